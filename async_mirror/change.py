@@ -1,0 +1,151 @@
+"""What is to be done to the site and what came of it. Pure data that goes down as a Change, up as one Outcome."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from async_mirror.entry import Entry
+
+
+class MakeFolder(NamedTuple):
+    """Make a folder; it is fine if it is there."""
+
+    entry: Entry
+    why: str
+
+
+class SendFile(NamedTuple):
+    """Publish a file under its final name, whole. `held` is the version the site is known to hold, if any."""
+
+    entry: Entry
+    held: Entry | None
+    why: str
+
+
+class SetAttributes(NamedTuple):
+    """Set the mode of what the site holds already."""
+
+    entry: Entry
+    held: Entry
+    why: str
+
+
+class Move(NamedTuple):
+    """Rename `held.path` to `entry.path`.
+
+    A `twin` differs from its old name in case or Unicode form alone: it is renamed first and sent afterwards if its
+    content changed. Any other file is renamed only if its content is what was sent under the old name.
+    """
+
+    entry: Entry
+    held: Entry
+    why: str
+    twin: bool = False
+
+
+class RemoveFile(NamedTuple):
+    """Remove a file that we put there and that is gone from the source."""
+
+    held: Entry
+    why: str
+
+
+class RemoveFolder(NamedTuple):
+    """Remove an empty folder that we made and that is gone from the source."""
+
+    held: Entry
+    why: str
+
+
+Change = MakeFolder | SendFile | SetAttributes | Move | RemoveFile | RemoveFolder
+
+
+def path_of(change: Change) -> str:
+    """Return the path that a change is about; for a Move, the new one."""
+    if isinstance(change, RemoveFile | RemoveFolder):
+        return change.held.path
+    return change.entry.path
+
+
+class Job(NamedTuple):
+    """A change on its way. `token` makes its temporary names; at most `tries` of them are ever made."""
+
+    change: Change
+    token: str
+    tries: int
+
+    def temporary_token(self, attempt: int) -> str:
+        """Return the token of one attempt's temporary: new for each, yet known in advance to whoever cleans up."""
+        return f"{self.token}{attempt}"
+
+    @property
+    def aside_token(self) -> str:
+        """Return the token of the name that a version in the way gets for a moment."""
+        return f"{self.token}o"
+
+    @property
+    def probe_token(self) -> str:
+        """Return the token of the folder that tries whether the site keeps odd names."""
+        return f"{self.token}p"
+
+
+class Problem(StrEnum):
+    """What kind of failure it was."""
+
+    UNREADABLE = "could not be read"
+    UNSENDABLE = "cannot be sent"
+    ALTERED = "would be stored under another name"
+    REFUSED = "was refused"
+    NO_SPACE = "found no room on the site"
+    BUSY = "kept changing while it was sent"
+    CONNECTION = "lost its connection"
+    INCOMPLETE = "arrived incomplete"
+    NOT_TRIED = "was not tried"
+    INTERNAL = "met an error of ours"
+
+
+class Failure(NamedTuple):
+    """A path that was not mirrored, and why. `detail` is text for people, the server's own words included."""
+
+    path: str
+    problem: Problem
+    detail: str = ""
+    transient: bool = False
+
+
+class Outcome(NamedTuple):
+    """What came of one job.
+
+    When `certain`, the site holds `held` at the path now (None: nothing). A job that is not certain stays pending in
+    the state and is looked at again; its `held` is what may be there. `temporary` names what this attempt may have
+    left on the site, `whole` says that all its bytes were sent, `tries` counts the temporaries made so far.
+    `missing` names a folder that turned out not to be there; `given_up` says that a folder is no longer ours, `moved`
+    that a Move was a rename indeed.
+    """
+
+    job: Job
+    held: Entry | None
+    failure: Failure | None = None
+    certain: bool = True
+    skipped: str = ""
+    notes: tuple[str, ...] = ()
+    bytes_sent: int = 0
+    temporary: str = ""
+    whole: bool = False
+    tries: int = 0
+    missing: str | None = None
+    given_up: bool = False
+    moved: bool = False
+
+
+class Pending(NamedTuple):
+    """A change that was begun and never confirmed: what the path may hold now (None: nothing), and held before.
+
+    `leftovers` are the paths of all temporary files that it may have left, `box` that of the folder where it may have
+    tried whether the site keeps odd names.
+    """
+
+    path: str
+    expected: Entry | None
+    held: Entry | None
+    leftovers: tuple[str, ...] = ()
+    box: str = ""

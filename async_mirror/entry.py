@@ -1,0 +1,63 @@
+"""What a file or folder is, here or on the site. Pure data: knows neither disk nor network."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+UNKNOWN = -1
+"""A size, mtime or mode that nobody told us; a held size of UNKNOWN equals no local size."""
+
+
+class Kind(IntEnum):
+    """The two kinds of things that are mirrored."""
+
+    FILE = 1
+    FOLDER = 2
+
+
+class Entry(NamedTuple):
+    """One file or folder. `path` is relative to the root, `/`-separated, "" for the root itself.
+
+    Every byte of a local name is kept (surrogateescape, see `names`). `mode` holds the 0o777 bits,
+    `mount` says that a folder is on another device than its parent, `digest` is of the bytes that were sent.
+    """
+
+    path: str
+    kind: Kind
+    size: int = 0
+    mtime_ns: int = 0
+    mode: int = UNKNOWN
+    inode: int = 0
+    mount: bool = False
+    digest: bytes = b""
+
+    @property
+    def is_folder(self) -> bool:
+        """True for a folder."""
+        return self.kind is Kind.FOLDER
+
+    def same_content_as(self, other: "Entry") -> bool:
+        """Tell whether two entries of one path look like the same version: kind, and for files size and mtime."""
+        if self.kind is not other.kind:
+            return False
+        return self.is_folder or (self.size == other.size and self.mtime_ns == other.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One source folder as it was read.
+
+    `complete` is False when reading failed in any way: no removal may ever be derived from such a listing.
+    `others` are the paths of what is neither file nor folder; `problems` are (path, reason) pairs; `links`, `specials`
+    and `excluded` count what is left out by rule; `mount` says that the root is a mount point.
+    """
+
+    folder: str
+    entries: tuple[Entry, ...] = ()
+    complete: bool = True
+    others: frozenset[str] = frozenset()
+    problems: tuple[tuple[str, str], ...] = ()
+    links: int = 0
+    specials: int = 0
+    excluded: int = 0
+    mount: bool = False

@@ -1,0 +1,112 @@
+"""What one folder's listing and what the site is known to hold make necessary. Pure: no I/O, no clock, no logging."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from async_mirror.change import Change, MakeFolder, Move, SendFile, SetAttributes
+from async_mirror.entry import UNKNOWN, Entry, Kind, Listing
+from async_mirror.names import folded, split
+
+
+class Swap(NamedTuple):
+    """A file where the site holds a folder, or the reverse: `held` has to go before `entry` can come."""
+
+    entry: Entry
+    held: Entry
+
+
+@dataclass(slots=True)
+class FolderPlan:
+    """What is to be done about one folder.
+
+    `changes` can be carried out at once, in their order. The rest needs the whole picture and waits until the scan is
+    over: `moves`, `swaps`, what is `gone` from the source, and the `modes` of folders, set after their content.
+    `refreshed` are held entries of which only what is local changed. Below `unmounted` folders nothing may be removed.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    swaps: list[Swap] = field(default_factory=list)
+    gone: list[Entry] = field(default_factory=list)
+    modes: list[SetAttributes] = field(default_factory=list)
+    refreshed: list[Entry] = field(default_factory=list)
+    unmounted: list[str] = field(default_factory=list)
+
+
+def plan_folder(
+    listing: Listing,
+    held: Iterable[Entry],
+    origins: Mapping[str, Entry] | None = None,
+    *,
+    perms: bool = True,
+) -> FolderPlan:
+    """Compare a folder's listing with what is held there.
+
+    `held` are the visible held entries of the folder; what is a link or a special file now counts as not visible.
+    `origins` gives, for new files, the held file that has the same
+    inode and whose own path is gone. From a listing that is not complete nothing is ever gone.
+    """
+    plan = FolderPlan()
+    missing = {entry.path: entry for entry in held if entry.path not in listing.others}
+    new: list[Entry] = []
+    for entry in listing.entries:
+        old = missing.pop(entry.path, None)
+        if old is None:
+            new.append(entry)
+        elif old.kind is not entry.kind:
+            plan.swaps.append(Swap(entry, old))
+        else:
+            _plan_known(plan, entry, old, perms)
+    if not listing.complete:
+        missing.clear()
+    if new:
+        _plan_new(plan, new, missing, origins or {}, perms)
+    plan.unmounted.extend(entry.path for entry in missing.values() if entry.mount)
+    plan.gone.extend(missing.values())
+    return plan
+
+
+def _plan_known(plan: FolderPlan, entry: Entry, held: Entry, perms: bool) -> None:
+    if held.mount and not entry.mount:
+        plan.unmounted.append(entry.path)
+    if not entry.same_content_as(held):
+        plan.changes.append(SendFile(entry, held, why_sent(entry, held)))
+    elif perms and entry.mode != held.mode:
+        change = SetAttributes(entry, held, _why_mode(entry, held))
+        (plan.modes if entry.is_folder else plan.changes).append(change)
+    elif entry.inode != held.inode or (entry.mount and not held.mount):
+        plan.refreshed.append(held._replace(inode=entry.inode, mount=entry.mount or held.mount))
+
+
+def _plan_new(
+    plan: FolderPlan, new: list[Entry], missing: dict[str, Entry], origins: Mapping[str, Entry], perms: bool
+) -> None:
+    twins = {(folded(split(path)[1]), old.kind): old for path, old in missing.items()} if missing else {}
+    for entry in new:
+        twin = twins.pop((folded(split(entry.path)[1]), entry.kind), None) if twins else None
+        if twin is not None:
+            del missing[twin.path]
+            plan.changes.append(Move(entry, twin, f"renamed from {twin.path}", twin=True))
+        elif entry.kind is Kind.FOLDER:
+            plan.changes.append(MakeFolder(entry, "new"))
+        elif entry.path in origins:
+            plan.moves.append(Move(entry, origins[entry.path], f"renamed from {origins[entry.path].path}"))
+        else:
+            plan.changes.append(SendFile(entry, None, "new"))
+        if perms and entry.is_folder:
+            plan.modes.append(SetAttributes(entry, entry._replace(mode=UNKNOWN), "new"))
+
+
+def why_sent(entry: Entry, held: Entry) -> str:
+    """Say in words why a held file is sent again."""
+    if held.size == UNKNOWN:
+        return "what the site holds is not known for sure"
+    if entry.size != held.size:
+        return f"size {held.size} -> {entry.size}"
+    return "newer" if entry.mtime_ns > held.mtime_ns else "older date than what was sent"
+
+
+def _why_mode(entry: Entry, held: Entry) -> str:
+    before = "unknown" if held.mode == UNKNOWN else f"{held.mode:03o}"
+    return f"mode {before} -> {entry.mode:03o}"

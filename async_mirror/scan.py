@@ -1,0 +1,97 @@
+"""Walks the source breadth-first, one Listing per folder. Reads local folders; knows nothing of state or site."""
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator
+
+from async_mirror import names
+from async_mirror.entry import Entry, Listing
+from async_mirror.selection import Selection
+from async_mirror.source import entry_of, local_path
+
+
+def walk(root: bytes, selection: Selection, start: str = "") -> Iterator[Listing]:
+    """Yield the listing of `start` (relative to `root`) and of every selected folder below it, parents first.
+
+    A folder that cannot be read, or that vanishes meanwhile, comes as an incomplete listing; nothing is raised.
+    """
+    waiting = deque([start])
+    while waiting:
+        listing = read_folder(root, waiting.popleft(), selection)
+        yield listing
+        waiting.extend(entry.path for entry in listing.entries if entry.is_folder)
+
+
+def read_folder(root: bytes, folder: str, selection: Selection) -> Listing:
+    """Return the listing of one folder; never raises for what the disk answers."""
+    reading = _Reading(folder, selection)
+    try:
+        reading.read(local_path(root, folder))
+    except OSError as error:
+        reading.fail(folder, error)
+    return reading.listing()
+
+
+class _Reading:
+    """One folder while it is being read."""
+
+    def __init__(self, folder: str, selection: Selection) -> None:
+        self.folder = folder
+        self.selection = selection
+        self.entries: list[Entry] = []
+        self.others: set[str] = set()
+        self.problems: list[tuple[str, str]] = []
+        self.complete = True
+        self.mount = False
+        self.links = self.specials = self.excluded = 0
+
+    def fail(self, path: str, error: OSError) -> None:
+        self.complete = False
+        vanished = error.errno in {errno.ENOENT, errno.ENOTDIR} and self.folder
+        if not vanished:
+            self.problems.append((path, error.strerror or str(error)))
+
+    def read(self, path: bytes) -> None:
+        device = os.lstat(path).st_dev
+        self.mount = not self.folder and os.path.ismount(path)
+        prefix = self.folder + "/" if self.folder else ""
+        with os.scandir(path) as found:
+            for item in found:
+                name = names.decode(item.name)
+                if not names.is_temporary(name):
+                    self._take(prefix + name, item, device)
+
+    def _take(self, path: str, item: os.DirEntry[bytes], device: int) -> None:
+        try:
+            status = item.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.fail(path, error)
+            return
+        entry = entry_of(path, status, device)
+        if entry is None:
+            self.others.add(path)
+            if stat.S_ISLNK(status.st_mode):
+                self.links += 1
+            else:
+                self.specials += 1
+        elif self.selection.includes(entry):
+            self.entries.append(entry)
+        else:
+            self.excluded += 1
+
+    def listing(self) -> Listing:
+        return Listing(
+            self.folder,
+            tuple(self.entries),
+            self.complete,
+            frozenset(self.others),
+            tuple(self.problems),
+            self.links,
+            self.specials,
+            self.excluded,
+            self.mount,
+        )

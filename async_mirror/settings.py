@@ -1,0 +1,150 @@
+"""What the user asked for, immutable and checked. Knows how it is written, not what is done with it."""
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+DEFAULT_PORTS = {"ftp": 21, "ftpes": 21, "ftps": 990}
+
+_INTERVAL = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.IGNORECASE)
+
+
+class UsageError(ValueError):
+    """What the user wrote cannot be meant; the text says what is wrong and what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the mirror is. `root` is relative to the login folder unless it starts with `/`; "" is the login folder."""
+
+    scheme: str
+    host: str
+    port: int
+    user: str | None
+    root: str
+
+    @property
+    def shown(self) -> str:
+        """The site as a URL, without any secret."""
+        user = f"{self.user}@" if self.user else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{user}{host}{port}/{self.root}"
+
+    @property
+    def binding(self) -> tuple[str, str, str, str]:
+        """What a state is bound to: host, port (21 and 990 are two doors of one server), user, root."""
+        port = "ftp" if self.port in DEFAULT_PORTS.values() else str(self.port)
+        return self.host.lower(), port, self.user or "", self.root
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteLimit:
+    """How many held files one pass may remove: a number, or a percentage of those held once they are more than 20."""
+
+    number: int | None = None
+    percent: float | None = 50.0
+
+    NO_SHARE_BELOW = 21
+
+    def allows(self, removals: int, held: int) -> bool:
+        """Tell whether `removals` out of `held` files are within the limit."""
+        if self.number is not None:
+            return removals <= self.number
+        if self.percent is None or held < self.NO_SHARE_BELOW:
+            return True
+        return removals * 100 <= held * self.percent
+
+    def __str__(self) -> str:
+        """Return the limit as the user would write it."""
+        return str(self.number) if self.number is not None else f"{self.percent:g}%"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a run needs to know except how many lanes it has and what is secret."""
+
+    source: Path
+    site: Site
+    max_depth: int | None = None
+    excluded_extensions: frozenset[str] = field(default_factory=frozenset)
+    patterns: tuple[str, ...] = ()
+    delete: bool = True
+    delete_limit: DeleteLimit = field(default_factory=DeleteLimit)
+    allow_empty_source: bool = False
+    allow_unmounted: bool = False
+    perms: bool = True
+    timeout_seconds: float = 60.0
+    retries: int = 5
+    every_seconds: float = 900.0
+
+
+def parse_destination(text: str) -> Site:
+    """Read `ftp://[user@]host[:port]/path`. The path is relative to the login folder; `//` or `%2F` makes it absolute.
+
+    Raises UsageError, without ever repeating a password.
+    """
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"the destination is not a URL that can be read: {error}") from None
+    if parts.scheme not in DEFAULT_PORTS:
+        raise UsageError("the destination must look like ftp://user@host/path (or ftpes://, ftps://)")
+    if parts.password is not None:
+        raise UsageError(
+            "the destination holds a password, which everybody on this machine could see: leave it out and use"
+            " --password-file, ASYNC_MIRROR_PASSWORD_FILE, ASYNC_MIRROR_PASSWORD or ~/.netrc"
+        )
+    if not parts.hostname:
+        raise UsageError("the destination names no host: write ftp://user@host/path")
+    if parts.query or parts.fragment:
+        raise UsageError("the destination holds a ? or #: write them as %3F and %23 if they belong to the path")
+    user = unquote(parts.username, errors="surrogateescape") if parts.username else None
+    root = _normal_root(unquote(parts.path[1:], errors="surrogateescape"))
+    for value in (parts.hostname, user or "", root):
+        if re.search(r"[\r\n\0]", value):
+            raise UsageError("the destination holds a line break, which FTP cannot carry")
+    return Site(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], user, root)
+
+
+def _normal_root(path: str) -> str:
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if ".." in parts:
+        raise UsageError("the destination's path holds `..`: name the folder itself")
+    return ("/" if path.startswith("/") else "") + "/".join(parts)
+
+
+def parse_interval(text: str) -> float:
+    """Read `15m`, `90s`, `1h30m` or plain seconds; return seconds, more than 0."""
+    found = _INTERVAL.fullmatch(text.strip())
+    if not found or not any(found.groups()):
+        raise UsageError(f"{text!r} is no interval: write 90s, 15m, 1h30m or a number of seconds")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if total <= 0 or not math.isfinite(total):
+        raise UsageError(f"{text!r} is no interval: it must be more than 0")
+    return total
+
+
+def parse_delete_limit(text: str) -> DeleteLimit:
+    """Read a number of files or a percentage (`100`, `25%`)."""
+    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
+    if not found:
+        raise UsageError(f"{text!r} is no limit: write a number of files (100) or a percentage of the mirror (25%)")
+    if found[1]:
+        return DeleteLimit(number=int(found[1]), percent=None)
+    percent = float(found[2])
+    if percent > 100:
+        raise UsageError(f"{text!r} is no limit: a percentage goes from 0% to 100%")
+    return DeleteLimit(percent=percent)
+
+
+def parse_extension(text: str) -> str:
+    """Read `.tmp` or `tmp`; return it with its dot."""
+    extension = "." + text.removeprefix(".")
+    if len(extension) == 1 or "/" in extension or "." in extension[1:]:
+        raise UsageError(f"{text!r} is no extension: write .tmp (of a.tar.gz the extension is .gz)")
+    return extension

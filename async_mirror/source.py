@@ -1,0 +1,129 @@
+"""Looks at and reads single files of the source, and never writes. Knows nothing of the site."""
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import AsyncIterator
+
+import aiofiles
+from aiofiles.threadpool.binary import AsyncFileIO
+
+from async_mirror import names
+from async_mirror.entry import Entry, Kind
+
+BLOCK = 256 * 1024
+_WHOLE_SECOND_TICK_NS = 2_000_000_000
+_TICK_NS = 20_000_000
+
+
+def local_path(root: bytes, path: str) -> bytes:
+    """Return the local path, as bytes, of a path of the mirror."""
+    return os.path.join(root, names.encode(path)) if path else root
+
+
+def entry_of(path: str, status: os.stat_result, device: int | None = None) -> Entry | None:
+    """Return the entry that a stat result stands for, or None for what is not mirrored (links, special files)."""
+    mode = status.st_mode
+    if stat.S_ISREG(mode):
+        return Entry(path, Kind.FILE, status.st_size, status.st_mtime_ns, mode & 0o777, status.st_ino)
+    if stat.S_ISDIR(mode):
+        mount = device is not None and status.st_dev != device
+        return Entry(path, Kind.FOLDER, 0, 0, mode & 0o777, status.st_ino, mount)
+    return None
+
+
+def is_there(root: bytes, path: str) -> bool:
+    """Tell whether the source has anything at a path, a dangling link included. Raises OSError when it cannot be known."""
+    try:
+        os.lstat(local_path(root, path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def look(root: bytes, path: str) -> Entry | None:
+    """Return what the source has at a path now; None for nothing, and for what is not mirrored."""
+    try:
+        return entry_of(path, os.lstat(local_path(root, path)))
+    except OSError:
+        return None
+
+
+def settling_seconds(mtime_ns: int) -> float:
+    """Return how long to wait before a file is read, so that a later write would get another mtime.
+
+    One clock tick of the kernel; 2 s for a whole second, which may come from a file system that has no finer ones.
+    """
+    tick = _WHOLE_SECOND_TICK_NS if mtime_ns % 1_000_000_000 == 0 else _TICK_NS
+    wait = mtime_ns + tick - time.time_ns()
+    return wait / 1e9 if 0 < wait <= tick else 0.0
+
+
+class LocalFile:
+    """A file of the source, open for one reading (see `remote.Content`).
+
+    What is read is the file that was there when it was opened: no link is followed, a FIFO does not block.
+    """
+
+    def __init__(self, file: AsyncFileIO, entry: Entry) -> None:
+        """Hold an open file; see `open_file`."""
+        self.entry = entry
+        self.size = entry.size
+        self.sent = 0
+        self._file = file
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of what was read so far."""
+        return self._hash.digest()
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """Yield the file's bytes, as many as it had when it was opened at the most."""
+        while self.sent < self.size:
+            block = await self._file.read(min(BLOCK, self.size - self.sent))
+            if not block:
+                return
+            self._hash.update(block)
+            self.sent += len(block)
+            yield block
+
+    def is_unchanged(self) -> bool:
+        """Tell whether all of the file was read, and nobody wrote to it meanwhile."""
+        status = os.fstat(self._file.fileno())
+        return self.sent == self.size == status.st_size and status.st_mtime_ns == self.entry.mtime_ns
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._file.close()
+
+
+async def open_file(root: bytes, path: str) -> LocalFile | None:
+    """Open a regular file; None when there is none at the path (any more). Raises OSError when it cannot be read."""
+    try:
+        file = await aiofiles.open(local_path(root, path), "rb", buffering=0, opener=_open_plainly)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    entry = entry_of(path, os.fstat(file.fileno()))
+    if entry is None or entry.is_folder:
+        await file.close()
+        return None
+    return LocalFile(file, entry)
+
+
+def _open_plainly(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+async def digest_of(root: bytes, path: str) -> bytes | None:
+    """Return the digest of a file's content; None if it is gone, or changed while it was read."""
+    file = await open_file(root, path)
+    if file is None:
+        return None
+    try:
+        async for _ in file.blocks():
+            pass
+        return file.digest if file.is_unchanged() else None
+    finally:
+        await file.close()
