@@ -1,0 +1,178 @@
+"""The control connection: commands out, replies in, in order, bounded in time. Knows FTP's grammar, not its meaning."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import aioftp
+from aioftp.common import Code
+
+from async_mirror import names
+from async_mirror.remote import ConnectionBroken
+from async_mirror.replies import Reply, ReplyError, ReplyParser
+
+WINDOW = 1200
+"""Bytes of commands in flight. ProFTPD 1.3.8 joins two commands when one of its reads ends between CR and LF."""
+
+
+class Expected:
+    """A reply that is to come."""
+
+    __slots__ = ("command", "length", "reply")
+
+    def __init__(self, command: str, length: int) -> None:
+        """Expect the reply to a command of so many bytes on the wire."""
+        self.command = command
+        self.length = length
+        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+
+class Control:
+    """What is under way on one control connection. Once `broken`, it stays so."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        """Begin without a transport; the first thing expected is whatever `expect` says."""
+        self.timeout_seconds = timeout_seconds
+        self.transport: asyncio.Transport | None = None
+        self.broken: ConnectionBroken | None = None
+        self.in_flight = 0
+        self._waiting: deque[Expected] = deque()
+        self._parser = ReplyParser()
+
+    # From the network.
+
+    def received(self, data: bytes) -> None:
+        """Take bytes from the server."""
+        try:
+            for reply in self._parser.feed(data):
+                self._on_reply(reply)
+        except ReplyError as error:
+            self.break_off(str(error))
+
+    def _on_reply(self, reply: Reply) -> None:
+        if self.broken:
+            return
+        if not self._waiting:
+            closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
+            self.break_off(closing, reply)
+        elif reply.code >= 200:
+            expected = self._waiting.popleft()
+            self.in_flight -= expected.length
+            if not expected.reply.done():
+                expected.reply.set_result(reply)
+            if reply.code == 421 and expected.command:
+                self.break_off("the server closed the connection", reply)
+
+    def break_off(self, why: str, reply: Reply | None = None) -> None:
+        """Give the connection up; whoever waits on it is told why."""
+        if not self.broken:
+            self.broken = ConnectionBroken(why, reply.text if reply else "")
+        for expected in self._waiting:
+            if not expected.reply.done():
+                expected.reply.set_exception(self.broken)
+                expected.reply.exception()
+        self._waiting.clear()
+        if self.transport:
+            self.transport.abort()
+
+    # To the network.
+
+    def expect(self, command: str, length: int = 0) -> Expected:
+        """Expect a reply to what was sent, or to nothing in the case of the greeting."""
+        expected = Expected(command, length)
+        if self.broken:
+            raise self.broken
+        self._waiting.append(expected)
+        self.in_flight += length
+        return expected
+
+    def send(self, *commands: str) -> list[Expected]:
+        """Send commands in one write and expect a reply to each."""
+        assert self.transport is not None
+        wire = [names.encode(command) + b"\r\n" for command in commands]
+        for line in wire:
+            if b"\r" in line[:-2] or b"\n" in line[:-2] or b"\0" in line:
+                raise ValueError("a command must not hold CR, LF or NUL")
+        expected = [
+            self.expect(command.partition(" ")[0], len(line)) for command, line in zip(commands, wire, strict=True)
+        ]
+        self.transport.write(b"".join(wire))
+        return expected
+
+    async def reply(self, expected: Expected, timeout_seconds: float | None = None) -> Reply:
+        """Wait for a reply, for a bounded time; whoever gives up waiting leaves the connection out of step: broken."""
+        seconds = timeout_seconds or self.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await expected.reply
+        except TimeoutError:
+            self.break_off(f"the server was silent for {seconds:g} s after {expected.command}")
+            assert self.broken is not None
+            raise self.broken from None
+        except asyncio.CancelledError:
+            self.break_off("it was interrupted")
+            raise
+
+    async def room(self, length: int) -> None:
+        """Wait until so many bytes of commands may be sent."""
+        while self.in_flight and self.in_flight + length > WINDOW and self._waiting:
+            await asyncio.wait({self._waiting[0].reply}, timeout=self.timeout_seconds)
+            if self.broken:
+                raise self.broken
+
+
+class _Reader(asyncio.StreamReader):
+    """Hands what arrives straight to the control connection; nothing is ever left to be read from it."""
+
+    def __init__(self, control: Control) -> None:
+        super().__init__()
+        self._control = control
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # typeshed asks for less than asyncio gives
+        self._control.received(data)
+
+    def feed_eof(self) -> None:
+        self._control.break_off("the server closed the connection")
+        super().feed_eof()
+
+    def set_exception(self, exc: BaseException) -> None:
+        self._control.break_off(f"the connection was lost ({exc})")
+
+
+class Client(aioftp.Client):
+    """aioftp's client with our own control connection under it.
+
+    Its own reader takes Latin-1 for an error, multi-line replies of any length, and one command at a time.
+    """
+
+    def __init__(self, control: Control) -> None:
+        """Be a client over `control`, which gets its transport when `connect` is called."""
+        super().__init__()
+        self.control = control
+
+    async def _open_connection(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        loop = asyncio.get_running_loop()
+        reader = _Reader(self.control)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        greeting = self.control.expect("")
+        self._greeting = greeting
+        async with asyncio.timeout(self.control.timeout_seconds):
+            transport, _ = await loop.create_connection(lambda: protocol, host, port)
+        self.control.transport = transport
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    async def command(
+        self,
+        command: str | None = None,
+        expected_codes: str | tuple[str, ...] = (),
+        wait_codes: str | tuple[str, ...] = (),
+        censor_after: int | None = None,
+    ) -> Any:
+        """Do what aioftp's own method does; preliminary replies never come this far."""
+        expected = self._greeting if command is None else self.control.send(command)[0]
+        reply = await self.control.reply(expected)
+        code = Code(str(reply.code))
+        accepted = (expected_codes,) if isinstance(expected_codes, str) else expected_codes
+        if accepted:
+            self.check_codes(tuple(Code(each) for each in accepted), code, list(reply.lines))
+        return code, list(reply.lines)

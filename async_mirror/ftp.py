@@ -1,0 +1,502 @@
+"""A RemoteSession over FTP. The only module that knows the protocol's commands; `control` carries them."""
+
+import asyncio
+import os
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import aioftp
+from aioftp.errors import StatusCodeError
+
+from async_mirror import names
+from async_mirror.control import WINDOW, Client, Control, Expected
+from async_mirror.entry import UNKNOWN, Entry, Kind
+from async_mirror.listing import format_time, parse_facts, parse_listing, parse_time
+from async_mirror.remote import (
+    ConnectionBroken,
+    ConnectionRefused,
+    Content,
+    LoginFailed,
+    Published,
+    Refusal,
+    RemoteListing,
+    RootMissing,
+    SiteUnusable,
+)
+from async_mirror.replies import Reply, parse_epsv, parse_features, parse_pasv, parse_path
+from async_mirror.settings import Site
+
+LONGEST_LISTING = 256 * 1024 * 1024
+_SEND_BUFFER = 4 * 1024 * 1024
+
+
+async def connect(site: Site, password: str, *, timeout_seconds: float, create_root: bool = True) -> "FtpSession":
+    """Open a session, logged in and in the site's root.
+
+    Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken, SiteUnusable, and RootMissing when the
+    root is absent and not to be made.
+    """
+    control = Control(timeout_seconds)
+    client = Client(control)
+    session = FtpSession(client, site)
+    try:
+        await _greet(client, site)
+        await _log_in(client, site, password)
+        await session.begin(create_root)
+    except BaseException:
+        control.break_off("it was not to be opened")
+        raise
+    return session
+
+
+async def _greet(client: Client, site: Site) -> None:
+    where = f"{site.host}:{site.port}"
+    try:
+        await client.connect(site.host, site.port)
+    except StatusCodeError as error:
+        reply = _reply_of(error)
+        if reply.too_many:
+            raise ConnectionRefused(f"{where} has too many clients", reply.text) from None
+        raise ConnectionBroken(f"{where} does not greet as an FTP server does", reply.text) from None
+    except TimeoutError:
+        raise ConnectionBroken(f"{where} did not answer within {client.control.timeout_seconds:g} s") from None
+    except OSError as error:
+        raise ConnectionBroken(f"cannot connect to {where}: {error.strerror or error}") from None
+
+
+async def _log_in(client: Client, site: Site, password: str) -> None:
+    user = site.user or aioftp.DEFAULT_USER
+    try:
+        code, _ = await client.command(f"USER {user}", ("2xx", "33x"))
+        if code == "331":
+            code, _ = await client.command(f"PASS {password}", ("2xx", "332"), censor_after=5)
+        if code == "332":
+            await client.command("ACCT ", "2xx")
+    except StatusCodeError as error:
+        reply = _reply_of(error)
+        if reply.too_many:
+            raise ConnectionRefused("the server has too many clients", reply.text) from None
+        if reply.transient:
+            raise ConnectionBroken("the server does not log in now", reply.text) from None
+        raise LoginFailed(f"the server does not accept user {names.shown(user)!r} and the password", reply.text) from None
+
+
+def _reply_of(error: StatusCodeError) -> Reply:
+    return Reply(int(error.received_codes[0]), tuple(error.info))
+
+
+class FtpSession:
+    """One logged-in connection; see `remote.RemoteSession` for what its methods promise."""
+
+    def __init__(self, client: Client, site: Site) -> None:
+        """Wrap a client; `begin` makes it ready."""
+        self.kept: set[str] = set()
+        self.made_root = False
+        self.root = ""
+        self._client = client
+        self._control = client.control
+        self._site = site
+        self._free = asyncio.Event()
+        self._free.set()
+        self._features: dict[str, str] = {}
+        self._sequential = False
+        self._extended_passive = True
+        self._sets_mode = True
+        self._gives_size = True
+        self._gives_facts = True
+        self._replaces = True
+        self._mtime_commands: list[str] = []
+
+    @property
+    def usable(self) -> bool:
+        """False once the control connection is cut or out of step."""
+        return self._control.broken is None
+
+    async def begin(self, create_root: bool) -> None:
+        """Learn what the server can do, and enter the root."""
+        (reply,) = await self._exchange("FEAT")
+        if reply.succeeded:
+            self._features = parse_features(reply)
+            self._gives_facts = "MLST" in self._features or "MLSD" in self._features
+        self._sequential = not reply.succeeded
+        if "UTF8" in self._features:
+            await self._exchange("OPTS UTF8 ON")
+        self._check(*await self._exchange("TYPE I"))
+        self._mtime_commands = ["MFMT"] if "MFMT" in self._features else ["MDTM", "SITE UTIME"]
+        if self._site.root:
+            await self._enter_root(create_root)
+        (reply,) = await self._exchange("PWD")
+        self.root = (parse_path(reply) or "") if reply.succeeded else ""
+
+    async def _enter_root(self, create: bool) -> None:
+        root = self._site.root
+        (reply,) = await self._exchange(f"CWD {root}")
+        if reply.succeeded:
+            return
+        if not create:
+            raise RootMissing(f"the folder {names.shown(root)} is not there", reply.text)
+        made = reply
+        for folder in [*names.lineage(root), root]:
+            if folder:
+                (made,) = await self._exchange(f"MKD {folder}")
+        (reply,) = await self._exchange(f"CWD {root}")
+        if not reply.succeeded:
+            raise SiteUnusable(f"the folder {names.shown(root)} is not there and cannot be made", made.text)
+        self.made_root = True
+
+    # Commands and replies.
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Keep the control connection to oneself: nothing may be written between a transfer's command and its 226."""
+        while not self._free.is_set():
+            await self._free.wait()
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
+
+    async def _exchange(self, *commands: str) -> list[Reply]:
+        """Send commands, in one write if this server takes that, and return their replies."""
+        while not self._free.is_set():
+            await self._free.wait()
+        length = sum(len(command) + 2 for command in commands) + 3 * len(commands)
+        if self._sequential or self._control.in_flight + length > WINDOW:
+            async with self._alone():
+                return await self._one_by_one(commands)
+        expected = self._control.send(*commands)
+        return [await self._control.reply(each) for each in expected]
+
+    async def _one_by_one(self, commands: Sequence[str]) -> list[Reply]:
+        expected: list[Expected] = []
+        for command in commands:
+            await self._control.room(WINDOW if self._sequential else len(names.encode(command)) + 2)
+            expected.extend(self._control.send(command))
+        return [await self._control.reply(each) for each in expected]
+
+    def _check(self, *replies: Reply) -> None:
+        for reply in replies:
+            if not reply.succeeded:
+                raise _refusal(reply)
+
+    def _name(self, path: str) -> str:
+        """Return a path as it may stand in a command.
+
+        A leading `~` or `-` means something else to servers, and Pure-FTPd alters a leading blank, even after `./`;
+        behind the root's own path all of them are kept.
+        """
+        if path[:1] not in {"~", "-", " ", "\t"}:
+            return path or "."
+        return f"{self.root.rstrip('/')}/{path}" if self.root else f"./{path}"
+
+    # Transfers.
+
+    async def _passive(self) -> int:
+        if self._extended_passive:
+            reply = await self._control.reply(self._control.send("EPSV")[0])
+            if reply.code == 229 and (port := parse_epsv(reply)):
+                return port
+            if reply.transient:
+                raise _refusal(reply)
+            self._extended_passive = False
+        reply = await self._control.reply(self._control.send("PASV")[0])
+        if reply.code == 227 and (port := parse_pasv(reply)):
+            return port
+        raise _refusal(reply)
+
+    async def _open_data(self, command: str) -> tuple[socket.socket, Expected]:
+        """Send a transfer's command and connect to where the server waits, on the control connection's own address."""
+        port = await self._passive()
+        assert self._control.transport is not None
+        address = self._control.transport.get_extra_info("peername")
+        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        data = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            data.setblocking(False)
+            data.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            (expected,) = self._control.send(command)
+            try:
+                async with asyncio.timeout(self._control.timeout_seconds):
+                    await loop.sock_connect(data, (address[0], port, *address[2:]))
+            except (OSError, TimeoutError) as error:
+                await self._explain(expected, f"no data connection: {str(error) or 'time-out'}")
+        except BaseException:
+            _reset(data)
+            raise
+        return data, expected
+
+    async def _explain(self, expected: Expected, what: str) -> None:
+        """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
+        try:
+            reply = await self._control.reply(expected, min(5.0, self._control.timeout_seconds))
+        except ConnectionBroken as error:
+            raise ConnectionBroken(what, error.reply) from None
+        if reply.succeeded:
+            raise Refusal(what, reply.text, transient=True)
+        raise _refusal(reply)
+
+    async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
+        """Write a file whole, and return the size that the site says it has."""
+        async with self._alone():
+            data, expected = await self._open_data(f"STOR {self._name(path)}")
+            try:
+                await self._send_blocks(data, content, expected)
+            except (OSError, TimeoutError) as error:
+                _reset(data)
+                await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
+            except asyncio.CancelledError:
+                _reset(data)
+                self._control.break_off("it was interrupted")
+                raise
+            except BaseException:
+                _reset(data)
+                await self._control.reply(expected)
+                raise
+            data.close()
+            left()
+            reply = await self._control.reply(expected, self._patience(content.size))
+            self._check(reply)
+        size = await self.size(path)
+        if size is None:
+            raise Refusal("the file is not there after it was sent", reply.text, transient=True)
+        return size
+
+    def _patience(self, size: int) -> float:
+        """Return how long the last reply may take: what the kernel still holds must leave, the server must flush."""
+        return self._control.timeout_seconds + min(size, _SEND_BUFFER) / 32_768 + size / 20e6
+
+    async def _send_blocks(self, data: socket.socket, content: Content, expected: Expected) -> None:
+        loop = asyncio.get_running_loop()
+        async for block in content.blocks():
+            if expected.reply.done():
+                raise ConnectionResetError("the server ended the transfer")
+            async with asyncio.timeout(self._control.timeout_seconds):
+                await loop.sock_sendall(data, block)
+
+    async def _fetch(self, command: str) -> tuple[bytes, Reply]:
+        """Return what a listing command sends over its data connection, and its last reply."""
+        loop = asyncio.get_running_loop()
+        received = bytearray()
+        async with self._alone():
+            data, expected = await self._open_data(command)
+            try:
+                while not (expected.reply.done() and not expected.reply.result().succeeded):
+                    async with asyncio.timeout(self._control.timeout_seconds):
+                        block = await loop.sock_recv(data, 1 << 18)
+                    received += block
+                    if not block or len(received) > LONGEST_LISTING:
+                        break
+            except (OSError, TimeoutError) as error:
+                _reset(data)
+                await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
+            except BaseException:
+                _reset(data)
+                self._control.break_off("it was interrupted")
+                raise
+            data.close()
+            if len(received) > LONGEST_LISTING:
+                self._control.break_off("the server sent an endless listing")
+            return bytes(received), await self._control.reply(expected)
+
+    # Files.
+
+    async def size(self, path: str) -> int | None:
+        """Ask SIZE; else MLST; else look the file up in its folder's listing."""
+        if self._gives_size:
+            (reply,) = await self._exchange(f"SIZE {self._name(path)}")
+            if reply.code == 213 and reply.lines[0].strip().isdecimal():
+                return int(reply.lines[0])
+            if not reply.unknown_command:
+                return self._absent(reply)
+            self._gives_size = False
+        if self._gives_facts:
+            (reply,) = await self._exchange(f"MLST {self._name(path)}")
+            if not reply.unknown_command:
+                entry = self._read_facts(reply, path)
+                return entry.size if entry else self._absent(reply)
+            self._gives_facts = False
+        listing = await self.list_folder(names.parent(path))
+        sizes = {entry.path: entry.size for entry in listing.entries if not entry.is_folder} if listing else {}
+        return sizes.get(path)
+
+    @staticmethod
+    def _absent(reply: Reply) -> None:
+        """Take a refusal for the absence of what was asked for, unless it is one for the moment."""
+        if reply.transient:
+            raise _refusal(reply)
+
+    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
+        """Set attributes and rename, in one write where the server takes that."""
+        commands = {}
+        if self._mtime_commands:
+            commands["mtime"] = self._set_mtime_command(self._mtime_commands[0], temporary, entry.mtime_ns)
+        if mode is not None and self._sets_mode:
+            commands["mode"] = self._set_mode_command(temporary, mode)
+        if not self._replaces:
+            commands["old from"], commands["old to"] = self._rename_commands(entry.path, aside)
+        commands["new from"], commands["new to"] = self._rename_commands(temporary, entry.path)
+        replies = dict(zip(commands, await self._exchange(*commands.values()), strict=True))
+        atomic = self._replaces
+        if not replies["new to"].succeeded:
+            atomic = False
+            await self._publish_in_steps(temporary, entry.path, aside, replies["new to"])
+        elif "old to" in replies and replies["old to"].succeeded:
+            await self.remove_files([aside])
+        mode_set = mode is None or ("mode" in replies and replies["mode"].succeeded)
+        if "mode" in replies and replies["mode"].unknown_command:
+            self._sets_mode = False
+        mtime_set = "mtime" in replies and replies["mtime"].succeeded
+        if "mtime" in replies and not mtime_set:
+            del self._mtime_commands[0]
+            mtime_set = await self.set_mtime(entry.path, entry.mtime_ns)
+        return Published(mtime_set, mode_set, atomic)
+
+    async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Reply) -> None:
+        """Rename where a file is in the way: that one first, back if need be, removed last."""
+        if not self._replaces:
+            await self._exchange(*self._rename_commands(aside, final))
+            raise _refusal(refused)
+        if await self.size(temporary) is None or await self.size(final) is None:
+            raise _refusal(refused)
+        (_, moved) = await self._exchange(*self._rename_commands(final, aside))
+        if not moved.succeeded:
+            raise _refusal(refused)
+        (_, renamed) = await self._exchange(*self._rename_commands(temporary, final))
+        if not renamed.succeeded:
+            await self._exchange(*self._rename_commands(aside, final))
+            raise _refusal(renamed)
+        self._replaces = False
+        await self.remove_files([aside])
+
+    def _rename_commands(self, old: str, new: str) -> tuple[str, str]:
+        return f"RNFR {self._name(old)}", f"RNTO {self._name(new)}"
+
+    def _set_mtime_command(self, verb: str, path: str, mtime_ns: int) -> str:
+        return f"{verb} {format_time(mtime_ns)} {self._name(path)}"
+
+    def _set_mode_command(self, path: str, mode: int) -> str:
+        return f"SITE CHMOD {mode:03o} {self._name(path)}"
+
+    async def set_mtime(self, path: str, mtime_ns: int) -> bool:
+        """Set the modification time by the first command that this server takes; forget those that it does not."""
+        while self._mtime_commands:
+            (reply,) = await self._exchange(self._set_mtime_command(self._mtime_commands[0], path, mtime_ns))
+            if reply.succeeded:
+                return True
+            del self._mtime_commands[0]
+        return False
+
+    async def set_mode(self, path: str, mode: int) -> bool:
+        """Set the permission bits by SITE CHMOD; False where that is unknown."""
+        if not self._sets_mode:
+            return False
+        (reply,) = await self._exchange(self._set_mode_command(path, mode))
+        if reply.unknown_command:
+            self._sets_mode = False
+            return False
+        self._check(reply)
+        return True
+
+    async def rename(self, old: str, new: str) -> None:
+        """Rename by RNFR and RNTO."""
+        first, second = await self._exchange(*self._rename_commands(old, new))
+        if not second.succeeded:
+            raise _refusal(second if first.continues else first)
+
+    async def remove_files(self, paths: Sequence[str]) -> None:
+        """Remove by DELE; a refusal for what is absent counts as done."""
+        replies = await self._exchange(*(f"DELE {self._name(path)}" for path in paths))
+        for path, reply in zip(paths, replies, strict=True):
+            if not reply.succeeded and await self.look(path) is not None:
+                raise _refusal(reply)
+
+    # Folders.
+
+    async def make_folder(self, path: str) -> None:
+        """Make by MKD; a refusal for what is there counts as done if it is a folder."""
+        (reply,) = await self._exchange(f"MKD {self._name(path)}")
+        if not reply.succeeded and not await self._is_folder(path):
+            raise _refusal(reply)
+
+    async def remove_folder(self, path: str) -> None:
+        """Remove by RMD; a refusal for what is absent counts as done."""
+        (reply,) = await self._exchange(f"RMD {self._name(path)}")
+        if not reply.succeeded and await self.look(path) is not None:
+            raise _refusal(reply)
+
+    async def _is_folder(self, path: str) -> bool:
+        """Try to enter the folder, and come back in the same breath."""
+        if not self.root:
+            raise Refusal("the server does not tell where it is, so no folder can be told from a file")
+        entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self.root}")
+        if not back.succeeded:
+            self._control.break_off("the root cannot be entered again", back)
+        return entered.succeeded
+
+    async def list_folder(self, path: str) -> RemoteListing | None:
+        """List by MLSD, else by LIST as Unix servers write it."""
+        facts = self._gives_facts
+        command = f"MLSD {self._name(path)}" if facts else f"LIST -a {self._name(path)}"
+        raw, reply = await self._fetch(command)
+        if facts and reply.unknown_command:
+            self._gives_facts = False
+            return await self.list_folder(path)
+        if not reply.succeeded or (not raw and not facts):
+            if not reply.transient and not await self._is_folder(path):
+                return None
+            self._check(reply)
+        cut = "truncated" in reply.text.lower()
+        return parse_listing(raw, path, facts=facts, now=time.time(), cut=cut)
+
+    # Looking.
+
+    async def modified(self, paths: Iterable[str]) -> list[int]:
+        """Ask MDTM for each."""
+        replies = await self._exchange(*(f"MDTM {self._name(path)}" for path in paths))
+        return [parse_time(reply.lines[0].strip()) if reply.code == 213 else UNKNOWN for reply in replies]
+
+    async def look(self, path: str) -> Entry | None:
+        """Ask MLST; else SIZE and MDTM, and whether it can be entered."""
+        if self._gives_facts:
+            (reply,) = await self._exchange(f"MLST {self._name(path)}")
+            if not reply.unknown_command:
+                return self._read_facts(reply, path) or self._absent(reply)
+            self._gives_facts = False
+        if await self._is_folder(path):
+            return Entry(path, Kind.FOLDER, 0, UNKNOWN, UNKNOWN)
+        size = await self.size(path)
+        if size is None:
+            return None
+        (mtime_ns,) = await self.modified([path])
+        return Entry(path, Kind.FILE, size, mtime_ns, UNKNOWN)
+
+    @staticmethod
+    def _read_facts(reply: Reply, path: str) -> Entry | None:
+        if not reply.succeeded or len(reply.lines) < 2:
+            return None
+        read = parse_facts(reply.lines[1].removeprefix(" "), names.parent(path))
+        return read[1]._replace(path=path) if read and read[1] else None
+
+    async def close(self) -> None:
+        """Say QUIT and go; the farewell is not waited for longer than a second."""
+        if self.usable and self._free.is_set() and not self._control.in_flight:
+            try:
+                await self._control.reply(self._control.send("QUIT")[0], 1.0)
+            except ConnectionBroken:
+                pass
+        self._control.break_off("it was closed")
+
+
+def _reset(data: socket.socket) -> None:
+    """Close with a reset: a clean close would make the server take what it has for the whole file."""
+    data.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    data.close()
+
+
+def _refusal(reply: Reply) -> Refusal:
+    return Refusal("the server refused", reply.text, transient=reply.transient, no_space=reply.no_space)

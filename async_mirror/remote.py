@@ -1,0 +1,156 @@
+"""What may be asked of a site, and how it may fail. Knows no library and no other module that does."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from async_mirror.entry import Entry
+
+
+class RemoteError(Exception):
+    """Something a site did, or did not do. `reply` is the server's own text, unescaped, or ""."""
+
+    def __init__(self, message: str, reply: str = "") -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class ConnectionBroken(RemoteError):
+    """The session is of no more use: cut, silent for too long, or out of step. A new one may do better."""
+
+
+class ConnectionRefused(RemoteError):
+    """The server has too many clients (421, 530 "too many"): fewer connections may do better."""
+
+
+class LoginFailed(RemoteError):
+    """The server does not accept user and password; asking again locks accounts."""
+
+
+class SiteUnusable(RemoteError):
+    """The site is not the one that was meant, or cannot do what is needed; asking again does not help."""
+
+
+class RootMissing(SiteUnusable):
+    """The site's root is not there, and was not to be made."""
+
+
+class Refusal(RemoteError):
+    """The server said no to one command. `transient` for a 4xx reply: it may say yes later (RFC 959, 4.2.1)."""
+
+    def __init__(self, message: str, reply: str = "", *, transient: bool = False, no_space: bool = False) -> None:
+        super().__init__(message, reply)
+        self.transient = transient
+        self.no_space = no_space
+
+
+class Published(NamedTuple):
+    """What came of a publication: which attributes the site took, and whether the rename was one step."""
+
+    mtime_set: bool
+    mode_set: bool
+    atomic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteListing:
+    """A remote folder as the site shows it.
+
+    `entries` may have UNKNOWN modes; `exact` says that mtimes are to the second (MLSD), not to the minute or day.
+    `cut` says that the server told, or let see, that the listing is not whole. `others` are names of what is neither
+    file nor folder. `oddities` are names that no site may have (`..`, with a slash …); they are reported and never used.
+    """
+
+    entries: tuple[Entry, ...]
+    exact: bool
+    cut: bool = False
+    others: tuple[str, ...] = ()
+    oddities: tuple[str, ...] = ()
+
+
+class Content(Protocol):
+    """The bytes of one local file, to be sent once."""
+
+    size: int
+    """Bytes that the file had when it was opened."""
+
+    def blocks(self) -> AsyncIterator[bytes]:
+        """Yield the bytes in blocks."""
+        ...
+
+
+class RemoteSession(Protocol):
+    """One connection to a site. Paths are relative to the site's root.
+
+    Idempotent by contract: removing what is absent succeeds; making a folder that is there succeeds if it is a folder.
+    Several calls may be under way at once, one of them a `store`. Each raises Refusal when the server said no, and
+    ConnectionBroken when the session is of no more use. After a cancellation in mid-call it is not usable either.
+    """
+
+    kept: set[str]
+    """Which odd traits of names (see `names.odd_traits`) this site was seen to keep."""
+
+    @property
+    def usable(self) -> bool:
+        """False once the session is cut or out of step."""
+        ...
+
+    async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
+        """Write a file, whole, and return the size that the site says it has.
+
+        Calls `left` when the last byte has left and only the server's answer is awaited. The confirmation (226) and
+        the size have come when this returns; the next call made before any other await goes out ahead of any other's.
+        """
+        ...
+
+    async def size(self, path: str) -> int | None:
+        """Return the size of a file in bytes, None when there is no such file."""
+        ...
+
+    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
+        """Give `temporary` the mtime of `entry` and `mode` (None: leave it), then its final name `entry.path`.
+
+        Whatever has that name is replaced, in one step where the site can; else it is renamed to `aside` first and
+        removed last, and back if need be.
+        """
+        ...
+
+    async def set_mode(self, path: str, mode: int) -> bool:
+        """Set the 0o777 bits; False when this site cannot."""
+        ...
+
+    async def set_mtime(self, path: str, mtime_ns: int) -> bool:
+        """Set the modification time, to the second; False when this site cannot."""
+        ...
+
+    async def rename(self, old: str, new: str) -> None:
+        """Rename a file or folder."""
+        ...
+
+    async def make_folder(self, path: str) -> None:
+        """Make a folder, or find it there."""
+        ...
+
+    async def remove_files(self, paths: Sequence[str]) -> None:
+        """Remove files, or find them absent."""
+        ...
+
+    async def remove_folder(self, path: str) -> None:
+        """Remove an empty folder, or find it absent."""
+        ...
+
+    async def list_folder(self, path: str) -> RemoteListing | None:
+        """Return what a folder holds, dot files too; None when there is no such folder."""
+        ...
+
+    async def modified(self, paths: Iterable[str]) -> list[int]:
+        """Return the mtimes in ns of files, to the second; UNKNOWN where the site does not say."""
+        ...
+
+    async def look(self, path: str) -> Entry | None:
+        """Return what is at a path, as far as the site tells (UNKNOWN mtime or mode where it does not), or None."""
+        ...
+
+    async def close(self) -> None:
+        """End the session, politely if that is quick."""
+        ...

@@ -1,0 +1,145 @@
+"""Replies of an FTP server, read from bytes. Pure: owns no connection, and believes no length it was not given."""
+
+import re
+from typing import NamedTuple
+
+from async_mirror import names
+
+LONGEST_LINE = 16 * 1024
+LONGEST_REPLY = 4 * 1024 * 1024
+
+_EPSV = re.compile(r"\(([!-~])\1\1(\d{1,5})\1\)")
+_PASV = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})")
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_TOO_MANY = re.compile(
+    r"too many|\bmax(?:imum)?\b.*(?:client|connection|user|login|session)|(?:client|connection|user|login)s? limit"
+    r"|limit .*(?:connection|client|user)|no more (?:connection|user)",
+    re.IGNORECASE,
+)
+_NO_SPACE = re.compile(r"no space|quota|disk (?:is )?full|insufficient (?:storage|space)|storage", re.IGNORECASE)
+
+
+class ReplyError(ValueError):
+    """What came is no reply of RFC 959, or longer than any honest one."""
+
+
+class Reply(NamedTuple):
+    """One reply: its code, and its lines without the code's column on the first and last."""
+
+    code: int
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The reply as one line, for people, unescaped."""
+        return f"{self.code} {' / '.join(line.strip() for line in self.lines if line.strip())}".strip()
+
+    @property
+    def succeeded(self) -> bool:
+        """True for 2xx."""
+        return 200 <= self.code < 300
+
+    @property
+    def continues(self) -> bool:
+        """True for 3xx: the server waits for the next command of a sequence."""
+        return 300 <= self.code < 400
+
+    @property
+    def transient(self) -> bool:
+        """True for 4xx: the same command may succeed later."""
+        return 400 <= self.code < 500
+
+    @property
+    def unknown_command(self) -> bool:
+        """True if the server does not know the command, or not with such a parameter."""
+        return self.code in {500, 501, 502, 504}
+
+    @property
+    def too_many(self) -> bool:
+        """True if the server says that it has too many clients."""
+        return self.code == 421 or (self.code >= 400 and _TOO_MANY.search(self.text) is not None)
+
+    @property
+    def no_space(self) -> bool:
+        """True if the site is full or the account's quota is."""
+        return self.code in {452, 552} or (self.code >= 400 and _NO_SPACE.search(self.text) is not None)
+
+
+class ReplyParser:
+    """Turns bytes, as they come, into replies (RFC 959, 4.2: a multi-line reply ends with its code and a space)."""
+
+    def __init__(self) -> None:
+        """Begin with nothing received."""
+        self._rest = b""
+        self._code = ""
+        self._lines: list[str] = []
+        self._length = 0
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """Take the next bytes and return the replies that they complete. Raises ReplyError; then it is of no more use."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            raise ReplyError("the server sent an endless line")
+        replies = [reply for line in lines if (reply := self._take(line))]
+        if self._length > LONGEST_REPLY:
+            raise ReplyError("the server sent an endless reply")
+        return replies
+
+    @property
+    def is_between_replies(self) -> bool:
+        """True if no part of a reply has come that is not whole."""
+        return not self._rest and not self._code
+
+    def _take(self, raw: bytes) -> Reply | None:
+        if len(raw) > LONGEST_LINE:
+            raise ReplyError("the server sent an endless line")
+        self._length += len(raw)
+        line = names.decode(raw).removesuffix("\r")
+        code, mark = line[:3], line[3:4]
+        if self._code:
+            ends = code == self._code and mark in {" ", ""}
+            self._lines.append(line[4:] if ends else line)
+        else:
+            if not (code.isascii() and code.isdigit() and "1" <= code[0] <= "6" and mark in {" ", "-", ""}):
+                raise ReplyError(f"the server sent what is no FTP reply: {names.shown(line[:80])!r}")
+            ends = mark != "-"
+            self._code = code
+            self._lines = [line[4:]]
+        if not ends:
+            return None
+        reply = Reply(int(code), tuple(self._lines))
+        self._code, self._lines, self._length = "", [], 0
+        return reply
+
+
+def parse_epsv(reply: Reply) -> int | None:
+    """Return the port of a 229 reply (RFC 2428), None if there is none."""
+    found = _EPSV.search(reply.text)
+    return _port(int(found[2])) if found else None
+
+
+def parse_pasv(reply: Reply) -> int | None:
+    """Return the port of a 227 reply (RFC 959); its address is not believed, so it is not returned."""
+    found = _PASV.search(reply.text)
+    if not found or any(int(number) > 255 for number in found.groups()):
+        return None
+    return _port(int(found[5]) * 256 + int(found[6]))
+
+
+def _port(number: int) -> int | None:
+    return number if 0 < number < 65536 else None
+
+
+def parse_features(reply: Reply) -> dict[str, str]:
+    """Return the features of a 211 reply to FEAT (RFC 2389): upper-case names and what follows them."""
+    features = {}
+    for line in reply.lines[1:-1]:
+        name, _, rest = line.strip().partition(" ")
+        features[name.upper()] = rest
+    return features
+
+
+def parse_path(reply: Reply) -> str | None:
+    """Return the quoted path of a 257 reply (RFC 959, appendix II), None if there is none."""
+    found = _QUOTED.search(reply.lines[0])
+    return found[1].replace('""', '"') if found else None
