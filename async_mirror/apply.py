@@ -1,0 +1,351 @@
+"""Carries out one Change on one RemoteSession and says what came of it. Knows no library, no state, no schedule."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from async_mirror import names, source
+from async_mirror.change import (
+    Failure,
+    Job,
+    MakeFolder,
+    Move,
+    Outcome,
+    Problem,
+    RemoveFile,
+    RemoveFolder,
+    SendFile,
+    SetAttributes,
+    path_of,
+)
+from async_mirror.entry import UNKNOWN, Entry
+from async_mirror.remote import ConnectionBroken, Published, Refusal, RemoteSession
+
+NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
+NO_MTIMES = "this server cannot set modification times"
+NO_MODES = "this server does not set every mode"
+
+Left = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """What all jobs of a mirror share: the source's path, whose temporaries they are, whether modes are mirrored."""
+
+    source: bytes
+    state_id: str
+    perms: bool = True
+
+    async def perform(self, session: RemoteSession, job: Job, previous: Outcome | None, left: Left) -> Outcome:
+        """Carry out a job; whatever the site does, an Outcome comes back. `previous` is that of the last attempt."""
+        attempt = _Attempt(self, session, job, previous, left)
+        try:
+            outcome = await attempt.outcome()
+        except Refusal as refusal:
+            outcome = await attempt.refused(refusal)
+        except ConnectionBroken as broken:
+            outcome = attempt.broken(broken)
+        return outcome._replace(bytes_sent=attempt.bytes_sent)
+
+
+class _Attempt:
+    """One attempt at one job. `left_behind` names the temporary that may be on the site, `sending` what is in it."""
+
+    def __init__(
+        self, publisher: Publisher, session: RemoteSession, job: Job, previous: Outcome | None, left: Left
+    ) -> None:
+        self.publisher = publisher
+        self.session = session
+        self.job = job
+        self.path = path_of(job.change)
+        self.previous = previous
+        self.left = left
+        self.tries = previous.tries if previous else 0
+        self.left_behind = previous.temporary if previous else ""
+        self.sending = previous.held if previous else None
+        self.whole = previous.whole if previous else False
+        self.bytes_sent = 0
+
+    async def outcome(self) -> Outcome:
+        match self.job.change:
+            case MakeFolder(entry):
+                return await self.make_folder(entry)
+            case SendFile(entry):
+                return await self.send(entry)
+            case SetAttributes(entry, held):
+                return await self.set_attributes(entry, held)
+            case Move() as move:
+                return await self.move(move)
+            case RemoveFile(held):
+                return await self.remove_file(held)
+            case RemoveFolder(held):
+                return await self.remove_folder(held)
+            case _ as never:
+                assert_never(never)
+
+    # How an attempt ends.
+
+    def done(self, held: Entry | None, *notes: str) -> Outcome:
+        return Outcome(self.job, held, notes=tuple(note for note in notes if note))
+
+    def skipped(self, why: str) -> Outcome:
+        return Outcome(self.job, None, skipped=why)
+
+    def failed(self, problem: Problem, detail: str, *, transient: bool = False) -> Outcome:
+        """Tell of a failure that left the path as it was; a temporary that is still named is for the next attempt."""
+        failure = Failure(self.path, problem, detail, transient)
+        return Outcome(
+            self.job,
+            None,
+            failure,
+            certain=not self.left_behind,
+            temporary=self.left_behind,
+            tries=self.tries,
+        )
+
+    async def refused(self, refusal: Refusal) -> Outcome:
+        """Clean up after the server said no; find out whether the folder is missing."""
+        missing = None
+        try:
+            await self.drop_temporary()
+            if not refusal.transient:
+                missing = await self.missing_folder()
+        except (Refusal, ConnectionBroken):
+            pass
+        problem = Problem.NO_SPACE if refusal.no_space else Problem.REFUSED
+        transient = refusal.transient and not refusal.no_space
+        return self.failed(problem, refusal.reply or str(refusal), transient=transient)._replace(missing=missing)
+
+    async def missing_folder(self) -> str | None:
+        for folder in names.lineage(self.path):
+            if await self.session.look(folder) is None:
+                return folder
+        return None
+
+    def broken(self, error: ConnectionBroken) -> Outcome:
+        """Tell of a connection that broke: what is on the site is not known until somebody looks."""
+        detail = f"{error} {error.reply}".strip()
+        return Outcome(
+            self.job,
+            self.sending,
+            Failure(self.path, Problem.CONNECTION, detail, transient=True),
+            certain=False,
+            temporary=self.left_behind,
+            whole=self.whole,
+            tries=self.tries,
+        )
+
+    # The six changes.
+
+    async def make_folder(self, entry: Entry) -> Outcome:
+        if problem := await self.name_problem():
+            return problem
+        await self.session.make_folder(entry.path)
+        return self.done(entry._replace(mode=UNKNOWN))
+
+    async def set_attributes(self, entry: Entry, held: Entry) -> Outcome:
+        mode = entry.mode | 0o700 if entry.is_folder else entry.mode
+        try:
+            was_set = await self.session.set_mode(entry.path, mode)
+        except Refusal as refusal:
+            if refusal.transient:
+                raise
+            was_set = False
+        if not was_set and not entry.is_folder:
+            return await self.send(entry)
+        return self.done(entry._replace(digest=held.digest), "" if was_set else NO_MODES)
+
+    async def move(self, move: Move) -> Outcome:
+        entry, held = move.entry, move.held
+        if problem := await self.name_problem():
+            return problem
+        same_content = entry.is_folder or await self.has_digest(entry.path, held.digest)
+        if not same_content and not move.twin:
+            return await self.send(entry)
+        try:
+            await self.session.rename(held.path, entry.path)
+        except Refusal:
+            if entry.is_folder and await self.session.look(entry.path) is None:
+                raise
+            if not entry.is_folder and await self.session.size(entry.path) != held.size:
+                return await self.send(entry)
+        if entry.is_folder:
+            return self.done(entry._replace(mode=held.mode))._replace(moved=True)
+        if not same_content:
+            outcome = await self.send(entry)
+            return outcome._replace(moved=True, certain=outcome.certain and not outcome.failure)
+        mtime_set = entry.mtime_ns == held.mtime_ns or await self.session.set_mtime(entry.path, entry.mtime_ns)
+        mode_set = not self.publisher.perms or entry.mode == held.mode or await self.set_mode_quietly(entry)
+        notes = ("" if mtime_set else NO_MTIMES, "" if mode_set else NO_MODES)
+        return self.done(entry._replace(digest=held.digest), *notes)._replace(moved=True)
+
+    async def set_mode_quietly(self, entry: Entry) -> bool:
+        try:
+            return await self.session.set_mode(entry.path, entry.mode)
+        except Refusal:
+            return False
+
+    async def has_digest(self, path: str, digest: bytes) -> bool:
+        try:
+            return bool(digest) and await source.digest_of(self.publisher.source, path) == digest
+        except OSError:
+            return False
+
+    async def remove_file(self, held: Entry) -> Outcome:
+        if outcome := self.is_back(held):
+            return outcome
+        await self.session.remove_files([held.path])
+        return self.done(None)
+
+    async def remove_folder(self, held: Entry) -> Outcome:
+        if outcome := self.is_back(held):
+            return outcome
+        try:
+            await self.session.remove_folder(held.path)
+        except Refusal:
+            listing = await self.session.list_folder(held.path)
+            if listing is None or not (listing.entries or listing.others or listing.oddities):
+                raise
+            return self.done(None)._replace(given_up=True)
+        return self.done(None)
+
+    def is_back(self, held: Entry) -> Outcome | None:
+        """Look at the source once more: what is there again is not removed, unless as something of the other kind."""
+        try:
+            there = source.is_there(self.publisher.source, held.path)
+        except OSError as error:
+            return self.failed(Problem.UNREADABLE, error.strerror or str(error))
+        now = source.look(self.publisher.source, held.path) if there else None
+        if not there or (now and now.kind is not held.kind):
+            return None
+        return self.skipped("it is in the source again")
+
+    # Publishing one file.
+
+    async def send(self, entry: Entry) -> Outcome:
+        if problem := await self.name_problem():
+            return problem
+        if self.left_behind and (outcome := await self.finish_previous(entry)):
+            return outcome
+        await asyncio.sleep(source.settling_seconds(entry.mtime_ns))
+        for _ in range(2):
+            outcome = await self.send_once()
+            if outcome is not None:
+                return outcome
+        return self.failed(Problem.BUSY, "it changed each time; it is tried again in the next pass")
+
+    async def send_once(self) -> Outcome | None:
+        """Send the file as it is now; None if it changed meanwhile, and nothing came of it."""
+        try:
+            file = await source.open_file(self.publisher.source, self.path)
+        except OSError as error:
+            return self.failed(Problem.UNREADABLE, error.strerror or str(error))
+        if file is None:
+            return self.skipped("it is no longer in the source")
+        try:
+            return await self.publish(file)
+        except OSError as error:
+            await self.drop_temporary()
+            return self.failed(Problem.UNREADABLE, error.strerror or str(error))
+        finally:
+            self.bytes_sent += file.sent
+            await file.close()
+
+    async def publish(self, file: source.LocalFile) -> Outcome | None:
+        def all_sent() -> None:
+            self.sending = file.entry._replace(digest=file.digest)
+            self.whole = file.is_unchanged()
+            self.left()
+
+        self.left_behind = self.temporary()
+        self.whole = False
+        size = await self.session.store(self.left_behind, file, all_sent)
+        if not file.is_unchanged():
+            await self.drop_temporary()
+            return None
+        if size != file.sent:
+            await self.drop_temporary()
+            detail = f"{file.sent} bytes were sent, the site has {size}"
+            return self.failed(Problem.INCOMPLETE, detail, transient=True)
+        return await self.rename_into_place(file.entry._replace(digest=file.digest))
+
+    async def rename_into_place(self, entry: Entry) -> Outcome:
+        mode = entry.mode if self.publisher.perms else None
+        aside = self.beside(names.temporary(self.publisher.state_id, self.job.aside_token))
+        published: Published = await self.session.publish(self.left_behind, entry, mode, aside)
+        self.left_behind = ""
+        return self.done(
+            entry,
+            "" if published.atomic else NOT_ATOMIC,
+            "" if published.mtime_set else NO_MTIMES,
+            "" if published.mode_set else NO_MODES,
+        )
+
+    async def finish_previous(self, entry: Entry) -> Outcome | None:
+        """Settle what the attempt before this one left: take it over if it is whole, else see that it is gone.
+
+        A server process that wakes up late must find nothing to rename, so its temporary is gone before anything else
+        is done. A whole one is published as it is: its reply was lost, not its bytes.
+        """
+        sending = self.sending
+        if self.whole and sending and sending.same_content_as(entry):
+            size = await self.session.size(self.left_behind)
+            if size == sending.size:
+                return await self.rename_into_place(sending)
+            if size is None and await self.is_published(sending):
+                return self.done(sending)
+        await self.drop_temporary()
+        return None
+
+    async def is_published(self, entry: Entry) -> bool:
+        seen = await self.session.look(entry.path)
+        return seen is not None and seen.size == entry.size and seen.mtime_ns // 10**9 == entry.mtime_ns // 10**9
+
+    async def drop_temporary(self) -> None:
+        if self.left_behind:
+            await self.session.remove_files([self.left_behind])
+            self.left_behind = ""
+
+    def temporary(self) -> str:
+        token = self.job.temporary_token(self.tries)
+        self.tries += 1
+        return self.beside(names.temporary(self.publisher.state_id, token))
+
+    def beside(self, name: str) -> str:
+        return names.join(names.parent(self.path), name)
+
+    # Names.
+
+    async def name_problem(self) -> Outcome | None:
+        """Refuse a name that this site would alter, before anything bears it."""
+        traits = names.odd_traits(names.split(self.path)[1])
+        if traits <= self.session.kept:
+            return None
+        if await self.alters(traits):
+            return self.failed(Problem.ALTERED, "the server does not keep such a name as it is; rename it in the source")
+        return None
+
+    async def alters(self, traits: frozenset[str]) -> bool:
+        """Try odd names inside a folder of our own, where they do no harm and a listing is short.
+
+        What the server refuses outright it will refuse of the name itself, so that is no alteration.
+        """
+        box = self.beside(names.temporary(self.publisher.state_id, self.job.probe_token))
+        tried = names.join(box, names.sample(traits))
+        await self.session.make_folder(box)
+        found = []
+        refused = False
+        try:
+            await self.session.make_folder(tried)
+        except Refusal:
+            refused = True
+        else:
+            listing = await self.session.list_folder(box)
+            found = [entry.path for entry in listing.entries] if listing else []
+        for path in found:
+            await self.session.remove_folder(path)
+        await self.session.remove_folder(box)
+        if found == [tried]:
+            self.session.kept.update(traits)
+        return not refused and found != [tried]

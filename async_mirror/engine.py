@@ -1,0 +1,103 @@
+"""The schedule of passes: when one begins, what it ends with. What happens inside one is `one_pass`'s."""
+
+import asyncio
+import math
+import random
+import time
+from enum import IntEnum
+
+from async_mirror.hands import WrongSite
+from async_mirror.multi import Offload, Stop
+from async_mirror.one_pass import Mirror, Pass
+from async_mirror.remote import LoginFailed, RemoteError, RootMissing
+from async_mirror.report import Counts
+from async_mirror.state import State, StateError
+
+FIRST_RETRY_SECONDS = 10.0
+
+
+class Exit(IntEnum):
+    """What a run ends with; 128 + signal number beside."""
+
+    MIRRORED = 0
+    PARTLY = 1
+    USAGE = 2
+    LOGIN = 3
+    CONNECTION = 4
+    SAFETY = 5
+    STATE = 6
+
+
+def exit_for(error: Exception) -> Exit:
+    """Return the exit code for what kept a pass from going on."""
+    if isinstance(error, StateError):
+        return Exit.STATE
+    if isinstance(error, WrongSite):
+        return Exit.USAGE
+    return Exit.LOGIN if isinstance(error, LoginFailed) else Exit.CONNECTION
+
+
+async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
+    """Run one pass, or one after the other until asked to stop; return the exit code.
+
+    Passes start `every_seconds` apart on the monotonic clock; what is late is skipped. After a pass that found no
+    connection the next one comes sooner, later each time. A state that cannot be used ends even the longest run.
+    """
+    clock = asyncio.get_running_loop().time
+    every = mirror.settings.every_seconds
+    begun = clock()
+    failed = 0
+    while True:
+        code = await run_pass(mirror, state, stop)
+        if stop.requested:
+            return 128 + stop.signum
+        if once or code is Exit.STATE:
+            return code
+        late = clock() - begun
+        wait = math.floor(late / every) * every + every - late
+        failed = failed + 1 if code is Exit.CONNECTION else 0
+        if failed:
+            sooner = FIRST_RETRY_SECONDS * 2.0 ** min(failed - 1, 10) * random.uniform(0.5, 1.0)  # noqa: S311
+            wait = min(wait, sooner)
+        mirror.report.say(f"next pass in {wait:.0f} s")
+        if await stop.pause(wait):
+            return 128 + stop.signum
+
+
+async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
+    """Run one pass and report it; whatever goes wrong becomes an exit code."""
+    report = mirror.report
+    report.begin()
+    begun = time.monotonic()
+    offload = Offload()
+    failure = Exit.MIRRORED
+    try:
+        await _run_pass(mirror, await offload(state.copy_in_memory) if mirror.dry_run else state, stop, offload)
+    except (StateError, RemoteError) as error:
+        reply = error.reply if isinstance(error, RemoteError) else ""
+        report.trouble(f"{error}{': ' if reply else ''}{reply}")
+        failure = exit_for(error)
+    finally:
+        offload.close()
+    report.counts.seconds = time.monotonic() - begun
+    report.summary()
+    return _exit_of(report.counts, failure)
+
+
+async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
+    try:
+        await Pass(mirror, state, stop, offload).run()
+    except RootMissing as error:
+        mirror.report.note(f"{error}: it is made again and everything is sent")
+        await offload(state.void, "")
+        await Pass(mirror, state, stop, offload).run()
+
+
+def _exit_of(counts: Counts, failure: Exit) -> Exit:
+    if failure is Exit.STATE:
+        return failure
+    if counts.halts:
+        return Exit.SAFETY
+    if failure is not Exit.MIRRORED:
+        return failure
+    return Exit.PARTLY if counts.failures else Exit.MIRRORED

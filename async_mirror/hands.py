@@ -1,0 +1,159 @@
+"""What a lane does with a session: opens it, performs an item on it, judges what went wrong. Picklable, and no schedule."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from async_mirror import survey
+from async_mirror.apply import Publisher
+from async_mirror.change import Change, Job, Move, Outcome, Pending, RemoveFile, RemoveFolder, SetAttributes
+from async_mirror.entry import Entry
+from async_mirror.multi import Performed, Verdict
+from async_mirror.names import shown
+from async_mirror.remote import ConnectionRefused, LoginFailed, RemoteSession, RootMissing, SiteUnusable
+from async_mirror.settings import Site
+from async_mirror.source import digest_of
+from async_mirror.survey import Compare, Compared, Settled
+
+Item = Job | Compare | Pending
+Result = Outcome | Compared | Settled
+
+
+class RootedSession(RemoteSession, Protocol):
+    """A session that tells where it is."""
+
+    root: str
+    """The absolute path of the site's root, "" if the server does not say."""
+
+
+class Connect(Protocol):
+    """Opens sessions; see `ftp.connect`."""
+
+    def __call__(
+        self, site: Site, password: str, *, timeout_seconds: float, create_root: bool
+    ) -> Awaitable[RootedSession]:
+        """Open a session in the site's root."""
+        ...
+
+
+class WrongSite(SiteUnusable):
+    """The site's root is not the one that the state was made with."""
+
+
+class Answer(NamedTuple):
+    """A result, and the root of the session that it was had on."""
+
+    result: Result
+    root: str
+
+
+@dataclass(frozen=True)
+class Hands:
+    """Does the work of a pass. `expected_root` is where the state was made, if that is known."""
+
+    connect: Connect
+    site: Site
+    password: str = field(repr=False)
+    timeout_seconds: float
+    publisher: Publisher
+    create_root: bool
+    expected_root: str
+
+    async def open(self) -> RootedSession:
+        """Open a session, and see that it is where it ought to be."""
+        session = await self.connect(
+            self.site, self.password, timeout_seconds=self.timeout_seconds, create_root=self.create_root
+        )
+        if self.expected_root and session.root and session.root != self.expected_root:
+            await session.close()
+            raise WrongSite(
+                f"{self.site.shown} is now the folder {shown(session.root)} of the server; what was mirrored is in"
+                f" {shown(self.expected_root)}. Name that one, or use another --state-dir for a new mirror"
+            )
+        return session
+
+    def judge(self, error: Exception) -> Verdict:
+        """Say what an error of `open` means for the crew."""
+        if isinstance(error, ConnectionRefused):
+            return Verdict.REFUSED
+        return Verdict.FATAL if isinstance(error, LoginFailed | SiteUnusable) else Verdict.BROKEN
+
+    async def perform(
+        self, session: RootedSession, item: Item, previous: Answer | None, left: Callable[[], None]
+    ) -> Performed[Answer]:
+        """Perform one item of whatever kind."""
+        result = await self._result(session, item, previous, left)
+        failure = result.failure
+        return Performed(Answer(result, session.root), again=failure is not None and failure.transient)
+
+    async def _result(
+        self, session: RootedSession, item: Item, previous: Answer | None, left: Callable[[], None]
+    ) -> Result:
+        if isinstance(item, Compare):
+            left()
+            return await survey.compare(session, item)
+        if isinstance(item, Pending):
+            left()
+            return await survey.settle(session, item)
+        before = previous.result if previous else None
+        return await self.do(session, item, before if isinstance(before, Outcome) else None, left)
+
+    async def do(
+        self, session: RootedSession, job: Job, before: Outcome | None, left: Callable[[], None]
+    ) -> Outcome:
+        """Carry out a job."""
+        return await self.publisher.perform(session, job, before, left)
+
+
+class Nowhere:
+    """Stands for the session of a dry run on a site whose root is not there yet."""
+
+    usable = True
+    root = ""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class DryHands(Hands):
+    """Looks, and only pretends to do."""
+
+    async def open(self) -> RootedSession:
+        """Open a session, if there is a root to be in."""
+        try:
+            return await super().open()
+        except RootMissing:
+            return Nowhere()  # type: ignore[return-value]  # nothing is asked of it, see `_result`
+
+    async def _result(
+        self, session: RootedSession, item: Item, previous: Answer | None, left: Callable[[], None]
+    ) -> Result:
+        if isinstance(session, Nowhere) and isinstance(item, Compare):
+            return Compared(item.folder)
+        if isinstance(session, Nowhere) and isinstance(item, Pending):
+            return Settled(item)
+        if isinstance(item, Pending):
+            return await survey.settle(session, item, clean=False)
+        return await super()._result(session, item, previous, left)
+
+    async def do(
+        self, session: RootedSession, job: Job, before: Outcome | None, left: Callable[[], None]
+    ) -> Outcome:
+        """Say what would come of it."""
+        held = pretended(job.change)
+        change = job.change
+        moved = isinstance(change, Move) and (
+            change.entry.is_folder or change.twin
+            or await digest_of(self.publisher.source, change.entry.path) == change.held.digest
+        )  # fmt: skip
+        return Outcome(job, held, bytes_sent=0 if moved else _size(change), moved=moved)
+
+
+def pretended(change: Change) -> Entry | None:
+    """Return what the site would hold after a change."""
+    return None if isinstance(change, RemoveFile | RemoveFolder) else change.entry
+
+
+def _size(change: Change) -> int:
+    return 0 if isinstance(change, RemoveFile | RemoveFolder | SetAttributes) else change.entry.size

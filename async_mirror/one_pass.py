@@ -1,0 +1,530 @@
+"""One pass: recover, survey, publish, settle, remember. Leaves how many things are done at once to `multi`."""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+
+from async_mirror import multi, names
+from async_mirror.apply import Publisher
+from async_mirror.change import (
+    Change,
+    Failure,
+    Job,
+    MakeFolder,
+    Move,
+    Outcome,
+    Pending,
+    Problem,
+    RemoveFile,
+    RemoveFolder,
+    SetAttributes,
+    path_of,
+)
+from async_mirror.entry import Entry, Listing
+from async_mirror.hands import Answer, Connect, DryHands, Hands, Item, RootedSession
+from async_mirror.multi import Crew, Done, Mode, Offload, Patience, Stop
+from async_mirror.plan import FolderPlan, Swap, plan_folder
+from async_mirror.remote import RemoteError
+from async_mirror.report import Report
+from async_mirror.scan import read_folder, walk
+from async_mirror.selection import Selection
+from async_mirror.settings import Settings
+from async_mirror.source import is_there, look
+from async_mirror.state import State
+from async_mirror.survey import Compare, Compared, Settled
+
+PUBLISHING_OVERLAP = 2
+QUICK_OVERLAP = 8
+CLEAN_UP_SECONDS = 5.0
+LIMIT_LASTS_SECONDS = 3600.0
+
+MirrorCrew = Crew[RootedSession, Item, Answer]
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """All that stays the same from pass to pass."""
+
+    settings: Settings
+    mode: Mode
+    connect: Connect
+    password: str = field(repr=False)
+    report: Report
+    patience: Patience
+    dry_run: bool = False
+
+    @property
+    def root(self) -> bytes:
+        """The source's path."""
+        return os.fsencode(self.settings.source)
+
+    @property
+    def selection(self) -> Selection:
+        """What of the source is mirrored."""
+        settings = self.settings
+        return Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
+
+
+class Pass:
+    """One pass while it runs: what the scan set aside for the end, and which folders are still being made."""
+
+    def __init__(self, mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
+        self.mirror = mirror
+        self.settings = mirror.settings
+        self.report = mirror.report
+        self.selection = mirror.selection
+        self.state = state
+        self.stop = stop
+        self.offload = offload
+        self.token = secrets.token_hex(4)
+        self.jobs_made = 0
+        self.moves: list[Move] = []
+        self.swaps: list[Swap] = []
+        self.gone: dict[str, Entry] = {}
+        self.modes: list[SetAttributes] = []
+        self.unmounted: list[str] = []
+        self.making: dict[str, asyncio.Event] = {}
+        self.unmade: set[str] = set()
+        self.moved: set[str] = set()
+        self.staying: set[str] = set()
+        self.voided: set[str] = set()
+        self.missing: set[str] = set()
+        self.compared: dict[str, asyncio.Event] = {}
+        self.there: set[str] = {""}
+
+    # Before anything is done.
+
+    async def _source_is_fit(self) -> bool:
+        """Look at the source; a missing one, or an empty one while something is held, stops the pass here."""
+        listing = await self.offload(read_folder, self.mirror.root, "", self.selection)
+        source = names.shown(str(self.settings.source))
+        if not listing.complete and not listing.entries:
+            reason = listing.problems[0][1] if listing.problems else "it cannot be read"
+            self.report.halt(f"the source {source} cannot be read ({reason}): nothing is done")
+            return False
+        holds = await self.offload(self.state.holds_anything)
+        if holds and not listing.entries and not self.settings.allow_empty_source:
+            self.report.halt(
+                f"the source {source} is empty and the site is not: nothing is done."
+                " If that is meant, run once with --allow-empty-source --max-delete 100%"
+            )
+            return False
+        return True
+
+    # The pass.
+
+    async def run(self) -> None:
+        """Run the pass. Raises StateError or RemoteError when it cannot go on; all else is reported."""
+        if await self._source_is_fit():
+            try:
+                await self._run()
+            finally:
+                if self.stop.requested and not self.mirror.dry_run:
+                    await self._clean_up()
+
+    async def _run(self) -> None:
+        crew = Crew(await self._hands(), self._mode(), self.stop, self.mirror.patience, limit=await self._limit())
+        try:
+            async with crew:
+                await self._recover(crew)
+                if not await self.offload(self.state.fact, "surveyed"):
+                    await self._survey(crew)
+                await self._perform(crew, self._publish(""), PUBLISHING_OVERLAP)
+                await self._settle(crew)
+        finally:
+            self.report.counts.connections += crew.opened
+            if crew.refused:
+                await self._learn_limit(crew.cap)
+
+    def _mode(self) -> Mode:
+        return Mode("S", 1) if self.mirror.dry_run else self.mirror.mode
+
+    async def _hands(self) -> Hands:
+        expected = await self.offload(self.state.fact, "root") or ""
+        holds = await self.offload(self.state.holds_anything)
+        settings = self.settings
+        make = DryHands if self.mirror.dry_run else Hands
+        return make(
+            connect=self.mirror.connect,
+            site=settings.site,
+            password=self.mirror.password,
+            timeout_seconds=settings.timeout_seconds,
+            publisher=Publisher(self.mirror.root, self.state.id, settings.perms),
+            create_root=not holds and not self.mirror.dry_run,
+            expected_root=expected,
+        )
+
+    async def _limit(self) -> int | None:
+        """Return how many connections the server was lately seen to allow."""
+        limit, _, learned = (await self.offload(self.state.fact, "connection_limit") or "").partition(" ")
+        fresh = limit and 0 <= time.time() - float(learned) < LIMIT_LASTS_SECONDS
+        return int(limit) if fresh else None
+
+    async def _learn_limit(self, limit: int) -> None:
+        self.report.note(f"the server allows no more than {limit} connections; that is kept in mind for an hour")
+        await self.offload(partial(self.state.learn, connection_limit=f"{limit} {time.time():.0f}"))
+
+    async def _perform(self, crew: MirrorCrew, items: AsyncGenerator[Item, None], overlap: int = 1) -> None:
+        """Have the crew perform items, and record what comes of them as it comes."""
+        async with aclosing(crew.run(items, overlap)) as batches:
+            async for batch in batches:
+                await self._record(batch)
+        if crew.failure:
+            raise crew.failure
+
+    # What comes back.
+
+    async def _record(self, batch: list[Done[Item, Answer]]) -> None:
+        unbegun: list[Job] = []
+        outcomes: list[Outcome] = []
+        for done in batch:
+            if done.error:
+                self._cut_short(done)
+            elif done.result is None:
+                if isinstance(done.item, Job):
+                    unbegun.append(done.item)
+            else:
+                await self._learn_root(done.result.root)
+                match done.result.result:
+                    case Outcome() as outcome:
+                        outcomes.append(outcome)
+                    case Compared() as compared:
+                        await self._record_compared(compared)
+                    case Settled() as settled:
+                        await self._record_settled(settled)
+        if outcomes:
+            await self.offload(self.state.commit, outcomes)
+        if unbegun:
+            await self.offload(self.state.abandon, unbegun)
+        for outcome in outcomes:
+            self._record_outcome(outcome)
+        for job in unbegun:
+            self._open_gate(job.change, made=False)
+
+    async def _learn_root(self, root: str) -> None:
+        if root and not await self.offload(self.state.fact, "root"):
+            await self.offload(partial(self.state.learn, root=root))
+
+    def _cut_short(self, done: Done[Item, Answer]) -> None:
+        """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
+        if isinstance(done.item, Job):
+            path = path_of(done.item.change)
+            self._open_gate(done.item.change, made=False)
+        else:
+            path = done.item.path if isinstance(done.item, Pending) else done.item.folder
+            self._compared(path)
+        if not self.stop.requested:
+            self.report.failure(Failure(path, Problem.INTERNAL, done.error))
+
+    def _record_outcome(self, outcome: Outcome) -> None:
+        change = outcome.job.change
+        if outcome.missing is not None and outcome.missing not in self.voided:
+            self.missing.add(outcome.missing)
+        else:
+            self.report.outcome(outcome)
+        if isinstance(change, RemoveFile | RemoveFolder) and (outcome.failure or outcome.skipped):
+            self.staying.update(names.lineage(change.held.path))
+        if isinstance(change, Move) and outcome.moved:
+            self.gone.pop(change.held.path, None)
+        self._open_gate(change, made=not outcome.failure)
+
+    def _open_gate(self, change: Change, *, made: bool) -> None:
+        """Let the content of a folder go ahead; or keep it back, if the folder could not be made."""
+        if isinstance(change, MakeFolder | Move) and change.entry.is_folder:
+            if not made:
+                self.unmade.add(change.entry.path)
+            if gate := self.making.pop(change.entry.path, None):
+                gate.set()
+
+    # Recover.
+
+    async def _recover(self, crew: MirrorCrew) -> None:
+        pending = await self.offload(self.state.pending)
+        if pending:
+            self.report.say(f"{len(pending)} changes of an earlier run were cut short: looking what became of them")
+            await self._perform(crew, _each(pending), QUICK_OVERLAP)
+
+    async def _record_settled(self, settled: Settled) -> None:
+        if settled.failure:
+            self.report.failure(settled.failure)
+        else:
+            await self.offload(self.state.resolve, settled.pending, settled.held)
+
+    async def _clean_up(self) -> None:
+        """After the request to end: settle what was cut short and remove its temporaries, if that is quickly done."""
+        if not await self.offload(self.state.pending):
+            return
+        self.report.say("cleaning up")
+        quickly = replace(self.mirror.patience, retries=0)
+        crew = Crew(await self._hands(), self._mode(), Stop(), quickly, limit=await self._limit())
+        try:
+            async with asyncio.timeout(CLEAN_UP_SECONDS), crew:
+                await self._perform(crew, _each(await self.offload(self.state.pending)), QUICK_OVERLAP)
+        except (TimeoutError, RemoteError):
+            self.report.say("what was cut short is noted, and settled at the next start")
+
+    # Survey.
+
+    async def _survey(self, crew: MirrorCrew) -> None:
+        await self._perform(crew, self._compares(), PUBLISHING_OVERLAP)
+        counts = self.report.counts
+        if counts.foreign:
+            self.report.note(f"the site holds {counts.foreign} things that the source does not have; they are left alone")
+        if not self.stop.requested:
+            await self.offload(partial(self.state.learn, surveyed=f"{time.time():.0f}"))
+
+    async def _compares(self) -> AsyncGenerator[Item, None]:
+        """Yield the comparison of each folder of the source that the site has, parents first."""
+        async with aclosing(multi.stream(partial(walk, self.mirror.root, self.selection))) as listings:
+            async for batch in listings:
+                for listing in batch:
+                    parent = names.parent(listing.folder)
+                    if listing.folder and parent in self.compared:
+                        await self.compared[parent].wait()
+                    if listing.folder in self.there:
+                        self.compared[listing.folder] = asyncio.Event()
+                        yield Compare(listing.folder, listing.entries)
+
+    async def _record_compared(self, compared: Compared) -> None:
+        self.there |= compared.folders
+        self.report.counts.adopted += sum(not entry.is_folder for entry in compared.adopted)
+        self.report.counts.foreign += compared.foreign
+        if compared.failure:
+            self.report.failure(compared.failure)
+        await self.offload(self.state.hold, compared.adopted)
+        self._compared(compared.folder)
+
+    def _compared(self, folder: str) -> None:
+        if folder in self.compared:
+            self.compared[folder].set()
+
+    # Publish.
+
+    async def _publish(self, start: str) -> AsyncGenerator[Item, None]:
+        """Scan from a folder on and yield what is to be done at once; the rest is set aside for `_settle`."""
+        async with aclosing(multi.stream(partial(self._planned, start))) as planned:
+            async for batch in planned:
+                jobs: list[Job] = []
+                for listing, plan in batch:
+                    if await self._is_below_moved(listing.folder):
+                        async for job in self._begun(jobs):
+                            yield job
+                        jobs = []
+                        await self._folder_is_made(listing.folder)
+                        plan = await self.offload(self._plan, listing)  # noqa: PLW2901 - what is held has moved there
+                    if not start:
+                        await self._note_listing(listing)
+                    if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self.swaps):
+                        continue
+                    jobs += await self._take_plan(plan)
+                async for job in self._begun(jobs):
+                    yield job
+
+    def _planned(self, start: str) -> Iterator[tuple[Listing, FolderPlan]]:
+        for listing in walk(self.mirror.root, self.selection, start):
+            yield listing, self._plan(listing)
+
+    def _plan(self, listing: Listing) -> FolderPlan:
+        held = self.selection.visible(self.state.held_in(listing.folder))
+        known = {entry.path for entry in held}
+        new = [entry for entry in listing.entries if entry.path not in known and not entry.is_folder]
+        origins = self._origins(new) if self.settings.delete else {}
+        return plan_folder(listing, held, origins, perms=self.settings.perms)
+
+    def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
+        """Find, for new files, the held file of the same inode and size whose own path is gone."""
+        origins: dict[str, Entry] = {}
+        for entry in new:
+            for held in self.state.held_with_inode(entry.inode):
+                if held.size == entry.size and not is_there(self.mirror.root, held.path):
+                    origins[entry.path] = held
+        return origins
+
+    async def _is_below_moved(self, folder: str) -> bool:
+        return bool(self.moved) and any(each in self.moved for each in [*names.lineage(folder), folder])
+
+    async def _note_listing(self, listing: Listing) -> None:
+        self.report.listing(listing)
+        if listing.folder:
+            return
+        was_mount = await self.offload(self.state.fact, "source_is_mount")
+        if was_mount and not listing.mount and not self.settings.allow_unmounted:
+            self.unmounted.append("")
+        elif bool(was_mount) != listing.mount:
+            await self.offload(partial(self.state.learn, source_is_mount="yes" if listing.mount else None))
+
+    async def _take_plan(self, plan: FolderPlan) -> list[Job]:
+        """Set aside what has to wait, and return jobs for the rest."""
+        self.moves += filter(self._can_be_sent, plan.moves)
+        self.swaps += plan.swaps
+        self.modes += plan.modes
+        if not self.settings.allow_unmounted:
+            self.unmounted += plan.unmounted
+        self.gone.update((entry.path, entry) for entry in plan.gone)
+        if plan.refreshed:
+            await self.offload(self.state.hold, plan.refreshed)
+        return self._jobs(change for change in plan.changes if self._can_be_sent(change))
+
+    def _can_be_sent(self, change: Change) -> bool:
+        reason = names.refusal(names.split(path_of(change))[1])
+        if reason:
+            self.report.failure(Failure(path_of(change), Problem.UNSENDABLE, reason))
+            if isinstance(change, MakeFolder | Move):
+                self.unmade.add(change.entry.path)
+        return reason is None
+
+    def _jobs(self, changes: Iterable[Change]) -> list[Job]:
+        tries = 2 * (self.mirror.patience.retries + 1)
+        jobs = []
+        for change in changes:
+            self.jobs_made += 1
+            jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries))
+            if isinstance(change, MakeFolder | Move) and change.entry.is_folder:
+                self.making[change.entry.path] = asyncio.Event()
+                if isinstance(change, Move):
+                    self.moved.add(change.entry.path)
+        return jobs
+
+    async def _begun(self, jobs: list[Job]) -> AsyncGenerator[Job, None]:
+        """Note jobs as pending, then yield each as soon as its folder is there; forget those whose folder never is."""
+        if not jobs:
+            return
+        await self.offload(self.state.begin, jobs)
+        waiting = list(reversed(jobs))
+        untried: list[Job] = []
+        try:
+            while waiting:
+                made = await self._folder_is_made(names.parent(path_of(waiting[-1].change)))
+                job = waiting.pop()
+                if made:
+                    yield job
+                else:
+                    untried.append(job)
+                    self._not_tried(job.change)
+        finally:
+            if waiting or untried:
+                await self.offload(self.state.abandon, waiting + untried)
+
+    async def _folder_is_made(self, folder: str) -> bool:
+        """Wait until a folder that is being made is there; tell whether it is."""
+        for each in [*names.lineage(folder), folder]:
+            if gate := self.making.get(each):
+                await gate.wait()
+            if each in self.unmade:
+                return False
+        return True
+
+    def _not_tried(self, change: Change) -> None:
+        self.report.counts.problems[Problem.NOT_TRIED] += 1
+        self._open_gate(change, made=False)
+
+    # Settle.
+
+    async def _settle(self, crew: MirrorCrew) -> None:
+        """Do what needs the whole picture, in this order: moves, removals, what takes the place of something, modes."""
+        await self._perform(crew, self._begun(self._jobs(self.moves)))
+        if self.stop.requested:
+            return
+        await self._remove(crew)
+        swapped = [swap.entry for swap in self.swaps if not await self.offload(self.state.held, swap.entry.path)]
+        await self._perform(crew, self._publish_again(swapped), PUBLISHING_OVERLAP)
+        await self._make_missing(crew)
+        modes = [change for change in self.modes if change.entry.path not in self.unmade]
+        await self._perform(crew, self._begun(self._jobs(modes)), QUICK_OVERLAP)
+
+    async def _publish_again(self, entries: Iterable[Entry]) -> AsyncGenerator[Item, None]:
+        """Publish entries that the site does not hold, folders with all below them."""
+        for entry in entries:
+            plan = plan_folder(Listing(names.parent(entry.path), (entry,)), (), perms=self.settings.perms)
+            async for job in self._begun(await self._take_plan(plan)):
+                yield job
+            if entry.is_folder:
+                async for item in self._publish(entry.path):
+                    yield item
+
+    async def _make_missing(self, crew: MirrorCrew) -> None:
+        """Make folders that somebody removed from the site, and send again what they held."""
+        while (missing := self.missing - self.voided) and not self.stop.requested:
+            self.voided |= missing
+            entries = []
+            for folder in sorted(missing):
+                self.report.note(f"the folder {folder} is gone from the site: it is made again")
+                await self.offload(self.state.void, folder)
+                if (entry := look(self.mirror.root, folder)) and entry.is_folder:
+                    entries.append(entry)
+            await self._perform(crew, self._publish_again(entries), PUBLISHING_OVERLAP)
+
+    # Remove.
+
+    async def _remove(self, crew: MirrorCrew) -> None:
+        """Remove what is gone from the source: files, then folders deepest first, within the guards."""
+        if not self.settings.delete:
+            for swap in self.swaps:
+                detail = "something of another kind has this name on the site, and --no-delete keeps it"
+                self.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
+            return
+        files, folders = await self._removable()
+        if not await self._guards_allow(len(files)):
+            return
+        why = "gone from the source"
+        await self._perform(crew, self._begun(self._jobs(RemoveFile(held, why) for held in files)), QUICK_OVERLAP)
+        folders.sort(key=_depth, reverse=True)
+        for _, level in groupby(folders, _depth):
+            empty = [RemoveFolder(held, why) for held in level if held.path not in self.staying]
+            await self._perform(crew, self._begun(self._jobs(empty)), QUICK_OVERLAP)
+
+    async def _removable(self) -> tuple[list[Entry], list[Entry]]:
+        """Return the held files and folders that are to go; folders only if all below them goes."""
+        files: list[Entry] = []
+        folders: list[Entry] = []
+        for entry in [*self.gone.values(), *(swap.held for swap in self.swaps)]:
+            if any(names.is_inside(entry.path, each) or names.is_inside(each, entry.path) for each in self.unmounted):
+                self._halt_for_unmounted()
+                continue
+            below = await self.offload(self.state.held_below, entry.path) if entry.is_folder else []
+            for held in [*below, entry]:
+                if held is not entry and not self.selection.includes_with_parents(held):
+                    self.staying.update(names.lineage(held.path))
+                else:
+                    (folders if held.is_folder else files).append(held)
+        return files, folders
+
+    def _halt_for_unmounted(self) -> None:
+        where = ", ".join(names.shown(each) or "the source" for each in self.unmounted[:3])
+        text = (
+            f"{where} was a mount point and is none now: nothing below it is removed."
+            " If that is meant, run once with --allow-unmounted"
+        )
+        if text not in self.report.counts.halts:
+            self.report.halt(text)
+
+    async def _guards_allow(self, removals: int) -> bool:
+        held = await self.offload(self.state.count_held_files)
+        limit = self.settings.delete_limit
+        if limit.allows(removals, held):
+            return True
+        self.report.halt(
+            f"{removals:,} of {held:,} held files would be removed, more than --max-delete {limit} allows:"
+            f" nothing is removed in this pass. If that is meant, run once with --max-delete {removals}"
+        )
+        return False
+
+
+async def _each(pending: Iterable[Pending]) -> AsyncGenerator[Item, None]:
+    for each in pending:
+        yield each
+
+
+def _is_kept_back(folder: str, start: str, swapped: str) -> bool:
+    """Tell whether a folder takes the place of a file that is still there, and its turn comes later."""
+    return names.is_inside(folder, swapped) and not names.is_inside(start, swapped)
+
+
+def _depth(entry: Entry) -> int:
+    return entry.path.count("/")

@@ -1,0 +1,224 @@
+"""Tells a person what happens: one line per event that matters, a summary per pass. Decides nothing."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from async_mirror.change import (
+    Change,
+    Failure,
+    MakeFolder,
+    Move,
+    Outcome,
+    Problem,
+    RemoveFile,
+    RemoveFolder,
+    SendFile,
+    SetAttributes,
+    path_of,
+)
+from async_mirror.entry import UNKNOWN, Listing
+from async_mirror.names import shown
+
+log = logging.getLogger("async_mirror")
+
+_SAME_PROBLEM_SHOWN = 20
+
+
+def human_size(size: int) -> str:
+    """Return a number of bytes as people read it: 999 B, 1.0 KB, 2.5 MB."""
+    if size < 1000:
+        return f"{size} B"
+    number = float(size)
+    for unit in ("KB", "MB", "GB", "TB", "PB"):
+        number /= 1000
+        if number < 999.95 or unit == "PB":
+            break
+    return f"{number:.1f} {unit}"
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def described(change: Change) -> tuple[str, str]:
+    """Return (verb, the rest) for a change."""
+    path = shown(path_of(change)) or "/"
+    match change:
+        case MakeFolder(_, why):
+            return "made", f"{path}/  ({why})"
+        case SendFile(entry, _, why):
+            return "sent", f"{path}  {human_size(entry.size)}  ({shown(why)})"
+        case SetAttributes(entry, _, why):
+            return "mode", f"{path}{'/' * entry.is_folder}  ({why})"
+        case Move(entry, held):
+            return "moved", f"{shown(held.path)} -> {path}{'/' * entry.is_folder}"
+        case RemoveFile(held, why):
+            size = "" if held.size == UNKNOWN else f"  {human_size(held.size)}"
+            return "removed", f"{path}{size}  ({why})"
+        case RemoveFolder(_, why):
+            return "removed", f"{path}/  ({why})"
+        case _ as never:
+            assert_never(never)
+
+
+@dataclass
+class Counts:
+    """What one pass came to."""
+
+    files: int = 0
+    folders: int = 0
+    bytes_in_source: int = 0
+    links: int = 0
+    specials: int = 0
+    excluded: int = 0
+    adopted: int = 0
+    foreign: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    bytes_sent: int = 0
+    given_up: int = 0
+    problems: Counter[Problem] = field(default_factory=Counter)
+    halts: list[str] = field(default_factory=list)
+    connections: int = 0
+    seconds: float = 0.0
+
+    @property
+    def failures(self) -> int:
+        """How many paths were not mirrored."""
+        return sum(self.problems.values())
+
+    @property
+    def changed(self) -> int:
+        """How many changes were made."""
+        return sum(self.done.values())
+
+
+class Report:
+    """Turns what happens in a pass into log lines and counts. `dry_run` words it as a plan."""
+
+    def __init__(self, *, dry_run: bool = False) -> None:
+        """Begin with nothing to tell."""
+        self.counts = Counts()
+        self._dry_run = dry_run
+        self._said: set[str] = set()
+
+    def begin(self) -> None:
+        """Begin a pass."""
+        self.counts = Counts()
+
+    def listing(self, listing: Listing) -> None:
+        """Count what a folder holds, and tell what could not be read."""
+        counts = self.counts
+        for entry in listing.entries:
+            if entry.is_folder:
+                counts.folders += 1
+            else:
+                counts.files += 1
+                counts.bytes_in_source += entry.size
+        counts.links += listing.links
+        counts.specials += listing.specials
+        counts.excluded += listing.excluded
+        for path, reason in listing.problems:
+            self.failure(Failure(path, Problem.UNREADABLE, reason))
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Tell what came of one job."""
+        counts = self.counts
+        counts.bytes_sent += outcome.bytes_sent
+        path = shown(path_of(outcome.job.change))
+        for note in outcome.notes:
+            self.note(note)
+        if outcome.failure:
+            self.failure(outcome.failure)
+        elif outcome.skipped:
+            log.info("%-7s  %s  (%s)", "skipped", path, outcome.skipped)
+        elif outcome.given_up:
+            counts.given_up += 1
+            log.warning("%-7s  %s/  (it holds things that are not ours, so it stays; it is no longer looked after)", "kept", path)
+        else:
+            change = outcome.job.change
+            if isinstance(change, Move) and not outcome.moved:
+                change = SendFile(change.entry, None, "new")
+            self._done(change)
+
+    def _done(self, change: Change) -> None:
+        if isinstance(change, SetAttributes) and change.entry.is_folder and change.why == "new":
+            return
+        verb, rest = described(change)
+        folder = isinstance(change, MakeFolder | RemoveFolder)
+        self.counts.done[f"{verb} folder" if folder else verb] += 1
+        if self._dry_run:
+            print(f"{verb:7}  {rest}")
+        else:
+            log.info("%-7s  %s", verb, rest)
+
+    def failure(self, failure: Failure) -> None:
+        """Tell that a path is not mirrored; of many failures of one kind only the first are told one by one."""
+        self.counts.problems[failure.problem] += 1
+        line = f"{shown(failure.path) or '/'}  {failure.problem}: {shown(failure.detail)}"
+        if self.counts.problems[failure.problem] <= _SAME_PROBLEM_SHOWN:
+            log.error("%-7s  %s", "failed", line)
+        else:
+            log.debug("%-7s  %s", "failed", line)
+
+    def note(self, text: str) -> None:
+        """Tell something that is worth knowing once."""
+        if text not in self._said:
+            self._said.add(text)
+            log.warning("%-7s  %s", "note", shown(text))
+
+    def halt(self, text: str) -> None:
+        """Tell that a guard tripped."""
+        self.counts.halts.append(text)
+        log.error("%-7s  %s", "halted", text)
+
+    def trouble(self, text: str) -> None:
+        """Tell that the pass as a whole could not go on."""
+        log.error("%-7s  %s", "trouble", shown(text))
+
+    def say(self, text: str) -> None:
+        """Tell how things go."""
+        log.info("%s", shown(text))
+
+    def summary(self) -> None:
+        """Tell what the pass came to."""
+        counts = self.counts
+        for problem, number in counts.problems.items():
+            if number > _SAME_PROBLEM_SHOWN:
+                log.error("%-7s  and %s that %s", "failed", _plural(number - _SAME_PROBLEM_SHOWN, "more path"), problem)
+        line = ", ".join(self._parts())
+        source = f"{_plural(counts.files, 'file')} in {_plural(counts.folders, 'folder')}, {human_size(counts.bytes_in_source)}"
+        left_out = ", ".join(self._left_out())
+        log.info("source: %s%s", source, f" (left out: {left_out})" if left_out else "")
+        level = logging.WARNING if counts.failures or counts.halts else logging.INFO
+        log.log(level, "%s: %s; %s in %.1f s over %s%s", "plan" if self._dry_run else "pass", line,
+                human_size(counts.bytes_sent), counts.seconds, _plural(counts.connections, "connection"),
+                f"; FAILED: {self._failed()}" if counts.failures else "")  # fmt: skip
+
+    def _parts(self) -> Iterable[str]:
+        done = self.counts.done
+        words = {
+            "made folder": "made", "sent": "sent", "mode": "changed the mode of", "moved": "moved", "removed": "removed",
+            "removed folder": "removed",
+        }  # fmt: skip
+        if self.counts.adopted:
+            yield f"found {self.counts.adopted:,} there already"
+        for key, words_for_it in words.items():
+            if done[key]:
+                noun = "folder" if "folder" in key else "path" if key in {"mode", "moved"} else "file"
+                yield f"{words_for_it} {_plural(done[key], noun)}"
+        if not done and not self.counts.adopted:
+            yield "nothing to do" if not self.counts.failures and not self.counts.halts else "nothing done"
+        if self.counts.given_up:
+            yield f"kept {_plural(self.counts.given_up, 'folder')} with things of others"
+
+    def _left_out(self) -> Iterable[str]:
+        counts = self.counts
+        for number, noun in ((counts.excluded, "excluded path"), (counts.links, "link"), (counts.specials, "special file")):
+            if number:
+                yield _plural(number, noun)
+
+    def _failed(self) -> str:
+        return ", ".join(f"{_plural(number, 'path')} {problem}" for problem, number in self.counts.problems.items())

@@ -1,0 +1,379 @@
+"""What the site is known to hold, what is being done to it, and what was learned. SQLite; knows no network, no source."""
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import socket
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Self
+
+from async_mirror import names
+from async_mirror.change import Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
+from async_mirror.entry import UNKNOWN, Entry, Kind
+
+VERSION = 1
+
+_TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE held (
+    folder BLOB NOT NULL, name BLOB NOT NULL, kind INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    mode INTEGER NOT NULL, inode INTEGER NOT NULL, mount INTEGER NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (folder, name)
+) WITHOUT ROWID;
+CREATE INDEX held_inode ON held (inode) WHERE kind = 1;
+CREATE TABLE pending (
+    path BLOB PRIMARY KEY, kind INTEGER, size INTEGER, mtime_ns INTEGER, mode INTEGER, inode INTEGER, mount INTEGER,
+    token TEXT NOT NULL, tries INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_COLUMNS = "folder, name, kind, size, mtime_ns, mode, inode, mount, digest"
+
+
+class StateError(Exception):
+    """The state cannot be used; the text says why and what to do."""
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StateError(f"the state {path} cannot be used: {error}") from error
+
+
+class State:
+    """The state of one mirror, open and locked. Its methods block; they are called from one thread at a time."""
+
+    def __init__(self, path: Path, database: sqlite3.Connection, lock: int | None) -> None:
+        """Hold an open database; see `open_state`."""
+        self.path = path
+        self._database = database
+        self._lock = lock
+        self.id = self._fact_or("id", lambda: secrets.token_hex(4))
+
+    def __enter__(self) -> Self:
+        """Be closed at the end of a `with`."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the database and let the next process have it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the database and let the next process have it."""
+        self._database.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @contextmanager
+    def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        """Commit or roll back as one. What is `durable` survives a power failure too."""
+        with _explained(self.path):
+            self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            with self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                yield self._database
+
+    def copy_in_memory(self) -> "State":
+        """Return a copy that can be changed without a trace, for a dry run."""
+        with _explained(self.path):
+            copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._database.backup(copy)
+        return State(self.path, copy, None)
+
+    # Facts.
+
+    def fact(self, name: str) -> str | None:
+        """Return what was learned under a name, if anything."""
+        with _explained(self.path):
+            row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def learn(self, **facts: str | None) -> None:
+        """Remember facts; None forgets one."""
+        with self._transaction(durable=True) as database:
+            for name, value in facts.items():
+                if value is None:
+                    database.execute("DELETE FROM facts WHERE name = ?", (name,))
+                else:
+                    database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def _fact_or(self, name: str, make: Callable[[], str]) -> str:
+        value = self.fact(name)
+        if value is None:
+            value = make()
+            self.learn(**{name: value})
+        return value
+
+    # What is held.
+
+    def held_in(self, folder: str) -> list[Entry]:
+        """Return what is held directly in a folder."""
+        with _explained(self.path):
+            rows = self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE folder = ?", (names.encode(folder),))
+            return [_entry(row) for row in rows]
+
+    def held_below(self, folder: str) -> list[Entry]:
+        """Return all that is held below a folder, in no order."""
+        with _explained(self.path):
+            condition, values = _below(folder)
+            return [_entry(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE {condition}", values)]
+
+    def held_with_inode(self, inode: int) -> list[Entry]:
+        """Return the held files that had this inode when they were sent, and whose content is known."""
+        with _explained(self.path):
+            rows = self._database.execute(
+                f"SELECT {_COLUMNS} FROM held WHERE inode = ? AND kind = 1 AND digest != x''", (inode,)
+            )
+            return [_entry(row) for row in rows]
+
+    def held(self, path: str) -> Entry | None:
+        """Return what is held at one path."""
+        folder, name = names.split(path)
+        with _explained(self.path):
+            row = self._database.execute(
+                f"SELECT {_COLUMNS} FROM held WHERE folder = ? AND name = ?", (names.encode(folder), names.encode(name))
+            ).fetchone()
+        return _entry(row) if row else None
+
+    def count_held_files(self) -> int:
+        """Return how many files are held."""
+        with _explained(self.path):
+            return int(self._database.execute("SELECT count(*) FROM held WHERE kind = 1").fetchone()[0])
+
+    def holds_anything(self) -> bool:
+        """Tell whether anything is held."""
+        with _explained(self.path):
+            return self._database.execute("SELECT 1 FROM held LIMIT 1").fetchone() is not None
+
+    def hold(self, entries: Iterable[Entry]) -> None:
+        """Record entries as held, as they are."""
+        with self._transaction(durable=False) as database:
+            _hold(database, entries)
+
+    def void(self, folder: str) -> None:
+        """Forget a folder and all below it: the site turned out not to have it."""
+        with self._transaction(durable=True) as database:
+            _forget(database, folder)
+
+    # What is being done.
+
+    def begin(self, jobs: Iterable[Job]) -> None:
+        """Record jobs as pending, for good, before anything is done about them on the site."""
+        with self._transaction(durable=True) as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (row for job in jobs for row in _pending_rows(job)),
+            )
+
+    def abandon(self, jobs: Iterable[Job]) -> None:
+        """Forget pending jobs that were never begun on the site."""
+        with self._transaction(durable=False) as database:
+            _settle(database, jobs)
+
+    def commit(self, outcomes: Iterable[Outcome]) -> None:
+        """Turn pending into held, as far as the outcomes are certain."""
+        with self._transaction(durable=False) as database:
+            certain = [outcome for outcome in outcomes if outcome.certain]
+            for outcome in certain:
+                if not outcome.failure and not outcome.skipped:
+                    _apply(database, outcome)
+            _settle(database, (outcome.job for outcome in certain))
+
+    def pending(self) -> list[Pending]:
+        """Return what was begun and never confirmed."""
+        with _explained(self.path):
+            rows = self._database.execute("SELECT * FROM pending").fetchall()
+        return [self._pending(row) for row in rows]
+
+    def _pending(self, row: tuple[object, ...]) -> Pending:
+        raw, kind, size, mtime_ns, mode, inode, mount, token, tries = row
+        path = names.decode(raw)  # type: ignore[arg-type]
+        expected = Entry(path, Kind(kind), size, mtime_ns, mode, inode, bool(mount)) if kind else None  # type: ignore[arg-type]
+        if not token:
+            return Pending(path, expected, self.held(path))
+        folder = names.parent(path)
+        job = Job(MakeFolder(Entry(path, Kind.FOLDER), ""), str(token), int(str(tries)))
+        tokens = [job.temporary_token(attempt) for attempt in range(job.tries)] + [job.aside_token]
+        leftovers = tuple(names.join(folder, names.temporary(self.id, each)) for each in tokens)
+        odd = names.odd_traits(names.split(path)[1])
+        box = names.join(folder, names.temporary(self.id, job.probe_token)) if odd else ""
+        return Pending(path, expected, self.held(path), leftovers, box)
+
+    def resolve(self, pending: Pending, held: Entry | None) -> None:
+        """Record what a pending path turned out to hold."""
+        with self._transaction(durable=False) as database:
+            if held is not None:
+                _hold(database, [held])
+            else:
+                _forget(database, pending.path)
+            database.execute("DELETE FROM pending WHERE path = ?", (names.encode(pending.path),))
+
+
+def _entry(row: tuple[bytes, bytes, int, int, int, int, int, int, bytes]) -> Entry:
+    folder, name, kind, size, mtime_ns, mode, inode, mount, digest = row
+    path = names.decode(folder + b"/" + name if folder else name)
+    return Entry(path, Kind(kind), size, mtime_ns, mode, _unsigned(inode), bool(mount), digest)
+
+
+def _signed(inode: int) -> int:
+    return inode - (1 << 64) if inode >= 1 << 63 else inode
+
+
+def _unsigned(inode: int) -> int:
+    return inode + (1 << 64) if inode < 0 else inode
+
+
+def _hold(database: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+    def rows() -> Iterator[tuple[object, ...]]:
+        for entry in entries:
+            folder, name = names.split(entry.path)
+            path, kind, size, mtime_ns, mode, inode, mount, digest = entry
+            yield names.encode(folder), names.encode(name), kind, size, mtime_ns, mode, _signed(inode), mount, digest
+
+    database.executemany("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
+
+
+def _below(folder: str) -> tuple[str, tuple[bytes, ...]]:
+    if not folder:
+        return "1", ()
+    raw = names.encode(folder)
+    return "folder = ? OR (folder > ? AND folder < ?)", (raw, raw + b"/", raw + b"0")
+
+
+def _forget(database: sqlite3.Connection, path: str) -> None:
+    condition, values = _below(path)
+    database.execute(f"DELETE FROM held WHERE {condition}", values)
+    folder, name = names.split(path)
+    database.execute("DELETE FROM held WHERE folder = ? AND name = ?", (names.encode(folder), names.encode(name)))
+
+
+def _apply(database: sqlite3.Connection, outcome: Outcome) -> None:
+    change, held = outcome.job.change, outcome.held
+    if isinstance(change, RemoveFile | RemoveFolder):
+        _forget(database, change.held.path)
+        return
+    if isinstance(change, Move) and outcome.moved:
+        if change.entry.is_folder:
+            _move_below(database, change.held.path, change.entry.path)
+        _forget(database, change.held.path)
+    assert held is not None, "what was done leaves something there"
+    _hold(database, [held])
+
+
+def _move_below(database: sqlite3.Connection, old: str, new: str) -> None:
+    condition, values = _below(old)
+    rows = database.execute(f"SELECT {_COLUMNS} FROM held WHERE {condition}", values).fetchall()
+    moved = [entry._replace(path=new + entry.path[len(old) :]) for entry in map(_entry, rows)]
+    database.execute(f"DELETE FROM held WHERE {condition}", values)
+    _hold(database, moved)
+
+
+def _pending_rows(job: Job) -> Iterator[tuple[object, ...]]:
+    change = job.change
+    path = names.encode(path_of(change))
+    if isinstance(change, RemoveFile | RemoveFolder):
+        yield path, None, None, None, None, None, None, "", 0
+        return
+    entry = change.entry
+    yield (
+        path, entry.kind, entry.size, entry.mtime_ns, entry.mode, _signed(entry.inode), entry.mount, job.token, job.tries,
+    )  # fmt: skip
+    if isinstance(change, Move):
+        yield names.encode(change.held.path), None, None, None, None, None, None, "", 0
+
+
+def _settle(database: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+    def paths() -> Iterator[tuple[bytes]]:
+        for job in jobs:
+            yield (names.encode(path_of(job.change)),)
+            if isinstance(job.change, Move):
+                yield (names.encode(job.change.held.path),)
+
+    database.executemany("DELETE FROM pending WHERE path = ?", paths())
+
+
+# Opening.
+
+
+def state_path(folder: Path, binding: Iterable[str]) -> Path:
+    """Return the file of the mirror that is bound to these texts (source, host, port, user, root)."""
+    parts = list(binding)
+    key = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    label = re.sub(r"[^A-Za-z0-9.-]+", "_", parts[1])[:40]
+    return folder / f"{label}-{key}.sqlite3"
+
+
+def open_state(path: Path, *, traceless: bool = False) -> State:
+    """Open a state and lock it, and make it if it is not there; when `traceless`, only in memory.
+
+    Raises StateError: in use (the text names by whom), from a newer version, or damaged (then it is set aside).
+    """
+    if traceless and not path.exists():
+        return State(path, _prepared(":memory:"), None)
+    with _explained(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _lock(path.with_suffix(".lock"))
+    try:
+        return State(path, _open_database(path), lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _lock(path: Path) -> int:
+    with _explained(path):
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 200, 0).decode("utf-8", "replace").strip() or "another process"
+        os.close(lock)
+        raise StateError(f"this mirror is already being kept by {names.shown(holder)}; its lock is {path}") from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    return lock
+
+
+def _open_database(path: Path) -> sqlite3.Connection:
+    with _explained(path):
+        if path.is_symlink():
+            raise StateError(f"the state {path} is a symbolic link, which is not followed")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        return _prepared(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise StateError(f"the state {path} cannot be used: {error}") from error
+        aside = path.with_suffix(f".damaged-{secrets.token_hex(3)}")
+        os.replace(path, aside)
+        for extra in ("-wal", "-shm"):
+            path.with_name(path.name + extra).unlink(missing_ok=True)
+        raise StateError(
+            f"the state {path} is damaged ({error}); it was set aside as {aside.name}. Nothing was done. The next run"
+            " looks at the site again and takes over what is there already; it removes nothing it does not know"
+        ) from error
+
+
+def _prepared(path: Path | str) -> sqlite3.Connection:
+    was_cut_short = Path(f"{path}-wal").exists()
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise StateError(f"the state {path} was written by a newer version of async-mirror: use that one")
+        if version == 0:
+            database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        database.execute("PRAGMA journal_mode = WAL")
+        if was_cut_short and (check := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(check)
+    except BaseException:
+        database.close()
+        raise
+    return database

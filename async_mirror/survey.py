@@ -1,0 +1,118 @@
+"""Reads the site: what it holds of ours already, and what became of changes that were cut short. Changes nothing final."""
+
+from typing import NamedTuple
+
+from async_mirror import names
+from async_mirror.change import Failure, Pending, Problem
+from async_mirror.entry import UNKNOWN, Entry
+from async_mirror.remote import ConnectionBroken, Refusal, RemoteListing, RemoteSession
+
+_SECOND_NS = 1_000_000_000
+
+
+class Compare(NamedTuple):
+    """List a remote folder and compare it with what the source has there."""
+
+    folder: str
+    entries: tuple[Entry, ...]
+
+
+class Compared(NamedTuple):
+    """What a remote folder holds that the source has too: `adopted` equals it, of `folders` it has the like.
+
+    `foreign` counts what the source does not have; it is not ours.
+    """
+
+    folder: str
+    adopted: tuple[Entry, ...] = ()
+    folders: frozenset[str] = frozenset()
+    differing: int = 0
+    foreign: int = 0
+    failure: Failure | None = None
+
+
+class Settled(NamedTuple):
+    """What a pending path turned out to hold; None for nothing, or nothing that is ours."""
+
+    pending: Pending
+    held: Entry | None = None
+    failure: Failure | None = None
+
+
+async def compare(session: RemoteSession, task: Compare) -> Compared:
+    """List a folder and tell which of the source's entries the site holds already, by size and mtime."""
+    try:
+        listing = await session.list_folder(task.folder)
+        return await _compared(session, task, listing) if listing else Compared(task.folder)
+    except Refusal as refusal:
+        failure = Failure(task.folder, Problem.REFUSED, refusal.reply, refusal.transient)
+    except ConnectionBroken as broken:
+        failure = Failure(task.folder, Problem.CONNECTION, f"{broken} {broken.reply}".strip(), transient=True)
+    return Compared(task.folder, failure=failure)
+
+
+async def _compared(session: RemoteSession, task: Compare, listing: RemoteListing) -> Compared:
+    there = {entry.path: entry for entry in listing.entries}
+    both = [(entry, there[entry.path]) for entry in task.entries if entry.path in there]
+    folders = [(here, seen) for here, seen in both if here.is_folder and seen.is_folder]
+    same_size = [(here, seen) for here, seen in both if not here.is_folder and here.kind is seen.kind]
+    same_size = [(here, seen) for here, seen in same_size if here.size == seen.size]
+    if not listing.exact and same_size:
+        times = await session.modified([here.path for here, _ in same_size])
+        same_size = [
+            (here, seen._replace(mtime_ns=mtime_ns)) for (here, seen), mtime_ns in zip(same_size, times, strict=True)
+        ]
+    same = [(here, seen) for here, seen in same_size if _same_second(here, seen)]
+    adopted = tuple(here._replace(mode=here.mode if seen.mode == UNKNOWN else seen.mode) for here, seen in folders + same)
+    ours = {entry.path for entry in task.entries}
+    foreign = sum(path not in ours and not names.is_temporary(names.split(path)[1]) for path in there)
+    differing = len(both) - len(adopted)
+    return Compared(task.folder, adopted, frozenset(here.path for here, _ in folders), differing, foreign)
+
+
+def _same_second(here: Entry, seen: Entry) -> bool:
+    return seen.mtime_ns != UNKNOWN and abs(here.mtime_ns - seen.mtime_ns) < _SECOND_NS
+
+
+async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True) -> Settled:
+    """Look at what a change that was cut short did, and remove its temporaries (unless not to `clean`)."""
+    try:
+        if clean and pending.leftovers:
+            await session.remove_files(pending.leftovers)
+        if clean and pending.box:
+            await _remove_box(session, pending.box)
+        seen = await session.look(pending.path)
+    except Refusal as refusal:
+        return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, refusal.reply, refusal.transient))
+    except ConnectionBroken as broken:
+        detail = f"{broken} {broken.reply}".strip()
+        return Settled(pending, failure=Failure(pending.path, Problem.CONNECTION, detail, transient=True))
+    return Settled(pending, verdict(pending, seen))
+
+
+async def _remove_box(session: RemoteSession, box: str) -> None:
+    listing = await session.list_folder(box)
+    for entry in listing.entries if listing else ():
+        await session.remove_folder(entry.path)
+    await session.remove_folder(box)
+
+
+def verdict(pending: Pending, seen: Entry | None) -> Entry | None:
+    """Decide what is held. What could be either version is ours, of a version that is not known."""
+    if seen is None:
+        return None
+    candidates = [version for version in (pending.expected, pending.held) if version and _may_be(seen, version)]
+    if len(candidates) == 1:
+        return candidates[0]
+    ours = pending.held or (candidates[0] if candidates else None)
+    if ours is None:
+        return None
+    if ours.is_folder:
+        return ours._replace(mode=UNKNOWN) if seen.is_folder else None
+    return None if seen.is_folder else ours._replace(size=UNKNOWN, digest=b"")
+
+
+def _may_be(seen: Entry, version: Entry) -> bool:
+    if seen.kind is not version.kind:
+        return False
+    return seen.is_folder or (seen.size == version.size and _same_second(version, seen))
