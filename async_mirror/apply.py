@@ -323,7 +323,9 @@ class _Attempt:
         if traits <= self.session.kept:
             return None
         if await self.alters(traits):
-            return self.failed(Problem.ALTERED, "the server does not keep such a name as it is; rename it in the source")
+            return self.failed(
+                Problem.ALTERED, "the server does not keep such a name as it is; rename it in the source"
+            )
         return None
 
     async def alters(self, traits: frozenset[str]) -> bool:

@@ -46,33 +46,76 @@ def cli() -> None:
 @cli.command(context_settings=_WIDTH)
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("destination")
-@click.option("--multi", default="A", show_default=True, metavar="MODE",
-              help="A: asynchronous, 8 connections; A<n>: n connections; S: serial.")
-@click.option("--every", default="15m", show_default=True, metavar="INTERVAL",
-              help="How often a pass begins: 90s, 15m, 1h30m or plain seconds.")
+@click.option(
+    "--multi",
+    default="A",
+    show_default=True,
+    metavar="MODE",
+    help="A: asynchronous, 8 connections; A<n>: n connections; S: serial.",
+)
+@click.option(
+    "--every",
+    default="15m",
+    show_default=True,
+    metavar="INTERVAL",
+    help="How often a pass begins: 90s, 15m, 1h30m or plain seconds.",
+)
 @click.option("--once", is_flag=True, help="Run one pass and exit.")
 @click.option("-n", "--dry-run", is_flag=True, help="Print what a pass would do, and change nothing anywhere.")
-@click.option("--max-depth", type=click.IntRange(min=1), metavar="N",
-              help="How deep to go; 1 means the files directly in SOURCE.")
-@click.option("--exclude-ext", multiple=True, metavar="EXT",
-              help="Leave out files with this extension, as in .tmp (repeatable).")
-@click.option("--exclude", multiple=True, metavar="PATTERN",
-              help="Leave out what matches this pattern, as in .gitignore (repeatable).")
-@click.option("--delete/--no-delete", default=True, show_default=True,
-              help="Whether to remove from the site what is gone from SOURCE.")
-@click.option("--max-delete", default="50%", show_default=True, metavar="N|N%",
-              help="Remove nothing if a pass would remove more files than this; a percentage counts from 21 files on.")
+@click.option(
+    "--max-depth", type=click.IntRange(min=1), metavar="N", help="How deep to go; 1 means the files directly in SOURCE."
+)
+@click.option(
+    "--exclude-ext", multiple=True, metavar="EXT", help="Leave out files with this extension, as in .tmp (repeatable)."
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out what matches this pattern, as in .gitignore (repeatable).",
+)
+@click.option(
+    "--delete/--no-delete",
+    default=True,
+    show_default=True,
+    help="Whether to remove from the site what is gone from SOURCE.",
+)
+@click.option(
+    "--max-delete",
+    default="50%",
+    show_default=True,
+    metavar="N|N%",
+    help="Remove nothing if a pass would remove more files than this; a percentage counts from 21 files on.",
+)
 @click.option("--allow-empty-source", is_flag=True, help="Go on although SOURCE is empty and the site is not.")
 @click.option("--allow-unmounted", is_flag=True, help="Go on although a folder that was a mount point is none now.")
 @click.option("--perms/--no-perms", default=True, show_default=True, help="Whether to mirror file modes.")
-@click.option("--password-file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Where the password is. Else: ASYNC_MIRROR_PASSWORD, ~/.netrc, a prompt.")
-@click.option("--state-dir", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Where to remember what the site holds.  [default: the user's state folder]")
-@click.option("--timeout", default="60s", show_default=True, metavar="INTERVAL",
-              help="How long a connection may make no progress.")
-@click.option("--retries", default=5, show_default=True, type=click.IntRange(min=0),
-              help="How often to try again what failed for the moment.")
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the password is. Else: ASYNC_MIRROR_PASSWORD, ~/.netrc, a prompt.",
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where to remember what the site holds.  [default: the user's state folder]",
+)
+@click.option(
+    "--timeout",
+    default="60s",
+    show_default=True,
+    metavar="INTERVAL",
+    help="How long a connection may make no progress.",
+)
+@click.option(
+    "--retries",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="How often to try again what failed for the moment.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Tell only of trouble.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell more.")
 def sync(**options: Any) -> int:
@@ -190,7 +233,7 @@ class Failed(click.ClickException):
     def __init__(self, text: str, code: int) -> None:
         """Say why, and which code."""
         super().__init__(text)
-        self.exit_code = code
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
 
 
 def _set_up_log(*, quiet: bool, verbose: bool) -> None:

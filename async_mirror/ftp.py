@@ -1,12 +1,11 @@
 """A RemoteSession over FTP. The only module that knows the protocol's commands; `control` carries them."""
 
 import asyncio
-import os
 import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aioftp
 from aioftp.errors import StatusCodeError
@@ -81,7 +80,9 @@ async def _log_in(client: Client, site: Site, password: str) -> None:
             raise ConnectionRefused("the server has too many clients", reply.text) from None
         if reply.transient:
             raise ConnectionBroken("the server does not log in now", reply.text) from None
-        raise LoginFailed(f"the server does not accept user {names.shown(user)!r} and the password", reply.text) from None
+        raise LoginFailed(
+            f"the server does not accept user {names.shown(user)!r} and the password", reply.text
+        ) from None
 
 
 def _reply_of(error: StatusCodeError) -> Reply:
@@ -485,10 +486,8 @@ class FtpSession:
     async def close(self) -> None:
         """Say QUIT and go; the farewell is not waited for longer than a second."""
         if self.usable and self._free.is_set() and not self._control.in_flight:
-            try:
+            with suppress(ConnectionBroken):
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
-            except ConnectionBroken:
-                pass
         self._control.break_off("it was closed")
 
 

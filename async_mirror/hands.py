@@ -1,4 +1,4 @@
-"""What a lane does with a session: opens it, performs an item on it, judges what went wrong. Picklable, and no schedule."""
+"""What a lane does with a session: opens it, performs items on it, judges errors. Picklable; knows no schedule."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -98,9 +98,7 @@ class Hands:
         before = previous.result if previous else None
         return await self.do(session, item, before if isinstance(before, Outcome) else None, left)
 
-    async def do(
-        self, session: RootedSession, job: Job, before: Outcome | None, left: Callable[[], None]
-    ) -> Outcome:
+    async def do(self, session: RootedSession, job: Job, before: Outcome | None, left: Callable[[], None]) -> Outcome:
         """Carry out a job."""
         return await self.publisher.perform(session, job, before, left)
 
@@ -137,9 +135,7 @@ class DryHands(Hands):
             return await survey.settle(session, item, clean=False)
         return await super()._result(session, item, previous, left)
 
-    async def do(
-        self, session: RootedSession, job: Job, before: Outcome | None, left: Callable[[], None]
-    ) -> Outcome:
+    async def do(self, session: RootedSession, job: Job, before: Outcome | None, left: Callable[[], None]) -> Outcome:
         """Say what would come of it."""
         held = pretended(job.change)
         change = job.change

@@ -108,9 +108,7 @@ class Hands(Protocol[S, I_contra, R]):
         """Open a session. Whatever it raises is shown to `judge`."""
         ...
 
-    async def perform(
-        self, session: S, item: I_contra, previous: R | None, left: Callable[[], None]
-    ) -> Performed[R]:
+    async def perform(self, session: S, item: I_contra, previous: R | None, left: Callable[[], None]) -> Performed[R]:
         """Do one item. `previous` is the result of the attempt before this one.
 
         Calling `left` says: what I had to send has left, the next item may begin on this session.

@@ -275,7 +275,9 @@ class Pass:
         await self._perform(crew, self._compares(), PUBLISHING_OVERLAP)
         counts = self.report.counts
         if counts.foreign:
-            self.report.note(f"the site holds {counts.foreign} things that the source does not have; they are left alone")
+            self.report.note(
+                f"the site holds {counts.foreign} things that the source does not have; they are left alone"
+            )
         if not self.stop.requested:
             await self.offload(partial(self.state.learn, surveyed=f"{time.time():.0f}"))
 

@@ -58,7 +58,7 @@ class RemoteListing:
 
     `entries` may have UNKNOWN modes; `exact` says that mtimes are to the second (MLSD), not to the minute or day.
     `cut` says that the server told, or let see, that the listing is not whole. `others` are names of what is neither
-    file nor folder. `oddities` are names that no site may have (`..`, with a slash …); they are reported and never used.
+    file nor folder. `oddities` are names that no site may have (`..`, with a slash …), never used.
     """
 
     entries: tuple[Entry, ...]

@@ -76,7 +76,7 @@ class ReplyParser:
         self._length = 0
 
     def feed(self, data: bytes) -> list[Reply]:
-        """Take the next bytes and return the replies that they complete. Raises ReplyError; then it is of no more use."""
+        """Take the next bytes and return the replies that they complete. After a ReplyError it is of no more use."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LONGEST_LINE:
             raise ReplyError("the server sent an endless line")

@@ -136,7 +136,11 @@ class Report:
             log.info("%-7s  %s  (%s)", "skipped", path, outcome.skipped)
         elif outcome.given_up:
             counts.given_up += 1
-            log.warning("%-7s  %s/  (it holds things that are not ours, so it stays; it is no longer looked after)", "kept", path)
+            log.warning(
+                "%-7s  %s/  (it holds things that are not ours, so it stays; it is no longer looked after)",
+                "kept",
+                path,
+            )
         else:
             change = outcome.job.change
             if isinstance(change, Move) and not outcome.moved:
@@ -189,7 +193,8 @@ class Report:
             if number > _SAME_PROBLEM_SHOWN:
                 log.error("%-7s  and %s that %s", "failed", _plural(number - _SAME_PROBLEM_SHOWN, "more path"), problem)
         line = ", ".join(self._parts())
-        source = f"{_plural(counts.files, 'file')} in {_plural(counts.folders, 'folder')}, {human_size(counts.bytes_in_source)}"
+        source = f"{_plural(counts.files, 'file')} in {_plural(counts.folders, 'folder')}"
+        source += f", {human_size(counts.bytes_in_source)}"
         left_out = ", ".join(self._left_out())
         log.info("source: %s%s", source, f" (left out: {left_out})" if left_out else "")
         level = logging.WARNING if counts.failures or counts.halts else logging.INFO
@@ -200,9 +205,13 @@ class Report:
     def _parts(self) -> Iterable[str]:
         done = self.counts.done
         words = {
-            "made folder": "made", "sent": "sent", "mode": "changed the mode of", "moved": "moved", "removed": "removed",
+            "made folder": "made",
+            "sent": "sent",
+            "mode": "changed the mode of",
+            "moved": "moved",
+            "removed": "removed",
             "removed folder": "removed",
-        }  # fmt: skip
+        }
         if self.counts.adopted:
             yield f"found {self.counts.adopted:,} there already"
         for key, words_for_it in words.items():
@@ -216,7 +225,11 @@ class Report:
 
     def _left_out(self) -> Iterable[str]:
         counts = self.counts
-        for number, noun in ((counts.excluded, "excluded path"), (counts.links, "link"), (counts.specials, "special file")):
+        for number, noun in (
+            (counts.excluded, "excluded path"),
+            (counts.links, "link"),
+            (counts.specials, "special file"),
+        ):
             if number:
                 yield _plural(number, noun)
 

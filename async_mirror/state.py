@@ -1,4 +1,4 @@
-"""What the site is known to hold, what is being done to it, and what was learned. SQLite; knows no network, no source."""
+"""What the site is known to hold, what is being done to it, what was learned. SQLite; knows neither site nor source."""
 
 import fcntl
 import hashlib
@@ -8,13 +8,13 @@ import secrets
 import socket
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from async_mirror import names
 from async_mirror.change import Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
-from async_mirror.entry import UNKNOWN, Entry, Kind
+from async_mirror.entry import Entry, Kind
 
 VERSION = 1
 
@@ -123,7 +123,9 @@ class State:
         """Return all that is held below a folder, in no order."""
         with _explained(self.path):
             condition, values = _below(folder)
-            return [_entry(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE {condition}", values)]
+            return [
+                _entry(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE {condition}", values)
+            ]
 
     def held_with_inode(self, inode: int) -> list[Entry]:
         """Return the held files that had this inode when they were sent, and whose content is known."""
@@ -234,7 +236,7 @@ def _hold(database: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     def rows() -> Iterator[tuple[object, ...]]:
         for entry in entries:
             folder, name = names.split(entry.path)
-            path, kind, size, mtime_ns, mode, inode, mount, digest = entry
+            _, kind, size, mtime_ns, mode, inode, mount, digest = entry
             yield names.encode(folder), names.encode(name), kind, size, mtime_ns, mode, _signed(inode), mount, digest
 
     database.executemany("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
@@ -282,9 +284,8 @@ def _pending_rows(job: Job) -> Iterator[tuple[object, ...]]:
         yield path, None, None, None, None, None, None, "", 0
         return
     entry = change.entry
-    yield (
-        path, entry.kind, entry.size, entry.mtime_ns, entry.mode, _signed(entry.inode), entry.mount, job.token, job.tries,
-    )  # fmt: skip
+    version = (entry.kind, entry.size, entry.mtime_ns, entry.mode, _signed(entry.inode), entry.mount)
+    yield path, *version, job.token, job.tries
     if isinstance(change, Move):
         yield names.encode(change.held.path), None, None, None, None, None, None, "", 0
 

@@ -1,4 +1,4 @@
-"""Reads the site: what it holds of ours already, and what became of changes that were cut short. Changes nothing final."""
+"""Reads the site: what it holds of ours already, what became of changes that were cut short. Publishes nothing."""
 
 from typing import NamedTuple
 
@@ -63,7 +63,9 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
             (here, seen._replace(mtime_ns=mtime_ns)) for (here, seen), mtime_ns in zip(same_size, times, strict=True)
         ]
     same = [(here, seen) for here, seen in same_size if _same_second(here, seen)]
-    adopted = tuple(here._replace(mode=here.mode if seen.mode == UNKNOWN else seen.mode) for here, seen in folders + same)
+    adopted = tuple(
+        here._replace(mode=here.mode if seen.mode == UNKNOWN else seen.mode) for here, seen in folders + same
+    )
     ours = {entry.path for entry in task.entries}
     foreign = sum(path not in ours and not names.is_temporary(names.split(path)[1]) for path in there)
     differing = len(both) - len(adopted)
