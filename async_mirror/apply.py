@@ -68,6 +68,8 @@ class _Attempt:
         self.bytes_sent = 0
 
     async def outcome(self) -> Outcome:
+        if not isinstance(self.job.change, SendFile | Move):
+            self.left()
         match self.job.change:
             case MakeFolder(entry):
                 return await self.make_folder(entry)

@@ -133,7 +133,7 @@ def sync(**options: Any) -> int:
     from async_mirror.engine import keep
     from async_mirror.one_pass import Mirror
     from async_mirror.report import Report
-    from async_mirror.state import StateError, open_state, state_path
+    from async_mirror.state import StateError, open_copy, open_state, state_path
 
     _set_up_log(quiet=options["quiet"], verbose=options["verbose"])
     settings, mode, password = _settings(options)
@@ -149,7 +149,7 @@ def sync(**options: Any) -> int:
     )
     path = state_path(folder, (str(settings.source), *settings.site.binding))
     try:
-        with open_state(path, traceless=options["dry_run"]) as state:
+        with open_copy(path) if mirror.dry_run else open_state(path) as state:
             return multi.run(lambda stop: keep(mirror, state, stop, once=options["once"] or options["dry_run"]))
     except StateError as error:
         raise Failed(str(error), 6) from None

@@ -72,7 +72,7 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
     offload = Offload()
     failure = Exit.MIRRORED
     try:
-        await _run_pass(mirror, await offload(state.copy_in_memory) if mirror.dry_run else state, stop, offload)
+        await _run_pass(mirror, state, stop, offload)
     except (StateError, RemoteError) as error:
         reply = error.reply if isinstance(error, RemoteError) else ""
         report.trouble(f"{error}{': ' if reply else ''}{reply}")

@@ -29,6 +29,8 @@ from async_mirror.replies import Reply, parse_epsv, parse_features, parse_pasv, 
 from async_mirror.settings import Site
 
 LONGEST_LISTING = 256 * 1024 * 1024
+PIECE = 64 * 1024
+"""Bytes that must be on their way within one time-out: the least progress that counts as any."""
 _SEND_BUFFER = 4 * 1024 * 1024
 
 
@@ -108,6 +110,7 @@ class FtpSession:
         self._sets_mode = True
         self._gives_size = True
         self._gives_facts = True
+        self._lists_all = True
         self._replaces = True
         self._mtime_commands: list[str] = []
 
@@ -274,10 +277,11 @@ class FtpSession:
     async def _send_blocks(self, data: socket.socket, content: Content, expected: Expected) -> None:
         loop = asyncio.get_running_loop()
         async for block in content.blocks():
-            if expected.reply.done():
-                raise ConnectionResetError("the server ended the transfer")
-            async with asyncio.timeout(self._control.timeout_seconds):
-                await loop.sock_sendall(data, block)
+            for start in range(0, len(block), PIECE):
+                if expected.reply.done():
+                    raise ConnectionResetError("the server ended the transfer")
+                async with asyncio.timeout(self._control.timeout_seconds):
+                    await loop.sock_sendall(data, memoryview(block)[start : start + PIECE])
 
     async def _fetch(self, command: str) -> tuple[bytes, Reply]:
         """Return what a listing command sends over its data connection, and its last reply."""
@@ -442,14 +446,17 @@ class FtpSession:
     async def list_folder(self, path: str) -> RemoteListing | None:
         """List by MLSD, else by LIST as Unix servers write it."""
         facts = self._gives_facts
-        command = f"MLSD {self._name(path)}" if facts else f"LIST -a {self._name(path)}"
-        raw, reply = await self._fetch(command)
+        command = "MLSD" if facts else "LIST -a" if self._lists_all else "LIST"
+        raw, reply = await self._fetch(f"{command} {self._name(path)}")
         if facts and reply.unknown_command:
             self._gives_facts = False
             return await self.list_folder(path)
         if not reply.succeeded or (not raw and not facts):
             if not reply.transient and not await self._is_folder(path):
                 return None
+            if not reply.succeeded and command == "LIST -a":
+                self._lists_all = False
+                return await self.list_folder(path)
             self._check(reply)
         cut = "truncated" in reply.text.lower()
         return parse_listing(raw, path, facts=facts, now=time.time(), cut=cut)

@@ -34,7 +34,7 @@ def entry_of(path: str, status: os.stat_result, device: int | None = None) -> En
 
 
 def is_there(root: bytes, path: str) -> bool:
-    """Tell whether the source has anything at a path, if only a dangling link. Raises OSError when that is not known."""
+    """Tell whether the source has anything at a path, if only a dangling link; raise OSError if that is not known."""
     try:
         os.lstat(local_path(root, path))
     except (FileNotFoundError, NotADirectoryError):

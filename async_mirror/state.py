@@ -5,10 +5,12 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -79,13 +81,6 @@ class State:
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")
                 yield self._database
-
-    def copy_in_memory(self) -> "State":
-        """Return a copy that can be changed without a trace, for a dry run."""
-        with _explained(self.path):
-            copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            self._database.backup(copy)
-        return State(self.path, copy, None)
 
     # Facts.
 
@@ -311,13 +306,28 @@ def state_path(folder: Path, binding: Iterable[str]) -> Path:
     return folder / f"{label}-{key}.sqlite3"
 
 
-def open_state(path: Path, *, traceless: bool = False) -> State:
-    """Open a state and lock it, and make it if it is not there; when `traceless`, only in memory.
+def open_copy(path: Path) -> State:
+    """Return a copy of a state in memory, which can be changed without a trace; a new one if there is none.
+
+    Raises StateError if it cannot be read.
+    """
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    if path.exists():
+        with _explained(path), tempfile.TemporaryDirectory(prefix="async-mirror-") as folder:
+            for suffix in ("", "-wal"):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(f"{path}{suffix}", f"{folder}/copy{suffix}")
+            with closing(sqlite3.connect(f"{folder}/copy")) as database:
+                database.backup(copy)
+    _prepare(copy, path)
+    return State(path, copy, None)
+
+
+def open_state(path: Path) -> State:
+    """Open a state and lock it, and make it if it is not there.
 
     Raises StateError: in use (the text names by whom), from a newer version, or damaged (then it is set aside).
     """
-    if traceless and not path.exists():
-        return State(path, _prepared(":memory:"), None)
     with _explained(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(path.with_suffix(".lock"))
@@ -348,7 +358,7 @@ def _open_database(path: Path) -> sqlite3.Connection:
             raise StateError(f"the state {path} is a symbolic link, which is not followed")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     try:
-        return _prepared(path)
+        return _open_sound(path)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise StateError(f"the state {path} cannot be used: {error}") from error
@@ -362,15 +372,11 @@ def _open_database(path: Path) -> sqlite3.Connection:
         ) from error
 
 
-def _prepared(path: Path | str) -> sqlite3.Connection:
-    was_cut_short = Path(f"{path}-wal").exists()
+def _open_sound(path: Path) -> sqlite3.Connection:
+    was_cut_short = path.with_name(path.name + "-wal").exists()
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise StateError(f"the state {path} was written by a newer version of async-mirror: use that one")
-        if version == 0:
-            database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        _prepare(database, path)
         database.execute("PRAGMA journal_mode = WAL")
         if was_cut_short and (check := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(check)
@@ -378,3 +384,11 @@ def _prepared(path: Path | str) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise StateError(f"the state {path} was written by a newer version of async-mirror: use that one")
+    if version == 0:
+        database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
