@@ -1,0 +1,65 @@
+"""Fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from servers import KINDS, REAL, FtpServer, Kind, ServerFactory, available
+
+
+def _require(kind: Kind) -> None:
+    reason = available(kind)
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def server_factory(tmp_path: Path) -> Iterator[ServerFactory]:
+    """Make servers of the test's own, with FtpServer's keywords; a docroot is made unless one is given."""
+    with ExitStack() as stack:
+        made = 0
+
+        def make(kind: Kind, docroot: Path | None = None, **keywords: object) -> FtpServer:
+            nonlocal made
+            _require(kind)
+            made += 1
+            work = tmp_path / f"server-{made}"
+            server = FtpServer(kind, docroot or tmp_path / f"docroot-{made}", work, **keywords)  # type: ignore[arg-type]
+            return stack.enter_context(server)
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def _kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kind], FtpServer]]:
+    """Keep one server of each kind for the whole session, because most tests need nothing but an empty one."""
+    kept: dict[Kind, FtpServer] = {}
+    with ExitStack() as stack:
+
+        def get(kind: Kind) -> FtpServer:
+            _require(kind)
+            if kind not in kept:
+                folder = tmp_path_factory.mktemp(kind)
+                kept[kind] = stack.enter_context(FtpServer(kind, folder / "docroot", folder / "server"))
+            kept[kind].reset()
+            return kept[kind]
+
+        yield get
+
+
+@pytest.fixture(params=KINDS)
+def any_server(request: pytest.FixtureRequest, _kept_server: Callable[[Kind], FtpServer]) -> FtpServer:
+    """Run the test once on each kind of server, with an empty docroot and nothing counted yet."""
+    return _kept_server(request.param)
+
+
+@pytest.fixture(params=REAL)
+def real_server(request: pytest.FixtureRequest, _kept_server: Callable[[Kind], FtpServer]) -> FtpServer:
+    """Run the test once on each of the real servers, with an empty docroot and nothing counted yet."""
+    return _kept_server(request.param)

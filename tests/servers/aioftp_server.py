@@ -1,0 +1,56 @@
+"""aioftp's own server as a program, which logs connections and commands; knows nothing of the tests that run it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from pathlib import Path
+from typing import TextIO
+
+import aioftp
+from aioftp.common import StreamIO
+
+
+class LoggingServer(aioftp.Server):
+    """Writes each command to the log before it is carried out, and waits first when told to."""
+
+    def __init__(self, user: aioftp.User, max_connections: int | None, log: TextIO, delay_s: float) -> None:
+        super().__init__([user], maximum_connections=max_connections)
+        self._log = log
+        self._delay_s = delay_s
+
+    async def dispatcher(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Log a connection that the limit will not turn away."""
+        if not self.available_connections.locked():
+            self._log.write("CONNECT\n")
+        await super().dispatcher(reader, writer)
+
+    async def parse_command(self, stream: StreamIO, censor_commands: tuple[str] = ("pass",)) -> tuple[str, str]:
+        """Log the command line without a password."""
+        verb, argument = await super().parse_command(stream, censor_commands)
+        self._log.write(f"COMMAND {verb} {'***' if verb == 'pass' else argument}".removesuffix(" ") + "\n")
+        await asyncio.sleep(self._delay_s)
+        return verb, argument
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--docroot", type=Path, required=True)
+    parser.add_argument("--user", required=True)
+    parser.add_argument("--password", required=True)
+    parser.add_argument("--max-connections", type=int, default=0, help="0: no limit")
+    parser.add_argument("--log", default=os.devnull)
+    parser.add_argument("--delay-ms", type=float, default=0, help="wait so long before carrying out a command")
+    os.umask(0o022)
+    arguments = parser.parse_args()
+    user = aioftp.User(arguments.user, arguments.password, base_path=arguments.docroot)
+    with Path(arguments.log).open("a", buffering=1, errors="surrogateescape") as log:
+        server = LoggingServer(user, arguments.max_connections or None, log, arguments.delay_ms / 1000)
+        asyncio.run(server.run(arguments.host, arguments.port))  # noqa: TID251 - a program beside the product
+
+
+if __name__ == "__main__":
+    main()
