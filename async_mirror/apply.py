@@ -173,7 +173,7 @@ class _Attempt:
             if not entry.is_folder and await self.session.size(entry.path) != held.size:
                 return await self.send(entry)
         if entry.is_folder:
-            return self.done(entry._replace(mode=held.mode))._replace(moved=True)
+            return self.done(entry._replace(mode=held.mode, mount=entry.mount or held.mount))._replace(moved=True)
         if not same_content:
             outcome = await self.send(entry)
             return outcome._replace(moved=True, certain=outcome.certain and not outcome.failure)

@@ -40,7 +40,7 @@ class Mode:
     @classmethod
     def parse(cls, text: str) -> "Mode":
         """Read `A`, `A<n>` or `S`, in either case. Raises ValueError with one line that says what is allowed."""
-        found = re.fullmatch(r"([ATPS])(\d*)", text.strip().upper())
+        found = re.fullmatch(r"([ATPS])(\d{0,9})", text.strip().upper())
         if found and found[1] in "TP":
             raise ValueError(f"{text!r}: threads and processes are not there yet; use {cls.ALLOWED}")
         if not found or (found[1] == "S" and found[2]):
@@ -225,11 +225,12 @@ async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGener
     abandoned = False
 
     def pump() -> None:
-        for item in make():
-            room.acquire()
-            if abandoned:
+        items = make()
+        while room.acquire() and not abandoned:
+            try:
+                ready.append(next(items))
+            except StopIteration:
                 return
-            ready.append(item)
             if len(ready) == 1:
                 loop.call_soon_threadsafe(news.set)
 
@@ -285,7 +286,8 @@ class Crew(Generic[S, I, R]):
         self._proved = False
         self._open = 0
         self._idle = 0
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._lanes: dict[asyncio.Task[None], _Lane[S, I, R]] = {}
+        self._feeding: set[asyncio.Task[None]] = set()
         self._opening: set[asyncio.Task[Any]] = set()
         self._resting: dict[_Ticket[I, R], asyncio.TimerHandle] = {}
         self._results: deque[Done[I, R]] = deque()
@@ -302,8 +304,10 @@ class Crew(Generic[S, I, R]):
         """End all lanes and their sessions."""
         self._stop.forget(self._news.set)
         self._begin_closing()
+        _cancel(self._feeding)
         if exception[0] is not None:
-            _cancel(self._lanes)
+            self._cut()
+        await _ended(self._feeding)
         await _ended(self._lanes)
 
     async def run(self, items: AsyncGenerator[I, None], overlap: int = 1) -> AsyncGenerator[list[Done[I, R]], None]:
@@ -316,6 +320,8 @@ class Crew(Generic[S, I, R]):
         self.overlap = self._mode.overlap(overlap)
         feeding = asyncio.create_task(self._feed(items))
         feeding.add_done_callback(lambda _: self._news.set())
+        self._feeding.add(feeding)
+        feeding.add_done_callback(self._feeding.discard)
         try:
             while batch := await self._next(feeding):
                 yield batch
@@ -359,7 +365,11 @@ class Crew(Generic[S, I, R]):
                     await self._news.wait()
             except TimeoutError:
                 self._deadline = float("inf")
-                _cancel(self._lanes)
+                self._cut()
+
+    def _cut(self) -> None:
+        """Cancel what runs; a lane that is saying goodbye to its session is let finish, which is bounded."""
+        _cancel(task for task, lane in self._lanes.items() if not lane.ending)
 
     def _begin_closing(self) -> None:
         if self._closing.is_set():
@@ -384,12 +394,13 @@ class Crew(Generic[S, I, R]):
     def _staff(self) -> None:
         """Add a lane if there is work that no idle lane will take."""
         if self._idle < self._todo.qsize() and len(self._lanes) < self.cap and not self._closing.is_set():
-            lane = asyncio.create_task(_Lane(self).work())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lane_ended)
+            lane = _Lane(self)
+            task = asyncio.create_task(lane.work())
+            self._lanes[task] = lane
+            task.add_done_callback(self._lane_ended)
 
     def _lane_ended(self, lane: "asyncio.Task[None]") -> None:
-        self._lanes.discard(lane)
+        del self._lanes[lane]
         if not lane.cancelled() and (error := lane.exception()):
             self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._staff()
@@ -447,19 +458,22 @@ class Crew(Generic[S, I, R]):
         return session
 
     async def _opened(self, had_one: bool) -> S | None:
+        if not self._proved:
+            async with self._door:
+                if not self._proved:
+                    return await self._try_to_open(had_one)
+        return await self._try_to_open(had_one)
+
+    async def _try_to_open(self, had_one: bool) -> S | None:
         failures = 0
         while not self._closing.is_set():
             try:
-                if self._proved:
-                    return await self._open_one()
-                async with self._door:
-                    if not self._closing.is_set():
-                        return await self._open_one()
+                return await self._open_one()
             except Exception as error:  # noqa: BLE001 - whatever it is, `judge` says what it means
                 failures += 1
                 if self._gives_up(error, failures, had_one):
                     return None
-                await _set_within(self._closing, self._patience.pause(failures))
+            await _set_within(self._closing, self._patience.pause(failures))
         return None
 
     async def _open_one(self) -> S:
@@ -484,9 +498,11 @@ class Crew(Generic[S, I, R]):
                 self._fail(error)
             return hopeless
         refused = verdict is Verdict.REFUSED and not had_one
-        if refused or hopeless:
+        if refused:
+            self.refused = True
+            self.cap = max(1, self._open + len(self._opening))
+        elif hopeless:
             self.cap = max(1, self.cap - 1)
-            self.refused = self.refused or verdict is Verdict.REFUSED
         return refused or hopeless
 
     async def close(self, session: S) -> None:
@@ -506,6 +522,7 @@ class _Lane(Generic[S, I, R]):
         self.session: S | None = None
         self.had_one = False
         self.running: set[asyncio.Task[None]] = set()
+        self.ending = False
 
     async def work(self) -> None:
         try:
@@ -515,6 +532,7 @@ class _Lane(Generic[S, I, R]):
                 await self.begin(ticket)
             await _ended(self.running)
         finally:
+            self.ending = True
             _cancel(self.running)
             await _ended(self.running)
             await self.close_session()
@@ -561,7 +579,9 @@ class _Lane(Generic[S, I, R]):
     async def close_session(self) -> None:
         session, self.session = self.session, None
         if session is not None:
+            before, self.ending = self.ending, True
             await self.crew.close(session)
+            self.ending = before
 
 
 def _cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
@@ -569,7 +589,7 @@ def _cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
         task.cancel()
 
 
-async def _ended(tasks: set["asyncio.Task[None]"]) -> None:
+async def _ended(tasks: Iterable["asyncio.Task[None]"]) -> None:
     while running := {task for task in tasks if not task.done()}:
         await asyncio.wait(running)
 

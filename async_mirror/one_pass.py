@@ -23,6 +23,7 @@ from async_mirror.change import (
     Problem,
     RemoveFile,
     RemoveFolder,
+    SendFile,
     SetAttributes,
     path_of,
 )
@@ -140,7 +141,7 @@ class Pass:
         finally:
             self.report.counts.connections += crew.opened
             if crew.refused:
-                await self._learn_limit(crew.cap)
+                await self._learn_limit(crew.most_open)
 
     def _mode(self) -> Mode:
         return Mode("S", 1) if self.mirror.dry_run else self.mirror.mode
@@ -368,6 +369,9 @@ class Pass:
         self.modes += plan.modes
         if not self.settings.allow_unmounted:
             self.unmounted += plan.unmounted
+        elif plan.unmounted:
+            held = [await self.offload(self.state.held, path) for path in plan.unmounted]
+            await self.offload(self.state.hold, [entry._replace(mount=False) for entry in held if entry])
         self.gone.update((entry.path, entry) for entry in plan.gone)
         if plan.refreshed:
             await self.offload(self.state.hold, plan.refreshed)
@@ -430,7 +434,7 @@ class Pass:
 
     async def _settle(self, crew: MirrorCrew) -> None:
         """Do what needs the whole picture, in this order: moves, removals, what takes the place of something, modes."""
-        await self._perform(crew, self._begun(self._jobs(self.moves)))
+        await self._perform(crew, self._begun(self._jobs(self._likely_moves())))
         if self.stop.requested:
             return
         await self._remove(crew)
@@ -439,6 +443,17 @@ class Pass:
         await self._make_missing(crew)
         modes = [change for change in self.modes if change.entry.path not in self.unmade]
         await self._perform(crew, self._begun(self._jobs(modes)), QUICK_OVERLAP)
+
+    def _likely_moves(self) -> Iterator[Change]:
+        """Yield the moves whose origin is gone indeed and wanted once; what is left is sent."""
+        taken: set[str] = set()
+        for move in self.moves:
+            origin = move.held.path
+            if origin in taken or not any(each in self.gone for each in [*names.lineage(origin), origin]):
+                yield SendFile(move.entry, None, "new")
+            else:
+                taken.add(origin)
+                yield move
 
     async def _publish_again(self, entries: Iterable[Entry]) -> AsyncGenerator[Item, None]:
         """Publish entries that the site does not hold, folders with all below them."""

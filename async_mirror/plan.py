@@ -56,6 +56,7 @@ def plan_folder(
             new.append(entry)
         elif old.kind is not entry.kind:
             plan.swaps.append(Swap(entry, old))
+            plan.unmounted.extend([entry.path] if old.mount else [])
         else:
             _plan_known(plan, entry, old, perms)
     if not listing.complete:
@@ -70,32 +71,46 @@ def plan_folder(
 def _plan_known(plan: FolderPlan, entry: Entry, held: Entry, perms: bool) -> None:
     if held.mount and not entry.mount:
         plan.unmounted.append(entry.path)
+        entry = entry._replace(mount=True)
     if not entry.same_content_as(held):
         plan.changes.append(SendFile(entry, held, why_sent(entry, held)))
     elif perms and entry.mode != held.mode:
         change = SetAttributes(entry, held, _why_mode(entry, held))
         (plan.modes if entry.is_folder else plan.changes).append(change)
-    elif entry.inode != held.inode or (entry.mount and not held.mount):
-        plan.refreshed.append(held._replace(inode=entry.inode, mount=entry.mount or held.mount))
+    elif entry.inode != held.inode or entry.mount != held.mount:
+        plan.refreshed.append(held._replace(inode=entry.inode, mount=entry.mount))
 
 
 def _plan_new(
     plan: FolderPlan, new: list[Entry], missing: dict[str, Entry], origins: Mapping[str, Entry], perms: bool
 ) -> None:
-    twins = {(folded(split(path)[1]), old.kind): old for path, old in missing.items()} if missing else {}
+    twins = _take_twins(new, missing) if missing else {}
+    taken = {twin.path for twin in twins.values()}
     for entry in new:
-        twin = twins.pop((folded(split(entry.path)[1]), entry.kind), None) if twins else None
+        twin = twins.get(entry.path)
+        origin = origins.get(entry.path)
         if twin is not None:
-            del missing[twin.path]
             plan.changes.append(Move(entry, twin, f"renamed from {twin.path}", twin=True))
+            plan.unmounted.extend([entry.path] if twin.mount and not entry.mount else [])
         elif entry.kind is Kind.FOLDER:
             plan.changes.append(MakeFolder(entry, "new"))
-        elif entry.path in origins:
-            plan.moves.append(Move(entry, origins[entry.path], f"renamed from {origins[entry.path].path}"))
+        elif origin is not None and origin.path not in taken:
+            plan.moves.append(Move(entry, origin, f"renamed from {origin.path}"))
         else:
             plan.changes.append(SendFile(entry, None, "new"))
         if perms and entry.is_folder:
             plan.modes.append(SetAttributes(entry, entry._replace(mode=UNKNOWN), "new"))
+
+
+def _take_twins(new: list[Entry], missing: dict[str, Entry]) -> dict[str, Entry]:
+    """Pair new paths with missing ones that differ in case or Unicode form alone; those are missing no longer."""
+    candidates = {(folded(split(path)[1]), old.kind): old for path, old in missing.items()}
+    twins = {}
+    for entry in new:
+        twin = candidates.pop((folded(split(entry.path)[1]), entry.kind), None)
+        if twin is not None:
+            twins[entry.path] = missing.pop(twin.path)
+    return twins
 
 
 def why_sent(entry: Entry, held: Entry) -> str:

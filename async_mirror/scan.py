@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from async_mirror import names
 from async_mirror.entry import Entry, Listing
 from async_mirror.selection import Selection
-from async_mirror.source import entry_of, local_path
+from async_mirror.source import entry_of, open_folder
 
 
 def walk(root: bytes, selection: Selection, start: str = "") -> Iterator[Listing]:
@@ -28,7 +28,12 @@ def read_folder(root: bytes, folder: str, selection: Selection) -> Listing:
     """Return the listing of one folder; never raises for what the disk answers."""
     reading = _Reading(folder, selection)
     try:
-        reading.read(local_path(root, folder))
+        reading.mount = not folder and os.path.ismount(root)
+        descriptor = open_folder(root, folder)
+        try:
+            reading.read(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         reading.fail(folder, error)
     return reading.listing()
@@ -49,21 +54,20 @@ class _Reading:
 
     def fail(self, path: str, error: OSError) -> None:
         self.complete = False
-        vanished = error.errno in {errno.ENOENT, errno.ENOTDIR} and self.folder
+        vanished = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP} and self.folder
         if not vanished:
             self.problems.append((path, error.strerror or str(error)))
 
-    def read(self, path: bytes) -> None:
-        device = os.lstat(path).st_dev
-        self.mount = not self.folder and os.path.ismount(path)
+    def read(self, descriptor: int) -> None:
+        device = os.fstat(descriptor).st_dev
         prefix = self.folder + "/" if self.folder else ""
-        with os.scandir(path) as found:
+        with os.scandir(descriptor) as found:
             for item in found:
-                name = names.decode(item.name)
+                name = names.decode(os.fsencode(item.name))
                 if not names.is_temporary(name):
                     self._take(prefix + name, item, device)
 
-    def _take(self, path: str, item: os.DirEntry[bytes], device: int) -> None:
+    def _take(self, path: str, item: os.DirEntry[str], device: int) -> None:
         try:
             status = item.stat(follow_symlinks=False)
         except FileNotFoundError:

@@ -1,14 +1,18 @@
 """Which paths belong to the mirror: depth, extensions, patterns. Pure: looks at paths, never at the disk."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from os.path import splitext
 
-from pathspec import GitIgnoreSpec
+from pathspec import GitIgnoreSpec, RegexPattern
 
 from async_mirror.entry import Entry
 from async_mirror.names import lineage
+
+_BELOW = "ps_d"
+"""The group with which pathspec marks where a rule's own name ends and what lies below it begins."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,20 @@ class Selection:
 
     def __post_init__(self) -> None:
         """Fail early on a pattern that means nothing: ValueError."""
-        _ = self._spec
+        try:
+            _ = self._rules
+        except re.error as error:
+            raise ValueError(f"Invalid pattern: {error.pattern!r}: {error.msg}") from None
 
     @cached_property
-    def _spec(self) -> GitIgnoreSpec | None:
-        return GitIgnoreSpec.from_lines(self.patterns) if self.patterns else None
+    def _rules(self) -> list[tuple[re.Pattern[str], bool]]:
+        """The patterns as expressions, the last first, each with whether it leaves out (or takes back in)."""
+        patterns = GitIgnoreSpec.from_lines(self.patterns).patterns if self.patterns else ()
+        return [
+            (pattern.regex, pattern.include)
+            for pattern in reversed(list(patterns))
+            if isinstance(pattern, RegexPattern) and pattern.include is not None and pattern.regex is not None
+        ]
 
     @cached_property
     def _takes_all(self) -> bool:
@@ -53,4 +66,19 @@ class Selection:
             return False
         if not is_folder and self.excluded_extensions and splitext(path)[1] in self.excluded_extensions:
             return False
-        return self._spec is None or not self._spec.match_file(path + "/" * is_folder)
+        return not self._leaves_out(path, is_folder)
+
+    def _leaves_out(self, path: str, is_folder: bool) -> bool:
+        """Apply the last rule that names the path itself; what is above it was looked at on the way down, as git does.
+
+        pathspec's own matching lets a rule that names a folder decide about everything below it, even against a later
+        rule that takes the folder back in.
+        """
+        return next((leaves_out for rule, leaves_out in self._rules if _names(rule, path, is_folder)), False)
+
+
+def _names(rule: re.Pattern[str], path: str, is_folder: bool) -> bool:
+    if any(not found.groupdict().get(_BELOW) for found in rule.finditer(path)):
+        return True
+    ends = [found.end(_BELOW) for found in rule.finditer(path + "/") if found.groupdict().get(_BELOW)]
+    return is_folder and len(path) + 1 in ends

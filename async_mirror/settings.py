@@ -8,7 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 DEFAULT_PORTS = {"ftp": 21, "ftpes": 21, "ftps": 990}
 
-_INTERVAL = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_INTERVAL = re.compile(
+    r"(?:(\d{1,9}(?:\.\d{1,9})?)h)?(?:(\d{1,9}(?:\.\d{1,9})?)m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.IGNORECASE
+)
 
 
 class UsageError(ValueError):
@@ -86,11 +89,13 @@ def parse_destination(text: str) -> Site:
 
     Raises UsageError, without ever repeating a password.
     """
+    if _CONTROL.search(text):
+        raise UsageError("the destination holds a line break or another control character, which FTP cannot carry")
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise UsageError(f"the destination is not a URL that can be read: {error}") from None
+    except ValueError:  # its text may repeat a password
+        raise UsageError("the destination is no URL that can be read: write ftp://user@host[:port]/path") from None
     if parts.scheme not in DEFAULT_PORTS:
         raise UsageError("the destination must look like ftp://user@host/path (or ftpes://, ftps://)")
     if parts.password is not None:
@@ -100,13 +105,14 @@ def parse_destination(text: str) -> Site:
         )
     if not parts.hostname:
         raise UsageError("the destination names no host: write ftp://user@host/path")
-    if parts.query or parts.fragment:
-        raise UsageError("the destination holds a ? or #: write them as %3F and %23 if they belong to the path")
+    if parts.query or parts.fragment or "@" in parts.path:
+        raise UsageError("the destination holds ?, # or @ in its path: if they belong there, write %3F, %23 and %40")
+    if port == 0:
+        raise UsageError("the destination names port 0, where nothing listens")
     user = unquote(parts.username, errors="surrogateescape") if parts.username else None
     root = _normal_root(unquote(parts.path[1:], errors="surrogateescape"))
-    for value in (parts.hostname, user or "", root):
-        if re.search(r"[\r\n\0]", value):
-            raise UsageError("the destination holds a line break, which FTP cannot carry")
+    if _CONTROL.search(f"{user}{root}{parts.hostname}"):
+        raise UsageError("the destination holds a line break or another control character, which FTP cannot carry")
     return Site(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], user, root)
 
 
@@ -131,7 +137,7 @@ def parse_interval(text: str) -> float:
 
 def parse_delete_limit(text: str) -> DeleteLimit:
     """Read a number of files or a percentage (`100`, `25%`)."""
-    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
+    found = re.fullmatch(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,15})?)\s*%", text.strip())
     if not found:
         raise UsageError(f"{text!r} is no limit: write a number of files (100) or a percentage of the mirror (25%)")
     if found[1]:

@@ -1,5 +1,6 @@
 """Looks at and reads single files of the source, and never writes. Knows nothing of the site."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -33,11 +34,34 @@ def entry_of(path: str, status: os.stat_result, device: int | None = None) -> En
     return None
 
 
+def open_folder(root: bytes, folder: str) -> int:
+    """Open a folder of the source and return its descriptor; no link below the root is followed on the way.
+
+    Raises OSError; NotADirectoryError when a link is in the way.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(root, flags)
+    for part in names.encode(folder).split(b"/") if folder else ():
+        try:
+            below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = below
+    return descriptor
+
+
 def is_there(root: bytes, path: str) -> bool:
-    """Tell whether the source has anything at a path, if only a dangling link; raise OSError if that is not known."""
+    """Tell whether the source has anything at a path, if only a dangling link; raise OSError if that is not known.
+
+    What lies behind a link counts as there: it left the mirror, it was not removed.
+    """
     try:
+        for folder in names.lineage(path):
+            mode = os.lstat(local_path(root, folder)).st_mode
+            if not stat.S_ISDIR(mode):
+                return stat.S_ISLNK(mode)
         os.lstat(local_path(root, path))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return False
     return True
 
@@ -101,19 +125,28 @@ class LocalFile:
 
 async def open_file(root: bytes, path: str) -> LocalFile | None:
     """Open a regular file; None when there is none at the path (any more). Raises OSError when it cannot be read."""
+    folder, name = names.split(path)
+
+    def opener(_: str, flags: int) -> int:
+        inside = open_folder(root, folder)
+        try:
+            return os.open(names.encode(name), flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=inside)
+        finally:
+            os.close(inside)
+
     try:
-        file = await aiofiles.open(local_path(root, path), "rb", buffering=0, opener=_open_plainly)
+        file = await aiofiles.open(local_path(root, path), "rb", buffering=0, opener=opener)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
     entry = entry_of(path, os.fstat(file.fileno()))
     if entry is None or entry.is_folder:
         await file.close()
         return None
     return LocalFile(file, entry)
-
-
-def _open_plainly(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 async def digest_of(root: bytes, path: str) -> bytes | None:

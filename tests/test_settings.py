@@ -1,0 +1,278 @@
+"""What the user may write, and what becomes of it."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from async_mirror.settings import (
+    DeleteLimit,
+    Settings,
+    Site,
+    UsageError,
+    parse_delete_limit,
+    parse_destination,
+    parse_extension,
+    parse_interval,
+)
+
+CALM = settings(deadline=None, print_blob=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "site"),
+    [
+        ("ftp://host", Site("ftp", "host", 21, None, "")),
+        ("ftp://host/", Site("ftp", "host", 21, None, "")),
+        ("ftp://host/a/b", Site("ftp", "host", 21, None, "a/b")),
+        ("ftp://host/a/b/", Site("ftp", "host", 21, None, "a/b")),
+        ("ftp://host/a//./b", Site("ftp", "host", 21, None, "a/b")),
+        ("ftp://host//a", Site("ftp", "host", 21, None, "/a")),
+        ("ftp://host/%2Fa", Site("ftp", "host", 21, None, "/a")),
+        ("ftp://host/%2fa/b", Site("ftp", "host", 21, None, "/a/b")),
+        ("ftp://host//", Site("ftp", "host", 21, None, "/")),
+        ("ftp://me@host/a", Site("ftp", "host", 21, "me", "a")),
+        ("ftp://@host/a", Site("ftp", "host", 21, None, "a")),
+        ("ftp://user%40host@host/a", Site("ftp", "host", 21, "user@host", "a")),
+        ("ftp://me%3Ax@host/", Site("ftp", "host", 21, "me:x", "")),
+        ("ftp://host:2121/a", Site("ftp", "host", 2121, None, "a")),
+        ("ftpes://host/a", Site("ftpes", "host", 21, None, "a")),
+        ("ftps://host/a", Site("ftps", "host", 990, None, "a")),
+        ("ftps://host:21/a", Site("ftps", "host", 21, None, "a")),
+        ("ftp://[::1]/a", Site("ftp", "::1", 21, None, "a")),
+        ("ftp://me@[2001:db8::1]:2121/a", Site("ftp", "2001:db8::1", 2121, "me", "a")),
+        ("FTP://Host.Example/A", Site("ftp", "host.example", 21, None, "A")),
+        ("ftp://host/a%20b%23%3F", Site("ftp", "host", 21, None, "a b#?")),
+        ("ftp://host/caf%E9", Site("ftp", "host", 21, None, "caf\udce9")),
+        ("ftp://host/caf\u00e9", Site("ftp", "host", 21, None, "caf\u00e9")),
+        ("ftp://host/..a/b..", Site("ftp", "host", 21, None, "..a/b..")),
+    ],
+)
+def test_a_destination_is_read(text: str, site: Site) -> None:
+    assert parse_destination(text) == site
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "ftp://user@host/path"),
+        ("host/path", "ftp://user@host/path"),
+        ("host:/path", "ftp://user@host/path"),
+        ("http://host/", "ftpes://"),
+        ("sftp://host/", "ftpes://"),
+        ("ftp:", "no host"),
+        ("ftp:///a", "no host"),
+        ("ftp://me@/a", "no host"),
+        ("ftp://:21/a", "no host"),
+        ("ftp://host/a?b", "%3F"),
+        ("ftp://host/a#b", "%23"),
+        ("ftp://host/..", ".."),
+        ("ftp://host/a/../b", ".."),
+        ("ftp://host/a/%2e%2e/b", ".."),
+        ("ftp://host//../a", ".."),
+        ("ftp://host/%2F..", ".."),
+        ("ftp://host/a%0d%0aDELE b", "line break"),
+        ("ftp://host/a%0D", "line break"),
+        ("ftp://host/a%0a", "line break"),
+        ("ftp://host/a%00", "line break"),
+        ("ftp://me%0d%0aQUIT@host/", "line break"),
+        ("ftp://host:abc/", "URL"),
+        ("ftp://host:99999/", "URL"),
+        ("ftp://host:-1/", "URL"),
+        ("ftp://[::1/a", "URL"),
+    ],
+)
+def test_a_destination_that_cannot_be_meant_is_refused_with_a_hint(text: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_destination(text)
+    assert hint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_port_0_is_refused_rather_than_replaced() -> None:
+    with pytest.raises(UsageError):
+        parse_destination("ftp://host:0/a")
+
+
+@pytest.mark.parametrize("text", ["ftp://me:hunter2@host/a", "ftp://me:hunter2@[::1]:21/a", "ftp://:hunter2@host/a"])
+def test_a_password_is_refused_and_never_repeated(text: str) -> None:
+    with pytest.raises(UsageError, match="--password-file") as caught:
+        parse_destination(text)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_empty_password_is_a_password() -> None:
+    with pytest.raises(UsageError, match="password"):
+        parse_destination("ftp://me:@host/a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://me:hunter2/x@host/a",
+        "ftp://me:hunter2#x@host/a",
+        "ftp://me:hunter2?x@host/a",
+        "ftp://me:hunter2\u2100@host/a",
+        "ftp://me:hunter2@host:port/a",
+        "ftp://me:hunter2[@host/a",
+        "http://me:hunter2@host/a",
+        "ftp://me:hunter2@/a",
+        "ftp://me:hunter2@host/a/../b",
+        "ftp://me:hunter2@host/%0a",
+        "me:hunter2@host/a",
+    ],
+)
+def test_a_destination_that_is_wrong_in_other_ways_does_not_repeat_the_password_either(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_destination(text)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@CALM
+@given(st.text())
+def test_any_text_is_a_site_or_a_usage_error(text: str) -> None:
+    for destination in (text, "ftp://" + text, "ftp://host/" + text):
+        try:
+            site = parse_destination(destination)
+        except UsageError:
+            continue
+        assert site.host
+        assert ".." not in site.root.split("/")
+        assert not set("\r\n\0") & set(site.root + site.host + (site.user or ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://host/",
+        "ftp://host/a/b",
+        "ftp://host//a",
+        "ftp://me@host/a",
+        "ftp://host:2121/a",
+        "ftps://host/a",
+        "ftps://host:21/a",
+        "ftp://[::1]:2121/a",
+    ],
+)
+def test_a_site_is_shown_as_it_is_written(text: str) -> None:
+    assert parse_destination(text).shown == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("ftp://host/a", "ftps://host/a", True),
+        ("ftp://host/a", "ftpes://host:990/a", True),
+        ("ftp://host/a", "ftp://HOST/a/", True),
+        ("ftp://host/a", "ftp://host:2121/a", False),
+        ("ftp://host/a", "ftp://host//a", False),
+        ("ftp://host/a", "ftp://host/A", False),
+        ("ftp://host/a", "ftp://me@host/a", False),
+        ("ftp://me@host/a", "ftp://Me@host/a", False),
+        ("ftp://host/a", "ftp://other/a", False),
+    ],
+)
+def test_a_state_is_bound_to_host_port_user_and_root(one: str, other: str, alike: bool) -> None:
+    assert (parse_destination(one).binding == parse_destination(other).binding) is alike
+
+
+def test_the_case_of_a_host_does_not_bind_however_the_site_was_made() -> None:
+    assert Site("ftp", "HOST", 21, None, "").binding == Site("ftp", "host", 990, None, "").binding
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("15m", 900.0),
+        ("90s", 90.0),
+        ("1h30m", 5400.0),
+        ("1h30m15s", 5415.0),
+        ("1h15s", 3615.0),
+        ("45", 45.0),
+        ("0.5s", 0.5),
+        ("0.5", 0.5),
+        ("1.5h", 5400.0),
+        (" 2M ", 120.0),
+        ("0h0m1s", 1.0),
+    ],
+)
+def test_an_interval_is_read(text: str, seconds: float) -> None:
+    assert parse_interval(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0", "0s", "0h0m", "", " ", "abc", "15x", "-5", "-5m", "+5", "1m1h", "5 m", "1e3", "m", ".5", "5.", "inf", "nan"],
+)
+def test_an_interval_that_cannot_be_meant_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no interval"):
+        parse_interval(text)
+
+
+def test_an_endless_interval_is_refused() -> None:
+    with pytest.raises(UsageError):
+        parse_interval("9" * 400 + "h")
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "written"),
+    [
+        ("100", DeleteLimit(100, None), "100"),
+        ("0", DeleteLimit(0, None), "0"),
+        ("25%", DeleteLimit(None, 25.0), "25%"),
+        ("0%", DeleteLimit(None, 0.0), "0%"),
+        ("100%", DeleteLimit(None, 100.0), "100%"),
+        (" 2.5 % ", DeleteLimit(None, 2.5), "2.5%"),
+    ],
+)
+def test_a_delete_limit_is_read_and_written(text: str, limit: DeleteLimit, written: str) -> None:
+    assert parse_delete_limit(text) == limit
+    assert str(limit) == written
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "101%", "-1%", "%", "10%%", "1 0", "inf", "nan%"])
+def test_a_delete_limit_that_cannot_be_meant_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no limit"):
+        parse_delete_limit(text)
+
+
+@pytest.mark.parametrize(
+    ("limit", "removals", "held", "allowed"),
+    [
+        (DeleteLimit(), 20, 20, True),
+        (DeleteLimit(), 21, 21, False),
+        (DeleteLimit(), 50, 100, True),
+        (DeleteLimit(), 51, 100, False),
+        (DeleteLimit(percent=0.0), 20, 20, True),
+        (DeleteLimit(percent=0.0), 1, 21, False),
+        (DeleteLimit(percent=0.0), 0, 21, True),
+        (DeleteLimit(percent=100.0), 10_000, 10_000, True),
+        (DeleteLimit(3, None), 3, 3, True),
+        (DeleteLimit(3, None), 4, 1_000_000, False),
+        (DeleteLimit(0, None), 1, 1, False),
+        (DeleteLimit(0, None), 0, 0, True),
+        (DeleteLimit(None, None), 10_000, 10_000, True),
+    ],
+)
+def test_a_limit_allows_a_number_or_a_share(limit: DeleteLimit, removals: int, held: int, allowed: bool) -> None:
+    assert limit.allows(removals, held) is allowed
+
+
+@pytest.mark.parametrize(("text", "extension"), [(".tmp", ".tmp"), ("tmp", ".tmp"), ("TMP", ".TMP"), ("~", ".~")])
+def test_an_extension_is_read_with_or_without_its_dot(text: str, extension: str) -> None:
+    assert parse_extension(text) == extension
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "tar.gz", ".tar.gz", "a/b", "tmp."])
+def test_an_extension_that_no_file_can_have_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no extension"):
+        parse_extension(text)
+
+
+def test_settings_cannot_be_changed() -> None:
+    asked = Settings(Path("/srv"), parse_destination("ftp://host/"))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        asked.delete = False  # type: ignore[misc]
