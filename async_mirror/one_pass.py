@@ -85,6 +85,7 @@ class Pass:
         self.offload = offload
         self.token = secrets.token_hex(4)
         self.jobs_made = 0
+        self.root_known = False
         self.moves: list[Move] = []
         self.swaps: list[Swap] = []
         self.gone: dict[str, Entry] = {}
@@ -148,6 +149,7 @@ class Pass:
 
     async def _hands(self) -> Hands:
         expected = await self.offload(self.state.fact, "root") or ""
+        self.root_known = bool(expected)
         holds = await self.offload(self.state.holds_anything)
         settings = self.settings
         make = DryHands if self.mirror.dry_run else Hands
@@ -209,7 +211,8 @@ class Pass:
             self._open_gate(job.change, made=False)
 
     async def _learn_root(self, root: str) -> None:
-        if root and not await self.offload(self.state.fact, "root"):
+        if root and not self.root_known:
+            self.root_known = True
             await self.offload(partial(self.state.learn, root=root))
 
     def _cut_short(self, done: Done[Item, Answer]) -> None:
