@@ -23,7 +23,7 @@ from async_mirror.entry import UNKNOWN, Entry
 from async_mirror.remote import ConnectionBroken, Published, Refusal, RemoteSession
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
-NO_MTIMES = "this server cannot set modification times"
+NO_MTIMES = "this server does not set every modification time"
 NO_MODES = "this server does not set every mode"
 
 Left = Callable[[], None]
@@ -120,7 +120,9 @@ class _Attempt:
         return self.failed(problem, refusal.reply or str(refusal), transient=transient)._replace(missing=missing)
 
     async def missing_folder(self) -> str | None:
-        for folder in names.lineage(self.path):
+        change = self.job.change
+        itself = isinstance(change, SetAttributes) and change.entry.is_folder
+        for folder in [*names.lineage(self.path), *([self.path] if itself else [])]:
             if await self.session.look(folder) is None:
                 return folder
         return None
@@ -151,7 +153,7 @@ class _Attempt:
         try:
             was_set = await self.session.set_mode(entry.path, mode)
         except Refusal as refusal:
-            if refusal.transient:
+            if refusal.transient or (entry.is_folder and await self.session.look(entry.path) is None):
                 raise
             was_set = False
         if not was_set and not entry.is_folder:
@@ -197,7 +199,13 @@ class _Attempt:
     async def remove_file(self, held: Entry) -> Outcome:
         if outcome := self.is_back(held):
             return outcome
-        await self.session.remove_files([held.path])
+        try:
+            await self.session.remove_files([held.path])
+        except Refusal:
+            seen = await self.session.look(held.path)
+            if seen is None or not seen.is_folder:
+                raise
+            return self.done(None)._replace(given_up=True)
         return self.done(None)
 
     async def remove_folder(self, held: Entry) -> Outcome:

@@ -1,5 +1,6 @@
 """The command line: options become settings, parts are put together, results become exit codes. No logic."""
 
+import io
 import logging
 import os
 import sys
@@ -19,6 +20,9 @@ _WIDTH = {"max_content_width": 100, "auto_envvar_prefix": "ASYNC_MIRROR"}
 
 def main() -> None:
     """Run the command; every error of use is one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli(prog_name="async-mirror", standalone_mode=False)
     except click.ClickException as error:
@@ -44,7 +48,7 @@ def cli() -> None:
 
 
 @cli.command(context_settings=_WIDTH)
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path, readable=False))
 @click.argument("destination")
 @click.option(
     "--multi",

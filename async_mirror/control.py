@@ -116,7 +116,10 @@ class Control:
     async def room(self, length: int) -> None:
         """Wait until so many bytes of commands may be sent."""
         while self.in_flight and self.in_flight + length > WINDOW and self._waiting:
-            await asyncio.wait({self._waiting[0].reply}, timeout=self.timeout_seconds)
+            oldest = self._waiting[0]
+            await asyncio.wait({oldest.reply}, timeout=self.timeout_seconds)
+            if not oldest.reply.done():
+                self.break_off(f"the server was silent for {self.timeout_seconds:g} s after {oldest.command}")
             if self.broken:
                 raise self.broken
 

@@ -1,11 +1,14 @@
 """A RemoteSession over FTP. The only module that knows the protocol's commands; `control` carries them."""
 
 import asyncio
+import os
+import re
 import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import aioftp
 from aioftp.errors import StatusCodeError
@@ -13,7 +16,7 @@ from aioftp.errors import StatusCodeError
 from async_mirror import names
 from async_mirror.control import WINDOW, Client, Control, Expected
 from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.listing import format_time, parse_facts, parse_listing, parse_time
+from async_mirror.listing import UnreadableLineError, format_time, parse_facts, parse_listing, parse_time
 from async_mirror.remote import (
     ConnectionBroken,
     ConnectionRefused,
@@ -31,7 +34,10 @@ from async_mirror.settings import Site
 LONGEST_LISTING = 256 * 1024 * 1024
 PIECE = 64 * 1024
 """Bytes that must be on their way within one time-out: the least progress that counts as any."""
+_LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
+"""Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
 _SEND_BUFFER = 4 * 1024 * 1024
+_EXPLANATION_SECONDS = 5.0
 
 
 async def connect(site: Site, password: str, *, timeout_seconds: float, create_root: bool = True) -> "FtpSession":
@@ -65,7 +71,8 @@ async def _greet(client: Client, site: Site) -> None:
     except TimeoutError:
         raise ConnectionBroken(f"{where} did not answer within {client.control.timeout_seconds:g} s") from None
     except OSError as error:
-        raise ConnectionBroken(f"cannot connect to {where}: {error.strerror or error}") from None
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise ConnectionBroken(f"cannot connect to {where}: {reason}") from None
 
 
 async def _log_in(client: Client, site: Site, password: str) -> None:
@@ -104,6 +111,7 @@ class FtpSession:
         self._site = site
         self._free = asyncio.Event()
         self._free.set()
+        self._holder: asyncio.Task[object] | None = None
         self._features: dict[str, str] = {}
         self._sequential = False
         self._extended_passive = True
@@ -113,6 +121,7 @@ class FtpSession:
         self._lists_all = True
         self._replaces = True
         self._mtime_commands: list[str] = []
+        self._mtime_proved = False
 
     @property
     def usable(self) -> bool:
@@ -129,7 +138,8 @@ class FtpSession:
         if "UTF8" in self._features:
             await self._exchange("OPTS UTF8 ON")
         self._check(*await self._exchange("TYPE I"))
-        self._mtime_commands = ["MFMT"] if "MFMT" in self._features else ["MDTM", "SITE UTIME"]
+        self._mtime_proved = "MFMT" in self._features
+        self._mtime_commands = ["MFMT"] if self._mtime_proved else ["MDTM", "SITE UTIME"]
         if self._site.root:
             await self._enter_root(create_root)
         (reply,) = await self._exchange("PWD")
@@ -156,18 +166,29 @@ class FtpSession:
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """Keep the control connection to oneself: nothing may be written between a transfer's command and its 226."""
-        while not self._free.is_set():
-            await self._free.wait()
+        if self._is_mine:
+            yield
+            return
+        await self._until_free()
         self._free.clear()
+        self._holder = asyncio.current_task()
         try:
             yield
         finally:
+            self._holder = None
             self._free.set()
+
+    @property
+    def _is_mine(self) -> bool:
+        return self._holder is not None and self._holder is asyncio.current_task()
+
+    async def _until_free(self) -> None:
+        while not self._free.is_set() and not self._is_mine:
+            await self._free.wait()
 
     async def _exchange(self, *commands: str) -> list[Reply]:
         """Send commands, in one write if this server takes that, and return their replies."""
-        while not self._free.is_set():
-            await self._free.wait()
+        await self._until_free()
         length = sum(len(command) + 2 for command in commands) + 3 * len(commands)
         if self._sequential or self._control.in_flight + length > WINDOW:
             async with self._alone():
@@ -224,6 +245,7 @@ class FtpSession:
             data.setblocking(False)
             data.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             (expected,) = self._control.send(command)
+            expected.reply.add_done_callback(partial(_wake_if_refused, data))
             try:
                 async with asyncio.timeout(self._control.timeout_seconds):
                     await loop.sock_connect(data, (address[0], port, *address[2:]))
@@ -237,7 +259,7 @@ class FtpSession:
     async def _explain(self, expected: Expected, what: str) -> None:
         """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
         try:
-            reply = await self._control.reply(expected, min(5.0, self._control.timeout_seconds))
+            reply = await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
         except ConnectionBroken as error:
             raise ConnectionBroken(what, error.reply) from None
         if reply.succeeded:
@@ -257,15 +279,16 @@ class FtpSession:
                 _reset(data)
                 self._control.break_off("it was interrupted")
                 raise
-            except BaseException:
+            except _ContentFailedError as failed:
                 _reset(data)
-                await self._control.reply(expected)
-                raise
+                with suppress(ConnectionBroken):
+                    await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
+                raise failed.error from None
             data.close()
             left()
             reply = await self._control.reply(expected, self._patience(content.size))
             self._check(reply)
-        size = await self.size(path)
+            size = await self.size(path)
         if size is None:
             raise Refusal("the file is not there after it was sent", reply.text, transient=True)
         return size
@@ -276,7 +299,7 @@ class FtpSession:
 
     async def _send_blocks(self, data: socket.socket, content: Content, expected: Expected) -> None:
         loop = asyncio.get_running_loop()
-        async for block in content.blocks():
+        async for block in _blocks(content):
             for start in range(0, len(block), PIECE):
                 if expected.reply.done():
                     raise ConnectionResetError("the server ended the transfer")
@@ -290,7 +313,7 @@ class FtpSession:
         async with self._alone():
             data, expected = await self._open_data(command)
             try:
-                while not (expected.reply.done() and not expected.reply.result().succeeded):
+                while True:
                     async with asyncio.timeout(self._control.timeout_seconds):
                         block = await loop.sock_recv(data, 1 << 18)
                     received += block
@@ -323,7 +346,7 @@ class FtpSession:
             (reply,) = await self._exchange(f"MLST {self._name(path)}")
             if not reply.unknown_command:
                 entry = self._read_facts(reply, path)
-                return entry.size if entry else self._absent(reply)
+                return entry.size if entry and not entry.is_folder else self._absent(reply)
             self._gives_facts = False
         listing = await self.list_folder(names.parent(path))
         sizes = {entry.path: entry.size for entry in listing.entries if not entry.is_folder} if listing else {}
@@ -331,7 +354,7 @@ class FtpSession:
 
     @staticmethod
     def _absent(reply: Reply) -> None:
-        """Take a refusal for the absence of what was asked for, unless it is one for the moment."""
+        """Take a refusal for the absence of what was asked for, unless it is one for the moment only."""
         if reply.transient:
             raise _refusal(reply)
 
@@ -340,9 +363,9 @@ class FtpSession:
         commands = {}
         if self._mtime_commands:
             commands["mtime"] = self._set_mtime_command(self._mtime_commands[0], temporary, entry.mtime_ns)
-        if mode is not None and self._sets_mode:
+        if mode is not None and self._sets_mode:  # the temporary's name is a plain one
             commands["mode"] = self._set_mode_command(temporary, mode)
-        if not self._replaces:
+        if not self._replaces and await self.size(entry.path) is not None:
             commands["old from"], commands["old to"] = self._rename_commands(entry.path, aside)
         commands["new from"], commands["new to"] = self._rename_commands(temporary, entry.path)
         replies = dict(zip(commands, await self._exchange(*commands.values()), strict=True))
@@ -356,7 +379,9 @@ class FtpSession:
         if "mode" in replies and replies["mode"].unknown_command:
             self._sets_mode = False
         mtime_set = "mtime" in replies and replies["mtime"].succeeded
-        if "mtime" in replies and not mtime_set:
+        if mtime_set:
+            self._mtime_proved = True
+        elif "mtime" in replies and self._doubts_mtime(replies["mtime"]):
             del self._mtime_commands[0]
             mtime_set = await self.set_mtime(entry.path, entry.mtime_ns)
         return Published(mtime_set, mode_set, atomic)
@@ -367,6 +392,8 @@ class FtpSession:
             await self._exchange(*self._rename_commands(aside, final))
             raise _refusal(refused)
         if await self.size(temporary) is None or await self.size(final) is None:
+            if await self._is_folder(final):
+                raise Refusal("a folder is in the way", refused.text)
             raise _refusal(refused)
         (_, moved) = await self._exchange(*self._rename_commands(final, aside))
         if not moved.succeeded:
@@ -392,13 +419,20 @@ class FtpSession:
         while self._mtime_commands:
             (reply,) = await self._exchange(self._set_mtime_command(self._mtime_commands[0], path, mtime_ns))
             if reply.succeeded:
+                self._mtime_proved = True
                 return True
+            if not self._doubts_mtime(reply) or await self.size(path) is None:
+                return False
             del self._mtime_commands[0]
         return False
 
+    def _doubts_mtime(self, reply: Reply) -> bool:
+        """Tell whether a refusal means that the command is not understood: a guessed one may be taken for a query."""
+        return reply.unknown_command or not self._mtime_proved
+
     async def set_mode(self, path: str, mode: int) -> bool:
         """Set the permission bits by SITE CHMOD; False where that is unknown."""
-        if not self._sets_mode:
+        if not self._sets_mode or names.odd_traits(names.split(path)[1]) & _LOST_BY_SITE:
             return False
         (reply,) = await self._exchange(self._set_mode_command(path, mode))
         if reply.unknown_command:
@@ -451,7 +485,7 @@ class FtpSession:
         if facts and reply.unknown_command:
             self._gives_facts = False
             return await self.list_folder(path)
-        if not reply.succeeded or (not raw and not facts):
+        if not reply.succeeded or not _shows_itself(raw, facts=facts):
             if not reply.transient and not await self._is_folder(path):
                 return None
             if not reply.succeeded and command == "LIST -a":
@@ -487,7 +521,10 @@ class FtpSession:
     def _read_facts(reply: Reply, path: str) -> Entry | None:
         if not reply.succeeded or len(reply.lines) < 2:
             return None
-        read = parse_facts(reply.lines[1].removeprefix(" "), names.parent(path))
+        try:
+            read = parse_facts(reply.lines[1].removeprefix(" "), names.parent(path), itself=True)
+        except UnreadableLineError:
+            return None
         return read[1]._replace(path=path) if read and read[1] else None
 
     async def close(self) -> None:
@@ -496,6 +533,38 @@ class FtpSession:
             with suppress(ConnectionBroken):
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
         self._control.break_off("it was closed")
+
+
+class _ContentFailedError(Exception):
+    """The content itself could not be read; that is no fault of the connection."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def _blocks(content: Content) -> AsyncIterator[bytes]:
+    blocks = content.blocks()
+    while True:
+        try:
+            block = await anext(blocks)
+        except StopAsyncIteration:
+            return
+        except Exception as error:
+            raise _ContentFailedError(error) from error
+        yield block
+
+
+def _shows_itself(raw: bytes, *, facts: bool) -> bool:
+    """Tell whether a listing is of a folder for sure; some servers list a file, or nothing, without complaint."""
+    return bool(raw) if facts else re.search(rb" \.\r?\n", raw) is not None
+
+
+def _wake_if_refused(data: socket.socket, reply: "asyncio.Future[Reply]") -> None:
+    """End what waits on a data connection that the server, having refused the command, will never use."""
+    if not reply.cancelled() and (reply.exception() or not reply.result().succeeded):
+        with suppress(OSError):
+            data.shutdown(socket.SHUT_RDWR)
 
 
 def _reset(data: socket.socket) -> None:

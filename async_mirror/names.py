@@ -8,6 +8,7 @@ TEMPORARY = re.compile(r"\.am-[0-9a-f]{8}-[0-9a-z]+\.part")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SPECIAL = r'\x01-\x1f\x7f\\:*?"<>|'
 _ODD = re.compile(rf"^ |[ .]$|[{_SPECIAL}]|[^\x00-\x7f]")
+_TELNET = re.compile("\udcff[\udcf0-\udcff]")
 _ODD_CHARACTER = re.compile(rf"[{_SPECIAL}]")
 
 
@@ -81,7 +82,8 @@ def odd_traits(name: str) -> frozenset[str]:
     """Return what in a name some servers are known to alter silently.
 
     Pure-FTPd turns a leading or trailing space and TAB into `_`; servers on Windows drop a trailing dot or space
-    and read `\\` and `:` their own way; others convert what is not ASCII. Each trait is a sample to try it with.
+    and read `\\` and `:` their own way; ProFTPD takes Telnet's 0xFF pairs out; others convert what is not ASCII.
+    Each trait is a sample to try it with.
     """
     if not _ODD.search(name):
         return frozenset()
@@ -90,6 +92,8 @@ def odd_traits(name: str) -> frozenset[str]:
         traits.add("^ ")
     if name[-1] in " .":
         traits.add(name[-1] + "$")
+    if _TELNET.search(name):
+        traits.update(("\udcff\udcff", "\udcff\udcf4"))
     for character in name:
         code = ord(character)
         if code > 0x7F:
@@ -107,7 +111,7 @@ def sample(traits: frozenset[str]) -> str:
     """Return a name that has all these odd traits."""
     lead = " " if "^ " in traits else ""
     tail = " " if " $" in traits else "." if ".$" in traits else ""
-    middle = "x".join(sorted(trait for trait in traits if len(trait) == 1))
+    middle = "x".join(sorted(traits - {"^ ", " $", ".$"}))
     return f"{lead}x{middle}x{tail}"
 
 

@@ -27,7 +27,7 @@ from async_mirror.change import (
     SetAttributes,
     path_of,
 )
-from async_mirror.entry import Entry, Listing
+from async_mirror.entry import UNKNOWN, Entry, Listing
 from async_mirror.hands import Answer, Connect, DryHands, Hands, Item, RootedSession
 from async_mirror.multi import Crew, Done, Mode, Offload, Patience, Stop
 from async_mirror.plan import FolderPlan, Swap, plan_folder
@@ -36,7 +36,7 @@ from async_mirror.report import Report
 from async_mirror.scan import read_folder, walk
 from async_mirror.selection import Selection
 from async_mirror.settings import Settings
-from async_mirror.source import is_there, look
+from async_mirror.source import has_digest, is_there, look
 from async_mirror.state import State
 from async_mirror.survey import Compare, Compared, Settled
 
@@ -279,9 +279,7 @@ class Pass:
         await self._perform(crew, self._compares(), PUBLISHING_OVERLAP)
         counts = self.report.counts
         if counts.foreign:
-            self.report.note(
-                f"the site holds {counts.foreign} things that the source does not have; they are left alone"
-            )
+            self.report.note(f"{counts.foreign:,} of the things on the site are not in the source; they are left alone")
         if not self.stop.requested:
             await self.offload(partial(self.state.learn, surveyed=f"{time.time():.0f}"))
 
@@ -338,10 +336,20 @@ class Pass:
 
     def _plan(self, listing: Listing) -> FolderPlan:
         held = self.selection.visible(self.state.held_in(listing.folder))
+        resolved = [self._resolved(entry) for entry in held if entry.size == UNKNOWN and entry.digest]
+        held = list({entry.path: entry for entry in [*held, *resolved]}.values())
         known = {entry.path for entry in held}
         new = [entry for entry in listing.entries if entry.path not in known and not entry.is_folder]
         origins = self._origins(new) if self.settings.delete else {}
-        return plan_folder(listing, held, origins, perms=self.settings.perms)
+        plan = plan_folder(listing, held, origins, perms=self.settings.perms)
+        plan.refreshed += resolved
+        return plan
+
+    def _resolved(self, held: Entry) -> Entry:
+        """Find out whether what the site is known to hold by its content alone is what the source has."""
+        now = look(self.mirror.root, held.path)
+        same = now is not None and has_digest(self.mirror.root, held.path, held.digest)
+        return held._replace(size=now.size) if now and same else held
 
     def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
         """Find, for new files, the held file of the same inode and size whose own path is gone."""
@@ -430,7 +438,9 @@ class Pass:
         return True
 
     def _not_tried(self, change: Change) -> None:
-        self.report.counts.problems[Problem.NOT_TRIED] += 1
+        path = path_of(change)
+        if not any(names.is_inside(path, each) for each in self.missing - self.voided):
+            self.report.not_tried(path)
         self._open_gate(change, made=False)
 
     # Settle.
@@ -443,8 +453,14 @@ class Pass:
         await self._remove(crew)
         swapped = [swap.entry for swap in self.swaps if not await self.offload(self.state.held, swap.entry.path)]
         await self._perform(crew, self._publish_again(swapped), PUBLISHING_OVERLAP)
-        await self._make_missing(crew)
+        await self._set_modes(crew)
+        while (missing := self.missing - self.voided) and not self.stop.requested:
+            await self._make_missing(crew, missing)
+            await self._set_modes(crew)
+
+    async def _set_modes(self, crew: MirrorCrew) -> None:
         modes = [change for change in self.modes if change.entry.path not in self.unmade]
+        self.modes.clear()
         await self._perform(crew, self._begun(self._jobs(modes)), QUICK_OVERLAP)
 
     def _likely_moves(self) -> Iterator[Change]:
@@ -468,17 +484,17 @@ class Pass:
                 async for item in self._publish(entry.path):
                     yield item
 
-    async def _make_missing(self, crew: MirrorCrew) -> None:
+    async def _make_missing(self, crew: MirrorCrew, missing: set[str]) -> None:
         """Make folders that somebody removed from the site, and send again what they held."""
-        while (missing := self.missing - self.voided) and not self.stop.requested:
-            self.voided |= missing
-            entries = []
-            for folder in sorted(missing):
-                self.report.note(f"the folder {folder} is gone from the site: it is made again")
-                await self.offload(self.state.void, folder)
-                if (entry := look(self.mirror.root, folder)) and entry.is_folder:
-                    entries.append(entry)
-            await self._perform(crew, self._publish_again(entries), PUBLISHING_OVERLAP)
+        self.voided |= missing
+        self.unmade = {path for path in self.unmade if not any(names.is_inside(path, each) for each in missing)}
+        entries = []
+        for folder in sorted(missing):
+            self.report.note(f"the folder {folder} is gone from the site: it is made again")
+            await self.offload(self.state.void, folder)
+            if (entry := look(self.mirror.root, folder)) and entry.is_folder:
+                entries.append(entry)
+        await self._perform(crew, self._publish_again(entries), PUBLISHING_OVERLAP)
 
     # Remove.
 

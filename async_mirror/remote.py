@@ -100,6 +100,7 @@ class RemoteSession(Protocol):
 
         Calls `left` when the last byte has left and only the server's answer is awaited. The confirmation (226) and
         the size have come when this returns; the next call made before any other await goes out ahead of any other's.
+        What `content` raises comes through as it is.
         """
         ...
 

@@ -51,18 +51,23 @@ class Reply(NamedTuple):
 
     @property
     def unknown_command(self) -> bool:
-        """True if the server does not know the command, or not with such a parameter."""
-        return self.code in {500, 501, 502, 504}
+        """True if the server does not know the command, whatever its parameter."""
+        return self.code in {500, 502, 504}
 
     @property
     def too_many(self) -> bool:
         """True if the server says that it has too many clients."""
-        return self.code == 421 or (self.code >= 400 and _TOO_MANY.search(self.text) is not None)
+        return self.code == 421 or (self.code >= 400 and _TOO_MANY.search(self._beginning) is not None)
 
     @property
     def no_space(self) -> bool:
         """True if the site is full or the account's quota is."""
-        return self.code in {452, 552} or (self.code >= 400 and _NO_SPACE.search(self.text) is not None)
+        return self.code in {452, 552} or (self.code >= 400 and _NO_SPACE.search(self._beginning) is not None)
+
+    @property
+    def _beginning(self) -> str:
+        """As much of the text as is judged: a hostile reply must not cost more."""
+        return " ".join(self.lines)[:400]
 
 
 class ReplyParser:
@@ -93,7 +98,7 @@ class ReplyParser:
     def _take(self, raw: bytes) -> Reply | None:
         if len(raw) > LONGEST_LINE:
             raise ReplyError("the server sent an endless line")
-        self._length += len(raw)
+        self._length += len(raw) + 1
         line = names.decode(raw).removesuffix("\r")
         code, mark = line[:3], line[3:4]
         if self._code:

@@ -43,9 +43,15 @@ def _plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def _quoted(path: str) -> str:
+    """Return a path as it is shown: in quotes if blanks at its ends could be missed."""
+    text = shown(path) or "/"
+    return text if path.strip(" ") == path else f"'{text}'"
+
+
 def described(change: Change) -> tuple[str, str]:
     """Return (verb, the rest) for a change."""
-    path = shown(path_of(change)) or "/"
+    path = _quoted(path_of(change))
     match change:
         case MakeFolder(_, why):
             return "made", f"{path}/  ({why})"
@@ -54,7 +60,7 @@ def described(change: Change) -> tuple[str, str]:
         case SetAttributes(entry, _, why):
             return "mode", f"{path}{'/' * entry.is_folder}  ({why})"
         case Move(entry, held):
-            return "moved", f"{shown(held.path)} -> {path}{'/' * entry.is_folder}"
+            return "moved", f"{_quoted(held.path)} -> {path}{'/' * entry.is_folder}"
         case RemoveFile(held, why):
             size = "" if held.size == UNKNOWN else f"  {human_size(held.size)}"
             return "removed", f"{path}{size}  ({why})"
@@ -81,6 +87,7 @@ class Counts:
     given_up: int = 0
     problems: Counter[Problem] = field(default_factory=Counter)
     halts: list[str] = field(default_factory=list)
+    cut_short: bool = False
     connections: int = 0
     seconds: float = 0.0
 
@@ -127,7 +134,7 @@ class Report:
         """Tell what came of one job."""
         counts = self.counts
         counts.bytes_sent += outcome.bytes_sent
-        path = shown(path_of(outcome.job.change))
+        path = _quoted(path_of(outcome.job.change))
         for note in outcome.notes:
             self.note(note)
         if outcome.failure:
@@ -161,11 +168,16 @@ class Report:
     def failure(self, failure: Failure) -> None:
         """Tell that a path is not mirrored; of many failures of one kind only the first are told one by one."""
         self.counts.problems[failure.problem] += 1
-        line = f"{shown(failure.path) or '/'}  {failure.problem}: {shown(failure.detail)}"
+        line = f"{_quoted(failure.path)}  {failure.problem}: {shown(failure.detail)}"
         if self.counts.problems[failure.problem] <= _SAME_PROBLEM_SHOWN:
             log.error("%-7s  %s", "failed", line)
         else:
             log.debug("%-7s  %s", "failed", line)
+
+    def not_tried(self, path: str) -> None:
+        """Count a path whose folder could not be made; that was told already."""
+        self.counts.problems[Problem.NOT_TRIED] += 1
+        log.debug("%-7s  %s  %s", "failed", _quoted(path), Problem.NOT_TRIED)
 
     def note(self, text: str) -> None:
         """Tell something that is worth knowing once."""
@@ -180,6 +192,7 @@ class Report:
 
     def trouble(self, text: str) -> None:
         """Tell that the pass as a whole could not go on."""
+        self.counts.cut_short = True
         log.error("%-7s  %s", "trouble", shown(text))
 
     def say(self, text: str) -> None:
@@ -191,7 +204,7 @@ class Report:
         counts = self.counts
         for problem, number in counts.problems.items():
             if number > _SAME_PROBLEM_SHOWN:
-                log.error("%-7s  and %s that %s", "failed", _plural(number - _SAME_PROBLEM_SHOWN, "more path"), problem)
+                log.error("%-7s  and %s: %s", "failed", _plural(number - _SAME_PROBLEM_SHOWN, "more path"), problem)
         line = ", ".join(self._parts())
         source = f"{_plural(counts.files, 'file')} in {_plural(counts.folders, 'folder')}"
         source += f", {human_size(counts.bytes_in_source)}"
@@ -203,25 +216,22 @@ class Report:
                 f"; FAILED: {self._failed()}" if counts.failures else "")  # fmt: skip
 
     def _parts(self) -> Iterable[str]:
-        done = self.counts.done
-        words = {
-            "made folder": "made",
-            "sent": "sent",
-            "mode": "changed the mode of",
-            "moved": "moved",
-            "removed": "removed",
-            "removed folder": "removed",
-        }
-        if self.counts.adopted:
-            yield f"found {self.counts.adopted:,} there already"
-        for key, words_for_it in words.items():
-            if done[key]:
-                noun = "folder" if "folder" in key else "path" if key in {"mode", "moved"} else "file"
-                yield f"{words_for_it} {_plural(done[key], noun)}"
-        if not done and not self.counts.adopted:
-            yield "nothing to do" if not self.counts.failures and not self.counts.halts else "nothing done"
-        if self.counts.given_up:
-            yield f"kept {_plural(self.counts.given_up, 'folder')} with things of others"
+        done, counts = self.counts.done, self.counts
+        if counts.adopted:
+            yield f"found {_plural(counts.adopted, 'file')} there already"
+        for verb, nouns in (
+            ("made", {"made folder": "folder"}),
+            ("sent", {"sent": "file"}),
+            ("changed the mode of", {"mode": "path"}),
+            ("moved", {"moved": "path"}),
+            ("removed", {"removed": "file", "removed folder": "folder"}),
+        ):
+            if numbers := [_plural(done[key], noun) for key, noun in nouns.items() if done[key]]:
+                yield f"{verb} {' and '.join(numbers)}"
+        if not done and not counts.adopted:
+            yield "nothing done" if counts.failures or counts.halts or counts.cut_short else "nothing to do"
+        if counts.given_up:
+            yield f"kept {_plural(counts.given_up, 'path')} with things of others"
 
     def _left_out(self) -> Iterable[str]:
         counts = self.counts
@@ -234,4 +244,4 @@ class Report:
                 yield _plural(number, noun)
 
     def _failed(self) -> str:
-        return ", ".join(f"{_plural(number, 'path')} {problem}" for problem, number in self.counts.problems.items())
+        return ", ".join(f"{number:,} x {problem}" for problem, number in self.counts.problems.items())

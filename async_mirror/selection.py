@@ -28,10 +28,11 @@ class Selection:
 
     def __post_init__(self) -> None:
         """Fail early on a pattern that means nothing: ValueError."""
-        try:
-            _ = self._rules
-        except re.error as error:
-            raise ValueError(f"Invalid pattern: {error.pattern!r}: {error.msg}") from None
+        for pattern in self.patterns:
+            try:
+                GitIgnoreSpec.from_lines([pattern])
+            except (ValueError, re.error):
+                raise ValueError(f"{pattern!r} is no pattern that .gitignore could hold") from None
 
     @cached_property
     def _rules(self) -> list[tuple[re.Pattern[str], bool]]:

@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
@@ -16,6 +17,8 @@ from async_mirror.entry import Entry, Kind
 BLOCK = 256 * 1024
 _WHOLE_SECOND_TICK_NS = 2_000_000_000
 _TICK_NS = 20_000_000
+_LONGEST_NS = (1 << 63) - 1
+"""As far from 1970 as a time can be kept, some 292 years; what lies beyond counts as that."""
 
 
 def local_path(root: bytes, path: str) -> bytes:
@@ -27,7 +30,8 @@ def entry_of(path: str, status: os.stat_result, device: int | None = None) -> En
     """Return the entry that a stat result stands for, or None for what is not mirrored (links, special files)."""
     mode = status.st_mode
     if stat.S_ISREG(mode):
-        return Entry(path, Kind.FILE, status.st_size, status.st_mtime_ns, mode & 0o777, status.st_ino)
+        mtime_ns = max(-_LONGEST_NS, min(status.st_mtime_ns, _LONGEST_NS))
+        return Entry(path, Kind.FILE, status.st_size, mtime_ns, mode & 0o777, status.st_ino)
     if stat.S_ISDIR(mode):
         mount = device is not None and status.st_dev != device
         return Entry(path, Kind.FOLDER, 0, 0, mode & 0o777, status.st_ino, mount)
@@ -84,19 +88,24 @@ def settling_seconds(mtime_ns: int) -> float:
     return wait / 1e9 if 0 < wait <= tick else 0.0
 
 
+def _new_hash() -> "hashlib.blake2b":
+    return hashlib.blake2b(digest_size=16)
+
+
 class LocalFile:
     """A file of the source, open for one reading (see `remote.Content`).
 
     What is read is the file that was there when it was opened: no link is followed, a FIFO does not block.
     """
 
-    def __init__(self, file: AsyncFileIO, entry: Entry) -> None:
+    def __init__(self, file: AsyncFileIO, entry: Entry, mtime_ns: int) -> None:
         """Hold an open file; see `open_file`."""
         self.entry = entry
+        self._mtime_ns = mtime_ns
         self.size = entry.size
         self.sent = 0
         self._file = file
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = _new_hash()
 
     @property
     def digest(self) -> bytes:
@@ -116,7 +125,7 @@ class LocalFile:
     def is_unchanged(self) -> bool:
         """Tell whether all of the file was read, and nobody wrote to it meanwhile."""
         status = os.fstat(self._file.fileno())
-        return self.sent == self.size == status.st_size and status.st_mtime_ns == self.entry.mtime_ns
+        return self.sent == self.size == status.st_size and self._mtime_ns == status.st_mtime_ns
 
     async def close(self) -> None:
         """Close the file."""
@@ -125,28 +134,27 @@ class LocalFile:
 
 async def open_file(root: bytes, path: str) -> LocalFile | None:
     """Open a regular file; None when there is none at the path (any more). Raises OSError when it cannot be read."""
-    folder, name = names.split(path)
-
-    def opener(_: str, flags: int) -> int:
-        inside = open_folder(root, folder)
-        try:
-            return os.open(names.encode(name), flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=inside)
-        finally:
-            os.close(inside)
-
     try:
-        file = await aiofiles.open(local_path(root, path), "rb", buffering=0, opener=opener)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        file = await aiofiles.open(local_path(root, path), "rb", buffering=0, opener=partial(_open_plainly, root, path))
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
             return None
         raise
-    entry = entry_of(path, os.fstat(file.fileno()))
+    status = os.fstat(file.fileno())
+    entry = entry_of(path, status)
     if entry is None or entry.is_folder:
         await file.close()
         return None
-    return LocalFile(file, entry)
+    return LocalFile(file, entry, status.st_mtime_ns)
+
+
+def _open_plainly(root: bytes, path: str, _: str, flags: int) -> int:
+    folder, name = names.split(path)
+    inside = open_folder(root, folder)
+    try:
+        return os.open(names.encode(name), flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=inside)
+    finally:
+        os.close(inside)
 
 
 async def digest_of(root: bytes, path: str) -> bytes | None:
@@ -160,3 +168,15 @@ async def digest_of(root: bytes, path: str) -> bytes | None:
         return file.digest if file.is_unchanged() else None
     finally:
         await file.close()
+
+
+def has_digest(root: bytes, path: str, digest: bytes) -> bool:
+    """Tell whether a file has the content of that digest now; blocks while it reads."""
+    try:
+        with open(local_path(root, path), "rb", buffering=0, opener=partial(_open_plainly, root, path)) as file:
+            entry = entry_of(path, os.fstat(file.fileno()))
+            if entry is None or entry.is_folder:
+                return False
+            return hashlib.file_digest(file, _new_hash).digest() == digest
+    except OSError:
+        return False

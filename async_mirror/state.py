@@ -16,7 +16,7 @@ from typing import Self
 
 from async_mirror import names
 from async_mirror.change import Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
-from async_mirror.entry import Entry, Kind
+from async_mirror.entry import UNKNOWN, Entry, Kind
 
 VERSION = 1
 
@@ -40,12 +40,28 @@ class StateError(Exception):
     """The state cannot be used; the text says why and what to do."""
 
 
+class DamagedStateError(StateError):
+    """The database is no database any more; its file is to be set aside."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        """Say so, and what comes next."""
+        super().__init__(
+            f"the state {path} is damaged ({error}) and is set aside beside it. Nothing more was done. The next run"
+            " looks at the site again and takes over what is there already; it removes nothing that it does not know"
+        )
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise DamagedStateError(path, error) from error
         raise StateError(f"the state {path} cannot be used: {error}") from error
+    except (sqlite3.Error, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StateError(f"the state {path} cannot be used: {reason}") from error
 
 
 class State:
@@ -56,6 +72,7 @@ class State:
         self.path = path
         self._database = database
         self._lock = lock
+        self._damaged = False
         self.id = self._fact_or("id", lambda: secrets.token_hex(4))
 
     def __enter__(self) -> Self:
@@ -70,13 +87,24 @@ class State:
         """Close the database and let the next process have it."""
         self._database.close()
         if self._lock is not None:
+            if self._damaged:
+                _set_aside(self.path)
             os.close(self._lock)
             self._lock = None
 
     @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            with _explained(self.path):
+                yield
+        except DamagedStateError:
+            self._damaged = True
+            raise
+
+    @contextmanager
     def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         """Commit or roll back as one. What is `durable` survives a power failure too."""
-        with _explained(self.path):
+        with self._explained():
             self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")
@@ -86,7 +114,7 @@ class State:
 
     def fact(self, name: str) -> str | None:
         """Return what was learned under a name, if anything."""
-        with _explained(self.path):
+        with self._explained():
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else None
 
@@ -110,13 +138,13 @@ class State:
 
     def held_in(self, folder: str) -> list[Entry]:
         """Return what is held directly in a folder."""
-        with _explained(self.path):
+        with self._explained():
             rows = self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE folder = ?", (names.encode(folder),))
             return [_entry(row) for row in rows]
 
     def held_below(self, folder: str) -> list[Entry]:
         """Return all that is held below a folder, in no order."""
-        with _explained(self.path):
+        with self._explained():
             condition, values = _below(folder)
             return [
                 _entry(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE {condition}", values)
@@ -124,7 +152,7 @@ class State:
 
     def held_with_inode(self, inode: int) -> list[Entry]:
         """Return the held files that had this inode when they were sent, and whose content is known."""
-        with _explained(self.path):
+        with self._explained():
             rows = self._database.execute(
                 f"SELECT {_COLUMNS} FROM held WHERE inode = ? AND kind = 1 AND digest != x''", (inode,)
             )
@@ -133,7 +161,7 @@ class State:
     def held(self, path: str) -> Entry | None:
         """Return what is held at one path."""
         folder, name = names.split(path)
-        with _explained(self.path):
+        with self._explained():
             row = self._database.execute(
                 f"SELECT {_COLUMNS} FROM held WHERE folder = ? AND name = ?", (names.encode(folder), names.encode(name))
             ).fetchone()
@@ -141,12 +169,12 @@ class State:
 
     def count_held_files(self) -> int:
         """Return how many files are held."""
-        with _explained(self.path):
+        with self._explained():
             return int(self._database.execute("SELECT count(*) FROM held WHERE kind = 1").fetchone()[0])
 
     def holds_anything(self) -> bool:
         """Tell whether anything is held."""
-        with _explained(self.path):
+        with self._explained():
             return self._database.execute("SELECT 1 FROM held LIMIT 1").fetchone() is not None
 
     def hold(self, entries: Iterable[Entry]) -> None:
@@ -185,7 +213,7 @@ class State:
 
     def pending(self) -> list[Pending]:
         """Return what was begun and never confirmed."""
-        with _explained(self.path):
+        with self._explained():
             rows = self._database.execute("SELECT * FROM pending").fetchall()
         return [self._pending(row) for row in rows]
 
@@ -265,9 +293,13 @@ def _apply(database: sqlite3.Connection, outcome: Outcome) -> None:
 
 
 def _move_below(database: sqlite3.Connection, old: str, new: str) -> None:
+    """Let what is held below a folder follow its rename; by its digest alone it can be known for the same again."""
     condition, values = _below(old)
     rows = database.execute(f"SELECT {_COLUMNS} FROM held WHERE {condition}", values).fetchall()
-    moved = [entry._replace(path=new + entry.path[len(old) :]) for entry in map(_entry, rows)]
+    moved = [
+        entry._replace(path=new + entry.path[len(old) :], size=entry.size if entry.is_folder else UNKNOWN)
+        for entry in map(_entry, rows)
+    ]
     database.execute(f"DELETE FROM held WHERE {condition}", values)
     _hold(database, moved)
 
@@ -333,9 +365,18 @@ def open_state(path: Path) -> State:
     lock = _lock(path.with_suffix(".lock"))
     try:
         return State(path, _open_database(path), lock)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, DamagedStateError):
+            _set_aside(path)
         os.close(lock)
         raise
+
+
+def _set_aside(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        os.replace(path, path.with_suffix(f".damaged-{secrets.token_hex(3)}"))
+    for extra in ("-wal", "-shm"):
+        path.with_name(path.name + extra).unlink(missing_ok=True)
 
 
 def _lock(path: Path) -> int:
@@ -357,19 +398,8 @@ def _open_database(path: Path) -> sqlite3.Connection:
         if path.is_symlink():
             raise StateError(f"the state {path} is a symbolic link, which is not followed")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    try:
+    with _explained(path):
         return _open_sound(path)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise StateError(f"the state {path} cannot be used: {error}") from error
-        aside = path.with_suffix(f".damaged-{secrets.token_hex(3)}")
-        os.replace(path, aside)
-        for extra in ("-wal", "-shm"):
-            path.with_name(path.name + extra).unlink(missing_ok=True)
-        raise StateError(
-            f"the state {path} is damaged ({error}); it was set aside as {aside.name}. Nothing was done. The next run"
-            " looks at the site again and takes over what is there already; it removes nothing it does not know"
-        ) from error
 
 
 def _open_sound(path: Path) -> sqlite3.Connection:
@@ -379,7 +409,7 @@ def _open_sound(path: Path) -> sqlite3.Connection:
         _prepare(database, path)
         database.execute("PRAGMA journal_mode = WAL")
         if was_cut_short and (check := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(check)
+            raise DamagedStateError(path, ValueError(check))
     except BaseException:
         database.close()
         raise
