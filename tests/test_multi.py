@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading  # noqa: TID251 - it is asked which thread does the work
+import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing, suppress
@@ -32,6 +32,8 @@ from async_mirror.multi import (
     stream,
 )
 
+pytestmark = pytest.mark.smoke
+
 T = TypeVar("T")
 CALM = settings(deadline=None, print_blob=True)
 Left = Callable[[], None]
@@ -43,15 +45,15 @@ A1, A2, A8, SERIAL = Mode("A", 1), Mode("A", 2), Mode("A", 8), Mode("S", 1)
 # The toys.
 
 
-class Refused(Exception):  # noqa: N818 - it is named like what it stands for
+class Refused(Exception):
     """The site has too many sessions."""
 
 
-class Fatal(Exception):  # noqa: N818
+class Fatal(Exception):
     """The password is wrong."""
 
 
-class Trouble(Exception):  # noqa: N818
+class Trouble(Exception):
     """Something went wrong where the test wants it."""
 
 
@@ -175,7 +177,7 @@ def play(scenario: Coroutine[Any, Any, T]) -> T:
             left = asyncio.all_tasks() - {asyncio.current_task()}
             assert not left, left
 
-    return asyncio.run(bounded())  # noqa: TID251
+    return asyncio.run(bounded())
 
 
 def a_crew(
@@ -1478,7 +1480,7 @@ def test_offload_does_everything_in_one_thread_of_its_own_and_in_order() -> None
     async def scenario() -> None:
         offload = Offload()
         idents = {await offload(note, number) for number in range(5)}
-        async with asyncio.TaskGroup() as group:  # noqa: TID251
+        async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(offload(note, number)) for number in range(5, 50)]
         idents |= {task.result() for task in tasks}
         offload.close()

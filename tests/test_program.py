@@ -61,6 +61,7 @@ def summary(err: str) -> str:
 # What a pass does.
 
 
+@pytest.mark.smoke
 @in_both_modes
 def test_first_pass_makes_the_site_equal_and_an_unchanged_one_opens_no_connection(program: Program, multi: str) -> None:
     fill(program)
@@ -224,6 +225,7 @@ def test_modes_are_left_alone_when_they_are_not_to_be_mirrored(program: Program)
     assert program.server.connections() == 0
 
 
+@pytest.mark.smoke
 @in_both_modes
 def test_files_and_folders_take_each_others_place(program: Program, multi: str) -> None:
     program.write("file", "was a file")
@@ -600,6 +602,7 @@ def write_by_name(program: Program, found: list[bytes]) -> None:
         program.write(b"in/" + name + b"/" + name, b"in " + name)
 
 
+@pytest.mark.smoke
 @in_both_modes
 def test_odd_names_are_kept_to_the_byte(program: Program, multi: str) -> None:
     write_by_name(program, KEPT_BY_ALL)

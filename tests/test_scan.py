@@ -21,7 +21,7 @@ from async_mirror.selection import Selection
 from async_mirror.source import entry_of, is_there
 
 ALL = Selection()
-Item = os.DirEntry[bytes]
+Item = os.DirEntry[str]
 NOBODY = 65534
 
 
@@ -274,7 +274,7 @@ class Meddled:
 def read_meddled(root: Path, monkeypatch: pytest.MonkeyPatch, meddle: Callable[[Item], Item]) -> Listing:
     real = os.scandir
 
-    def scandir(path: bytes) -> Meddled:
+    def scandir(path: int) -> Meddled:
         return Meddled(real(path), meddle)
 
     with monkeypatch.context() as patch:
