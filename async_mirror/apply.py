@@ -7,6 +7,7 @@ from typing import assert_never
 
 from async_mirror import names, source
 from async_mirror.change import (
+    NO_MODES,
     Failure,
     Job,
     MakeFolder,
@@ -24,7 +25,6 @@ from async_mirror.remote import ConnectionBroken, Published, Refusal, RemoteSess
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
 NO_MTIMES = "this server does not set every modification time"
-NO_MODES = "this server does not set every mode"
 
 Left = Callable[[], None]
 
@@ -117,7 +117,8 @@ class _Attempt:
             pass
         problem = Problem.NO_SPACE if refusal.no_space else Problem.REFUSED
         transient = refusal.transient and not refusal.no_space
-        return self.failed(problem, refusal.reply or str(refusal), transient=transient)._replace(missing=missing)
+        detail = f"{refusal}: {refusal.reply}" if refusal.reply else str(refusal)
+        return self.failed(problem, detail, transient=transient)._replace(missing=missing)
 
     async def missing_folder(self) -> str | None:
         change = self.job.change
@@ -145,7 +146,13 @@ class _Attempt:
     async def make_folder(self, entry: Entry) -> Outcome:
         if problem := await self.name_problem():
             return problem
-        await self.session.make_folder(entry.path)
+        try:
+            await self.session.make_folder(entry.path)
+        except Refusal as refusal:
+            seen = await self.session.look(entry.path)
+            if seen is not None and not seen.is_folder:
+                raise Refusal("a file that is not ours is in the way", refusal.reply) from None
+            raise
         return self.done(entry._replace(mode=UNKNOWN))
 
     async def set_attributes(self, entry: Entry, held: Entry) -> Outcome:
@@ -156,7 +163,7 @@ class _Attempt:
             if refusal.transient or (entry.is_folder and await self.session.look(entry.path) is None):
                 raise
             was_set = False
-        if not was_set and not entry.is_folder:
+        if not was_set and held.digest:
             return await self.send(entry)
         return self.done(entry._replace(digest=held.digest), "" if was_set else NO_MODES)
 
@@ -172,17 +179,24 @@ class _Attempt:
         except Refusal:
             if entry.is_folder and await self.session.look(entry.path) is None:
                 raise
-            if not entry.is_folder and await self.session.size(entry.path) != held.size:
+            if not entry.is_folder and not await self.was_moved(move):
                 return await self.send(entry)
         if entry.is_folder:
             return self.done(entry._replace(mode=held.mode, mount=entry.mount or held.mount))._replace(moved=True)
         if not same_content:
             outcome = await self.send(entry)
-            return outcome._replace(moved=True, certain=outcome.certain and not outcome.failure)
+            done = not outcome.failure and not outcome.skipped
+            return outcome._replace(moved=True, certain=outcome.certain and done)
         mtime_set = entry.mtime_ns == held.mtime_ns or await self.session.set_mtime(entry.path, entry.mtime_ns)
         mode_set = not self.publisher.perms or entry.mode == held.mode or await self.set_mode_quietly(entry)
         notes = ("" if mtime_set else NO_MTIMES, "" if mode_set else NO_MODES)
         return self.done(entry._replace(digest=held.digest), *notes)._replace(moved=True)
+
+    async def was_moved(self, move: Move) -> bool:
+        """Tell whether a refused rename was done by an earlier attempt, whose reply was lost."""
+        if not move.twin and await self.session.size(move.held.path) is not None:
+            return False
+        return await self.session.size(move.entry.path) == move.held.size
 
     async def set_mode_quietly(self, entry: Entry) -> bool:
         try:
@@ -238,7 +252,6 @@ class _Attempt:
             return problem
         if self.left_behind and (outcome := await self.finish_previous(entry)):
             return outcome
-        await asyncio.sleep(source.settling_seconds(entry.mtime_ns))
         for _ in range(2):
             outcome = await self.send_once()
             if outcome is not None:
@@ -254,6 +267,7 @@ class _Attempt:
         if file is None:
             return self.skipped("it is no longer in the source")
         try:
+            await asyncio.sleep(source.settling_seconds(file.entry.mtime_ns))
             return await self.publish(file)
         except OSError as error:
             await self.drop_temporary()
@@ -284,6 +298,8 @@ class _Attempt:
         mode = entry.mode if self.publisher.perms else None
         aside = self.beside(names.temporary(self.publisher.state_id, self.job.aside_token))
         published: Published = await self.session.publish(self.left_behind, entry, mode, aside)
+        if self.previous:
+            await self.session.remove_files([aside])
         self.left_behind = ""
         return self.done(
             entry,

@@ -88,6 +88,10 @@ class Job(NamedTuple):
         return f"{self.token}p"
 
 
+NO_MODES = "this server does not set every mode"
+"""The note of an outcome whose mode the site did not take."""
+
+
 class Problem(StrEnum):
     """What kind of failure it was."""
 

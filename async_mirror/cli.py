@@ -4,8 +4,9 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
     from async_mirror.hands import RootedSession
     from async_mirror.settings import Settings, Site
 
-_WIDTH = {"max_content_width": 100, "auto_envvar_prefix": "ASYNC_MIRROR"}
+T = TypeVar("T")
+
+_CONTEXT = {
+    "max_content_width": 100,
+    "auto_envvar_prefix": "ASYNC_MIRROR",
+    "help_option_names": ["-h", "--help"],
+}
 
 
 def main() -> None:
@@ -25,6 +32,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = cli(prog_name="async-mirror", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        code = error.exit_code
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
@@ -35,7 +45,7 @@ def main() -> None:
     sys.exit(code or 0)
 
 
-@click.group(context_settings=_WIDTH)
+@click.group(context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="async-mirror", message="%(prog)s %(version)s")
 def cli() -> None:
     """Keep an FTP site identical to a local folder, pass after pass, over many connections at once.
@@ -47,7 +57,7 @@ def cli() -> None:
     """
 
 
-@cli.command(context_settings=_WIDTH)
+@cli.command(context_settings=_CONTEXT)
 @click.argument("source", type=click.Path(path_type=Path, readable=False))
 @click.argument("destination")
 @click.option(
@@ -86,10 +96,9 @@ def cli() -> None:
 )
 @click.option(
     "--max-delete",
-    default="50%",
-    show_default=True,
+    show_default="50% from 21 held files on",
     metavar="N|N%",
-    help="Remove nothing if a pass would remove more files than this; a percentage counts from 21 files on.",
+    help="Remove nothing if a pass would remove more files than this, or this share of what is held.",
 )
 @click.option("--allow-empty-source", is_flag=True, help="Go on although SOURCE is empty and the site is not.")
 @click.option("--allow-unmounted", is_flag=True, help="Go on although a folder that was a mount point is none now.")
@@ -98,7 +107,7 @@ def cli() -> None:
     "--password-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where the password is. Else: ASYNC_MIRROR_PASSWORD, ~/.netrc, a prompt.",
+    help="Where the password is. Else: ASYNC_MIRROR_PASSWORD_FILE, ASYNC_MIRROR_PASSWORD, ~/.netrc, a prompt.",
 )
 @click.option(
     "--state-dir",
@@ -131,7 +140,8 @@ def sync(**options: Any) -> int:
 
     \b
     Exit code: 0 all mirrored, 1 some paths not, 2 wrong use, 3 login refused,
-    4 no connection, 5 halted for safety, 6 state not usable, 130/143 by a signal.
+    4 no connection or no such folder to be had, 5 halted for safety, 6 state not usable
+    (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
     from async_mirror import multi
     from async_mirror.engine import keep
@@ -154,6 +164,7 @@ def sync(**options: Any) -> int:
     path = state_path(folder, (str(settings.source), *settings.site.binding))
     try:
         with open_copy(path) if mirror.dry_run else open_state(path) as state:
+            mirror.report.say(f"{settings.source} -> {settings.site.shown}")
             return multi.run(lambda stop: keep(mirror, state, stop, once=options["once"] or options["dry_run"]))
     except StateError as error:
         raise Failed(str(error), 6) from None
@@ -171,6 +182,7 @@ def _settings(options: dict[str, Any]) -> tuple["Settings", Any, str]:
     from async_mirror.password import find_password
     from async_mirror.selection import Selection
     from async_mirror.settings import (
+        DeleteLimit,
         Settings,
         parse_delete_limit,
         parse_destination,
@@ -179,7 +191,7 @@ def _settings(options: dict[str, Any]) -> tuple["Settings", Any, str]:
     )
 
     try:
-        mode = Mode.parse(options["multi"])
+        mode = _parsed("--multi", Mode.parse, options["multi"])
         site = parse_destination(options["destination"])
         if site.scheme != "ftp":
             raise Failed(f"{site.scheme}:// is not there yet: only ftp:// is, which is not encrypted", 2)
@@ -188,21 +200,34 @@ def _settings(options: dict[str, Any]) -> tuple["Settings", Any, str]:
             source=_source(options["source"]),
             site=site,
             max_depth=options["max_depth"],
-            excluded_extensions=frozenset(parse_extension(text) for text in options["exclude_ext"]),
+            excluded_extensions=frozenset(
+                _parsed("--exclude-ext", parse_extension, each) for each in options["exclude_ext"]
+            ),
             patterns=options["exclude"],
             delete=options["delete"],
-            delete_limit=parse_delete_limit(options["max_delete"]),
+            delete_limit=(
+                _parsed("--max-delete", parse_delete_limit, options["max_delete"])
+                if options["max_delete"]
+                else DeleteLimit()
+            ),
             allow_empty_source=options["allow_empty_source"],
             allow_unmounted=options["allow_unmounted"],
             perms=options["perms"],
-            timeout_seconds=parse_interval(options["timeout"]),
-            retries=options["retries"],
-            every_seconds=parse_interval(options["every"]),
+            timeout_seconds=_parsed("--timeout", parse_interval, options["timeout"]),
+            every_seconds=_parsed("--every", parse_interval, options["every"]),
         )
         Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
     except ValueError as error:
         raise Failed(str(error), 2) from None
     return settings, mode, password if password is not None else _ask_password(settings.site)
+
+
+def _parsed(option: str, parse: Callable[[str], T], text: str) -> T:
+    """Parse an option's value; what is wrong with it is told with the option's name."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise Failed(f"{option}: {error} (see async-mirror sync --help)", 2) from None
 
 
 def _source(path: Path) -> Path:
@@ -246,7 +271,7 @@ def _set_up_log(*, quiet: bool, verbose: bool) -> None:
     logging.getLogger("async_mirror").setLevel(level)
 
 
-@cli.command(context_settings=_WIDTH)
+@cli.command(context_settings=_CONTEXT)
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def demo(folder: Path | None) -> int:
     """Show the whole of it on this machine: a server, a mirror, changes, the mirror again.

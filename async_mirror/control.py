@@ -15,6 +15,9 @@ WINDOW = 1200
 """Bytes of commands in flight. ProFTPD 1.3.8 joins two commands when one of its reads ends between CR and LF."""
 
 
+GREETING = "the connection was made"
+
+
 class Expected:
     """A reply that is to come."""
 
@@ -60,7 +63,7 @@ class Control:
             self.in_flight -= expected.length
             if not expected.reply.done():
                 expected.reply.set_result(reply)
-            if reply.code == 421 and expected.command:
+            if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply)
 
     def break_off(self, why: str, reply: Reply | None = None) -> None:
@@ -157,7 +160,7 @@ class Client(aioftp.Client):
         loop = asyncio.get_running_loop()
         reader = _Reader(self.control)
         protocol = asyncio.StreamReaderProtocol(reader)
-        greeting = self.control.expect("")
+        greeting = self.control.expect(GREETING)
         self._greeting = greeting
         async with asyncio.timeout(self.control.timeout_seconds):
             transport, _ = await loop.create_connection(lambda: protocol, host, port)

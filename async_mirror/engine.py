@@ -5,6 +5,7 @@ import math
 import random
 import time
 from enum import IntEnum
+from functools import partial
 
 from async_mirror.hands import WrongSite
 from async_mirror.multi import Offload, Stop
@@ -14,6 +15,8 @@ from async_mirror.report import Counts
 from async_mirror.state import State, StateError
 
 FIRST_RETRY_SECONDS = 10.0
+LOGIN_RETRY_SECONDS = 300.0
+LONGEST_LOGIN_RETRY_SECONDS = 3600.0
 
 
 class Exit(IntEnum):
@@ -41,7 +44,8 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
     """Run one pass, or one after the other until asked to stop; return the exit code.
 
     Passes start `every_seconds` apart on the monotonic clock; what is late is skipped. After a pass that found no
-    connection the next one comes sooner, later each time. A state that cannot be used ends even the longest run.
+    connection the next one comes sooner, later each time; after a refused login it comes late, for servers lock
+    accounts. A state that cannot be used ends even the longest run.
     """
     clock = asyncio.get_running_loop().time
     every = mirror.settings.every_seconds
@@ -55,13 +59,18 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
             return code
         late = clock() - begun
         wait = math.floor(late / every) * every + every - late
-        failed = failed + 1 if code is Exit.CONNECTION else 0
-        if failed:
-            sooner = FIRST_RETRY_SECONDS * 2.0 ** min(failed - 1, 10) * random.uniform(0.5, 1.0)  # noqa: S311
-            wait = min(wait, sooner)
+        failed = failed + 1 if code in {Exit.CONNECTION, Exit.LOGIN} else 0
+        if code is Exit.CONNECTION:
+            wait = min(wait, _back_off(FIRST_RETRY_SECONDS, failed))
+        elif code is Exit.LOGIN:
+            wait = max(wait, min(_back_off(LOGIN_RETRY_SECONDS, failed), LONGEST_LOGIN_RETRY_SECONDS))
         mirror.report.say(f"next pass in {wait:.0f} s")
         if await stop.pause(wait):
             return 128 + stop.signum
+
+
+def _back_off(first_seconds: float, failed: int) -> float:
+    return first_seconds * 2.0 ** min(failed - 1, 10) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
@@ -79,6 +88,7 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
         failure = exit_for(error)
     finally:
         offload.close()
+    report.counts.interrupted = stop.requested
     report.counts.seconds = time.monotonic() - begun
     report.summary()
     return _exit_of(report.counts, failure)
@@ -89,7 +99,14 @@ async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) 
         await Pass(mirror, state, stop, offload).run()
     except RootMissing as error:
         mirror.report.note(f"{error}: it is made again and everything is sent")
+        mirror.report.begin()
+        settings = mirror.settings
+        session = await mirror.connect(
+            settings.site, mirror.password, timeout_seconds=settings.timeout_seconds, create_root=True
+        )
+        await session.close()
         await offload(state.void, "")
+        await offload(partial(state.learn, surveyed=None))
         await Pass(mirror, state, stop, offload).run()
 
 

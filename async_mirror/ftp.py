@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import NoReturn
 
 import aioftp
 from aioftp.errors import StatusCodeError
@@ -89,9 +90,7 @@ async def _log_in(client: Client, site: Site, password: str) -> None:
             raise ConnectionRefused("the server has too many clients", reply.text) from None
         if reply.transient:
             raise ConnectionBroken("the server does not log in now", reply.text) from None
-        raise LoginFailed(
-            f"the server does not accept user {names.shown(user)!r} and the password", reply.text
-        ) from None
+        raise LoginFailed(f"the login of user {names.shown(user)!r} was refused", reply.text) from None
 
 
 def _reply_of(error: StatusCodeError) -> Reply:
@@ -104,7 +103,6 @@ class FtpSession:
     def __init__(self, client: Client, site: Site) -> None:
         """Wrap a client; `begin` makes it ready."""
         self.kept: set[str] = set()
-        self.made_root = False
         self.root = ""
         self._client = client
         self._control = client.control
@@ -150,6 +148,8 @@ class FtpSession:
         (reply,) = await self._exchange(f"CWD {root}")
         if reply.succeeded:
             return
+        if reply.transient:
+            raise ConnectionBroken(f"the folder {names.shown(root)} cannot be entered now", reply.text)
         if not create:
             raise RootMissing(f"the folder {names.shown(root)} is not there", reply.text)
         made = reply
@@ -158,8 +158,7 @@ class FtpSession:
                 (made,) = await self._exchange(f"MKD {folder}")
         (reply,) = await self._exchange(f"CWD {root}")
         if not reply.succeeded:
-            raise SiteUnusable(f"the folder {names.shown(root)} is not there and cannot be made", made.text)
-        self.made_root = True
+            raise SiteUnusable(f"the folder {names.shown(root)} cannot be entered, and not be made", made.text)
 
     # Commands and replies.
 
@@ -189,7 +188,7 @@ class FtpSession:
     async def _exchange(self, *commands: str) -> list[Reply]:
         """Send commands, in one write if this server takes that, and return their replies."""
         await self._until_free()
-        length = sum(len(command) + 2 for command in commands) + 3 * len(commands)
+        length = sum(len(names.encode(command)) + 2 for command in commands)
         if self._sequential or self._control.in_flight + length > WINDOW:
             async with self._alone():
                 return await self._one_by_one(commands)
@@ -251,12 +250,14 @@ class FtpSession:
                     await loop.sock_connect(data, (address[0], port, *address[2:]))
             except (OSError, TimeoutError) as error:
                 await self._explain(expected, f"no data connection: {str(error) or 'time-out'}")
-        except BaseException:
+        except BaseException as error:
             _reset(data)
+            if not isinstance(error, Refusal | ConnectionBroken):
+                self._control.break_off("it was interrupted")
             raise
         return data, expected
 
-    async def _explain(self, expected: Expected, what: str) -> None:
+    async def _explain(self, expected: Expected, what: str) -> NoReturn:
         """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
         try:
             reply = await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
@@ -345,8 +346,8 @@ class FtpSession:
         if self._gives_facts:
             (reply,) = await self._exchange(f"MLST {self._name(path)}")
             if not reply.unknown_command:
-                entry = self._read_facts(reply, path)
-                return entry.size if entry and not entry.is_folder else self._absent(reply)
+                entry = self._read_facts(reply, path) if reply.succeeded else self._absent(reply)
+                return entry.size if entry and not entry.is_folder else None
             self._gives_facts = False
         listing = await self.list_folder(names.parent(path))
         sizes = {entry.path: entry.size for entry in listing.entries if not entry.is_folder} if listing else {}
@@ -354,8 +355,8 @@ class FtpSession:
 
     @staticmethod
     def _absent(reply: Reply) -> None:
-        """Take a refusal for the absence of what was asked for, unless it is one for the moment only."""
-        if reply.transient:
+        """Take 550 for the absence of what was asked for; any other refusal says nothing about that."""
+        if reply.code != 550:
             raise _refusal(reply)
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
@@ -372,7 +373,12 @@ class FtpSession:
         atomic = self._replaces
         if not replies["new to"].succeeded:
             atomic = False
-            await self._publish_in_steps(temporary, entry.path, aside, replies["new to"])
+            refused = _rename_refusal(replies["new from"], replies["new to"])
+            if "old to" in replies:
+                if replies["old to"].succeeded:
+                    await self._put_back(aside, entry.path)
+                raise refused
+            await self._publish_in_steps(temporary, entry.path, aside, refused)
         elif "old to" in replies and replies["old to"].succeeded:
             await self.remove_files([aside])
         mode_set = mode is None or ("mode" in replies and replies["mode"].succeeded)
@@ -382,28 +388,31 @@ class FtpSession:
         if mtime_set:
             self._mtime_proved = True
         elif "mtime" in replies and self._doubts_mtime(replies["mtime"]):
-            del self._mtime_commands[0]
+            self._forget_mtime_command(commands["mtime"])
             mtime_set = await self.set_mtime(entry.path, entry.mtime_ns)
         return Published(mtime_set, mode_set, atomic)
 
-    async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Reply) -> None:
+    async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
         """Rename where a file is in the way: that one first, back if need be, removed last."""
-        if not self._replaces:
-            await self._exchange(*self._rename_commands(aside, final))
-            raise _refusal(refused)
-        if await self.size(temporary) is None or await self.size(final) is None:
+        if refused.transient or await self.size(temporary) is None or await self.size(final) is None:
             if await self._is_folder(final):
-                raise Refusal("a folder is in the way", refused.text)
-            raise _refusal(refused)
-        (_, moved) = await self._exchange(*self._rename_commands(final, aside))
-        if not moved.succeeded:
-            raise _refusal(refused)
-        (_, renamed) = await self._exchange(*self._rename_commands(temporary, final))
-        if not renamed.succeeded:
-            await self._exchange(*self._rename_commands(aside, final))
-            raise _refusal(renamed)
+                raise Refusal("a folder is in the way", refused.reply)
+            raise refused
+        await self.rename(final, aside)
+        try:
+            await self.rename(temporary, final)
+        except Refusal:
+            await self._put_back(aside, final)
+            raise
         self._replaces = False
         await self.remove_files([aside])
+
+    async def _put_back(self, aside: str, final: str) -> None:
+        try:
+            await self.rename(aside, final)
+        except Refusal as refusal:  # what bears the final name is not known any more: somebody has to look
+            self._control.break_off("the old version could not be put back")
+            raise ConnectionBroken("the old version could not be put back", refusal.reply) from None
 
     def _rename_commands(self, old: str, new: str) -> tuple[str, str]:
         return f"RNFR {self._name(old)}", f"RNTO {self._name(new)}"
@@ -417,14 +426,19 @@ class FtpSession:
     async def set_mtime(self, path: str, mtime_ns: int) -> bool:
         """Set the modification time by the first command that this server takes; forget those that it does not."""
         while self._mtime_commands:
-            (reply,) = await self._exchange(self._set_mtime_command(self._mtime_commands[0], path, mtime_ns))
+            command = self._set_mtime_command(self._mtime_commands[0], path, mtime_ns)
+            (reply,) = await self._exchange(command)
             if reply.succeeded:
                 self._mtime_proved = True
                 return True
             if not self._doubts_mtime(reply) or await self.size(path) is None:
                 return False
-            del self._mtime_commands[0]
+            self._forget_mtime_command(command)
         return False
+
+    def _forget_mtime_command(self, command: str) -> None:
+        """Never again set an mtime in this way; another perform may have found that out meanwhile."""
+        self._mtime_commands = [verb for verb in self._mtime_commands if not command.startswith(verb)]
 
     def _doubts_mtime(self, reply: Reply) -> bool:
         """Tell whether a refusal means that the command is not understood: a guessed one may be taken for a query."""
@@ -432,8 +446,10 @@ class FtpSession:
 
     async def set_mode(self, path: str, mode: int) -> bool:
         """Set the permission bits by SITE CHMOD; False where that is unknown."""
-        if not self._sets_mode or names.odd_traits(names.split(path)[1]) & _LOST_BY_SITE:
+        if not self._sets_mode:
             return False
+        if names.odd_traits(names.split(path)[1]) & _LOST_BY_SITE:
+            raise Refusal("SITE CHMOD may take the name for another one")
         (reply,) = await self._exchange(self._set_mode_command(path, mode))
         if reply.unknown_command:
             self._sets_mode = False
@@ -445,13 +461,17 @@ class FtpSession:
         """Rename by RNFR and RNTO."""
         first, second = await self._exchange(*self._rename_commands(old, new))
         if not second.succeeded:
-            raise _refusal(second if first.continues else first)
+            raise _rename_refusal(first, second)
 
     async def remove_files(self, paths: Sequence[str]) -> None:
         """Remove by DELE; a refusal for what is absent counts as done."""
         replies = await self._exchange(*(f"DELE {self._name(path)}" for path in paths))
-        for path, reply in zip(paths, replies, strict=True):
-            if not reply.succeeded and await self.look(path) is not None:
+        refused = [(path, reply) for path, reply in zip(paths, replies, strict=True) if not reply.succeeded]
+        if self._gives_facts and len(refused) > 1:
+            seen = await self._exchange(*(f"MLST {self._name(path)}" for path, _ in refused))
+            refused = [each for each, reply in zip(refused, seen, strict=True) if reply.code != 550]
+        for path, reply in refused:
+            if await self.look(path) is not None:
                 raise _refusal(reply)
 
     # Folders.
@@ -472,7 +492,8 @@ class FtpSession:
         """Try to enter the folder, and come back in the same breath."""
         if not self.root:
             raise Refusal("the server does not tell where it is, so no folder can be told from a file")
-        entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self.root}")
+        async with self._alone():
+            entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self.root}")
         if not back.succeeded:
             self._control.break_off("the root cannot be entered again", back)
         return entered.succeeded
@@ -506,9 +527,11 @@ class FtpSession:
         """Ask MLST; else SIZE and MDTM, and whether it can be entered."""
         if self._gives_facts:
             (reply,) = await self._exchange(f"MLST {self._name(path)}")
-            if not reply.unknown_command:
-                return self._read_facts(reply, path) or self._absent(reply)
-            self._gives_facts = False
+            if reply.succeeded and (entry := self._read_facts(reply, path)):
+                return entry
+            if not reply.succeeded and not reply.unknown_command:
+                return self._absent(reply)
+            self._gives_facts = reply.succeeded
         if await self._is_folder(path):
             return Entry(path, Kind.FOLDER, 0, UNKNOWN, UNKNOWN)
         size = await self.size(path)
@@ -573,5 +596,10 @@ def _reset(data: socket.socket) -> None:
     data.close()
 
 
+def _rename_refusal(first: Reply, second: Reply) -> Refusal:
+    """Return the refusal of a rename: what RNFR said if it was not taken, for RNTO then says only "bad sequence"."""
+    return _refusal(second if first.continues else first)
+
+
 def _refusal(reply: Reply) -> Refusal:
-    return Refusal("the server refused", reply.text, transient=reply.transient, no_space=reply.no_space)
+    return Refusal("the server said", reply.text, transient=reply.transient, no_space=reply.no_space)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, assert_never
 
 from async_mirror import survey
 from async_mirror.apply import Publisher
@@ -89,14 +89,18 @@ class Hands:
     async def _result(
         self, session: RootedSession, item: Item, previous: Answer | None, left: Callable[[], None]
     ) -> Result:
-        if isinstance(item, Compare):
-            left()
-            return await survey.compare(session, item)
-        if isinstance(item, Pending):
-            left()
-            return await survey.settle(session, item)
-        before = previous.result if previous else None
-        return await self.do(session, item, before if isinstance(before, Outcome) else None, left)
+        match item:
+            case Compare():
+                left()
+                return await survey.compare(session, item)
+            case Pending():
+                left()
+                return await survey.settle(session, item)
+            case Job():
+                before = previous.result if previous else None
+                return await self.do(session, item, before if isinstance(before, Outcome) else None, left)
+            case _ as never:
+                assert_never(never)
 
     async def do(self, session: RootedSession, job: Job, before: Outcome | None, left: Callable[[], None]) -> Outcome:
         """Carry out a job."""

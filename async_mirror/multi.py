@@ -274,6 +274,7 @@ class Crew(Generic[S, I, R]):
         self.most_open = 0
         self.hands = hands
         self.overlap = 1
+        self.tell: Callable[[Exception, float], None] = lambda _error, _seconds: None
         self._mode = mode
         self._stop = stop
         self._patience = patience or Patience()
@@ -471,9 +472,12 @@ class Crew(Generic[S, I, R]):
                 return await self._open_one()
             except Exception as error:  # noqa: BLE001 - whatever it is, `judge` says what it means
                 failures += 1
+                error_met = error
                 if self._gives_up(error, failures, had_one):
                     return None
-            await _set_within(self._closing, self._patience.pause(failures))
+            pause = self._patience.pause(failures)
+            self.tell(error_met, pause)
+            await _set_within(self._closing, pause)
         return None
 
     async def _open_one(self) -> S:

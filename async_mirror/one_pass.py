@@ -36,12 +36,13 @@ from async_mirror.report import Report
 from async_mirror.scan import read_folder, walk
 from async_mirror.selection import Selection
 from async_mirror.settings import Settings
-from async_mirror.source import has_digest, is_there, look
+from async_mirror.source import has_digest, is_gone, look
 from async_mirror.state import State
 from async_mirror.survey import Compare, Compared, Settled
 
 PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
+BEGUN_AT_ONCE = 256
 CLEAN_UP_SECONDS = 5.0
 LIMIT_LASTS_SECONDS = 3600.0
 
@@ -96,9 +97,12 @@ class Pass:
         self.moved: set[str] = set()
         self.staying: set[str] = set()
         self.voided: set[str] = set()
+        self.unsettled: set[str] = set()
+        self.at_risk: list[Entry] = []
         self.missing: set[str] = set()
         self.compared: dict[str, asyncio.Event] = {}
         self.there: set[str] = {""}
+        self.differing: set[str] = set()
 
     # Before anything is done.
 
@@ -112,9 +116,10 @@ class Pass:
             return False
         holds = await self.offload(self.state.holds_anything)
         if holds and not listing.entries and not self.settings.allow_empty_source:
+            options = "--allow-empty-source" + " --max-delete 100%" * self.settings.delete
             self.report.halt(
                 f"the source {source} is empty and the site is not: nothing is done."
-                " If that is meant, run once with --allow-empty-source --max-delete 100%"
+                f" If that is meant, run once with {options}"
             )
             return False
         return True
@@ -132,6 +137,7 @@ class Pass:
 
     async def _run(self) -> None:
         crew = Crew(await self._hands(), self._mode(), self.stop, self.mirror.patience, limit=await self._limit())
+        crew.tell = self.report.waiting
         try:
             async with crew:
                 await self._recover(crew)
@@ -251,12 +257,13 @@ class Pass:
     async def _recover(self, crew: MirrorCrew) -> None:
         pending = await self.offload(self.state.pending)
         if pending:
-            self.report.say(f"{len(pending)} changes of an earlier run were cut short: looking what became of them")
+            self.report.say(f"looking what became of what an earlier run left half-done ({len(pending)})")
             await self._perform(crew, _each(pending), QUICK_OVERLAP)
 
     async def _record_settled(self, settled: Settled) -> None:
         if settled.failure:
             self.report.failure(settled.failure)
+            self.unsettled.add(settled.pending.path)
         else:
             await self.offload(self.state.resolve, settled.pending, settled.held)
 
@@ -288,9 +295,8 @@ class Pass:
         async with aclosing(multi.stream(partial(walk, self.mirror.root, self.selection))) as listings:
             async for batch in listings:
                 for listing in batch:
-                    parent = names.parent(listing.folder)
-                    if listing.folder and parent in self.compared:
-                        await self.compared[parent].wait()
+                    if listing.folder and (parent := self.compared.get(names.parent(listing.folder))):
+                        await parent.wait()
                     if listing.folder in self.there:
                         self.compared[listing.folder] = asyncio.Event()
                         yield Compare(listing.folder, listing.entries)
@@ -299,43 +305,53 @@ class Pass:
         self.there |= compared.folders
         self.report.counts.adopted += sum(not entry.is_folder for entry in compared.adopted)
         self.report.counts.foreign += compared.foreign
+        self.differing.update(compared.differing)
         if compared.failure:
             self.report.failure(compared.failure)
+        if compared.cut:
+            folder = compared.folder or "/"
+            self.report.note(f"the server cut its listing of {folder} short; what it left out is sent again")
+        for name in compared.oddities:
+            self.report.note(f"the server lists a name that no site may have, which is left alone: {name}")
         await self.offload(self.state.hold, compared.adopted)
         self._compared(compared.folder)
 
     def _compared(self, folder: str) -> None:
-        if folder in self.compared:
-            self.compared[folder].set()
+        if event := self.compared.pop(folder, None):
+            event.set()
 
     # Publish.
 
     async def _publish(self, start: str) -> AsyncGenerator[Item, None]:
         """Scan from a folder on and yield what is to be done at once; the rest is set aside for `_settle`."""
-        async with aclosing(multi.stream(partial(self._planned, start))) as planned:
-            async for batch in planned:
+        async with aclosing(multi.stream(partial(walk, self.mirror.root, self.selection, start))) as listings:
+            async for batch in listings:
                 jobs: list[Job] = []
-                for listing, plan in batch:
-                    if await self._is_below_moved(listing.folder):
-                        async for job in self._begun(jobs):
-                            yield job
+                plans = await self.offload(lambda each: [self._plan(listing) for listing in each], batch)
+                for listing, planned in zip(batch, plans, strict=True):
+                    plan = planned
+                    if self._is_below_moved(listing.folder):
+                        async with aclosing(self._begun(jobs)) as begun:
+                            async for job in begun:
+                                yield job
                         jobs = []
                         await self._folder_is_made(listing.folder)
-                        plan = await self.offload(self._plan, listing)  # noqa: PLW2901 - what is held has moved there
+                        plan = await self.offload(self._plan, listing)
                     if not start:
                         await self._note_listing(listing)
                     if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self.swaps):
                         continue
                     jobs += await self._take_plan(plan)
-                async for job in self._begun(jobs):
-                    yield job
-
-    def _planned(self, start: str) -> Iterator[tuple[Listing, FolderPlan]]:
-        for listing in walk(self.mirror.root, self.selection, start):
-            yield listing, self._plan(listing)
+                async with aclosing(self._begun(jobs)) as begun:
+                    async for job in begun:
+                        yield job
+        if not start:
+            self.report.counts.scanned = True
 
     def _plan(self, listing: Listing) -> FolderPlan:
         held = self.selection.visible(self.state.held_in(listing.folder))
+        inodes = {entry.path: entry.inode for entry in listing.entries}
+        held = [self._doubted(entry, inodes.get(entry.path, entry.inode)) for entry in held]
         resolved = [self._resolved(entry) for entry in held if entry.size == UNKNOWN and entry.digest]
         held = list({entry.path: entry for entry in [*held, *resolved]}.values())
         known = {entry.path for entry in held}
@@ -345,10 +361,17 @@ class Pass:
         plan.refreshed += resolved
         return plan
 
+    def _doubted(self, held: Entry, inode: int) -> Entry:
+        """Doubt a file that has the inode of another now: the two may have changed places, alike in size and time."""
+        if held.is_folder or inode == held.inode or not held.digest:
+            return held
+        others = (other for other in self.state.held_with_inode(inode) if other.path != held.path)
+        return held._replace(size=UNKNOWN) if any(others) else held
+
     def _resolved(self, held: Entry) -> Entry:
         """Find out whether what the site is known to hold by its content alone is what the source has."""
         now = look(self.mirror.root, held.path)
-        same = now is not None and has_digest(self.mirror.root, held.path, held.digest)
+        same = now is not None and not self.stop.requested and has_digest(self.mirror.root, held.path, held.digest)
         return held._replace(size=now.size) if now and same else held
 
     def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
@@ -356,11 +379,11 @@ class Pass:
         origins: dict[str, Entry] = {}
         for entry in new:
             for held in self.state.held_with_inode(entry.inode):
-                if held.size == entry.size and not is_there(self.mirror.root, held.path):
+                if held.size == entry.size and is_gone(self.mirror.root, held.path):
                     origins[entry.path] = held
         return origins
 
-    async def _is_below_moved(self, folder: str) -> bool:
+    def _is_below_moved(self, folder: str) -> bool:
         return bool(self.moved) and any(each in self.moved for each in [*names.lineage(folder), folder])
 
     async def _note_listing(self, listing: Listing) -> None:
@@ -400,6 +423,10 @@ class Pass:
         tries = 2 * (self.mirror.patience.retries + 1)
         jobs = []
         for change in changes:
+            if path_of(change) in self.unsettled:
+                continue
+            if isinstance(change, SendFile) and change.entry.path in self.differing:
+                change = change._replace(why="replaces a file of the site that differs")  # noqa: PLW2901
             self.jobs_made += 1
             jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries))
             if isinstance(change, MakeFolder | Move) and change.entry.is_folder:
@@ -409,24 +436,27 @@ class Pass:
         return jobs
 
     async def _begun(self, jobs: list[Job]) -> AsyncGenerator[Job, None]:
-        """Note jobs as pending, then yield each as soon as its folder is there; forget those whose folder never is."""
-        if not jobs:
-            return
-        await self.offload(self.state.begin, jobs)
-        waiting = list(reversed(jobs))
-        untried: list[Job] = []
-        try:
-            while waiting:
-                made = await self._folder_is_made(names.parent(path_of(waiting[-1].change)))
-                job = waiting.pop()
-                if made:
-                    yield job
-                else:
-                    untried.append(job)
-                    self._not_tried(job.change)
-        finally:
-            if waiting or untried:
-                await self.offload(self.state.abandon, waiting + untried)
+        """Note jobs as pending, some at a time, then yield each as soon as its folder is there.
+
+        Those whose folder never is, and those that nobody asked for any more, are forgotten again.
+        """
+        for start in range(0, len(jobs), BEGUN_AT_ONCE):
+            waiting = jobs[start : start + BEGUN_AT_ONCE]
+            await self.offload(self.state.begin, waiting)
+            waiting.reverse()
+            untried: list[Job] = []
+            try:
+                while waiting:
+                    made = await self._folder_is_made(names.parent(path_of(waiting[-1].change)))
+                    job = waiting.pop()
+                    if made:
+                        yield job
+                    else:
+                        untried.append(job)
+                        self._not_tried(job.change)
+            finally:
+                if waiting or untried:
+                    await self.offload(self.state.abandon, waiting + untried)
 
     async def _folder_is_made(self, folder: str) -> bool:
         """Wait until a folder that is being made is there; tell whether it is."""
@@ -452,10 +482,12 @@ class Pass:
             return
         await self._remove(crew)
         swapped = [swap.entry for swap in self.swaps if not await self.offload(self.state.held, swap.entry.path)]
-        await self._perform(crew, self._publish_again(swapped), PUBLISHING_OVERLAP)
+        await self._perform(crew, self._publish_again([*swapped, *self.at_risk]), PUBLISHING_OVERLAP)
         await self._set_modes(crew)
         while (missing := self.missing - self.voided) and not self.stop.requested:
-            await self._make_missing(crew, missing)
+            topmost = {each for each in missing if not missing.intersection(names.lineage(each))}
+            await self._make_missing(crew, topmost)
+            self.voided |= missing
             await self._set_modes(crew)
 
     async def _set_modes(self, crew: MirrorCrew) -> None:
@@ -478,11 +510,13 @@ class Pass:
         """Publish entries that the site does not hold, folders with all below them."""
         for entry in entries:
             plan = plan_folder(Listing(names.parent(entry.path), (entry,)), (), perms=self.settings.perms)
-            async for job in self._begun(await self._take_plan(plan)):
-                yield job
+            async with aclosing(self._begun(await self._take_plan(plan))) as begun:
+                async for job in begun:
+                    yield job
             if entry.is_folder:
-                async for item in self._publish(entry.path):
-                    yield item
+                async with aclosing(self._publish(entry.path)) as items:
+                    async for item in items:
+                        yield item
 
     async def _make_missing(self, crew: MirrorCrew, missing: set[str]) -> None:
         """Make folders that somebody removed from the site, and send again what they held."""
@@ -508,6 +542,7 @@ class Pass:
         files, folders = await self._removable()
         if not await self._guards_allow(len(files)):
             return
+        await self._note_twins_at_risk(files)
         why = "gone from the source"
         await self._perform(crew, self._begun(self._jobs(RemoveFile(held, why) for held in files)), QUICK_OVERLAP)
         folders.sort(key=_depth, reverse=True)
@@ -530,6 +565,19 @@ class Pass:
                 else:
                     (folders if held.is_folder else files).append(held)
         return files, folders
+
+    async def _note_twins_at_risk(self, files: Iterable[Entry]) -> None:
+        """Doubt what differs from a removed file in case or Unicode form alone: on some sites the two are one file."""
+        for folder, group in groupby(sorted(files), lambda entry: names.parent(entry.path)):
+            removed = {entry.path: names.folded(entry.path) for entry in group}
+            held = await self.offload(self.state.held_in, folder)
+            twins = [
+                entry
+                for entry in held
+                if entry.path not in removed and not entry.is_folder and names.folded(entry.path) in removed.values()
+            ]
+            await self.offload(self.state.hold, [twin._replace(size=UNKNOWN, digest=b"") for twin in twins])
+            self.at_risk += [entry for twin in twins if (entry := look(self.mirror.root, twin.path))]
 
     def _halt_for_unmounted(self) -> None:
         where = ", ".join(names.shown(each) or "the source" for each in self.unmounted[:3])

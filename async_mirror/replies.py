@@ -90,11 +90,6 @@ class ReplyParser:
             raise ReplyError("the server sent an endless reply")
         return replies
 
-    @property
-    def is_between_replies(self) -> bool:
-        """True if no part of a reply has come that is not whole."""
-        return not self._rest and not self._code
-
     def _take(self, raw: bytes) -> Reply | None:
         if len(raw) > LONGEST_LINE:
             raise ReplyError("the server sent an endless line")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from async_mirror.change import (
+    NO_MODES,
     Change,
     Failure,
     MakeFolder,
@@ -25,6 +26,7 @@ from async_mirror.names import shown
 log = logging.getLogger("async_mirror")
 
 _SAME_PROBLEM_SHOWN = 20
+_PRESENT = {"made": "make", "sent": "send", "moved": "move", "removed": "remove", "changed": "change"}
 
 
 def human_size(size: int) -> str:
@@ -87,7 +89,9 @@ class Counts:
     given_up: int = 0
     problems: Counter[Problem] = field(default_factory=Counter)
     halts: list[str] = field(default_factory=list)
+    scanned: bool = False
     cut_short: bool = False
+    interrupted: bool = False
     connections: int = 0
     seconds: float = 0.0
 
@@ -127,6 +131,8 @@ class Report:
         counts.links += listing.links
         counts.specials += listing.specials
         counts.excluded += listing.excluded
+        for path in sorted(listing.others):
+            log.debug("%-7s  %s  (a link or a special file)", "left out", _quoted(path))
         for path, reason in listing.problems:
             self.failure(Failure(path, Problem.UNREADABLE, reason))
 
@@ -139,6 +145,9 @@ class Report:
             self.note(note)
         if outcome.failure:
             self.failure(outcome.failure)
+        elif isinstance(outcome.job.change, SetAttributes) and NO_MODES in outcome.notes:
+            if outcome.job.change.why != "new":
+                log.warning("%-7s  %s  (the server does not set its mode, which stays as it is)", "skipped", path)
         elif outcome.skipped:
             log.info("%-7s  %s  (%s)", "skipped", path, outcome.skipped)
         elif outcome.given_up:
@@ -161,7 +170,7 @@ class Report:
         folder = isinstance(change, MakeFolder | RemoveFolder)
         self.counts.done[f"{verb} folder" if folder else verb] += 1
         if self._dry_run:
-            print(f"{verb:7}  {rest}")
+            print(f"{_PRESENT.get(verb, verb):7}  {rest}")
         else:
             log.info("%-7s  %s", verb, rest)
 
@@ -183,7 +192,7 @@ class Report:
         """Tell something that is worth knowing once."""
         if text not in self._said:
             self._said.add(text)
-            log.warning("%-7s  %s", "note", shown(text))
+            log.info("%-7s  %s", "note", shown(text))
 
     def halt(self, text: str) -> None:
         """Tell that a guard tripped."""
@@ -194,6 +203,10 @@ class Report:
         """Tell that the pass as a whole could not go on."""
         self.counts.cut_short = True
         log.error("%-7s  %s", "trouble", shown(text))
+
+    def waiting(self, error: Exception, seconds: float) -> None:
+        """Tell that a connection could not be had, and when it is tried again."""
+        log.info("%-7s  %s; trying again in %.1f s", "waiting", shown(str(error)), seconds)
 
     def say(self, text: str) -> None:
         """Tell how things go."""
@@ -209,29 +222,40 @@ class Report:
         source = f"{_plural(counts.files, 'file')} in {_plural(counts.folders, 'folder')}"
         source += f", {human_size(counts.bytes_in_source)}"
         left_out = ", ".join(self._left_out())
-        log.info("source: %s%s", source, f" (left out: {left_out})" if left_out else "")
+        if counts.scanned:
+            log.info("source: %s%s", source, f" (left out: {left_out})" if left_out else "")
         level = logging.WARNING if counts.failures or counts.halts else logging.INFO
-        log.log(level, "%s: %s; %s in %.1f s over %s%s", "plan" if self._dry_run else "pass", line,
+        log.log(level, "%s: %s; %s in %.1f s over %s%s", self._title, line,
                 human_size(counts.bytes_sent), counts.seconds, _plural(counts.connections, "connection"),
                 f"; FAILED: {self._failed()}" if counts.failures else "")  # fmt: skip
+
+    @property
+    def _title(self) -> str:
+        if self._dry_run:
+            return "plan, nothing was changed"
+        return "pass, interrupted" if self.counts.interrupted else "pass"
 
     def _parts(self) -> Iterable[str]:
         done, counts = self.counts.done, self.counts
         if counts.adopted:
             yield f"found {_plural(counts.adopted, 'file')} there already"
-        for verb, nouns in (
+        for past, nouns in (
             ("made", {"made folder": "folder"}),
             ("sent", {"sent": "file"}),
-            ("changed the mode of", {"mode": "path"}),
+            ("changed", {"mode": "mode"}),
             ("moved", {"moved": "path"}),
             ("removed", {"removed": "file", "removed folder": "folder"}),
         ):
             if numbers := [_plural(done[key], noun) for key, noun in nouns.items() if done[key]]:
-                yield f"{verb} {' and '.join(numbers)}"
+                yield f"{self._verb(past)} {' and '.join(numbers)}"
         if not done and not counts.adopted:
-            yield "nothing done" if counts.failures or counts.halts or counts.cut_short else "nothing to do"
+            whole = counts.scanned and not (counts.failures or counts.halts or counts.cut_short or counts.interrupted)
+            yield "nothing to do" if whole else "nothing done"
         if counts.given_up:
             yield f"kept {_plural(counts.given_up, 'path')} with things of others"
+
+    def _verb(self, past: str) -> str:
+        return _PRESENT.get(past, past) if self._dry_run else past
 
     def _left_out(self) -> Iterable[str]:
         counts = self.counts

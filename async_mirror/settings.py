@@ -45,18 +45,17 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class DeleteLimit:
-    """How many held files one pass may remove: a number, or a percentage of those held once they are more than 20."""
+    """How many held files one pass may remove: a number, or a percentage of those held once there are so many."""
 
     number: int | None = None
-    percent: float | None = 50.0
-
-    NO_SHARE_BELOW = 21
+    percent: float = 50.0
+    counts_from: int = 21
 
     def allows(self, removals: int, held: int) -> bool:
         """Tell whether `removals` out of `held` files are within the limit."""
         if self.number is not None:
             return removals <= self.number
-        if self.percent is None or held < self.NO_SHARE_BELOW:
+        if held < self.counts_from:
             return True
         return removals * 100 <= held * self.percent
 
@@ -80,7 +79,6 @@ class Settings:
     allow_unmounted: bool = False
     perms: bool = True
     timeout_seconds: float = 60.0
-    retries: int = 5
     every_seconds: float = 900.0
 
 
@@ -97,7 +95,7 @@ def parse_destination(text: str) -> Site:
     except ValueError:  # its text may repeat a password
         raise UsageError("the destination is no URL that can be read: write ftp://user@host[:port]/path") from None
     if parts.scheme not in DEFAULT_PORTS:
-        raise UsageError("the destination must look like ftp://user@host/path (or ftpes://, ftps://)")
+        raise UsageError("the destination must look like ftp://user@host/path")
     if parts.password is not None:
         raise UsageError(
             "the destination holds a password, which everybody on this machine could see: leave it out and use"
@@ -141,11 +139,11 @@ def parse_delete_limit(text: str) -> DeleteLimit:
     if not found:
         raise UsageError(f"{text!r} is no limit: write a number of files (100) or a percentage of the mirror (25%)")
     if found[1]:
-        return DeleteLimit(number=int(found[1]), percent=None)
+        return DeleteLimit(number=int(found[1]))
     percent = float(found[2])
     if percent > 100:
         raise UsageError(f"{text!r} is no limit: a percentage goes from 0% to 100%")
-    return DeleteLimit(percent=percent)
+    return DeleteLimit(percent=percent, counts_from=0)
 
 
 def parse_extension(text: str) -> str:

@@ -70,6 +70,14 @@ def is_there(root: bytes, path: str) -> bool:
     return True
 
 
+def is_gone(root: bytes, path: str) -> bool:
+    """Tell whether the source has nothing at a path for sure."""
+    try:
+        return not is_there(root, path)
+    except OSError:
+        return False
+
+
 def look(root: bytes, path: str) -> Entry | None:
     """Return what the source has at a path now; None for nothing, and for what is not mirrored."""
     try:
@@ -98,10 +106,10 @@ class LocalFile:
     What is read is the file that was there when it was opened: no link is followed, a FIFO does not block.
     """
 
-    def __init__(self, file: AsyncFileIO, entry: Entry, mtime_ns: int) -> None:
+    def __init__(self, file: AsyncFileIO, entry: Entry, times: tuple[int, int]) -> None:
         """Hold an open file; see `open_file`."""
         self.entry = entry
-        self._mtime_ns = mtime_ns
+        self._times = times
         self.size = entry.size
         self.sent = 0
         self._file = file
@@ -125,7 +133,7 @@ class LocalFile:
     def is_unchanged(self) -> bool:
         """Tell whether all of the file was read, and nobody wrote to it meanwhile."""
         status = os.fstat(self._file.fileno())
-        return self.sent == self.size == status.st_size and self._mtime_ns == status.st_mtime_ns
+        return self.sent == self.size == status.st_size and self._times == (status.st_mtime_ns, status.st_ctime_ns)
 
     async def close(self) -> None:
         """Close the file."""
@@ -145,7 +153,7 @@ async def open_file(root: bytes, path: str) -> LocalFile | None:
     if entry is None or entry.is_folder:
         await file.close()
         return None
-    return LocalFile(file, entry, status.st_mtime_ns)
+    return LocalFile(file, entry, (status.st_mtime_ns, status.st_ctime_ns))
 
 
 def _open_plainly(root: bytes, path: str, _: str, flags: int) -> int:

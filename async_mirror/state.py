@@ -312,19 +312,14 @@ def _pending_rows(job: Job) -> Iterator[tuple[object, ...]]:
         return
     entry = change.entry
     version = (entry.kind, entry.size, entry.mtime_ns, entry.mode, _signed(entry.inode), entry.mount)
-    yield path, *version, job.token, job.tries
+    yield path, *version, job.token, 0 if entry.is_folder else job.tries
     if isinstance(change, Move):
         yield names.encode(change.held.path), None, None, None, None, None, None, "", 0
 
 
 def _settle(database: sqlite3.Connection, jobs: Iterable[Job]) -> None:
-    def paths() -> Iterator[tuple[bytes]]:
-        for job in jobs:
-            yield (names.encode(path_of(job.change)),)
-            if isinstance(job.change, Move):
-                yield (names.encode(job.change.held.path),)
-
-    database.executemany("DELETE FROM pending WHERE path = ?", paths())
+    rows = (row for job in jobs for row in _pending_rows(job))
+    database.executemany("DELETE FROM pending WHERE path = ? AND token = ?", ((row[0], row[-2]) for row in rows))
 
 
 # Opening.

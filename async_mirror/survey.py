@@ -20,14 +20,17 @@ class Compare(NamedTuple):
 class Compared(NamedTuple):
     """What a remote folder holds that the source has too: `adopted` equals it, of `folders` it has the like.
 
-    `foreign` counts what the source does not have; it is not ours.
+    `differing` are paths of files that both have and that are not equal; they will be replaced. `foreign` counts what
+    the source does not have; it is not ours.
     """
 
     folder: str
     adopted: tuple[Entry, ...] = ()
     folders: frozenset[str] = frozenset()
-    differing: int = 0
+    differing: tuple[str, ...] = ()
     foreign: int = 0
+    cut: bool = False
+    oddities: tuple[str, ...] = ()
     failure: Failure | None = None
 
 
@@ -68,8 +71,10 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     )
     ours = {entry.path for entry in task.entries}
     foreign = sum(path not in ours and not names.is_temporary(names.split(path)[1]) for path in there)
-    differing = len(both) - len(adopted)
-    return Compared(task.folder, adopted, frozenset(here.path for here, _ in folders), differing, foreign)
+    equal = {entry.path for entry in adopted}
+    differing = tuple(seen.path for _, seen in both if seen.path not in equal and not seen.is_folder)
+    there_too = frozenset(here.path for here, _ in folders)
+    return Compared(task.folder, adopted, there_too, differing, foreign, listing.cut, listing.oddities)
 
 
 def _same_second(here: Entry, seen: Entry) -> bool:

@@ -519,7 +519,7 @@ def test_dry_run_leaves_no_trace_when_nothing_was_ever_mirrored(program: Program
         assert result.code == 0
         assert not program.state.exists()
         assert tree(program.site) == {}
-        assert re.search(r"^sent +bin/run +10 B +\(new\)$", result.out, re.MULTILINE)
+        assert re.search(r"^send +bin/run +10 B +\(new\)$", result.out, re.MULTILINE)
 
 
 def test_dry_run_names_what_the_pass_then_does_and_changes_nothing(program: Program) -> None:
@@ -546,7 +546,10 @@ def test_dry_run_names_what_the_pass_then_does_and_changes_nothing(program: Prog
     result = program.sync()
     told = [line.split("  ", 1)[1] for line in result.err.splitlines()]
     done = [line for line in told if line.split()[0] in {"made", "sent", "mode", "moved", "removed"}]
-    assert sorted(plan.out.splitlines()) == sorted(done)
+    present = {"made": "make", "sent": "send", "mode": "mode", "moved": "move", "removed": "remove"}
+    assert sorted(line.split() for line in plan.out.splitlines()) == sorted(
+        [present[words[0]], *words[1:]] for words in map(str.split, done)
+    )
     assert sorted(re.sub(r" {2,}", "  ", line) for line in plan.out.splitlines()) == [
         "made  added/  (new)",
         "mode  moded  (mode 644 -> 600)",

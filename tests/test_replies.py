@@ -100,7 +100,6 @@ def test_pieces_in_which_replies_come_do_not_matter(chosen: list[tuple[bytes, li
     raw = b"".join(each for each, _ in chosen)
     found = [each for piece in pieces_of(raw, cuts) for each in parser.feed(piece)]
     assert found == [each for _, replies in chosen for each in replies]
-    assert parser.is_between_replies
 
 
 LINES = st.lists(
@@ -132,25 +131,6 @@ def test_arbitrary_bytes_in_arbitrary_pieces_give_replies_or_the_one_error(raw: 
         parse_features(each)
         assert each.too_many in {True, False}
         assert each.no_space in {True, False}
-
-
-@given(LINES, LINES)
-def test_whether_a_reply_is_under_way_is_known(first: bytes, second: bytes) -> None:
-    parser = ReplyParser()
-    assert parser.is_between_replies
-    try:
-        parser.feed(first + second)
-    except ReplyError:
-        return
-    if parser.is_between_replies:
-        assert parser.feed(b"226 ok\r\n") == [Reply(226, ("ok",))]
-
-
-def test_partial_reply_is_known_to_be_under_way() -> None:
-    for raw in (b"2", b"226 without an end", b"226-more is to come\r\n", b"226-\r\n226"):
-        parser = ReplyParser()
-        assert parser.feed(raw) == []
-        assert not parser.is_between_replies, raw
 
 
 def test_endless_line_is_an_error_before_it_is_kept() -> None:

@@ -60,8 +60,8 @@ def test_a_destination_is_read(text: str, site: Site) -> None:
         ("", "ftp://user@host/path"),
         ("host/path", "ftp://user@host/path"),
         ("host:/path", "ftp://user@host/path"),
-        ("http://host/", "ftpes://"),
-        ("sftp://host/", "ftpes://"),
+        ("http://host/", "ftp://user@host"),
+        ("sftp://host/", "ftp://user@host"),
         ("ftp:", "no host"),
         ("ftp:///a", "no host"),
         ("ftp://me@/a", "no host"),
@@ -220,12 +220,12 @@ def test_an_endless_interval_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "limit", "written"),
     [
-        ("100", DeleteLimit(100, None), "100"),
-        ("0", DeleteLimit(0, None), "0"),
-        ("25%", DeleteLimit(None, 25.0), "25%"),
-        ("0%", DeleteLimit(None, 0.0), "0%"),
-        ("100%", DeleteLimit(None, 100.0), "100%"),
-        (" 2.5 % ", DeleteLimit(None, 2.5), "2.5%"),
+        ("100", DeleteLimit(100), "100"),
+        ("0", DeleteLimit(0), "0"),
+        ("25%", DeleteLimit(percent=25.0, counts_from=0), "25%"),
+        ("0%", DeleteLimit(percent=0.0, counts_from=0), "0%"),
+        ("100%", DeleteLimit(percent=100.0, counts_from=0), "100%"),
+        (" 2.5 % ", DeleteLimit(percent=2.5, counts_from=0), "2.5%"),
     ],
 )
 def test_a_delete_limit_is_read_and_written(text: str, limit: DeleteLimit, written: str) -> None:
@@ -250,11 +250,11 @@ def test_a_delete_limit_that_cannot_be_meant_is_refused(text: str) -> None:
         (DeleteLimit(percent=0.0), 1, 21, False),
         (DeleteLimit(percent=0.0), 0, 21, True),
         (DeleteLimit(percent=100.0), 10_000, 10_000, True),
-        (DeleteLimit(3, None), 3, 3, True),
-        (DeleteLimit(3, None), 4, 1_000_000, False),
-        (DeleteLimit(0, None), 1, 1, False),
-        (DeleteLimit(0, None), 0, 0, True),
-        (DeleteLimit(None, None), 10_000, 10_000, True),
+        (DeleteLimit(3), 3, 3, True),
+        (DeleteLimit(3), 4, 1_000_000, False),
+        (DeleteLimit(0), 1, 1, False),
+        (DeleteLimit(0), 0, 0, True),
+        (DeleteLimit(percent=0.0, counts_from=0), 1, 3, False),
     ],
 )
 def test_a_limit_allows_a_number_or_a_share(limit: DeleteLimit, removals: int, held: int, allowed: bool) -> None:
