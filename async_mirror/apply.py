@@ -296,10 +296,9 @@ class _Attempt:
 
     async def rename_into_place(self, entry: Entry) -> Outcome:
         mode = entry.mode if self.publisher.perms else None
-        aside = self.beside(names.temporary(self.publisher.state_id, self.job.aside_token))
-        published: Published = await self.session.publish(self.left_behind, entry, mode, aside)
+        published: Published = await self.session.publish(self.left_behind, entry, mode, self.aside)
         if self.previous:
-            await self.session.remove_files([aside])
+            await self.session.remove_files([self.aside])
         self.left_behind = ""
         return self.done(
             entry,
@@ -320,13 +319,19 @@ class _Attempt:
             if size == sending.size:
                 return await self.rename_into_place(sending)
             if size is None and await self.is_published(sending):
+                await self.session.remove_files([self.aside])
                 return self.done(sending)
         await self.drop_temporary()
         return None
 
     async def is_published(self, entry: Entry) -> bool:
+        """Tell whether the site shows this version, and not just one that looks like it from there."""
+        change = self.job.change
+        before = change.held if isinstance(change, SendFile) else None
+        if before and _seen_as(before) == _seen_as(entry):
+            return False
         seen = await self.session.look(entry.path)
-        return seen is not None and seen.size == entry.size and seen.mtime_ns // 10**9 == entry.mtime_ns // 10**9
+        return seen is not None and not seen.is_folder and _seen_as(seen) == _seen_as(entry)
 
     async def drop_temporary(self) -> None:
         if self.left_behind:
@@ -337,6 +342,10 @@ class _Attempt:
         token = self.job.temporary_token(self.tries)
         self.tries += 1
         return self.beside(names.temporary(self.publisher.state_id, token))
+
+    @property
+    def aside(self) -> str:
+        return self.beside(names.temporary(self.publisher.state_id, self.job.aside_token))
 
     def beside(self, name: str) -> str:
         return names.join(names.parent(self.path), name)
@@ -377,3 +386,8 @@ class _Attempt:
         if found == [tried]:
             self.session.kept.update(traits)
         return not refused and found != [tried]
+
+
+def _seen_as(entry: Entry) -> tuple[int, int]:
+    """Return what of a version a site shows: its size, and its mtime to the second."""
+    return entry.size, entry.mtime_ns // 1_000_000_000

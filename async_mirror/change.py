@@ -145,7 +145,8 @@ class Pending(NamedTuple):
     """A change that was begun and never confirmed: what the path may hold now (None: nothing), and held before.
 
     `leftovers` are the paths of all temporary files that it may have left, `box` that of the folder where it may have
-    tried whether the site keeps odd names.
+    tried whether the site keeps odd names. `twin` is the other path of a rename that changed case or Unicode form
+    alone: a site to which the two are one must be asked how it spells the name.
     """
 
     path: str
@@ -153,3 +154,4 @@ class Pending(NamedTuple):
     held: Entry | None
     leftovers: tuple[str, ...] = ()
     box: str = ""
+    twin: str = ""

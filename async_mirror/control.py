@@ -107,7 +107,7 @@ class Control:
         seconds = timeout_seconds or self.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await expected.reply
+                reply = await expected.reply
         except TimeoutError:
             self.break_off(f"the server was silent for {seconds:g} s after {expected.command}")
             assert self.broken is not None
@@ -115,6 +115,10 @@ class Control:
         except asyncio.CancelledError:
             self.break_off("it was interrupted")
             raise
+        spoke_on = self.broken is not None and self.broken.reply not in {"", reply.text}
+        if self.broken and spoke_on:  # which reply answers what is not sure any more
+            raise self.broken
+        return reply
 
     async def room(self, length: int) -> None:
         """Wait until so many bytes of commands may be sent."""

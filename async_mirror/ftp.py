@@ -477,10 +477,15 @@ class FtpSession:
     # Folders.
 
     async def make_folder(self, path: str) -> None:
-        """Make by MKD; a refusal for what is there counts as done if it is a folder."""
+        """Make by MKD; a refusal for what is there counts as done if it is a folder, and no link to one."""
         (reply,) = await self._exchange(f"MKD {self._name(path)}")
-        if not reply.succeeded and not await self._is_folder(path):
+        if reply.succeeded:
+            return
+        if not await self._is_folder(path):
             raise _refusal(reply)
+        listing = await self.list_folder(names.parent(path))
+        if listing and names.split(path)[1] in listing.others:
+            raise Refusal("a link is in the way, and links are not followed", reply.text)
 
     async def remove_folder(self, path: str) -> None:
         """Remove by RMD; a refusal for what is absent counts as done."""

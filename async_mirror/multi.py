@@ -274,7 +274,8 @@ class Crew(Generic[S, I, R]):
         self.most_open = 0
         self.hands = hands
         self.overlap = 1
-        self.tell: Callable[[Exception, float], None] = lambda _error, _seconds: None
+        self.tell_waiting: Callable[[Exception, float], None] = lambda _error, _seconds: None
+        self.tell_again: Callable[[R, float], None] = lambda _result, _seconds: None
         self._mode = mode
         self._stop = stop
         self._patience = patience or Patience()
@@ -436,6 +437,7 @@ class Crew(Generic[S, I, R]):
             self.end(ticket, performed.result)
         else:
             pause = self._patience.pause(ticket.attempt)
+            self.tell_again(performed.result, pause)
             self._resting[ticket] = asyncio.get_running_loop().call_later(pause, self.put, ticket)
 
     def end(self, ticket: _Ticket[I, R], result: R | None, error: str = "") -> None:
@@ -476,7 +478,7 @@ class Crew(Generic[S, I, R]):
                 if self._gives_up(error, failures, had_one):
                     return None
             pause = self._patience.pause(failures)
-            self.tell(error_met, pause)
+            self.tell_waiting(error_met, pause)
             await _set_within(self._closing, pause)
         return None
 

@@ -137,7 +137,8 @@ class Pass:
 
     async def _run(self) -> None:
         crew = Crew(await self._hands(), self._mode(), self.stop, self.mirror.patience, limit=await self._limit())
-        crew.tell = self.report.waiting
+        crew.tell_waiting = self.report.waiting
+        crew.tell_again = self._tell_again
         try:
             async with crew:
                 await self._recover(crew)
@@ -149,6 +150,10 @@ class Pass:
             self.report.counts.connections += crew.opened
             if crew.refused:
                 await self._learn_limit(crew.most_open)
+
+    def _tell_again(self, answer: Answer, seconds: float) -> None:
+        if answer.result.failure:
+            self.report.again(answer.result.failure, seconds)
 
     def _mode(self) -> Mode:
         return Mode("S", 1) if self.mirror.dry_run else self.mirror.mode

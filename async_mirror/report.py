@@ -183,6 +183,11 @@ class Report:
         else:
             log.debug("%-7s  %s", "failed", line)
 
+    def again(self, failure: Failure, seconds: float) -> None:
+        """Tell of a failure for the moment, and when the path is tried again."""
+        line = f"{_quoted(failure.path)}  {failure.problem}: {shown(failure.detail)}"
+        log.info("%-7s  %s; trying again in %.1f s", "waiting", line, seconds)
+
     def not_tried(self, path: str) -> None:
         """Count a path whose folder could not be made; that was told already."""
         self.counts.problems[Problem.NOT_TRIED] += 1

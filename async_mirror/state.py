@@ -30,7 +30,7 @@ CREATE TABLE held (
 CREATE INDEX held_inode ON held (inode) WHERE kind = 1;
 CREATE TABLE pending (
     path BLOB PRIMARY KEY, kind INTEGER, size INTEGER, mtime_ns INTEGER, mode INTEGER, inode INTEGER, mount INTEGER,
-    token TEXT NOT NULL, tries INTEGER NOT NULL
+    token TEXT NOT NULL, tries INTEGER NOT NULL, twin BLOB NOT NULL
 ) WITHOUT ROWID;
 """
 _COLUMNS = "folder, name, kind, size, mtime_ns, mode, inode, mount, digest"
@@ -193,7 +193,7 @@ class State:
         """Record jobs as pending, for good, before anything is done about them on the site."""
         with self._transaction(durable=True) as database:
             database.executemany(
-                "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (row for job in jobs for row in _pending_rows(job)),
             )
 
@@ -218,24 +218,29 @@ class State:
         return [self._pending(row) for row in rows]
 
     def _pending(self, row: tuple[object, ...]) -> Pending:
-        raw, kind, size, mtime_ns, mode, inode, mount, token, tries = row
+        raw, kind, size, mtime_ns, mode, inode, mount, token, tries, other = row
         path = names.decode(raw)  # type: ignore[arg-type]
+        twin = names.decode(other)  # type: ignore[arg-type]
         expected = Entry(path, Kind(kind), size, mtime_ns, mode, inode, bool(mount)) if kind else None  # type: ignore[arg-type]
         if not token:
-            return Pending(path, expected, self.held(path))
+            return Pending(path, expected, self.held(path), twin=twin)
         folder = names.parent(path)
         job = Job(MakeFolder(Entry(path, Kind.FOLDER), ""), str(token), int(str(tries)))
         tokens = [job.temporary_token(attempt) for attempt in range(job.tries)] + [job.aside_token]
         leftovers = tuple(names.join(folder, names.temporary(self.id, each)) for each in tokens)
         odd = names.odd_traits(names.split(path)[1])
         box = names.join(folder, names.temporary(self.id, job.probe_token)) if odd else ""
-        return Pending(path, expected, self.held(path), leftovers, box)
+        return Pending(path, expected, self.held(path), leftovers, box, twin)
 
     def resolve(self, pending: Pending, held: Entry | None) -> None:
         """Record what a pending path turned out to hold."""
         with self._transaction(durable=False) as database:
             if held is not None:
+                if pending.twin and held.is_folder and pending.expected:
+                    _move_below(database, pending.twin, held.path)
                 _hold(database, [held])
+            elif pending.twin and not pending.expected:
+                _forget_one(database, pending.path)
             else:
                 _forget(database, pending.path)
             database.execute("DELETE FROM pending WHERE path = ?", (names.encode(pending.path),))
@@ -275,6 +280,10 @@ def _below(folder: str) -> tuple[str, tuple[bytes, ...]]:
 def _forget(database: sqlite3.Connection, path: str) -> None:
     condition, values = _below(path)
     database.execute(f"DELETE FROM held WHERE {condition}", values)
+    _forget_one(database, path)
+
+
+def _forget_one(database: sqlite3.Connection, path: str) -> None:
     folder, name = names.split(path)
     database.execute("DELETE FROM held WHERE folder = ? AND name = ?", (names.encode(folder), names.encode(name)))
 
@@ -307,19 +316,23 @@ def _move_below(database: sqlite3.Connection, old: str, new: str) -> None:
 def _pending_rows(job: Job) -> Iterator[tuple[object, ...]]:
     change = job.change
     path = names.encode(path_of(change))
+    nothing = (None, None, None, None, None, None, "", 0)
     if isinstance(change, RemoveFile | RemoveFolder):
-        yield path, None, None, None, None, None, None, "", 0
+        yield path, *nothing, b""
         return
+    twin = b""
+    if isinstance(change, Move):
+        old = names.encode(change.held.path)
+        twin = old if change.twin else b""
+        yield old, *nothing, path if change.twin else b""
     entry = change.entry
     version = (entry.kind, entry.size, entry.mtime_ns, entry.mode, _signed(entry.inode), entry.mount)
-    yield path, *version, job.token, 0 if entry.is_folder else job.tries
-    if isinstance(change, Move):
-        yield names.encode(change.held.path), None, None, None, None, None, None, "", 0
+    yield path, *version, job.token, 0 if entry.is_folder else job.tries, twin
 
 
 def _settle(database: sqlite3.Connection, jobs: Iterable[Job]) -> None:
     rows = (row for job in jobs for row in _pending_rows(job))
-    database.executemany("DELETE FROM pending WHERE path = ? AND token = ?", ((row[0], row[-2]) for row in rows))
+    database.executemany("DELETE FROM pending WHERE path = ? AND token = ?", ((row[0], row[7]) for row in rows))
 
 
 # Opening.
@@ -383,8 +396,9 @@ def _lock(path: Path) -> int:
         holder = os.pread(lock, 200, 0).decode("utf-8", "replace").strip() or "another process"
         os.close(lock)
         raise StateError(f"this mirror is already being kept by {names.shown(holder)}; its lock is {path}") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    with _explained(path):
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
     return lock
 
 

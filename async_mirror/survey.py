@@ -88,13 +88,19 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
             await session.remove_files(pending.leftovers)
         if clean and pending.box:
             await _remove_box(session, pending.box)
-        seen = await session.look(pending.path)
+        seen = await (_spelled(session, pending.path) if pending.twin else session.look(pending.path))
     except Refusal as refusal:
         return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, refusal.reply, refusal.transient))
     except ConnectionBroken as broken:
         detail = f"{broken} {broken.reply}".strip()
         return Settled(pending, failure=Failure(pending.path, Problem.CONNECTION, detail, transient=True))
     return Settled(pending, verdict(pending, seen))
+
+
+async def _spelled(session: RemoteSession, path: str) -> Entry | None:
+    """Look for a path by its exact name, which only a listing shows."""
+    listing = await session.list_folder(names.parent(path))
+    return next((entry for entry in listing.entries if entry.path == path), None) if listing else None
 
 
 async def _remove_box(session: RemoteSession, box: str) -> None:
@@ -110,7 +116,8 @@ def verdict(pending: Pending, seen: Entry | None) -> Entry | None:
         return None
     candidates = [version for version in (pending.expected, pending.held) if version and _may_be(seen, version)]
     if len(candidates) == 1:
-        return candidates[0]
+        sure = candidates[0] is pending.held and seen.mode == UNKNOWN
+        return candidates[0] if sure else candidates[0]._replace(mode=seen.mode)
     ours = pending.held or (candidates[0] if candidates else None)
     if ours is None:
         return None

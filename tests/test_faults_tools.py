@@ -6,7 +6,7 @@ import ftplib
 import io
 import re
 import socket
-import threading  # noqa: TID251 - events and the count of threads left behind
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress

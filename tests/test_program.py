@@ -551,19 +551,19 @@ def test_dry_run_names_what_the_pass_then_does_and_changes_nothing(program: Prog
         [present[words[0]], *words[1:]] for words in map(str.split, done)
     )
     assert sorted(re.sub(r" {2,}", "  ", line) for line in plan.out.splitlines()) == [
-        "made  added/  (new)",
+        "make  added/  (new)",
         "mode  moded  (mode 644 -> 600)",
-        "moved  renamed -> new name",
-        "removed  folder/  (gone from the source)",
-        "removed  folder/gone  22 B  (gone from the source)",
-        "removed  gone  15 B  (gone from the source)",
-        "removed  swapped/  (gone from the source)",
-        "removed  swapped/file  23 B  (gone from the source)",
-        "sent  added/file  3 B  (new)",
-        "sent  grown  25 B  (size 16 -> 25)",
-        "sent  set back  19 B  (older date than what was sent)",
-        "sent  swapped  9 B  (new)",
-        "sent  touched  18 B  (newer)",
+        "move  renamed -> new name",
+        "remove  folder/  (gone from the source)",
+        "remove  folder/gone  22 B  (gone from the source)",
+        "remove  gone  15 B  (gone from the source)",
+        "remove  swapped/  (gone from the source)",
+        "remove  swapped/file  23 B  (gone from the source)",
+        "send  added/file  3 B  (new)",
+        "send  grown  25 B  (size 16 -> 25)",
+        "send  set back  19 B  (older date than what was sent)",
+        "send  swapped  9 B  (new)",
+        "send  touched  18 B  (newer)",
     ]
     assert tree(program.site) == tree(program.source)
 

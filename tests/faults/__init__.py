@@ -7,7 +7,7 @@ import re
 import socket
 import stat
 import struct
-import threading  # noqa: TID251 - beside the program under test, not in it
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -160,7 +160,7 @@ def arm_reset(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-class Refused(Exception):  # noqa: N818 - an answer, no error of the server
+class Refused(Exception):
     """A command that cannot be done; the text is its reply."""
 
     def __init__(self, reply: bytes) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
-import threading  # noqa: TID251 - beside the program under test, not in it
+import threading
 from collections.abc import Callable
 
 from . import text

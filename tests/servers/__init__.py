@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading  # noqa: TID251 - the ban is the product's; a blocked syslog would block the server under test
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache

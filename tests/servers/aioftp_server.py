@@ -49,7 +49,7 @@ def main() -> None:
     user = aioftp.User(arguments.user, arguments.password, base_path=arguments.docroot)
     with Path(arguments.log).open("a", buffering=1, errors="surrogateescape") as log:
         server = LoggingServer(user, arguments.max_connections or None, log, arguments.delay_ms / 1000)
-        asyncio.run(server.run(arguments.host, arguments.port))  # noqa: TID251 - a program beside the product
+        asyncio.run(server.run(arguments.host, arguments.port))
 
 
 if __name__ == "__main__":
