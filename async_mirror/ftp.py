@@ -1,28 +1,23 @@
 """A RemoteSession over FTP. The only module that knows the protocol's commands; `control` carries them."""
 
 import asyncio
-import os
 import re
 import socket
-import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import NoReturn
 
-import aioftp
-from aioftp.errors import StatusCodeError
-
 from async_mirror import names
 from async_mirror.control import WINDOW, Client, Control, Expected
+from async_mirror.data import ContentFailedError, reset, send, wake_if_refused
 from async_mirror.entry import UNKNOWN, Entry, Kind
 from async_mirror.listing import UnreadableLineError, format_time, parse_facts, parse_listing, parse_time
+from async_mirror.login import greet, log_in
 from async_mirror.remote import (
     ConnectionBroken,
-    ConnectionRefused,
     Content,
-    LoginFailed,
     Published,
     Refusal,
     RemoteListing,
@@ -33,8 +28,6 @@ from async_mirror.replies import Reply, parse_epsv, parse_features, parse_pasv, 
 from async_mirror.settings import Site
 
 LONGEST_LISTING = 256 * 1024 * 1024
-PIECE = 64 * 1024
-"""Bytes that must be on their way within one time-out: the least progress that counts as any."""
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
 _SEND_BUFFER = 4 * 1024 * 1024
@@ -51,50 +44,13 @@ async def connect(site: Site, password: str, *, timeout_seconds: float, create_r
     client = Client(control)
     session = FtpSession(client, site)
     try:
-        await _greet(client, site)
-        await _log_in(client, site, password)
+        await greet(client, site)
+        await log_in(client, site, password)
         await session.begin(create_root)
     except BaseException:
         control.break_off("it was not to be opened")
         raise
     return session
-
-
-async def _greet(client: Client, site: Site) -> None:
-    where = f"{site.host}:{site.port}"
-    try:
-        await client.connect(site.host, site.port)
-    except StatusCodeError as error:
-        reply = _reply_of(error)
-        if reply.too_many:
-            raise ConnectionRefused(f"{where} has too many clients", reply.text) from None
-        raise ConnectionBroken(f"{where} does not greet as an FTP server does", reply.text) from None
-    except TimeoutError:
-        raise ConnectionBroken(f"{where} did not answer within {client.control.timeout_seconds:g} s") from None
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise ConnectionBroken(f"cannot connect to {where}: {reason}") from None
-
-
-async def _log_in(client: Client, site: Site, password: str) -> None:
-    user = site.user or aioftp.DEFAULT_USER
-    try:
-        code, _ = await client.command(f"USER {user}", ("2xx", "33x"))
-        if code == "331":
-            code, _ = await client.command(f"PASS {password}", ("2xx", "332"), censor_after=5)
-        if code == "332":
-            await client.command("ACCT ", "2xx")
-    except StatusCodeError as error:
-        reply = _reply_of(error)
-        if reply.too_many:
-            raise ConnectionRefused("the server has too many clients", reply.text) from None
-        if reply.transient:
-            raise ConnectionBroken("the server does not log in now", reply.text) from None
-        raise LoginFailed(f"the login of user {names.shown(user)!r} was refused", reply.text) from None
-
-
-def _reply_of(error: StatusCodeError) -> Reply:
-    return Reply(int(error.received_codes[0]), tuple(error.info))
 
 
 class FtpSession:
@@ -244,14 +200,14 @@ class FtpSession:
             data.setblocking(False)
             data.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             (expected,) = self._control.send(command)
-            expected.reply.add_done_callback(partial(_wake_if_refused, data))
+            expected.reply.add_done_callback(partial(wake_if_refused, data))
             try:
                 async with asyncio.timeout(self._control.timeout_seconds):
                     await loop.sock_connect(data, (address[0], port, *address[2:]))
             except (OSError, TimeoutError) as error:
                 await self._explain(expected, f"no data connection: {str(error) or 'time-out'}")
         except BaseException as error:
-            _reset(data)
+            reset(data)
             if not isinstance(error, Refusal | ConnectionBroken):
                 self._control.break_off("it was interrupted")
             raise
@@ -272,16 +228,16 @@ class FtpSession:
         async with self._alone():
             data, expected = await self._open_data(f"STOR {self._name(path)}")
             try:
-                await self._send_blocks(data, content, expected)
+                await send(data, content, expected, self._control.timeout_seconds)
             except (OSError, TimeoutError) as error:
-                _reset(data)
+                reset(data)
                 await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
             except asyncio.CancelledError:
-                _reset(data)
+                reset(data)
                 self._control.break_off("it was interrupted")
                 raise
-            except _ContentFailedError as failed:
-                _reset(data)
+            except ContentFailedError as failed:
+                reset(data)
                 with suppress(ConnectionBroken):
                     await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
                 raise failed.error from None
@@ -298,15 +254,6 @@ class FtpSession:
         """Return how long the last reply may take: what the kernel still holds must leave, the server must flush."""
         return self._control.timeout_seconds + min(size, _SEND_BUFFER) / 32_768 + size / 20e6
 
-    async def _send_blocks(self, data: socket.socket, content: Content, expected: Expected) -> None:
-        loop = asyncio.get_running_loop()
-        async for block in _blocks(content):
-            for start in range(0, len(block), PIECE):
-                if expected.reply.done():
-                    raise ConnectionResetError("the server ended the transfer")
-                async with asyncio.timeout(self._control.timeout_seconds):
-                    await loop.sock_sendall(data, memoryview(block)[start : start + PIECE])
-
     async def _fetch(self, command: str) -> tuple[bytes, Reply]:
         """Return what a listing command sends over its data connection, and its last reply."""
         loop = asyncio.get_running_loop()
@@ -321,10 +268,10 @@ class FtpSession:
                     if not block or len(received) > LONGEST_LISTING:
                         break
             except (OSError, TimeoutError) as error:
-                _reset(data)
+                reset(data)
                 await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
             except BaseException:
-                _reset(data)
+                reset(data)
                 self._control.break_off("it was interrupted")
                 raise
             data.close()
@@ -563,42 +510,9 @@ class FtpSession:
         self._control.break_off("it was closed")
 
 
-class _ContentFailedError(Exception):
-    """The content itself could not be read; that is no fault of the connection."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-async def _blocks(content: Content) -> AsyncIterator[bytes]:
-    blocks = content.blocks()
-    while True:
-        try:
-            block = await anext(blocks)
-        except StopAsyncIteration:
-            return
-        except Exception as error:
-            raise _ContentFailedError(error) from error
-        yield block
-
-
 def _shows_itself(raw: bytes, *, facts: bool) -> bool:
     """Tell whether a listing is of a folder for sure; some servers list a file, or nothing, without complaint."""
     return bool(raw) if facts else re.search(rb" \.\r?\n", raw) is not None
-
-
-def _wake_if_refused(data: socket.socket, reply: "asyncio.Future[Reply]") -> None:
-    """End what waits on a data connection that the server, having refused the command, will never use."""
-    if not reply.cancelled() and (reply.exception() or not reply.result().succeeded):
-        with suppress(OSError):
-            data.shutdown(socket.SHUT_RDWR)
-
-
-def _reset(data: socket.socket) -> None:
-    """Close with a reset: a clean close would make the server take what it has for the whole file."""
-    data.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    data.close()
 
 
 def _rename_refusal(first: Reply, second: Reply) -> Refusal:

@@ -16,7 +16,6 @@ from async_mirror.change import (
     Change,
     Failure,
     Job,
-    MakeFolder,
     Move,
     Outcome,
     Pending,
@@ -28,10 +27,12 @@ from async_mirror.change import (
     path_of,
 )
 from async_mirror.entry import UNKNOWN, Entry, Listing
+from async_mirror.gates import Gates
 from async_mirror.hands import Answer, Connect, DryHands, Hands, Item, RootedSession
 from async_mirror.multi import Crew, Done, Mode, Offload, Patience, Stop
 from async_mirror.plan import FolderPlan, Swap, plan_folder
 from async_mirror.remote import RemoteError
+from async_mirror.removal import Removal
 from async_mirror.report import Report
 from async_mirror.scan import read_folder, walk
 from async_mirror.selection import Selection
@@ -89,13 +90,9 @@ class Pass:
         self.root_known = False
         self.moves: list[Move] = []
         self.swaps: list[Swap] = []
-        self.gone: dict[str, Entry] = {}
         self.modes: list[SetAttributes] = []
-        self.unmounted: list[str] = []
-        self.making: dict[str, asyncio.Event] = {}
-        self.unmade: set[str] = set()
-        self.moved: set[str] = set()
-        self.staying: set[str] = set()
+        self.gates = Gates()
+        self.removal = Removal(self.settings, state, offload, self.selection, self.report)
         self.voided: set[str] = set()
         self.unsettled: set[str] = set()
         self.at_risk: list[Entry] = []
@@ -219,7 +216,7 @@ class Pass:
         for outcome in outcomes:
             self._record_outcome(outcome)
         for job in unbegun:
-            self._open_gate(job.change, made=False)
+            self.gates.open(job.change, made=False)
 
     async def _learn_root(self, root: str) -> None:
         if root and not self.root_known:
@@ -230,7 +227,7 @@ class Pass:
         """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
         if isinstance(done.item, Job):
             path = path_of(done.item.change)
-            self._open_gate(done.item.change, made=False)
+            self.gates.open(done.item.change, made=False)
         else:
             path = done.item.path if isinstance(done.item, Pending) else done.item.folder
             self._compared(path)
@@ -244,18 +241,10 @@ class Pass:
         else:
             self.report.outcome(outcome)
         if isinstance(change, RemoveFile | RemoveFolder) and (outcome.failure or outcome.skipped):
-            self.staying.update(names.lineage(change.held.path))
+            self.removal.keep_folders_of(change.held.path)
         if isinstance(change, Move) and outcome.moved:
-            self.gone.pop(change.held.path, None)
-        self._open_gate(change, made=not outcome.failure)
-
-    def _open_gate(self, change: Change, *, made: bool) -> None:
-        """Let the content of a folder go ahead; or keep it back, if the folder could not be made."""
-        if isinstance(change, MakeFolder | Move) and change.entry.is_folder:
-            if not made:
-                self.unmade.add(change.entry.path)
-            if gate := self.making.pop(change.entry.path, None):
-                gate.set()
+            self.removal.gone.pop(change.held.path, None)
+        self.gates.open(change, made=not outcome.failure)
 
     # Recover.
 
@@ -335,12 +324,12 @@ class Pass:
                 plans = await self.offload(lambda each: [self._plan(listing) for listing in each], batch)
                 for listing, planned in zip(batch, plans, strict=True):
                     plan = planned
-                    if self._is_below_moved(listing.folder):
+                    if self.gates.is_below_moved(listing.folder):
                         async with aclosing(self._begun(jobs)) as begun:
                             async for job in begun:
                                 yield job
                         jobs = []
-                        await self._folder_is_made(listing.folder)
+                        await self.gates.is_made(listing.folder)
                         plan = await self.offload(self._plan, listing)
                     if not start:
                         await self._note_listing(listing)
@@ -388,16 +377,13 @@ class Pass:
                     origins[entry.path] = held
         return origins
 
-    def _is_below_moved(self, folder: str) -> bool:
-        return bool(self.moved) and any(each in self.moved for each in [*names.lineage(folder), folder])
-
     async def _note_listing(self, listing: Listing) -> None:
         self.report.listing(listing)
         if listing.folder:
             return
         was_mount = await self.offload(self.state.fact, "source_is_mount")
         if was_mount and not listing.mount and not self.settings.allow_unmounted:
-            self.unmounted.append("")
+            self.removal.unmounted.append("")
         elif bool(was_mount) != listing.mount:
             await self.offload(partial(self.state.learn, source_is_mount="yes" if listing.mount else None))
 
@@ -407,11 +393,11 @@ class Pass:
         self.swaps += plan.swaps
         self.modes += plan.modes
         if not self.settings.allow_unmounted:
-            self.unmounted += plan.unmounted
+            self.removal.unmounted += plan.unmounted
         elif plan.unmounted:
             held = [await self.offload(self.state.held, path) for path in plan.unmounted]
             await self.offload(self.state.hold, [entry._replace(mount=False) for entry in held if entry])
-        self.gone.update((entry.path, entry) for entry in plan.gone)
+        self.removal.gone.update((entry.path, entry) for entry in plan.gone)
         if plan.refreshed:
             await self.offload(self.state.hold, plan.refreshed)
         return self._jobs(change for change in plan.changes if self._can_be_sent(change))
@@ -420,8 +406,7 @@ class Pass:
         reason = names.refusal(names.split(path_of(change))[1])
         if reason:
             self.report.failure(Failure(path_of(change), Problem.UNSENDABLE, reason))
-            if isinstance(change, MakeFolder | Move):
-                self.unmade.add(change.entry.path)
+            self.gates.open(change, made=False)
         return reason is None
 
     def _jobs(self, changes: Iterable[Change]) -> list[Job]:
@@ -434,10 +419,7 @@ class Pass:
                 change = change._replace(why="replaces a file of the site that differs")  # noqa: PLW2901
             self.jobs_made += 1
             jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries))
-            if isinstance(change, MakeFolder | Move) and change.entry.is_folder:
-                self.making[change.entry.path] = asyncio.Event()
-                if isinstance(change, Move):
-                    self.moved.add(change.entry.path)
+            self.gates.shut(change)
         return jobs
 
     async def _begun(self, jobs: list[Job]) -> AsyncGenerator[Job, None]:
@@ -452,7 +434,7 @@ class Pass:
             untried: list[Job] = []
             try:
                 while waiting:
-                    made = await self._folder_is_made(names.parent(path_of(waiting[-1].change)))
+                    made = await self.gates.is_made(names.parent(path_of(waiting[-1].change)))
                     job = waiting.pop()
                     if made:
                         yield job
@@ -463,20 +445,11 @@ class Pass:
                 if waiting or untried:
                     await self.offload(self.state.abandon, waiting + untried)
 
-    async def _folder_is_made(self, folder: str) -> bool:
-        """Wait until a folder that is being made is there; tell whether it is."""
-        for each in [*names.lineage(folder), folder]:
-            if gate := self.making.get(each):
-                await gate.wait()
-            if each in self.unmade:
-                return False
-        return True
-
     def _not_tried(self, change: Change) -> None:
         path = path_of(change)
         if not any(names.is_inside(path, each) for each in self.missing - self.voided):
             self.report.not_tried(path)
-        self._open_gate(change, made=False)
+        self.gates.open(change, made=False)
 
     # Settle.
 
@@ -496,7 +469,7 @@ class Pass:
             await self._set_modes(crew)
 
     async def _set_modes(self, crew: MirrorCrew) -> None:
-        modes = [change for change in self.modes if change.entry.path not in self.unmade]
+        modes = [change for change in self.modes if not self.gates.is_unmade(change.entry.path)]
         self.modes.clear()
         await self._perform(crew, self._begun(self._jobs(modes)), QUICK_OVERLAP)
 
@@ -505,7 +478,7 @@ class Pass:
         taken: set[str] = set()
         for move in self.moves:
             origin = move.held.path
-            if origin in taken or not any(each in self.gone for each in [*names.lineage(origin), origin]):
+            if origin in taken or not any(each in self.removal.gone for each in [*names.lineage(origin), origin]):
                 yield SendFile(move.entry, None, "new")
             else:
                 taken.add(origin)
@@ -526,7 +499,7 @@ class Pass:
     async def _make_missing(self, crew: MirrorCrew, missing: set[str]) -> None:
         """Make folders that somebody removed from the site, and send again what they held."""
         self.voided |= missing
-        self.unmade = {path for path in self.unmade if not any(names.is_inside(path, each) for each in missing)}
+        self.gates.forget(missing)
         entries = []
         for folder in sorted(missing):
             self.report.note(f"the folder {folder} is gone from the site: it is made again")
@@ -544,65 +517,16 @@ class Pass:
                 detail = "something of another kind has this name on the site, and --no-delete keeps it"
                 self.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
             return
-        files, folders = await self._removable()
-        if not await self._guards_allow(len(files)):
+        files, folders = await self.removal.candidates(swap.held for swap in self.swaps)
+        if not await self.removal.is_allowed(len(files)):
             return
-        await self._note_twins_at_risk(files)
+        self.at_risk += await self.removal.doubt_twins(self.mirror.root, files)
         why = "gone from the source"
         await self._perform(crew, self._begun(self._jobs(RemoveFile(held, why) for held in files)), QUICK_OVERLAP)
         folders.sort(key=_depth, reverse=True)
         for _, level in groupby(folders, _depth):
-            empty = [RemoveFolder(held, why) for held in level if held.path not in self.staying]
+            empty = [RemoveFolder(held, why) for held in level if self.removal.may_go(held)]
             await self._perform(crew, self._begun(self._jobs(empty)), QUICK_OVERLAP)
-
-    async def _removable(self) -> tuple[list[Entry], list[Entry]]:
-        """Return the held files and folders that are to go; folders only if all below them goes."""
-        files: list[Entry] = []
-        folders: list[Entry] = []
-        for entry in [*self.gone.values(), *(swap.held for swap in self.swaps)]:
-            if any(names.is_inside(entry.path, each) or names.is_inside(each, entry.path) for each in self.unmounted):
-                self._halt_for_unmounted()
-                continue
-            below = await self.offload(self.state.held_below, entry.path) if entry.is_folder else []
-            for held in [*below, entry]:
-                if held is not entry and not self.selection.includes_with_parents(held):
-                    self.staying.update(names.lineage(held.path))
-                else:
-                    (folders if held.is_folder else files).append(held)
-        return files, folders
-
-    async def _note_twins_at_risk(self, files: Iterable[Entry]) -> None:
-        """Doubt what differs from a removed file in case or Unicode form alone: on some sites the two are one file."""
-        for folder, group in groupby(sorted(files), lambda entry: names.parent(entry.path)):
-            removed = {entry.path: names.folded(entry.path) for entry in group}
-            held = await self.offload(self.state.held_in, folder)
-            twins = [
-                entry
-                for entry in held
-                if entry.path not in removed and not entry.is_folder and names.folded(entry.path) in removed.values()
-            ]
-            await self.offload(self.state.hold, [twin._replace(size=UNKNOWN, digest=b"") for twin in twins])
-            self.at_risk += [entry for twin in twins if (entry := look(self.mirror.root, twin.path))]
-
-    def _halt_for_unmounted(self) -> None:
-        where = ", ".join(names.shown(each) or "the source" for each in self.unmounted[:3])
-        text = (
-            f"{where} was a mount point and is none now: nothing below it is removed."
-            " If that is meant, run once with --allow-unmounted"
-        )
-        if text not in self.report.counts.halts:
-            self.report.halt(text)
-
-    async def _guards_allow(self, removals: int) -> bool:
-        held = await self.offload(self.state.count_held_files)
-        limit = self.settings.delete_limit
-        if limit.allows(removals, held):
-            return True
-        self.report.halt(
-            f"{removals:,} of {held:,} held files would be removed, more than --max-delete {limit} allows:"
-            f" nothing is removed in this pass. If that is meant, run once with --max-delete {removals}"
-        )
-        return False
 
 
 async def _each(pending: Iterable[Pending]) -> AsyncGenerator[Item, None]:
