@@ -345,9 +345,13 @@ class Pass:
     def _plan(self, listing: Listing) -> FolderPlan:
         held = self.selection.visible(self.state.held_in(listing.folder))
         inodes = {entry.path: entry.inode for entry in listing.entries}
-        held = [self._doubted(entry, inodes.get(entry.path, entry.inode)) for entry in held]
+        held = [
+            entry if inodes.get(entry.path, entry.inode) == entry.inode else self._doubted(entry, inodes[entry.path])
+            for entry in held
+        ]
         resolved = [self._resolved(entry) for entry in held if entry.size == UNKNOWN and entry.digest]
-        held = list({entry.path: entry for entry in [*held, *resolved]}.values())
+        if resolved:
+            held = list({entry.path: entry for entry in [*held, *resolved]}.values())
         known = {entry.path for entry in held}
         new = [entry for entry in listing.entries if entry.path not in known and not entry.is_folder]
         origins = self._origins(new) if self.settings.delete else {}
@@ -357,7 +361,7 @@ class Pass:
 
     def _doubted(self, held: Entry, inode: int) -> Entry:
         """Doubt a file that has the inode of another now: the two may have changed places, alike in size and time."""
-        if held.is_folder or inode == held.inode or not held.digest:
+        if held.is_folder or not held.digest:
             return held
         others = (other for other in self.state.held_with_inode(inode) if other.path != held.path)
         return held._replace(size=UNKNOWN) if any(others) else held
