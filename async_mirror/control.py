@@ -18,6 +18,10 @@ WINDOW = 1200
 GREETING = "the connection was made"
 
 
+_SUCCESS = {"EPSV": 229, "PASV": 227, "SIZE": 213, "RNFR": 350}
+"""The one code with which a server says yes to these; another yes answers another command."""
+
+
 class Expected:
     """A reply that is to come."""
 
@@ -59,7 +63,11 @@ class Control:
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
             self.break_off(closing, reply)
         elif reply.code >= 200:
-            expected = self._waiting.popleft()
+            expected = self._waiting[0]
+            if reply.code < 400 and _SUCCESS.get(expected.command, reply.code) != reply.code:
+                self.break_off(f"the server's answers are out of step at {expected.command}", reply)
+                return
+            self._waiting.popleft()
             self.in_flight -= expected.length
             if not expected.reply.done():
                 expected.reply.set_result(reply)

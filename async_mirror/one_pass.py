@@ -179,7 +179,7 @@ class Pass:
 
     async def _learn_limit(self, limit: int) -> None:
         self.report.note(f"the server allows no more than {limit} connections; that is kept in mind for an hour")
-        await self.offload(partial(self.state.learn, connection_limit=f"{limit} {time.time():.0f}"))
+        await self.offload(partial(self.state.learn, connection_limit=f"{limit} {int(time.time())}"))
 
     async def _perform(self, crew: MirrorCrew, items: AsyncGenerator[Item, None], overlap: int = 1) -> None:
         """Have the crew perform items, and record what comes of them as it comes."""
