@@ -66,7 +66,6 @@ class FtpSession:
         self._free = asyncio.Event()
         self._free.set()
         self._holder: asyncio.Task[object] | None = None
-        self._features: dict[str, str] = {}
         self._sequential = False
         self._extended_passive = True
         self._sets_mode = True
@@ -85,14 +84,14 @@ class FtpSession:
     async def begin(self, create_root: bool) -> None:
         """Learn what the server can do, and enter the root."""
         (reply,) = await self._exchange("FEAT")
+        features = parse_features(reply) if reply.succeeded else {}
         if reply.succeeded:
-            self._features = parse_features(reply)
-            self._gives_facts = "MLST" in self._features or "MLSD" in self._features
+            self._gives_facts = "MLST" in features or "MLSD" in features
         self._sequential = not reply.succeeded
-        if "UTF8" in self._features:
+        if "UTF8" in features:
             await self._exchange("OPTS UTF8 ON")
         self._check(*await self._exchange("TYPE I"))
-        self._mtime_proved = "MFMT" in self._features
+        self._mtime_proved = "MFMT" in features
         self._mtime_commands = ["MFMT"] if self._mtime_proved else ["MDTM", "SITE UTIME"]
         if self._site.root:
             await self._enter_root(create_root)
