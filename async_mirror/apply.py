@@ -1,9 +1,10 @@
 """Carries out one Change on one RemoteSession and says what came of it. Knows no library, no state, no schedule."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import assert_never
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol, assert_never
 
 from async_mirror import names, source
 from async_mirror.change import (
@@ -21,25 +22,37 @@ from async_mirror.change import (
     path_of,
 )
 from async_mirror.entry import UNKNOWN, Entry
+from async_mirror.pace import Pace
 from async_mirror.remote import ConnectionBroken, Published, Refusal, RemoteSession
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
 NO_MTIMES = "this server does not set every modification time"
 
-Left = Callable[[], None]
+
+class Progress(Protocol):
+    """Who is told how a job gets on."""
+
+    def left(self) -> None:
+        """All that is to be sent has left."""
+        ...
+
+    def advanced(self, amount: int) -> None:
+        """So many more bytes have left."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """What all jobs of a mirror share: the source's path, whose temporaries they are, whether modes are mirrored."""
+    """What all jobs of a mirror share: source, whose temporaries they are, whether modes are mirrored, how fast."""
 
     source: bytes
     state_id: str
     perms: bool = True
+    pace: Pace = field(default_factory=Pace)
 
-    async def perform(self, session: RemoteSession, job: Job, previous: Outcome | None, left: Left) -> Outcome:
+    async def perform(self, session: RemoteSession, job: Job, previous: Outcome | None, progress: Progress) -> Outcome:
         """Carry out a job; whatever the site does, an Outcome comes back. `previous` is that of the last attempt."""
-        attempt = _Attempt(self, session, job, previous, left)
+        attempt = _Attempt(self, session, job, previous, progress)
         try:
             outcome = await attempt.outcome()
         except Refusal as refusal:
@@ -49,18 +62,38 @@ class Publisher:
         return outcome._replace(bytes_sent=attempt.bytes_sent)
 
 
+class _Flow:
+    """The bytes of a file on their way: no faster than they may, and told of as they leave (see `remote.Content`)."""
+
+    def __init__(self, file: source.LocalFile, pace: Pace, progress: Progress) -> None:
+        self.size = file.size
+        self._file = file
+        self._pace = pace
+        self._progress = progress
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        piece = self._pace.piece
+        async for block in self._file.blocks():
+            for start in range(0, len(block), piece):
+                part = block[start : start + piece]
+                if wait := self._pace.wait_for(len(part), time.monotonic()):
+                    await asyncio.sleep(wait)
+                yield part
+                self._progress.advanced(len(part))
+
+
 class _Attempt:
     """One attempt at one job. `left_behind` names the temporary that may be on the site, `sending` what is in it."""
 
     def __init__(
-        self, publisher: Publisher, session: RemoteSession, job: Job, previous: Outcome | None, left: Left
+        self, publisher: Publisher, session: RemoteSession, job: Job, previous: Outcome | None, progress: Progress
     ) -> None:
         self.publisher = publisher
         self.session = session
         self.job = job
         self.path = path_of(job.change)
         self.previous = previous
-        self.left = left
+        self.progress = progress
         self.tries = previous.tries if previous else 0
         self.left_behind = previous.temporary if previous else ""
         self.sending = previous.held if previous else None
@@ -69,7 +102,7 @@ class _Attempt:
 
     async def outcome(self) -> Outcome:
         if not isinstance(self.job.change, SendFile | Move):
-            self.left()
+            self.progress.left()
         match self.job.change:
             case MakeFolder(entry):
                 return await self.make_folder(entry)
@@ -280,11 +313,12 @@ class _Attempt:
         def all_sent() -> None:
             self.sending = file.entry._replace(digest=file.digest)
             self.whole = file.is_unchanged()
-            self.left()
+            self.progress.left()
 
         self.left_behind = self.temporary()
         self.whole = False
-        size = await self.session.store(self.left_behind, file, all_sent)
+        flow = _Flow(file, self.publisher.pace, self.progress)
+        size = await self.session.store(self.left_behind, flow, all_sent)
         if not file.is_unchanged():
             await self.drop_temporary()
             return None

@@ -1,7 +1,7 @@
 """What is to be done to the site and what came of it. Pure data that goes down as a Change, up as one Outcome."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from async_mirror.entry import Entry
 
@@ -93,18 +93,42 @@ NO_MODES = "this server does not set every mode"
 
 
 class Problem(StrEnum):
-    """What kind of failure it was."""
+    """What kind of failure it was, in words that follow the path; `advice` says what the user can do."""
 
-    UNREADABLE = "could not be read"
-    UNSENDABLE = "cannot be sent"
-    ALTERED = "would be stored under another name"
-    REFUSED = "was refused"
-    NO_SPACE = "found no room on the site"
-    BUSY = "kept changing while it was sent"
-    CONNECTION = "lost its connection"
-    INCOMPLETE = "arrived incomplete"
-    NOT_TRIED = "was not tried"
-    INTERNAL = "met an error of ours"
+    advice: str
+
+    def __new__(cls, text: str, advice: str) -> Self:
+        """Make a member whose value is the text."""
+        member = str.__new__(cls, text)
+        member._value_ = text
+        member.advice = advice
+        return member
+
+    UNREADABLE = (
+        "could not be read",
+        "let the user who runs this read it in the source, or leave it out with --exclude; on the site it stays",
+    )
+    UNSENDABLE = "cannot be sent", "rename it in the source, or leave it out with --exclude"
+    ALTERED = (
+        "would be stored under another name",
+        "rename it in the source, or leave it out with --exclude: this server does not keep such a name",
+    )
+    REFUSED = (
+        "was refused",
+        "see what the server said, and who may write there; it is tried again in the next pass",
+    )
+    NO_SPACE = "found no room on the site", "make room there, or have the quota raised; what was there before is intact"
+    BUSY = "kept changing while it was sent", "it is sent in a later pass, once nobody writes to it"
+    CONNECTION = (
+        "lost its connection",
+        "it is tried again in the next pass; if it happens often, use fewer connections (--multi) or more --timeout",
+    )
+    INCOMPLETE = (
+        "arrived incomplete",
+        "it was not published, and is tried again in the next pass; if it happens often, ask the site's host",
+    )
+    NOT_TRIED = "was not tried", "see what is said about the folder above it, or about what is in its way"
+    INTERNAL = "met an error of ours", "this is a defect of async-mirror: please report it with the log of -v"
 
 
 class Failure(NamedTuple):

@@ -20,12 +20,14 @@ import click
 from aioftp.common import StreamIO
 
 from async_mirror import multi
+from async_mirror.counts import Counts
 from async_mirror.engine import keep
 from async_mirror.ftp import connect
 from async_mirror.one_pass import Mirror
-from async_mirror.report import Counts, Report, human_size
+from async_mirror.report import Report
 from async_mirror.settings import Settings, Site
 from async_mirror.state import open_state
+from async_mirror.wording import human_size
 
 REPLY_DELAY_S = 0.010
 LANES = 8

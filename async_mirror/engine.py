@@ -7,11 +7,11 @@ import time
 from enum import IntEnum
 from functools import partial
 
+from async_mirror.counts import Counts
 from async_mirror.hands import WrongSite
 from async_mirror.multi import Offload, Stop
 from async_mirror.one_pass import Mirror, Pass
 from async_mirror.remote import LoginFailed, RemoteError, RootMissing
-from async_mirror.report import Counts
 from async_mirror.state import State, StateError
 
 FIRST_RETRY_SECONDS = 10.0
@@ -54,8 +54,10 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
     while True:
         code = await run_pass(mirror, state, stop)
         if stop.requested:
+            mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
         if once or code is Exit.STATE:
+            mirror.report.end(code.name.lower(), code, None)
             return code
         late = clock() - begun
         wait = math.floor(late / every) * every + every - late
@@ -64,7 +66,7 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
             wait = min(wait, _back_off(FIRST_RETRY_SECONDS, failed))
         elif code is Exit.LOGIN:
             wait = max(wait, min(_back_off(LOGIN_RETRY_SECONDS, failed), LONGEST_LOGIN_RETRY_SECONDS))
-        mirror.report.say(f"next pass in {wait:.0f} s")
+        mirror.report.end(code.name.lower(), code, wait)
         if await stop.pause(wait):
             return 128 + stop.signum
 
@@ -74,7 +76,7 @@ def _back_off(first_seconds: float, failed: int) -> float:
 
 
 async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
-    """Run one pass and report it; whatever goes wrong becomes an exit code."""
+    """Run one pass; whatever goes wrong becomes an exit code."""
     report = mirror.report
     report.begin()
     begun = time.monotonic()
@@ -83,15 +85,20 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
     try:
         await _run_pass(mirror, state, stop, offload)
     except (StateError, RemoteError) as error:
-        reply = error.reply if isinstance(error, RemoteError) else ""
-        report.trouble(f"{error}{': ' if reply else ''}{reply}")
+        report.trouble(_told(error))
         failure = exit_for(error)
     finally:
         offload.close()
     report.counts.interrupted = stop.requested
     report.counts.seconds = time.monotonic() - begun
-    report.summary()
     return _exit_of(report.counts, failure)
+
+
+def _told(error: StateError | RemoteError) -> str:
+    """Return what happened, what the server said, and what to do."""
+    if isinstance(error, StateError):
+        return str(error)
+    return "; ".join(part for part in (": ".join(filter(None, (str(error), error.reply))), error.advice) if part)
 
 
 async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:

@@ -1,11 +1,11 @@
 """What a lane does with a session: opens it, performs items on it, judges errors. Picklable; knows no schedule."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, assert_never
 
 from async_mirror import survey
-from async_mirror.apply import Publisher
+from async_mirror.apply import Progress, Publisher
 from async_mirror.change import Change, Job, Move, Outcome, Pending, RemoveFile, RemoveFolder, SetAttributes
 from async_mirror.entry import Entry
 from async_mirror.multi import Performed, Verdict
@@ -38,6 +38,8 @@ class Connect(Protocol):
 
 class WrongSite(SiteUnusable):
     """The site's root is not the one that the state was made with."""
+
+    advice = ""
 
 
 class Answer(NamedTuple):
@@ -79,32 +81,30 @@ class Hands:
         return Verdict.FATAL if isinstance(error, LoginFailed | SiteUnusable) else Verdict.BROKEN
 
     async def perform(
-        self, session: RootedSession, item: Item, previous: Answer | None, left: Callable[[], None]
+        self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress
     ) -> Performed[Answer]:
         """Perform one item of whatever kind."""
-        result = await self._result(session, item, previous, left)
+        result = await self._result(session, item, previous, progress)
         failure = result.failure
         return Performed(Answer(result, session.root), again=failure is not None and failure.transient)
 
-    async def _result(
-        self, session: RootedSession, item: Item, previous: Answer | None, left: Callable[[], None]
-    ) -> Result:
+    async def _result(self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress) -> Result:
         match item:
             case Compare():
-                left()
+                progress.left()
                 return await survey.compare(session, item)
             case Pending():
-                left()
+                progress.left()
                 return await survey.settle(session, item)
             case Job():
                 before = previous.result if previous else None
-                return await self.do(session, item, before if isinstance(before, Outcome) else None, left)
+                return await self.do(session, item, before if isinstance(before, Outcome) else None, progress)
             case _ as never:
                 assert_never(never)
 
-    async def do(self, session: RootedSession, job: Job, before: Outcome | None, left: Callable[[], None]) -> Outcome:
+    async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
         """Carry out a job."""
-        return await self.publisher.perform(session, job, before, left)
+        return await self.publisher.perform(session, job, before, progress)
 
 
 class Nowhere:
@@ -128,18 +128,16 @@ class DryHands(Hands):
         except RootMissing:
             return Nowhere()  # type: ignore[return-value]  # nothing is asked of it, see `_result`
 
-    async def _result(
-        self, session: RootedSession, item: Item, previous: Answer | None, left: Callable[[], None]
-    ) -> Result:
+    async def _result(self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress) -> Result:
         if isinstance(session, Nowhere) and isinstance(item, Compare):
             return Compared(item.folder)
         if isinstance(session, Nowhere) and isinstance(item, Pending):
             return Settled(item)
         if isinstance(item, Pending):
             return await survey.settle(session, item, clean=False)
-        return await super()._result(session, item, previous, left)
+        return await super()._result(session, item, previous, progress)
 
-    async def do(self, session: RootedSession, job: Job, before: Outcome | None, left: Callable[[], None]) -> Outcome:
+    async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
         """Say what would come of it."""
         held = pretended(job.change)
         change = job.change

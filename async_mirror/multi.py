@@ -6,6 +6,7 @@ Tasks, threads, queues and semaphores are made in this module and nowhere else.
 """
 
 import asyncio
+import itertools
 import os
 import random
 import re
@@ -94,6 +95,18 @@ class Session(Protocol):
         ...
 
 
+class Progress(Protocol):
+    """What a perform tells while it is under way."""
+
+    def left(self) -> None:
+        """What I had to send has left: the next item may begin on this session."""
+        ...
+
+    def advanced(self, amount: int) -> None:
+        """So much more of the item is done."""
+        ...
+
+
 class Performed(NamedTuple, Generic[R]):
     """A result, and whether the item deserves another attempt."""
 
@@ -108,16 +121,32 @@ class Hands(Protocol[S, I_contra, R]):
         """Open a session. Whatever it raises is shown to `judge`."""
         ...
 
-    async def perform(self, session: S, item: I_contra, previous: R | None, left: Callable[[], None]) -> Performed[R]:
-        """Do one item. `previous` is the result of the attempt before this one.
-
-        Calling `left` says: what I had to send has left, the next item may begin on this session.
-        """
+    async def perform(self, session: S, item: I_contra, previous: R | None, progress: Progress) -> Performed[R]:
+        """Do one item. `previous` is the result of the attempt before this one."""
         ...
 
     def judge(self, error: Exception) -> Verdict:
         """Say what an error of `open` means."""
         ...
+
+
+class Watcher(Generic[I, R]):
+    """Is told what happens in a crew. This one does not listen."""
+
+    def waiting(self, error: Exception, seconds: float) -> None:
+        """No session could be had; it is tried again in so many seconds."""
+
+    def again(self, result: R, seconds: float) -> None:
+        """An item is tried again in so many seconds."""
+
+    def begun(self, lane: int, item: I) -> None:
+        """A lane (numbered from 1) began an attempt at an item."""
+
+    def advanced(self, lane: int, item: I, amount: int) -> None:
+        """So much more of an item is done."""
+
+    def ended(self, lane: int, item: I) -> None:
+        """An attempt at an item ended."""
 
 
 class Done(NamedTuple, Generic[I, R]):
@@ -263,6 +292,7 @@ class Crew(Generic[S, I, R]):
         stop: Stop,
         patience: Patience | None = None,
         *,
+        watcher: Watcher[I, R] | None = None,
         limit: int | None = None,
         grace_seconds: float = 3.0,
     ) -> None:
@@ -274,8 +304,7 @@ class Crew(Generic[S, I, R]):
         self.most_open = 0
         self.hands = hands
         self.overlap = 1
-        self.tell_waiting: Callable[[Exception, float], None] = lambda _error, _seconds: None
-        self.tell_again: Callable[[R, float], None] = lambda _result, _seconds: None
+        self.watcher = watcher or Watcher()
         self._mode = mode
         self._stop = stop
         self._patience = patience or Patience()
@@ -396,7 +425,8 @@ class Crew(Generic[S, I, R]):
     def _staff(self) -> None:
         """Add a lane if there is work that no idle lane will take."""
         if self._idle < self._todo.qsize() and len(self._lanes) < self.cap and not self._closing.is_set():
-            lane = _Lane(self)
+            numbers = {lane.number for lane in self._lanes.values()}
+            lane = _Lane(self, next(number for number in itertools.count(1) if number not in numbers))
             task = asyncio.create_task(lane.work())
             self._lanes[task] = lane
             task.add_done_callback(self._lane_ended)
@@ -437,7 +467,7 @@ class Crew(Generic[S, I, R]):
             self.end(ticket, performed.result)
         else:
             pause = self._patience.pause(ticket.attempt)
-            self.tell_again(performed.result, pause)
+            self.watcher.again(performed.result, pause)
             self._resting[ticket] = asyncio.get_running_loop().call_later(pause, self.put, ticket)
 
     def end(self, ticket: _Ticket[I, R], result: R | None, error: str = "") -> None:
@@ -478,7 +508,7 @@ class Crew(Generic[S, I, R]):
                 if self._gives_up(error, failures, had_one):
                     return None
             pause = self._patience.pause(failures)
-            self.tell_waiting(error_met, pause)
+            self.watcher.waiting(error_met, pause)
             await _set_within(self._closing, pause)
         return None
 
@@ -523,8 +553,9 @@ class Crew(Generic[S, I, R]):
 class _Lane(Generic[S, I, R]):
     """The one coroutine that does the work, wherever it runs."""
 
-    def __init__(self, crew: Crew[S, I, R]) -> None:
+    def __init__(self, crew: Crew[S, I, R], number: int) -> None:
         self.crew = crew
+        self.number = number
         self.session: S | None = None
         self.had_one = False
         self.running: set[asyncio.Task[None]] = set()
@@ -561,18 +592,19 @@ class _Lane(Generic[S, I, R]):
 
     async def begin(self, ticket: _Ticket[I, R]) -> None:
         """Start an item, and wait until the next one may start."""
-        left = asyncio.Event()
-        task = asyncio.create_task(self.perform(ticket, left.set))
+        progress = _Progress(self, ticket.item)
+        task = asyncio.create_task(self.perform(ticket, progress))
         self.running.add(task)
         task.add_done_callback(self.running.discard)
-        await left.wait()
+        await progress.has_left.wait()
         while len(self.running) >= self.crew.overlap:
             await asyncio.wait(self.running, return_when=asyncio.FIRST_COMPLETED)
 
-    async def perform(self, ticket: _Ticket[I, R], left: Callable[[], None]) -> None:
+    async def perform(self, ticket: _Ticket[I, R], progress: "_Progress[I]") -> None:
         assert self.session is not None
+        self.crew.watcher.begun(self.number, ticket.item)
         try:
-            performed = await self.crew.hands.perform(self.session, ticket.item, ticket.previous, left)
+            performed = await self.crew.hands.perform(self.session, ticket.item, ticket.previous, progress)
         except asyncio.CancelledError:
             self.crew.end(ticket, ticket.previous, "it was interrupted")
         except Exception as error:  # noqa: BLE001 - every escape becomes a result
@@ -580,7 +612,8 @@ class _Lane(Generic[S, I, R]):
         else:
             self.crew.give(ticket, performed)
         finally:
-            left()
+            self.crew.watcher.ended(self.number, ticket.item)
+            progress.left()
 
     async def close_session(self) -> None:
         session, self.session = self.session, None
@@ -588,6 +621,21 @@ class _Lane(Generic[S, I, R]):
             before, self.ending = self.ending, True
             await self.crew.close(session)
             self.ending = before
+
+
+class _Progress(Generic[I]):
+    """The progress of one perform on its lane."""
+
+    def __init__(self, lane: _Lane[Any, I, Any], item: I) -> None:
+        self.has_left = asyncio.Event()
+        self._lane = lane
+        self._item = item
+
+    def left(self) -> None:
+        self.has_left.set()
+
+    def advanced(self, amount: int) -> None:
+        self._lane.crew.watcher.advanced(self._lane.number, self._item, amount)
 
 
 def _cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:

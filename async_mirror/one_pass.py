@@ -30,6 +30,7 @@ from async_mirror.entry import UNKNOWN, Entry, Listing
 from async_mirror.gates import Gates
 from async_mirror.hands import Answer, Connect, DryHands, Hands, Item, RootedSession
 from async_mirror.multi import Crew, Done, Mode, Offload, Patience, Stop
+from async_mirror.pace import Pace
 from async_mirror.plan import FolderPlan, Swap, plan_folder
 from async_mirror.remote import RemoteError
 from async_mirror.removal import Removal
@@ -40,6 +41,7 @@ from async_mirror.settings import Settings
 from async_mirror.source import has_digest, is_gone, look
 from async_mirror.state import State
 from async_mirror.survey import Compare, Compared, Settled
+from async_mirror.watch import Watch
 
 PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
@@ -60,6 +62,7 @@ class Mirror:
     password: str = field(repr=False)
     report: Report
     patience: Patience
+    pace: Pace = field(default_factory=Pace)
     dry_run: bool = False
 
     @property
@@ -133,14 +136,14 @@ class Pass:
                     await self._clean_up()
 
     async def _run(self) -> None:
-        crew = Crew(await self._hands(), self._mode(), self.stop, self.mirror.patience, limit=await self._limit())
-        crew.tell_waiting = self.report.waiting
-        crew.tell_again = self._tell_again
+        crew = await self._crew(self.stop, self.mirror.patience)
         try:
             async with crew:
                 await self._recover(crew)
                 if not await self.offload(self.state.fact, "surveyed"):
+                    self.report.phase("looking at the site")
                     await self._survey(crew)
+                self.report.phase("mirroring")
                 await self._perform(crew, self._publish(""), PUBLISHING_OVERLAP)
                 await self._settle(crew)
         finally:
@@ -148,12 +151,9 @@ class Pass:
             if crew.refused:
                 await self._learn_limit(crew.most_open)
 
-    def _tell_again(self, answer: Answer, seconds: float) -> None:
-        if answer.result.failure:
-            self.report.again(answer.result.failure, seconds)
-
-    def _mode(self) -> Mode:
-        return Mode("S", 1) if self.mirror.dry_run else self.mirror.mode
+    async def _crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
+        mode = Mode("S", 1) if self.mirror.dry_run else self.mirror.mode
+        return Crew(await self._hands(), mode, stop, patience, watcher=Watch(self.report), limit=await self._limit())
 
     async def _hands(self) -> Hands:
         expected = await self.offload(self.state.fact, "root") or ""
@@ -166,7 +166,7 @@ class Pass:
             site=settings.site,
             password=self.mirror.password,
             timeout_seconds=settings.timeout_seconds,
-            publisher=Publisher(self.mirror.root, self.state.id, settings.perms),
+            publisher=Publisher(self.mirror.root, self.state.id, settings.perms, self.mirror.pace),
             create_root=not holds and not self.mirror.dry_run,
             expected_root=expected,
         )
@@ -227,6 +227,7 @@ class Pass:
         """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
         if isinstance(done.item, Job):
             path = path_of(done.item.change)
+            self.report.finished(done.item.change)
             self.gates.open(done.item.change, made=False)
         else:
             path = done.item.path if isinstance(done.item, Pending) else done.item.folder
@@ -236,6 +237,7 @@ class Pass:
 
     def _record_outcome(self, outcome: Outcome) -> None:
         change = outcome.job.change
+        self.report.finished(change)
         if outcome.missing is not None and outcome.missing not in self.voided:
             self.missing.add(outcome.missing)
         else:
@@ -267,7 +269,7 @@ class Pass:
             return
         self.report.say("cleaning up")
         quickly = replace(self.mirror.patience, retries=0)
-        crew = Crew(await self._hands(), self._mode(), Stop(), quickly, limit=await self._limit())
+        crew = await self._crew(Stop(), quickly)
         try:
             async with asyncio.timeout(CLEAN_UP_SECONDS), crew:
                 await self._perform(crew, _each(await self.offload(self.state.pending)), QUICK_OVERLAP)
@@ -297,8 +299,7 @@ class Pass:
 
     async def _record_compared(self, compared: Compared) -> None:
         self.there |= compared.folders
-        self.report.counts.adopted += sum(not entry.is_folder for entry in compared.adopted)
-        self.report.counts.foreign += compared.foreign
+        self.report.compared(sum(not entry.is_folder for entry in compared.adopted), compared.foreign)
         self.differing.update(compared.differing)
         if compared.failure:
             self.report.failure(compared.failure)
@@ -340,7 +341,7 @@ class Pass:
                     async for job in begun:
                         yield job
         if not start:
-            self.report.counts.scanned = True
+            self.report.scanned()
 
     def _plan(self, listing: Listing) -> FolderPlan:
         held = self.selection.visible(self.state.held_in(listing.folder))
@@ -424,6 +425,7 @@ class Pass:
             self.jobs_made += 1
             jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries))
             self.gates.shut(change)
+            self.report.planned(change)
         return jobs
 
     async def _begun(self, jobs: list[Job]) -> AsyncGenerator[Job, None]:
@@ -451,6 +453,7 @@ class Pass:
 
     def _not_tried(self, change: Change) -> None:
         path = path_of(change)
+        self.report.finished(change)
         if not any(names.is_inside(path, each) for each in self.missing - self.voided):
             self.report.not_tried(path)
         self.gates.open(change, made=False)

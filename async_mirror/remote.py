@@ -8,7 +8,9 @@ from async_mirror.entry import Entry
 
 
 class RemoteError(Exception):
-    """Something a site did, or did not do. `reply` is the server's own text, unescaped, or ""."""
+    """Something a site did, or did not do. `reply` is the server's own text, unescaped, or ""; `advice` what to do."""
+
+    advice = ""
 
     def __init__(self, message: str, reply: str = "") -> None:
         super().__init__(message)
@@ -18,17 +20,25 @@ class RemoteError(Exception):
 class ConnectionBroken(RemoteError):
     """The session is of no more use: cut, silent for too long, or out of step. A new one may do better."""
 
+    advice = "check host, port and network, and whether the server runs; what is not done yet is done later"
+
 
 class ConnectionRefused(RemoteError):
     """The server has too many clients (421, 530 "too many"): fewer connections may do better."""
+
+    advice = "use fewer connections (--multi A2), or end what else is logged in as this user"
 
 
 class LoginFailed(RemoteError):
     """The server does not accept user and password; asking again locks accounts."""
 
+    advice = "check the user, and the password where you keep it (async-mirror config tells where it is from)"
+
 
 class SiteUnusable(RemoteError):
     """The site is not the one that was meant, or cannot do what is needed; asking again does not help."""
+
+    advice = "check the destination's path, and whether this user may enter and make folders there"
 
 
 class RootMissing(SiteUnusable):

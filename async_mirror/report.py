@@ -1,11 +1,12 @@
-"""Tells a person what happens: one line per event that matters, a summary per pass. Decides nothing."""
+"""Takes what happens in a run: a log record per event that matters, counts, what is going on. Decides nothing."""
 
+import json
 import logging
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import assert_never
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 
+from async_mirror.activity import Activity, Errand
 from async_mirror.change import (
     NO_MODES,
     Change,
@@ -14,110 +15,46 @@ from async_mirror.change import (
     Move,
     Outcome,
     Problem,
-    RemoveFile,
     RemoveFolder,
     SendFile,
     SetAttributes,
     path_of,
 )
-from async_mirror.entry import UNKNOWN, Listing
+from async_mirror.counts import PRESENT, Counts
+from async_mirror.entry import Listing
 from async_mirror.names import shown
+from async_mirror.wording import described, human_size, human_time, plural, quoted
 
 log = logging.getLogger("async_mirror")
 
-_SAME_PROBLEM_SHOWN = 20
-_PRESENT = {"made": "make", "sent": "send", "moved": "move", "removed": "remove", "changed": "change"}
-
-
-def human_size(size: int) -> str:
-    """Return a number of bytes as people read it: 999 B, 1.0 KB, 2.5 MB."""
-    if size < 1000:
-        return f"{size} B"
-    number = float(size)
-    for unit in ("KB", "MB", "GB", "TB", "PB"):
-        number /= 1000
-        if number < 999.95 or unit == "PB":
-            break
-    return f"{number:.1f} {unit}"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _quoted(path: str) -> str:
-    """Return a path as it is shown: in quotes if blanks at its ends could be missed."""
-    text = shown(path) or "/"
-    return text if path.strip(" ") == path else f"'{text}'"
-
-
-def described(change: Change) -> tuple[str, str]:
-    """Return (verb, the rest) for a change."""
-    path = _quoted(path_of(change))
-    match change:
-        case MakeFolder(_, why):
-            return "made", f"{path}/  ({why})"
-        case SendFile(entry, _, why):
-            return "sent", f"{path}  {human_size(entry.size)}  ({shown(why)})"
-        case SetAttributes(entry, _, why):
-            return "mode", f"{path}{'/' * entry.is_folder}  ({why})"
-        case Move(entry, held):
-            return "moved", f"{_quoted(held.path)} -> {path}{'/' * entry.is_folder}"
-        case RemoveFile(held, why):
-            size = "" if held.size == UNKNOWN else f"  {human_size(held.size)}"
-            return "removed", f"{path}{size}  ({why})"
-        case RemoveFolder(_, why):
-            return "removed", f"{path}/  ({why})"
-        case _ as never:
-            assert_never(never)
-
-
-@dataclass
-class Counts:
-    """What one pass came to."""
-
-    files: int = 0
-    folders: int = 0
-    bytes_in_source: int = 0
-    links: int = 0
-    specials: int = 0
-    excluded: int = 0
-    adopted: int = 0
-    foreign: int = 0
-    done: Counter[str] = field(default_factory=Counter)
-    bytes_sent: int = 0
-    given_up: int = 0
-    problems: Counter[Problem] = field(default_factory=Counter)
-    halts: list[str] = field(default_factory=list)
-    scanned: bool = False
-    cut_short: bool = False
-    interrupted: bool = False
-    connections: int = 0
-    seconds: float = 0.0
-
-    @property
-    def failures(self) -> int:
-        """How many paths were not mirrored."""
-        return sum(self.problems.values())
-
-    @property
-    def changed(self) -> int:
-        """How many changes were made."""
-        return sum(self.done.values())
+SAME_PROBLEM_SHOWN = 20
 
 
 class Report:
-    """Turns what happens in a pass into log lines and counts. `dry_run` words it as a plan."""
+    """Turns what happens into log records, `counts` of the pass, and the `activity` of the moment."""
 
-    def __init__(self, *, dry_run: bool = False) -> None:
-        """Begin with nothing to tell."""
+    def __init__(self, *, dry_run: bool = False, tell_pass: Callable[[str], None] | None = None) -> None:
+        """Begin with nothing to tell.
+
+        A dry run is worded as a plan, and the plan is printed; `tell_pass` gets one JSON object per pass instead.
+        """
         self.counts = Counts()
+        self.activity = Activity()
         self._dry_run = dry_run
+        self._tell_pass = tell_pass
         self._said: set[str] = set()
+        self._source = ""
 
     def begin(self) -> None:
         """Begin a pass."""
         self.counts = Counts()
+        self.activity.begin(time.monotonic())
+
+    def phase(self, name: str) -> None:
+        """Tell what the pass is about now."""
+        self.activity.phase = name
+
+    # What is found.
 
     def listing(self, listing: Listing) -> None:
         """Count what a folder holds, and tell what could not be read."""
@@ -132,35 +69,61 @@ class Report:
         counts.specials += listing.specials
         counts.excluded += listing.excluded
         for path in sorted(listing.others):
-            log.debug("%-7s  %s  (a link or a special file)", "left out", _quoted(path))
+            _tell(logging.DEBUG, "left out", f"{quoted(path)}  (a link or a special file)", path=path)
         for path, reason in listing.problems:
             self.failure(Failure(path, Problem.UNREADABLE, reason))
+
+    def scanned(self) -> None:
+        """Note that all of the source was looked at."""
+        self.counts.scanned = self.activity.scanned = True
+
+    def compared(self, adopted: int, foreign: int) -> None:
+        """Count what a folder of the site was found to hold."""
+        self.counts.adopted += adopted
+        self.counts.foreign += foreign
+        self.activity.folders_compared += 1
+
+    # What is done.
+
+    def planned(self, change: Change) -> None:
+        """Note that a change is to be made."""
+        if not isinstance(change, MakeFolder | RemoveFolder):
+            self.activity.planned(_bytes_to_send(change))
+
+    def finished(self, change: Change) -> None:
+        """Note that a planned change ended, whatever came of it."""
+        if not isinstance(change, MakeFolder | RemoveFolder):
+            self.activity.finished(_bytes_to_send(change))
+
+    def set_out(self, lane: int, verb: str, path: str, size: int) -> None:
+        """Note what a connection does now."""
+        self.activity.set_out(lane, Errand(verb, path, size, time.monotonic()))
 
     def outcome(self, outcome: Outcome) -> None:
         """Tell what came of one job."""
         counts = self.counts
         counts.bytes_sent += outcome.bytes_sent
-        path = _quoted(path_of(outcome.job.change))
+        change = outcome.job.change
+        path = path_of(change)
         for note in outcome.notes:
             self.note(note)
         if outcome.failure:
             self.failure(outcome.failure)
-        elif isinstance(outcome.job.change, SetAttributes) and NO_MODES in outcome.notes:
-            if outcome.job.change.why != "new":
-                log.warning("%-7s  %s  (the server does not set its mode, which stays as it is)", "skipped", path)
+        elif isinstance(change, SetAttributes) and NO_MODES in outcome.notes:
+            if change.why != "new":
+                text = f"{quoted(path)}  (the server does not set its mode, which stays as it is)"
+                _tell(logging.WARNING, "skipped", text, path=path)
         elif outcome.skipped:
-            log.info("%-7s  %s  (%s)", "skipped", path, outcome.skipped)
+            _tell(logging.INFO, "skipped", f"{quoted(path)}  ({outcome.skipped})", path=path)
         elif outcome.given_up:
             counts.given_up += 1
-            log.warning(
-                "%-7s  %s/  (it holds things that are not ours, so it stays; it is no longer looked after)",
-                "kept",
-                path,
-            )
+            folder = isinstance(change, RemoveFolder)
+            why = "it holds things that are not ours" if folder else "it is a folder of others now"
+            text = f"{quoted(path)}{'/' * folder}  ({why}: it stays, and is no longer looked after)"
+            _tell(logging.WARNING, "given up", text, path=path)
+        elif isinstance(change, Move) and not outcome.moved:
+            self._done(SendFile(change.entry, None, "new"))
         else:
-            change = outcome.job.change
-            if isinstance(change, Move) and not outcome.moved:
-                change = SendFile(change.entry, None, "new")
             self._done(change)
 
     def _done(self, change: Change) -> None:
@@ -170,107 +133,118 @@ class Report:
         folder = isinstance(change, MakeFolder | RemoveFolder)
         self.counts.done[f"{verb} folder" if folder else verb] += 1
         if self._dry_run:
-            print(f"{_PRESENT.get(verb, verb):7}  {rest}")
+            verb = PRESENT.get(verb, verb)
+        if self._dry_run and not self._tell_pass:
+            print(f"{verb:7}  {rest}")
         else:
-            log.info("%-7s  %s", verb, rest)
+            _tell(logging.INFO, verb, rest, path=path_of(change), bytes=_bytes_to_send(change))
+
+    # What goes wrong.
 
     def failure(self, failure: Failure) -> None:
         """Tell that a path is not mirrored; of many failures of one kind only the first are told one by one."""
-        self.counts.problems[failure.problem] += 1
-        line = f"{_quoted(failure.path)}  {failure.problem}: {shown(failure.detail)}"
-        if self.counts.problems[failure.problem] <= _SAME_PROBLEM_SHOWN:
-            log.error("%-7s  %s", "failed", line)
-        else:
-            log.debug("%-7s  %s", "failed", line)
+        counts, problem = self.counts, failure.problem
+        counts.problems[problem] += 1
+        line = f"{quoted(failure.path)}  {problem}{': ' if failure.detail else ''}{shown(failure.detail)}"
+        told = counts.problems[problem] <= SAME_PROBLEM_SHOWN
+        self.activity.fail(line)
+        _tell(
+            logging.ERROR if told else logging.DEBUG,
+            "failed",
+            line,
+            path=failure.path,
+            problem=str(problem),
+            detail=failure.detail,
+        )
+        if told:
+            counts.first_failures.append(
+                {"path": shown(failure.path), "problem": str(problem), "detail": shown(failure.detail)}
+            )
+        if counts.problems[problem] == 1:
+            _tell(logging.ERROR, "advice", f"what {problem}: {problem.advice}", problem=str(problem))
 
     def again(self, failure: Failure, seconds: float) -> None:
         """Tell of a failure for the moment, and when the path is tried again."""
-        line = f"{_quoted(failure.path)}  {failure.problem}: {shown(failure.detail)}"
-        log.info("%-7s  %s; trying again in %.1f s", "waiting", line, seconds)
+        line = f"{quoted(failure.path)}  {failure.problem}: {shown(failure.detail)}"
+        _tell(logging.INFO, "waiting", f"{line}; trying again in {human_time(seconds)}", path=failure.path)
 
     def not_tried(self, path: str) -> None:
         """Count a path whose folder could not be made; that was told already."""
         self.counts.problems[Problem.NOT_TRIED] += 1
-        log.debug("%-7s  %s  %s", "failed", _quoted(path), Problem.NOT_TRIED)
+        _tell(logging.DEBUG, "failed", f"{quoted(path)}  {Problem.NOT_TRIED}", path=path)
 
     def note(self, text: str) -> None:
         """Tell something that is worth knowing once."""
         if text not in self._said:
             self._said.add(text)
-            log.info("%-7s  %s", "note", shown(text))
+            _tell(logging.INFO, "note", shown(text))
+
+    def warn(self, text: str) -> None:
+        """Tell something that the user should change, but that is in the way of nothing."""
+        _tell(logging.WARNING, "warning", shown(text))
 
     def halt(self, text: str) -> None:
         """Tell that a guard tripped."""
         self.counts.halts.append(text)
-        log.error("%-7s  %s", "halted", text)
+        _tell(logging.ERROR, "halted", text)
 
     def trouble(self, text: str) -> None:
         """Tell that the pass as a whole could not go on."""
-        self.counts.cut_short = True
-        log.error("%-7s  %s", "trouble", shown(text))
+        self.counts.trouble = shown(text)
+        _tell(logging.ERROR, "trouble", shown(text))
 
     def waiting(self, error: Exception, seconds: float) -> None:
         """Tell that a connection could not be had, and when it is tried again."""
-        log.info("%-7s  %s; trying again in %.1f s", "waiting", shown(str(error)), seconds)
+        text = f"{shown(str(error))}; trying again in {human_time(seconds)}"
+        self.activity.waiting = text
+        _tell(logging.INFO, "waiting", text)
 
     def say(self, text: str) -> None:
         """Tell how things go."""
-        log.info("%s", shown(text))
+        _tell(logging.INFO, "", shown(text))
 
-    def summary(self) -> None:
-        """Tell what the pass came to."""
+    # What it came to.
+
+    def end(self, result: str, code: int, next_in_s: float | None) -> None:
+        """Tell what the pass came to, and when the next one begins if there is to be one."""
         counts = self.counts
         for problem, number in counts.problems.items():
-            if number > _SAME_PROBLEM_SHOWN:
-                log.error("%-7s  and %s: %s", "failed", _plural(number - _SAME_PROBLEM_SHOWN, "more path"), problem)
-        line = ", ".join(self._parts())
-        source = f"{_plural(counts.files, 'file')} in {_plural(counts.folders, 'folder')}"
-        source += f", {human_size(counts.bytes_in_source)}"
-        left_out = ", ".join(self._left_out())
-        if counts.scanned:
-            log.info("source: %s%s", source, f" (left out: {left_out})" if left_out else "")
-        level = logging.WARNING if counts.failures or counts.halts else logging.INFO
-        log.log(level, "%s: %s; %s in %.1f s over %s%s", self._title, line,
-                human_size(counts.bytes_sent), counts.seconds, _plural(counts.connections, "connection"),
-                f"; FAILED: {self._failed()}" if counts.failures else "")  # fmt: skip
+            if number > SAME_PROBLEM_SHOWN:
+                more = plural(number - SAME_PROBLEM_SHOWN, "more path")
+                _tell(logging.ERROR, "failed", f"and {more}: {problem}", problem=str(problem))
+        if counts.scanned and counts.source() != self._source:
+            self._source = counts.source()
+            _tell(logging.INFO, "", f"source: {self._source}")
+        sentence = self._sentence()
+        next_one = f"; next pass in {human_time(next_in_s)}" if next_in_s is not None else ""
+        bad = counts.failures or counts.halts or counts.trouble
+        ending = {"result": result, "exit_code": code, **counts.as_json(), "next_pass_in_s": next_in_s}
+        _tell(logging.WARNING if bad else logging.INFO, "", f"{sentence}{next_one}", event="pass", **ending)
+        if next_in_s is not None:
+            self.activity.rest(time.monotonic() + next_in_s, sentence)
+        if self._tell_pass:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self._tell_pass(json.dumps({"time": now, "dry_run": self._dry_run, **ending}))
 
-    @property
-    def _title(self) -> str:
-        if self._dry_run:
-            return "plan, nothing was changed"
-        return "pass, interrupted" if self.counts.interrupted else "pass"
-
-    def _parts(self) -> Iterable[str]:
-        done, counts = self.counts.done, self.counts
-        if counts.adopted:
-            yield f"found {_plural(counts.adopted, 'file')} there already"
-        for past, nouns in (
-            ("made", {"made folder": "folder"}),
-            ("sent", {"sent": "file"}),
-            ("changed", {"mode": "mode"}),
-            ("moved", {"moved": "path"}),
-            ("removed", {"removed": "file", "removed folder": "folder"}),
-        ):
-            if numbers := [_plural(done[key], noun) for key, noun in nouns.items() if done[key]]:
-                yield f"{self._verb(past)} {' and '.join(numbers)}"
-        if not done and not counts.adopted:
-            whole = counts.scanned and not (counts.failures or counts.halts or counts.cut_short or counts.interrupted)
-            yield "nothing to do" if whole else "nothing done"
-        if counts.given_up:
-            yield f"kept {_plural(counts.given_up, 'path')} with things of others"
-
-    def _verb(self, past: str) -> str:
-        return _PRESENT.get(past, past) if self._dry_run else past
-
-    def _left_out(self) -> Iterable[str]:
+    def _sentence(self) -> str:
         counts = self.counts
-        for number, noun in (
-            (counts.excluded, "excluded path"),
-            (counts.links, "link"),
-            (counts.specials, "special file"),
-        ):
-            if number:
-                yield _plural(number, noun)
+        title = "pass, interrupted" if counts.interrupted else "pass"
+        if self._dry_run:
+            title = "plan, nothing was changed"
+        text = f"{title}: {counts.sentence(planned=self._dry_run)}"
+        if counts.bytes_sent or counts.connections:
+            text += f"; {human_size(counts.bytes_sent)} in {human_time(counts.seconds)}"
+            text += f" over {plural(counts.connections, 'connection')}"
+        else:
+            text += f"; {human_time(counts.seconds)}, no connection needed"
+        return f"{text}; FAILED: {counts.failed()}" if counts.failures else text
 
-    def _failed(self) -> str:
-        return ", ".join(f"{number:,} x {problem}" for problem, number in self.counts.problems.items())
+
+def _bytes_to_send(change: Change) -> int:
+    return change.entry.size if isinstance(change, SendFile) else 0
+
+
+def _tell(level: int, verb: str, text: str, *, event: str = "", **fields: object) -> None:
+    """Make a log record: a line for people, and `event` and `fields` for machines."""
+    line = f"{verb:7}  {text}" if verb else text
+    log.log(level, "%s", line, extra={"event": event or verb or "info", "text": text, "fields": fields})

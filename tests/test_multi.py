@@ -26,6 +26,7 @@ from async_mirror.multi import (
     Offload,
     Patience,
     Performed,
+    Progress,
     Stop,
     Verdict,
     run,
@@ -36,7 +37,6 @@ pytestmark = pytest.mark.smoke
 
 T = TypeVar("T")
 CALM = settings(deadline=None, print_blob=True)
-Left = Callable[[], None]
 AT_ONCE = Patience(retries=5, first_seconds=0.0)
 NEVER = Patience(retries=5, first_seconds=1000.0, most_seconds=1000.0)
 A1, A2, A8, SERIAL = Mode("A", 1), Mode("A", 2), Mode("A", 8), Mode("S", 1)
@@ -73,10 +73,10 @@ class ToySession:
         self.toy.now_open -= 1
 
 
-Work = Callable[[ToySession, int, str | None, Left], Awaitable[Performed[str]]]
+Work = Callable[[ToySession, int, str | None, Progress], Awaitable[Performed[str]]]
 
 
-async def at_once(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+async def at_once(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
     await asyncio.sleep(0)
     return Performed(f"did {item}")
 
@@ -118,7 +118,7 @@ class Toy:
         self.most_open = max(self.most_open, self.now_open)
         return session
 
-    async def perform(self, session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def perform(self, session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         if session.closed:
             self.faults.append(f"{item} on a closed session")
         self.begun.setdefault(item, []).append(previous)
@@ -126,7 +126,7 @@ class Toy:
         session.under_way += 1
         session.most_under_way = max(session.most_under_way, session.under_way)
         try:
-            return await self.work(session, item, previous, left)
+            return await self.work(session, item, previous, progress)
         except asyncio.CancelledError:
             self.cut.append(item)
             raise
@@ -372,7 +372,7 @@ def test_a_limit_bounds_the_open_sessions() -> None:
 # Trying again.
 
 
-async def never_good(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+async def never_good(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
     await asyncio.sleep(0)
     return Performed(f"{previous or 'tried'}!", again=True)
 
@@ -389,7 +389,7 @@ def test_retries_stop_when_patience_is_over_and_each_sees_the_result_before(retr
 def test_an_item_that_rests_holds_up_nobody() -> None:
     done_by_others = asyncio.Event()
 
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         if item == 9:
             done_by_others.set()
         if item == 0 and not done_by_others.is_set():
@@ -402,7 +402,7 @@ def test_an_item_that_rests_holds_up_nobody() -> None:
 
 
 def test_an_exception_becomes_a_result_and_the_session_goes_on() -> None:
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         await asyncio.sleep(0)
         if item % 2:
             raise Trouble(f"with {item}")
@@ -420,7 +420,7 @@ def test_an_exception_becomes_a_result_and_the_session_goes_on() -> None:
 
 
 def test_an_exception_in_a_later_attempt_keeps_the_result_of_the_one_before() -> None:
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         if previous:
             raise Trouble("again")
         return Performed("half", again=True)
@@ -435,9 +435,9 @@ async def overlaps(mode: Mode, overlap: int, *, leaves: bool) -> Toy:
     """Perform items that all wait for as many to be under way on their session as are allowed, or for a while."""
     wanted = mode.overlap(overlap) if leaves else 1
 
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         if leaves:
-            left()
+            progress.left()
         for _ in range(50):
             if session.most_under_way >= wanted:
                 break
@@ -470,13 +470,13 @@ def test_the_next_item_begins_as_soon_as_left_is_called_and_not_before() -> None
     begun = {item: asyncio.Event() for item in range(2)}
     order = []
 
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         begun[item].set()
         order.append(f"{item} begins")
         if item == 0:
             await spin(20)
             order.append("0 leaves")
-            left()
+            progress.left()
             await begun[1].wait()
         order.append(f"{item} ends")
         return Performed("fine")
@@ -486,14 +486,14 @@ def test_the_next_item_begins_as_soon_as_left_is_called_and_not_before() -> None
 
 
 def test_left_may_be_called_twice_and_too_late() -> None:
-    kept: list[Left] = []
+    kept: list[Callable[[], None]] = []
 
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
-        left()
-        left()
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        progress.left()
+        progress.left()
         for each in kept:
             each()
-        kept.append(left)
+        kept.append(progress.left)
         await spin(10)
         return Performed("fine")
 
@@ -609,7 +609,7 @@ def a_site_for(sessions: int) -> Callable[[Toy], Awaitable[None]]:
     return opening
 
 
-async def slowly(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+async def slowly(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
     await spin(10)
     return Performed("fine")
 
@@ -650,7 +650,7 @@ def test_a_site_that_refuses_everybody_is_a_failure_in_the_end() -> None:
 
 
 def test_a_session_that_broke_is_closed_before_another_is_opened() -> None:
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         await asyncio.sleep(0)
         session.usable = False
         return Performed("lost it", again=previous is None)
@@ -667,8 +667,8 @@ def test_a_session_that_broke_is_closed_only_when_nothing_is_under_way_on_it() -
     second_begun, third_taken = asyncio.Event(), asyncio.Event()
     under_way_at_close = []
 
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
-        left()
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        progress.left()
         if item == 0:
             await second_begun.wait()
             session.usable = False
@@ -696,7 +696,7 @@ def test_a_lane_that_had_a_session_waits_for_its_place_when_it_is_refused_once()
         if toy.tries in {9, 10}:
             raise Refused
 
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         await spin(10)
         session.usable = item != 20
         return Performed("fine")
@@ -747,7 +747,7 @@ def test_a_judge_that_fails_ends_the_run_and_loses_no_item() -> None:
 
 
 def test_a_session_that_fails_to_close_ends_the_run_and_loses_no_item() -> None:
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         session.usable = False
         return Performed("fine")
 
@@ -828,7 +828,7 @@ def test_what_runs_when_the_stop_comes_may_finish_within_the_grace_and_the_rest_
     async def scenario() -> None:
         stop, both = Stop(), asyncio.Event()
 
-        async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+        async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
             if item == 1:
                 stop.request()
                 asyncio.get_running_loop().call_later(0.01, both.set)
@@ -850,8 +850,8 @@ def test_what_still_runs_when_the_grace_is_over_is_cut_and_reported(grace_second
     async def scenario() -> None:
         stop = Stop()
 
-        async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
-            left()
+        async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+            progress.left()
             if item == 3:
                 stop.request()
             await hang()
@@ -872,7 +872,7 @@ def test_a_perform_that_is_cut_may_still_give_a_result() -> None:
     async def scenario() -> None:
         stop = Stop()
 
-        async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+        async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
             stop.request()
             with suppress(asyncio.CancelledError):
                 await hang()
@@ -924,7 +924,7 @@ def test_a_stop_ends_an_item_that_rests_with_the_result_it_had() -> None:
     async def scenario() -> None:
         stop = Stop()
 
-        async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+        async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
             asyncio.get_running_loop().call_later(0.01, stop.request)
             return Performed("not yet", again=True)
 
@@ -938,7 +938,7 @@ def test_an_item_that_deserves_another_attempt_does_not_get_it_once_the_stop_cam
     async def scenario() -> None:
         stop = Stop()
 
-        async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+        async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
             stop.request()
             await spin(20)
             return Performed("half", again=True)
@@ -986,8 +986,8 @@ def test_an_error_of_the_items_comes_out_after_all_that_was_taken_has_ended() ->
 
 @pytest.mark.parametrize("overlap", [1, 2])
 def test_an_error_of_the_consumer_cuts_everything_and_leaves_nothing_behind(overlap: int) -> None:
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
-        left()
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        progress.left()
         if item:
             await hang()
         return Performed("fine")
@@ -1051,7 +1051,7 @@ def test_a_consumer_that_breaks_off_leaves_nothing_behind() -> None:
 
 
 def test_a_crew_whose_task_is_cancelled_leaves_nothing_behind() -> None:
-    async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
         if item == 3:
             running.set()
         await hang()
@@ -1079,7 +1079,7 @@ def test_an_error_of_the_consumer_while_cut_performs_tidy_up_leaves_no_task_behi
     async def scenario() -> None:
         stop = Stop()
 
-        async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+        async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
             if item == 1:
                 stop.request()
             try:
@@ -1139,7 +1139,7 @@ def test_the_end_of_the_grace_does_not_cut_the_closing_of_a_session_short() -> N
     async def scenario() -> None:
         stop, cut = Stop(), asyncio.Event()
 
-        async def work(session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+        async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
             if item == 1:
                 stop.request()
                 return Performed("fine")
@@ -1232,7 +1232,9 @@ class MixedToy(Toy):
             case "fatal":
                 raise Fatal
 
-    async def as_planned(self, session: ToySession, item: int, previous: str | None, left: Left) -> Performed[str]:
+    async def as_planned(
+        self, session: ToySession, item: int, previous: str | None, progress: Progress
+    ) -> Performed[str]:
         attempt = len(self.begun[item]) - 1
         if previous != self.last.get(item):
             self.faults.append(f"{item} was shown {previous}")
@@ -1240,7 +1242,7 @@ class MixedToy(Toy):
         step = steps[attempt] if attempt < len(steps) else Step("fine", 0, False, 0)
         await spin(step.before)
         if step.leaves:
-            left()
+            progress.left()
         await spin(step.after)
         if step.ends == "hang":
             self.stop.request()

@@ -1,0 +1,114 @@
+"""What one pass came to, in numbers and in one sentence. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from async_mirror.change import Problem
+from async_mirror.wording import human_size, plural
+
+PRESENT = {"made": "make", "sent": "send", "moved": "move", "removed": "remove", "changed": "change"}
+
+
+@dataclass
+class Counts:
+    """What one pass came to. `done` counts by verb: `made folder`, `sent`, `mode`, `moved`, `removed` (`… folder`)."""
+
+    files: int = 0
+    folders: int = 0
+    bytes_in_source: int = 0
+    links: int = 0
+    specials: int = 0
+    excluded: int = 0
+    adopted: int = 0
+    foreign: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    bytes_sent: int = 0
+    given_up: int = 0
+    problems: Counter[Problem] = field(default_factory=Counter)
+    first_failures: list[dict[str, str]] = field(default_factory=list)
+    halts: list[str] = field(default_factory=list)
+    trouble: str = ""
+    scanned: bool = False
+    interrupted: bool = False
+    connections: int = 0
+    seconds: float = 0.0
+
+    @property
+    def failures(self) -> int:
+        """How many paths were not mirrored."""
+        return sum(self.problems.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the pass went through to its end, and nothing was in its way but single paths."""
+        return self.scanned and not (self.halts or self.trouble or self.interrupted)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the numbers by names that stay the same from version to version (see docs/json.md)."""
+        done = self.done
+        return {
+            "seconds": round(self.seconds, 3),
+            "connections": self.connections,
+            "source_files": self.files,
+            "source_folders": self.folders,
+            "source_bytes": self.bytes_in_source,
+            "excluded": self.excluded,
+            "links": self.links,
+            "special_files": self.specials,
+            "adopted_files": self.adopted,
+            "foreign": self.foreign,
+            "made_folders": done["made folder"],
+            "sent_files": done["sent"],
+            "sent_bytes": self.bytes_sent,
+            "changed_modes": done["mode"],
+            "moved": done["moved"],
+            "removed_files": done["removed"],
+            "removed_folders": done["removed folder"],
+            "given_up": self.given_up,
+            "failed": self.failures,
+            "failures": {str(problem): number for problem, number in self.problems.items()},
+            "first_failures": self.first_failures,
+            "halts": self.halts,
+            "trouble": self.trouble or None,
+        }
+
+    def source(self) -> str:
+        """Return what the source holds, and what of it is left out by rule."""
+        text = f"{plural(self.files, 'file')} in {plural(self.folders, 'folder')}, {human_size(self.bytes_in_source)}"
+        left_out = ", ".join(
+            plural(number, noun)
+            for number, noun in (
+                (self.excluded, "excluded path"),
+                (self.links, "link"),
+                (self.specials, "special file"),
+            )
+            if number
+        )
+        return f"{text} (left out: {left_out})" if left_out else text
+
+    def sentence(self, *, planned: bool = False) -> str:
+        """Return what was done in one sentence; `planned` words it as what would be done."""
+        return ", ".join(self._parts(planned))
+
+    def _parts(self, planned: bool) -> Iterable[str]:
+        done = self.done
+        if self.adopted:
+            yield f"found {plural(self.adopted, 'file')} there already"
+        for past, nouns in (
+            ("made", {"made folder": "folder"}),
+            ("sent", {"sent": "file"}),
+            ("changed", {"mode": "mode"}),
+            ("moved", {"moved": "path"}),
+            ("removed", {"removed": "file", "removed folder": "folder"}),
+        ):
+            if numbers := [plural(done[key], noun) for key, noun in nouns.items() if done[key]]:
+                yield f"{PRESENT[past] if planned else past} {' and '.join(numbers)}"
+        if not done and not self.adopted:
+            yield "nothing to do" if self.is_whole and not self.failures else "nothing done"
+        if self.given_up:
+            yield f"gave up {plural(self.given_up, 'path')} with things of others"
+
+    def failed(self) -> str:
+        """Return how many paths failed, by kind."""
+        return ", ".join(f"{number:,} x {problem}" for problem, number in self.problems.items())

@@ -1,0 +1,67 @@
+"""Tells the report what the crew is doing. Knows both, and decides nothing."""
+
+from async_mirror.change import Job, Pending, SendFile, path_of
+from async_mirror.hands import Answer, Item
+from async_mirror.multi import Watcher
+from async_mirror.report import Report
+from async_mirror.survey import Compare
+
+
+class Watch(Watcher[Item, Answer]):
+    """A watcher that puts what a lane does into words."""
+
+    def __init__(self, report: Report) -> None:
+        """Tell this report."""
+        self._report = report
+
+    def waiting(self, error: Exception, seconds: float) -> None:
+        """Tell that a connection could not be had."""
+        self._report.waiting(error, seconds)
+
+    def again(self, result: Answer, seconds: float) -> None:
+        """Tell that a path is tried again."""
+        if result.result.failure:
+            self._report.again(result.result.failure, seconds)
+
+    def begun(self, lane: int, item: Item) -> None:
+        """Tell what a connection does now."""
+        size = item.change.entry.size if isinstance(item, Job) and isinstance(item.change, SendFile) else 0
+        self._report.set_out(lane, _verb(item), _path(item), size)
+
+    def advanced(self, lane: int, item: Item, amount: int) -> None:
+        """Tell that bytes left."""
+        self._report.activity.advanced(lane, _path(item), amount)
+
+    def ended(self, lane: int, item: Item) -> None:
+        """Tell that a connection is through with something."""
+        self._report.activity.came_back(lane, _path(item))
+
+
+_VERBS = {
+    "MakeFolder": "making",
+    "SendFile": "sending",
+    "SetAttributes": "setting the mode of",
+    "Move": "renaming to",
+    "RemoveFile": "removing",
+    "RemoveFolder": "removing",
+}
+
+
+def _verb(item: Item) -> str:
+    match item:
+        case Job(change):
+            return _VERBS[type(change).__name__]
+        case Compare():
+            return "listing"
+        case Pending():
+            return "looking at"
+
+
+def _path(item: Item) -> str:
+    match item:
+        case Job(change):
+            return path_of(change)
+        case Compare(folder):
+            return folder
+        case Pending(path):
+            return path

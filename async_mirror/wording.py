@@ -1,0 +1,68 @@
+"""How sizes, times, numbers, paths and changes are put into words. Pure."""
+
+from typing import assert_never
+
+from async_mirror.change import Change, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile, SetAttributes, path_of
+from async_mirror.entry import UNKNOWN
+from async_mirror.names import shown
+
+
+def human_size(size: float) -> str:
+    """Return a number of bytes as people read it: 999 B, 1.0 KB, 2.5 MB."""
+    if size < 1000:
+        return f"{size:.0f} B"
+    number = float(size)
+    for unit in ("KB", "MB", "GB", "TB", "PB"):
+        number /= 1000
+        if number < 999.95 or unit == "PB":
+            break
+    return f"{number:.1f} {unit}"
+
+
+def human_time(seconds: float) -> str:
+    """Return a length of time as people read it: 0.4 s, 42 s, 14m59s, 1h05m, 3 days 2h."""
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{plural(days, 'day')} {hour}h" if hour else plural(days, "day")
+    if hours:
+        return f"{hours}h{minute:02}m" if minute else f"{hours}h"
+    if minutes:
+        return f"{minutes}m{second:02}s" if second else f"{minutes}m"
+    return f"{whole} s"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return `1 file`, `1,200 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def quoted(path: str) -> str:
+    """Return a path as it is shown: escaped, in quotes if blanks at its ends could be missed."""
+    text = shown(path) or "/"
+    return text if path.strip(" ") == path else f"'{text}'"
+
+
+def described(change: Change) -> tuple[str, str]:
+    """Return (verb, the rest) for a change that was made."""
+    path = quoted(path_of(change))
+    match change:
+        case MakeFolder(_, why):
+            return "made", f"{path}/  ({why})"
+        case SendFile(entry, _, why):
+            return "sent", f"{path}  {human_size(entry.size)}  ({shown(why)})"
+        case SetAttributes(entry, _, why):
+            return "mode", f"{path}{'/' * entry.is_folder}  ({why})"
+        case Move(entry, held):
+            return "moved", f"{quoted(held.path)} -> {path}{'/' * entry.is_folder}"
+        case RemoveFile(held, why):
+            size = "" if held.size == UNKNOWN else f"  {human_size(held.size)}"
+            return "removed", f"{path}{size}  ({why})"
+        case RemoveFolder(_, why):
+            return "removed", f"{path}/  ({why})"
+        case _ as never:
+            assert_never(never)
