@@ -1,9 +1,12 @@
 """What is going on at this moment: how much is done of how much, how fast, by whom. Pure: the time is told to it."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
 RATE_OVER_S = 10.0
+LANE_KEPT_S = 10.0
+_IDLE_AFTER_S = 1.0
 _SAMPLES_EVERY_S = 0.25
 FAILURES_KEPT = 3
 
@@ -44,15 +47,18 @@ class Activity:
     waiting: str = ""
     resting_until: float | None = None
     last_result: str = ""
+    _at_work: dict[int, float] = field(default_factory=dict)
+    _furthest: int = 0
     _samples: deque[tuple[float, int, int]] = field(default_factory=deque)
 
     def begin(self, now: float) -> None:
         """Begin a pass; what the last one came to stays to be seen."""
         fresh = Activity()
         self.files_total = self.files_done = self.bytes_total = self.bytes_done = self.bytes_sent = 0
-        self.folders_compared = self.failed = 0
+        self.folders_compared = self.failed = self._furthest = 0
         self.scanned = False
-        self.failures, self.lanes, self._samples = fresh.failures, fresh.lanes, fresh._samples
+        self.failures, self.lanes = fresh.failures, fresh.lanes
+        self._at_work, self._samples = fresh._at_work, fresh._samples
         self.phase, self.waiting = "looking at the source", ""
         self.passes += 1
         self.begun = now
@@ -102,12 +108,25 @@ class Activity:
 
     @property
     def bytes_so_far(self) -> int:
-        """Bytes of what is done, and of what is under way."""
+        """Bytes of what is done, and of what is under way; never less than at the last sample.
+
+        It would be less while a file waits for its reply and the next one is under way, or when one begins anew.
+        """
         under_way = sum(min(errand.sent, errand.size) for errand in self.lanes.values())
-        return min(self.bytes_total, self.bytes_done + under_way)
+        return min(self.bytes_total, max(self._furthest, self.bytes_done + under_way))
+
+    def lanes_of_late(self, now: float) -> list[int]:
+        """Return the connections at work, and those that were a moment ago: one between two files stays in its place."""
+        return sorted({*self.lanes, *(lane for lane, at in self._at_work.items() if now - at < LANE_KEPT_S)})
+
+    def is_idle(self, lane: int, now: float) -> bool:
+        """Tell whether a connection has had nothing to do for longer than it takes to get the next file."""
+        return lane not in self.lanes and now - self._at_work.get(lane, -math.inf) > _IDLE_AFTER_S
 
     def sample(self, now: float) -> None:
         """Take note of how far things are; the rates are of the last seconds of such notes."""
+        self._furthest = self.bytes_so_far
+        self._at_work.update(dict.fromkeys(self.lanes, now))
         if self._samples and now - self._samples[-1][0] < _SAMPLES_EVERY_S:
             return
         self._samples.append((now, self.bytes_sent, self.files_done))

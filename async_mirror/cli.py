@@ -1,28 +1,37 @@
 """The command line: options become settings, parts are put together, results become exit codes. No logic."""
 
 import io
-import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from async_mirror import __version__
+from async_mirror import __version__, config
+from async_mirror.options import (
+    CONTEXT,
+    DESTINATION,
+    HEALTHCHECK,
+    SYNC,
+    Command,
+    Failed,
+    as_given,
+    origin,
+    variable,
+)
 
 if TYPE_CHECKING:
+    from async_mirror.display import Display
     from async_mirror.hands import RootedSession
+    from async_mirror.one_pass import Mirror
+    from async_mirror.password import Login
+    from async_mirror.report import Report
+    from async_mirror.selection import Selection
     from async_mirror.settings import Settings, Site
-
-T = TypeVar("T")
-
-_CONTEXT = {
-    "max_content_width": 100,
-    "auto_envvar_prefix": "ASYNC_MIRROR",
-    "help_option_names": ["-h", "--help"],
-}
+    from async_mirror.state import State
 
 
 def main() -> None:
@@ -45,196 +54,249 @@ def main() -> None:
     sys.exit(code or 0)
 
 
-@click.group(context_settings=_CONTEXT)
+@click.group(context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="async-mirror", message="%(prog)s %(version)s")
 def cli() -> None:
     """Keep an FTP site identical to a local folder, pass after pass, over many connections at once.
 
     \b
-    Try it, with nothing to set up:     async-mirror demo
-    See what would be done:             async-mirror sync --once --dry-run ./site ftp://me@host/www
-    Keep the site a mirror:             async-mirror sync ./site ftp://me@host/www
+    Try it, with nothing to set up:   async-mirror demo
+    See what would be done:           async-mirror sync --once --dry-run ./site ftp://me@host/www
+    Keep the site a mirror:           async-mirror sync ./site ftp://me@host/www
     """
 
 
-@cli.command(context_settings=_CONTEXT)
-@click.argument("source", type=click.Path(path_type=Path, readable=False))
-@click.argument("destination")
-@click.option(
-    "--multi",
-    default="A",
-    show_default=True,
-    metavar="MODE",
-    help="A: asynchronous, 8 connections; A<n>: n connections; S: serial.",
-)
-@click.option(
-    "--every",
-    default="15m",
-    show_default=True,
-    metavar="INTERVAL",
-    help="How often a pass begins: 90s, 15m, 1h30m or plain seconds.",
-)
-@click.option("--once", is_flag=True, help="Run one pass and exit.")
-@click.option("-n", "--dry-run", is_flag=True, help="Print what a pass would do, and change nothing anywhere.")
-@click.option(
-    "--max-depth", type=click.IntRange(min=1), metavar="N", help="How deep to go; 1 means the files directly in SOURCE."
-)
-@click.option(
-    "--exclude-ext", multiple=True, metavar="EXT", help="Leave out files with this extension, as in .tmp (repeatable)."
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Leave out what matches this pattern, as in .gitignore (repeatable).",
-)
-@click.option(
-    "--delete/--no-delete",
-    default=True,
-    show_default=True,
-    help="Whether to remove from the site what is gone from SOURCE.",
-)
-@click.option(
-    "--max-delete",
-    show_default="50% from 21 held files on",
-    metavar="N|N%",
-    help="Remove nothing if a pass would remove more files than this, or this share of what is held.",
-)
-@click.option("--allow-empty-source", is_flag=True, help="Go on although SOURCE is empty and the site is not.")
-@click.option("--allow-unmounted", is_flag=True, help="Go on although a folder that was a mount point is none now.")
-@click.option("--perms/--no-perms", default=True, show_default=True, help="Whether to mirror file modes.")
-@click.option(
-    "--password-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where the password is. Else: ASYNC_MIRROR_PASSWORD_FILE, ASYNC_MIRROR_PASSWORD, ~/.netrc, a prompt.",
-)
-@click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Where to remember what the site holds.  [default: the user's state folder]",
-)
-@click.option(
-    "--timeout",
-    default="60s",
-    show_default=True,
-    metavar="INTERVAL",
-    help="How long a connection may make no progress.",
-)
-@click.option(
-    "--retries",
-    default=5,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="How often to try again what failed for the moment.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Tell only of trouble.")
-@click.option("-v", "--verbose", is_flag=True, help="Tell more.")
+@cli.command(cls=Command, params=SYNC, context_settings=CONTEXT)
 def sync(**options: Any) -> int:
     """Make DESTINATION a mirror of the folder SOURCE, and keep it one.
+
+    \b
+    See what would be done:    async-mirror sync --dry-run ./site ftp://me@host/www
+    One pass, as in a CI job:  async-mirror sync --once ./site ftp://me@host/www
+    A pass every quarter hour: async-mirror sync --every 15m ./site ftp://me@host/www
+    What is configured:        async-mirror sync
 
     \b
     DESTINATION is ftp://user@host[:port]/path; the path starts at the login folder,
     with // or /%2F at the server's root. It is made if it is not there.
 
     \b
+    Each option can be set in the environment too (--max-depth as ASYNC_MIRROR_MAX_DEPTH) and in
+    a TOML file (max-depth = 3); the command line goes first, then the environment, then the file.
+
+    \b
     Exit code: 0 all mirrored, 1 some paths not, 2 wrong use, 3 login refused,
     4 no connection or no such folder to be had, 5 halted for safety, 6 state not usable
     (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
-    from async_mirror import multi
-    from async_mirror.engine import keep
-    from async_mirror.one_pass import Mirror
-    from async_mirror.report import Report
-    from async_mirror.state import StateError, open_copy, open_state, state_path
+    from async_mirror.state import StateError, open_copy, open_state
 
-    _set_up_log(quiet=options["quiet"], verbose=options["verbose"])
-    settings, mode, password = _settings(options)
-    folder = _state_folder(options["state_dir"], settings.source)
-    mirror = Mirror(
-        settings=settings,
-        mode=mode,
-        connect=ftp_session,
-        password=password,
-        report=Report(dry_run=options["dry_run"]),
-        patience=multi.Patience(retries=options["retries"]),
-        dry_run=options["dry_run"],
-    )
-    path = state_path(folder, (str(settings.source), *settings.site.binding))
+    login = _login(options)
+    settings = _settings(options, login)
+    path = _state_path(options, settings.source, settings.site)
+    mirror, display = _mirror(options, settings, login)
     try:
         with open_copy(path) if mirror.dry_run else open_state(path) as state:
             mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-            return multi.run(lambda stop: keep(mirror, state, stop, once=options["once"] or options["dry_run"]))
+            if login.warning:
+                mirror.report.warn(login.warning)
+            return _run(mirror, state, display, once=options["once"] or options["dry_run"])
     except StateError as error:
         raise Failed(str(error), 6) from None
 
 
-async def ftp_session(site: "Site", password: str, *, timeout_seconds: float, create_root: bool) -> "RootedSession":
-    """Open an FTP session; FTP is imported when the first one is needed."""
-    from async_mirror.ftp import connect
+@cli.command("config", cls=Command, params=SYNC, context_settings=CONTEXT)
+def show_config(**options: Any) -> None:
+    """Print the settings of `sync` in force, and where each is from.
 
-    return await connect(site, password, timeout_seconds=timeout_seconds, create_root=create_root)
+    What is printed is a configuration file; secrets are left out.
+    """
+    context = click.get_current_context()
+    for param in SYNC:
+        if param.expose_value:
+            click.echo(_setting_line(context, param))
+    if options["destination"]:
+        click.echo(f"# the password: {_login(options).where or 'not found, it is asked for on a terminal'}")
 
 
-def _settings(options: dict[str, Any]) -> tuple["Settings", Any, str]:
-    from async_mirror.multi import Mode
-    from async_mirror.password import find_password
-    from async_mirror.selection import Selection
-    from async_mirror.settings import (
-        DeleteLimit,
-        Settings,
-        parse_delete_limit,
-        parse_destination,
-        parse_extension,
-        parse_interval,
-    )
+@cli.command(cls=Command, params=HEALTHCHECK, context_settings=CONTEXT)
+def healthcheck(**options: Any) -> int:
+    """Tell whether the mirror is kept: exit 0 while the last good pass is young enough, else 1 and the reason.
 
+    A pass is good if it went through, though single files may have failed. SOURCE and DESTINATION, or the environment
+    and the file, name the mirror as for `sync`.
+    """
+    import time
+
+    from async_mirror.health import complaint
+    from async_mirror.state import StateError, facts_of
+
+    path = _state_path(options, _source(options), _login(options).site)
     try:
-        mode = _parsed("--multi", Mode.parse, options["multi"])
-        site = parse_destination(options["destination"])
+        facts = facts_of(path)
+    except StateError as error:
+        raise Failed(str(error), 1) from None
+    reason = complaint(facts.get("last_good"), facts.get("last_result"), time.time())
+    if reason:
+        raise Failed(f"not healthy: {reason}", 1)
+    click.echo("healthy")
+    return 0
+
+
+@cli.command(context_settings=CONTEXT)
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+def demo(folder: Path | None) -> int:
+    """Show the whole of it on this machine: a server, a mirror, changes, the mirror again.
+
+    FOLDER is copied first and never touched; without it a small web site is made up.
+    """
+    from async_mirror.demo import show
+
+    return show(folder)
+
+
+# From options to settings.
+
+
+def _login(options: dict[str, Any]) -> "Login":
+    """Return site, user and password, as far as they are known without asking."""
+    from async_mirror.password import find_login
+    from async_mirror.settings import is_original_form, parse_destination, parse_original
+
+    context = click.get_current_context()
+    where, text = origin(context, DESTINATION), options["destination"]
+    if not text:
+        raise Failed(_missing("destination"), 2)
+    try:
+        site, password = parse_original(text) if is_original_form(text) else (parse_destination(text), "")
+        if is_original_form(text) and where == "command line":
+            raise Failed(
+                "everybody on this machine can see a password on the command line: write"
+                f" {site.shown} and keep the password in --password-file, ASYNC_MIRROR_PASSWORD or ~/.netrc;"
+                " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION",
+                2,
+            )
         if site.scheme != "ftp":
             raise Failed(f"{site.scheme}:// is not there yet: only ftp:// is, which is not encrypted", 2)
-        site, password = find_password(site, options["password_file"], os.environ)
-        settings = Settings(
-            source=_source(options["source"]),
-            site=site,
-            max_depth=options["max_depth"],
-            excluded_extensions=frozenset(
-                _parsed("--exclude-ext", parse_extension, each) for each in options["exclude_ext"]
-            ),
-            patterns=options["exclude"],
-            delete=options["delete"],
-            delete_limit=(
-                _parsed("--max-delete", parse_delete_limit, options["max_delete"])
-                if options["max_delete"]
-                else DeleteLimit()
-            ),
-            allow_empty_source=options["allow_empty_source"],
-            allow_unmounted=options["allow_unmounted"],
-            perms=options["perms"],
-            timeout_seconds=_parsed("--timeout", parse_interval, options["timeout"]),
-            every_seconds=_parsed("--every", parse_interval, options["every"]),
-        )
-        Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
+        file = config.file(context) if where not in {"command line", variable(DESTINATION)} else None
+        return find_login(site, options.get("password_file"), os.environ, (password, where, file))
     except ValueError as error:
         raise Failed(str(error), 2) from None
-    return settings, mode, password if password is not None else _ask_password(settings.site)
 
 
-def _parsed(option: str, parse: Callable[[str], T], text: str) -> T:
-    """Parse an option's value; what is wrong with it is told with the option's name."""
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise Failed(f"{option}: {error} (see async-mirror sync --help)", 2) from None
+def _missing(name: str) -> str:
+    return f"no {name}: give it on the command line, in ASYNC_MIRROR_{name.upper()} or as {name} in {config.NAME}"
 
 
-def _source(path: Path) -> Path:
+def _source(options: dict[str, Any]) -> Path:
+    path: Path | None = options["source"]
+    if path is None:
+        raise Failed(_missing("source"), 2)
+    if "://" in str(path):
+        raise Failed(f"the source {path} looks like a site: the folder comes first, then the site", 2)
     resolved = path.expanduser().resolve()
     if resolved.exists() and not resolved.is_dir():
         raise Failed(f"the source {path} is no folder", 2)
     return resolved
+
+
+def _settings(options: dict[str, Any], login: "Login") -> "Settings":
+    from async_mirror.selection import Selection
+    from async_mirror.settings import DeleteLimit, Settings
+
+    settings = Settings(
+        source=_source(options),
+        site=login.site,
+        max_depth=options["max_depth"],
+        excluded_extensions=frozenset(options["exclude_ext"]),
+        patterns=(*_patterns(options["exclude_from"]), *options["exclude"]),
+        delete=options["delete"],
+        delete_limit=options["max_delete"] or DeleteLimit(),
+        allow_empty_source=options["allow_empty_source"],
+        allow_unmounted=options["allow_unmounted"],
+        perms=options["perms"],
+        timeout_seconds=options["timeout"],
+        every_seconds=options["every"],
+    )
+    try:
+        selection = Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
+    except ValueError as error:
+        raise Failed(str(error), 2) from None
+    for what, file in (("log", options["log_file"]), ("password", login.file)):
+        if file and _is_published(file, settings.source, selection):
+            raise Failed(f"the file {file} with the {what} lies in the source and would be published: move it", 2)
+    return settings
+
+
+def _is_published(file: Path, source: Path, selection: "Selection") -> bool:
+    from async_mirror.entry import Entry, Kind
+
+    resolved = file.expanduser().resolve()
+    if not resolved.is_relative_to(source):
+        return False
+    return selection.includes_with_parents(Entry(resolved.relative_to(source).as_posix(), Kind.FILE))
+
+
+def _patterns(files: Iterable[Path]) -> Iterator[str]:
+    for file in files:
+        try:
+            text = file.expanduser().read_text(encoding="utf-8-sig", errors="surrogateescape")
+        except OSError as error:
+            raise Failed(f"the patterns in {file} cannot be read: {error.strerror}", 2) from None
+        yield from (line.removesuffix("\r") for line in text.split("\n"))
+
+
+def _state_path(options: dict[str, Any], source: Path, site: "Site") -> Path:
+    from platformdirs import user_state_path
+
+    from async_mirror.state import state_path
+
+    chosen: Path | None = options["state_dir"]
+    folder = (chosen or user_state_path("async-mirror")).expanduser().resolve()
+    if folder.is_relative_to(source):
+        raise Failed(f"the state folder {folder} lies in the source: choose another with --state-dir", 2)
+    return state_path(folder, (str(source), *site.binding))
+
+
+def _setting_line(context: click.Context, param: click.Parameter) -> str:
+    """Return a line of a configuration file for one setting, with where it is from as a comment."""
+    import json
+
+    from async_mirror.settings import is_original_form
+
+    value, where = as_given(context, param), origin(context, param)
+    if value in (None, (), []):
+        return f"# {config.key(param)} is not set"
+    if param is DESTINATION and is_original_form(value):
+        value = _login(context.params).site.shown
+    return f"{config.key(param)} = {json.dumps(value, ensure_ascii=False)}".ljust(50) + f"  # {where}"
+
+
+# Putting the parts together.
+
+
+def _mirror(options: dict[str, Any], settings: "Settings", login: "Login") -> tuple["Mirror", "Display | None"]:
+    from async_mirror import multi
+    from async_mirror.one_pass import Mirror
+    from async_mirror.pace import Pace
+    from async_mirror.report import Report
+
+    report = Report(dry_run=options["dry_run"], tell_pass=click.echo if options["json"] else None)
+    password = login.password if login.password is not None else _ask_password(login.site)
+    display = _display(options, report, f"{settings.source} -> {settings.site.shown}")
+    _set_up_log(options, display)
+    mirror = Mirror(
+        settings=settings,
+        mode=options["multi"],
+        connect=ftp_session,
+        password=password,
+        report=report,
+        patience=multi.Patience(retries=options["retries"]),
+        pace=Pace(options["bwlimit"]),
+        dry_run=options["dry_run"],
+        resurvey=options["resurvey"],
+    )
+    return mirror, display
 
 
 def _ask_password(site: "Site") -> str:
@@ -247,37 +309,49 @@ def _ask_password(site: "Site") -> str:
     return str(click.prompt(f"Password for {site.shown}", hide_input=True, err=True))
 
 
-def _state_folder(chosen: Path | None, source: Path) -> Path:
-    from platformdirs import user_state_path
+def _display(options: dict[str, Any], report: "Report", title: str) -> "Display | None":
+    """Return the live display, where there is a terminal that nothing else is printed on."""
+    prints = sys.stdout.isatty() and (options["json"] or options["dry_run"])
+    wanted = not (options["no_progress"] or options["quiet"] or options["dry_run"] or prints)
+    if not wanted or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return None
+    from async_mirror.display import Display
 
-    folder = (chosen or user_state_path("async-mirror")).expanduser().resolve()
-    if folder.is_relative_to(source):
-        raise Failed(f"the state folder {folder} lies in the source: choose another with --state-dir", 2)
-    return folder
-
-
-class Failed(click.ClickException):
-    """Ends the command with one line and an exit code."""
-
-    def __init__(self, text: str, code: int) -> None:
-        """Say why, and which code."""
-        super().__init__(text)
-        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
+    return Display(report.activity, title)
 
 
-def _set_up_log(*, quiet: bool, verbose: bool) -> None:
-    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stderr)
-    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-    logging.getLogger("async_mirror").setLevel(level)
+def _set_up_log(options: dict[str, Any], display: "Display | None") -> None:
+    import logging
+
+    from async_mirror.logs import set_up
+
+    file: Path | None = options["log_file"]
+    try:
+        set_up(
+            display.lines_above if display else logging.StreamHandler(sys.stderr),
+            quiet=options["quiet"],
+            verbose=options["verbose"],
+            file=file.expanduser() if file else None,
+            as_json=options["log_format"] == "json",
+            is_screen_text=display is not None,
+        )
+    except OSError as error:
+        raise Failed(f"the log file {file} cannot be written: {error.strerror}", 2) from None
 
 
-@cli.command(context_settings=_CONTEXT)
-@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-def demo(folder: Path | None) -> int:
-    """Show the whole of it on this machine: a server, a mirror, changes, the mirror again.
+def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: bool) -> int:
+    from async_mirror import multi
+    from async_mirror.engine import keep
 
-    FOLDER is copied first and never touched; without it a small web site is made up.
-    """
-    from async_mirror.demo import show
+    async def program(stop: multi.Stop) -> int:
+        with display.shown() if display else nullcontext():
+            return await keep(mirror, state, stop, once=once)
 
-    return show(folder)
+    return multi.run(program, display.restore if display else None)
+
+
+async def ftp_session(site: "Site", password: str, *, timeout_seconds: float, create_root: bool) -> "RootedSession":
+    """Open an FTP session; FTP is imported when the first one is needed."""
+    from async_mirror.ftp import connect
+
+    return await connect(site, password, timeout_seconds=timeout_seconds, create_root=create_root)

@@ -9,6 +9,7 @@ from functools import partial
 
 from async_mirror.counts import Counts
 from async_mirror.hands import WrongSite
+from async_mirror.health import Beat
 from async_mirror.multi import Offload, Stop
 from async_mirror.one_pass import Mirror, Pass
 from async_mirror.remote import LoginFailed, RemoteError, RootMissing
@@ -51,6 +52,8 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
     every = mirror.settings.every_seconds
     begun = clock()
     failed = 0
+    if mirror.resurvey:
+        state.learn(surveyed=None)
     while True:
         code = await run_pass(mirror, state, stop)
         if stop.requested:
@@ -89,9 +92,27 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
         failure = exit_for(error)
     finally:
         offload.close()
-    report.counts.interrupted = stop.requested
-    report.counts.seconds = time.monotonic() - begun
-    return _exit_of(report.counts, failure)
+    counts = report.counts
+    counts.interrupted = stop.requested
+    counts.seconds = time.monotonic() - begun
+    code = _exit_of(counts, failure)
+    if code is not Exit.STATE:
+        try:
+            _leave_beat(mirror, state, code)
+        except StateError as error:
+            report.trouble(str(error))
+            code = Exit.STATE
+    return code
+
+
+def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
+    """Note how the pass ended, for whoever asks whether the mirror is kept."""
+    counts = mirror.report.counts
+    if counts.is_whole:
+        beat = Beat(time.time(), counts.seconds, mirror.settings.every_seconds)
+        state.learn(last_result=code.name.lower(), last_good=str(beat))
+    else:
+        state.learn(last_result=code.name.lower())
 
 
 def _told(error: StateError | RemoteError) -> str:

@@ -203,10 +203,11 @@ class Stop:
         self._listeners.discard(listener)
 
 
-def run(main: Callable[[Stop], Coroutine[Any, Any, int]]) -> int:
+def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[], None] | None = None) -> int:
     """Run a program until it returns its exit code.
 
-    The first SIGINT or SIGTERM requests its end, a second one ends the process at once with 128 + signal number.
+    The first SIGINT or SIGTERM requests its end, a second one ends the process at once with 128 + signal number, after
+    `last_act`.
     """
 
     async def supervised() -> int:
@@ -215,6 +216,8 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, int]]) -> int:
 
         def on_signal(signum: int) -> None:
             if stop.requested:
+                if last_act:
+                    last_act()
                 os._exit(128 + signum)
             stop.request(signum)
 

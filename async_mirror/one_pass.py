@@ -64,6 +64,7 @@ class Mirror:
     patience: Patience
     pace: Pace = field(default_factory=Pace)
     dry_run: bool = False
+    resurvey: bool = False
 
     @property
     def root(self) -> bytes:
@@ -287,15 +288,28 @@ class Pass:
             await self.offload(partial(self.state.learn, surveyed=f"{time.time():.0f}"))
 
     async def _compares(self) -> AsyncGenerator[Item, None]:
-        """Yield the comparison of each folder of the source that the site has, parents first."""
+        """Yield the comparison of each folder that the site has and the source has or had, parents first."""
+        holds = await self.offload(self.state.holds_anything)
+        seen = set()
         async with aclosing(multi.stream(partial(walk, self.mirror.root, self.selection))) as listings:
             async for batch in listings:
                 for listing in batch:
-                    if listing.folder and (parent := self.compared.get(names.parent(listing.folder))):
-                        await parent.wait()
-                    if listing.folder in self.there:
-                        self.compared[listing.folder] = asyncio.Event()
-                        yield Compare(listing.folder, listing.entries)
+                    seen.add(listing.folder)
+                    if await self._is_on_site(listing.folder):
+                        yield await self._compare(listing.folder, listing.entries, holds=holds)
+        for folder in await self.offload(self.state.held_folders) if holds else ():
+            if folder not in seen and await self._is_on_site(folder):
+                yield await self._compare(folder, (), holds=True)
+
+    async def _is_on_site(self, folder: str) -> bool:
+        if folder and (parent := self.compared.get(names.parent(folder))):
+            await parent.wait()
+        return folder in self.there
+
+    async def _compare(self, folder: str, entries: tuple[Entry, ...], *, holds: bool) -> Compare:
+        self.compared[folder] = asyncio.Event()
+        held = await self.offload(self.state.held_in, folder) if holds else ()
+        return Compare(folder, entries, tuple(held))
 
     async def _record_compared(self, compared: Compared) -> None:
         self.there |= compared.folders
@@ -309,6 +323,8 @@ class Pass:
         for name in compared.oddities:
             self.report.note(f"the server lists a name that no site may have, which is left alone: {name}")
         await self.offload(self.state.hold, compared.adopted)
+        if compared.lost:
+            await self.offload(self.state.drop, compared.lost)
         self._compared(compared.folder)
 
     def _compared(self, folder: str) -> None:

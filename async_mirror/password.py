@@ -3,7 +3,7 @@
 import netrc
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from async_mirror.settings import Site, UsageError
@@ -11,40 +11,75 @@ from async_mirror.settings import Site, UsageError
 ANONYMOUS = "anonymous"
 
 
-def find_password(site: Site, password_file: Path | None, environment: Mapping[str, str]) -> tuple[Site, str | None]:
-    """Return the site with its user, and the password; None when nobody knows it.
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A site with its user, the password (None: nobody knows it), where that is from, and the file that holds it."""
 
-    Looks, in this order, at: the file, `ASYNC_MIRROR_PASSWORD`, `~/.netrc` (which may name the user too). A site
-    without a user is logged in to as `anonymous`. Raises UsageError when what is there cannot be used.
+    site: Site
+    password: str | None = field(repr=False)
+    where: str
+    file: Path | None = None
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with where the password is, "" if nothing is."""
+        try:
+            open_to_others = self.file is not None and self.file.stat().st_mode & 0o044
+        except OSError:
+            return ""
+        return f"others on this machine can read the password in {self.file}: run chmod 600 on it" * bool(
+            open_to_others
+        )
+
+
+def find_login(
+    site: Site, password_file: Path | None, environment: Mapping[str, str], configured: tuple[str, str, Path | None]
+) -> Login:
+    """Find user and password.
+
+    Looks, in this order, at: the file, `ASYNC_MIRROR_PASSWORD`, what was `configured` with the destination (password,
+    where that was, the file if it was one), `~/.netrc` (which may name the user too). A site without a user is logged
+    in to as `anonymous`. Raises UsageError when what is there cannot be used.
     """
-    password = _from_file(password_file) if password_file else environment.get("ASYNC_MIRROR_PASSWORD")
-    if password is None:
-        site, password = _from_netrc(site, environment)
-    if site.user is None:
-        site = replace(site, user=ANONYMOUS)
-        password = password or f"{ANONYMOUS}@"
-    if password is not None and any(character in password for character in "\r\n\0"):
+    login = _found(site, password_file, environment, configured)
+    if login.site.user is None:
+        password = f"{ANONYMOUS}@" if login.password is None else login.password
+        login = replace(login, site=replace(site, user=ANONYMOUS), password=password, where=login.where or ANONYMOUS)
+    if login.password is not None and any(character in login.password for character in "\r\n\0"):
         raise UsageError("the password holds a line break, which FTP cannot carry")
-    return site, password
+    return login
+
+
+def _found(
+    site: Site, password_file: Path | None, environment: Mapping[str, str], configured: tuple[str, str, Path | None]
+) -> Login:
+    if password_file:
+        return Login(site, _from_file(password_file), str(password_file), password_file)
+    if (password := environment.get("ASYNC_MIRROR_PASSWORD")) is not None:
+        return Login(site, password, "ASYNC_MIRROR_PASSWORD")
+    password, where, file = configured
+    if password:
+        return Login(site, password, where, file)
+    return _from_netrc(site, environment)
 
 
 def _from_file(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"the password file {path} cannot be read: {reason}") from None
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _from_netrc(site: Site, environment: Mapping[str, str]) -> tuple[Site, str | None]:
+def _from_netrc(site: Site, environment: Mapping[str, str]) -> Login:
     path = Path(environment.get("NETRC") or Path.home() / ".netrc")
     if not path.exists():
-        return site, None
+        return Login(site, None, "")
     try:
         entry = netrc.netrc(os.fspath(path)).authenticators(site.host)
     except (OSError, netrc.NetrcParseError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if entry is None or (site.user is not None and entry[0] != site.user):
-        return site, None
-    return replace(site, user=site.user or entry[0] or None), entry[2]
+        return Login(site, None, "")
+    return Login(replace(site, user=site.user or entry[0] or None), entry[2], str(path), path)

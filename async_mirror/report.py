@@ -98,6 +98,8 @@ class Report:
     def set_out(self, lane: int, verb: str, path: str, size: int) -> None:
         """Note what a connection does now."""
         self.activity.set_out(lane, Errand(verb, path, size, time.monotonic()))
+        if log.isEnabledFor(logging.DEBUG):
+            _tell(logging.DEBUG, "begun", f"{verb} {quoted(path)} over connection {lane}", path=path, connection=lane)
 
     def outcome(self, outcome: Outcome) -> None:
         """Tell what came of one job."""

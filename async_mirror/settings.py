@@ -8,6 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 DEFAULT_PORTS = {"ftp": 21, "ftpes": 21, "ftps": 990}
 
+SLOWEST_BYTES_PER_S = 1000
+
+_RATE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmg]?)(i?)(?:b(?:/s|ps)?)?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _INTERVAL = re.compile(
     r"(?:(\d{1,9}(?:\.\d{1,9})?)h)?(?:(\d{1,9}(?:\.\d{1,9})?)m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.IGNORECASE
@@ -80,6 +83,29 @@ class Settings:
     perms: bool = True
     timeout_seconds: float = 60.0
     every_seconds: float = 900.0
+    bytes_per_s: float | None = None
+
+
+def is_original_form(text: str) -> bool:
+    """Tell whether a destination is meant as `host,user,password,directory[,port]`."""
+    return "://" not in text and "," in text
+
+
+def parse_original(text: str) -> tuple[Site, str]:
+    """Read `host,user,password,directory[,port]`; return the site and the password. Raises UsageError without it."""
+    if _CONTROL.search(text):
+        raise UsageError("the destination holds a line break or another control character, which FTP cannot carry")
+    parts = text.split(",")
+    if len(parts) not in {4, 5} or not re.fullmatch(r"[^\s/@]+", parts[0].strip()):
+        raise UsageError(
+            "the destination cannot be read: write ftp://user@host[:port]/path, or host,user,password,directory[,port]"
+            " (a password with a comma goes into a file: --password-file)"
+        )
+    host, user, password, directory = parts[:4]
+    port = parts[4].strip() if len(parts) == 5 else str(DEFAULT_PORTS["ftp"])
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise UsageError("the destination's port must be a number from 1 to 65535: host,user,password,directory[,port]")
+    return Site("ftp", host.strip(), int(port), user.strip() or None, _normal_root(directory.strip())), password
 
 
 def parse_destination(text: str) -> Site:
@@ -131,6 +157,18 @@ def parse_interval(text: str) -> float:
     if total <= 0 or not math.isfinite(total):
         raise UsageError(f"{text!r} is no interval: it must be more than 0")
     return total
+
+
+def parse_rate(text: str) -> float:
+    """Read `5M`, `500k`, `1.5M`, `2Mi` or plain bytes per second; k is 1,000, Ki is 1,024."""
+    found = _RATE.fullmatch(text.strip())
+    if not found:
+        raise UsageError(f"{text!r} is no rate: write bytes per second as in 500k, 5M or 1.5M")
+    base = 1024 if found[3] else 1000
+    rate = float(found[1]) * float(base ** " kmg".index(found[2].lower() or " "))
+    if rate < SLOWEST_BYTES_PER_S:
+        raise UsageError(f"{text!r} is no rate: it must be at least 1k, a thousand bytes per second")
+    return rate
 
 
 def parse_delete_limit(text: str) -> DeleteLimit:

@@ -182,6 +182,18 @@ class State:
         with self._transaction(durable=False) as database:
             _hold(database, entries)
 
+    def held_folders(self) -> list[str]:
+        """Return the paths of all held folders, a folder before what is below it."""
+        with self._explained():
+            rows = self._database.execute("SELECT folder, name FROM held WHERE kind = 2 ORDER BY folder")
+            return [names.decode(folder + b"/" + name if folder else name) for folder, name in rows]
+
+    def drop(self, paths: Iterable[str]) -> None:
+        """Forget what is not there, or not ours, any more; folders with all below them."""
+        with self._transaction(durable=False) as database:
+            for path in paths:
+                _forget(database, path)
+
     def void(self, folder: str) -> None:
         """Forget a folder and all below it: the site turned out not to have it."""
         with self._transaction(durable=True) as database:
@@ -344,6 +356,14 @@ def state_path(folder: Path, binding: Iterable[str]) -> Path:
     key = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     label = re.sub(r"[^A-Za-z0-9.-]+", "_", parts[1])[:40]
     return folder / f"{label}-{key}.sqlite3"
+
+
+def facts_of(path: Path) -> dict[str, str]:
+    """Return what a state has learned, while another process may be using it. Raises StateError, also for none."""
+    if not path.exists():
+        raise StateError("no pass was ever made here: there is no state for this source and this site")
+    with _explained(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+        return dict(database.execute("SELECT name, value FROM facts"))
 
 
 def open_copy(path: Path) -> State:

@@ -11,21 +11,24 @@ _SECOND_NS = 1_000_000_000
 
 
 class Compare(NamedTuple):
-    """List a remote folder and compare it with what the source has there."""
+    """List a remote folder and compare it with what the source has there, and with what it is thought to hold."""
 
     folder: str
     entries: tuple[Entry, ...]
+    held: tuple[Entry, ...] = ()
 
 
 class Compared(NamedTuple):
     """What a remote folder holds that the source has too: `adopted` equals it, of `folders` it has the like.
 
+    `adopted` holds what is as it was thought to be, too, and `lost` are the paths of what is not (any more).
     `differing` are paths of files that both have and that are not equal; they will be replaced. `foreign` counts what
-    the source does not have; it is not ours.
+    the source does not have and what is not held; it is not ours.
     """
 
     folder: str
     adopted: tuple[Entry, ...] = ()
+    lost: tuple[str, ...] = ()
     folders: frozenset[str] = frozenset()
     differing: tuple[str, ...] = ()
     foreign: int = 0
@@ -46,7 +49,8 @@ async def compare(session: RemoteSession, task: Compare) -> Compared:
     """List a folder and tell which of the source's entries the site holds already, by size and mtime."""
     try:
         listing = await session.list_folder(task.folder)
-        return await _compared(session, task, listing) if listing else Compared(task.folder)
+        gone = Compared(task.folder, lost=tuple(entry.path for entry in task.held))
+        return await _compared(session, task, listing) if listing else gone
     except Refusal as refusal:
         failure = Failure(task.folder, Problem.REFUSED, refusal.reply, refusal.transient)
     except ConnectionBroken as broken:
@@ -55,26 +59,50 @@ async def compare(session: RemoteSession, task: Compare) -> Compared:
 
 
 async def _compared(session: RemoteSession, task: Compare, listing: RemoteListing) -> Compared:
-    there = {entry.path: entry for entry in listing.entries}
-    both = [(entry, there[entry.path]) for entry in task.entries if entry.path in there]
-    folders = [(here, seen) for here, seen in both if here.is_folder and seen.is_folder]
-    same_size = [(here, seen) for here, seen in both if not here.is_folder and here.kind is seen.kind]
-    same_size = [(here, seen) for here, seen in same_size if here.size == seen.size]
-    if not listing.exact and same_size:
-        times = await session.modified([here.path for here, _ in same_size])
-        same_size = [
-            (here, seen._replace(mtime_ns=mtime_ns)) for (here, seen), mtime_ns in zip(same_size, times, strict=True)
-        ]
-    same = [(here, seen) for here, seen in same_size if _same_second(here, seen)]
-    adopted = tuple(
-        here._replace(mode=here.mode if seen.mode == UNKNOWN else seen.mode) for here, seen in folders + same
+    source = {entry.path: entry for entry in task.entries}
+    held = {entry.path: entry for entry in task.held}
+    there = await _there(session, listing, source, held)
+    adopted: list[Entry] = []
+    differing: list[str] = []
+    lost = set() if listing.cut else held.keys() - there.keys()
+    foreign = 0
+    for path, seen in there.items():
+        versions = [version for version in (held.get(path), source.get(path)) if version]
+        version = next((version for version in versions if _may_be(seen, version)), None)
+        if version:
+            adopted.append(version if seen.mode == UNKNOWN else version._replace(mode=seen.mode))
+            continue
+        lost |= held.keys() & {path}
+        if path not in source:
+            foreign += not names.is_temporary(names.split(path)[1])
+        elif not seen.is_folder:
+            differing.append(path)
+    return Compared(
+        task.folder,
+        tuple(adopted),
+        tuple(lost),
+        frozenset(entry.path for entry in adopted if entry.is_folder),
+        tuple(differing),
+        foreign,
+        listing.cut,
+        listing.oddities,
     )
-    ours = {entry.path for entry in task.entries}
-    foreign = sum(path not in ours and not names.is_temporary(names.split(path)[1]) for path in there)
-    equal = {entry.path for entry in adopted}
-    differing = tuple(seen.path for _, seen in both if seen.path not in equal and not seen.is_folder)
-    there_too = frozenset(here.path for here, _ in folders)
-    return Compared(task.folder, adopted, there_too, differing, foreign, listing.cut, listing.oddities)
+
+
+async def _there(
+    session: RemoteSession, listing: RemoteListing, source: dict[str, Entry], held: dict[str, Entry]
+) -> dict[str, Entry]:
+    """Return what the folder holds by path; where the listing is not exact, with the mtimes that matter asked for."""
+    there = {entry.path: entry for entry in listing.entries}
+    if not listing.exact:
+        sizes = [(path, version.size) for versions in (source, held) for path, version in versions.items()]
+        doubtful = {path for path, size in sizes if path in there and there[path].size == size} - {
+            path for path, seen in there.items() if seen.is_folder
+        }
+        paths = sorted(doubtful)
+        times = await session.modified(paths) if paths else []
+        there |= {path: there[path]._replace(mtime_ns=mtime_ns) for path, mtime_ns in zip(paths, times, strict=True)}
+    return there
 
 
 def _same_second(here: Entry, seen: Entry) -> bool:

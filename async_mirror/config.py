@@ -1,0 +1,112 @@
+"""Reads settings from a TOML file into click's default map. Knows the options' types, not their meaning."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+NAME = "async-mirror.toml"
+
+_FILE = f"{__name__}.file"
+
+
+class ConfigError(Exception):
+    """The file cannot be used; the text names file, key, and what is allowed."""
+
+
+def use(ctx: click.Context, chosen: Path | None, params: Iterable[click.Parameter]) -> None:
+    """Make the file's settings the defaults of a command. A relative path in it counts from the file's folder.
+
+    The file is the `chosen` one, else the one in the current folder, else the one in the user's configuration folder,
+    else none. Raises ConfigError.
+    """
+    path = chosen or _found()
+    if path is None:
+        return
+    known = {key(param): param for param in params if param.expose_value}
+    settings: dict[str, Any] = {}
+    for written, value in _read(path).items():
+        name = written.replace("_", "-")
+        param = known.get(name)
+        if param is None:
+            raise ConfigError(f"{path}: {_unknown(written, known)}")
+        if param.name in settings:
+            raise ConfigError(f"{path}: {name} is there twice, once with - and once with _")
+        settings[str(param.name)] = _checked(path, name, param, value)
+    ctx.default_map = settings
+    ctx.meta[_FILE] = path
+
+
+def file(ctx: click.Context) -> Path | None:
+    """Return the file that is in use, if there is one."""
+    found: Path | None = ctx.meta.get(_FILE)
+    return found
+
+
+def key(param: click.Parameter) -> str:
+    """Return what a parameter is called in the file."""
+    return str(param.name).replace("_", "-")
+
+
+def _found() -> Path | None:
+    here = Path(NAME)
+    if here.exists():
+        return here
+    from platformdirs import user_config_path  # noqa: PLC0415 - only needed here
+
+    users = user_config_path("async-mirror") / NAME
+    return users if users.exists() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - only needed when there is a file
+
+    try:
+        with path.expanduser().open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration {path} is no TOML: {error}") from None
+
+
+def _unknown(written: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    if written.replace("_", "-") == "password":
+        return "password is no key, for others could read it here: use password-file"
+    import difflib  # noqa: PLC0415 - only needed here
+
+    close = difflib.get_close_matches(written.replace("_", "-").removeprefix("no-"), names, 1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return f"{written} is no key{meant}; allowed are {', '.join(names)}"
+
+
+def _checked(path: Path, name: str, param: click.Parameter, value: Any) -> Any:
+    allowed, example, fits = _wanted(param)
+    if not (isinstance(value, list) and all(map(fits, value)) if param.multiple else fits(value)):
+        if param.multiple:
+            allowed, example = f"a list, each {allowed}", f"[{example}]"
+        raise ConfigError(f"{path}: {name} must be {allowed}, as in {name} = {example}")
+    if isinstance(param.type, click.Path):
+        return [_beside(path, each) for each in value] if param.multiple else _beside(path, value)
+    return value
+
+
+def _beside(path: Path, value: str) -> str:
+    return os.path.normpath(path.expanduser().absolute().parent / Path(value).expanduser())
+
+
+def _wanted(param: click.Parameter) -> tuple[str, str, Any]:
+    """Return what a value must be in words, an example, and a test of it."""
+    if isinstance(param.type, click.types.BoolParamType):
+        return "true or false", "true", lambda value: isinstance(value, bool)
+    if isinstance(param.type, click.types.IntParamType):
+        return "a whole number", "3", lambda value: isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(param.type, click.Choice):
+        choices = [str(choice) for choice in param.type.choices]
+        return f"one of {', '.join(choices)}", f'"{choices[0]}"', lambda value: value in choices
+    if getattr(param.type, "numbers", False):
+        return "a text or a number", '"…"', lambda value: isinstance(value, str | int | float) and value is not True
+    return "a text", '"…"', lambda value: isinstance(value, str)

@@ -1,0 +1,64 @@
+"""Where log records go, and how they are written there. Knows no event by name."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from logging.handlers import TimedRotatingFileHandler
+from pathlib import Path
+
+from async_mirror.names import shown
+
+FILES_KEPT = 5
+
+_DATE = "%Y-%m-%d %H:%M:%S"
+_log = logging.getLogger("async_mirror")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per record: time, level, event, text, and what else the event has (see docs/json.md)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object, on one line."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        text = getattr(record, "text", None) or record.getMessage()
+        event = getattr(record, "event", "info")
+        fields = getattr(record, "fields", {})
+        told = {key: shown(value) if isinstance(value, str) else value for key, value in fields.items()}
+        return json.dumps({"time": time, "level": record.levelname.lower(), "event": event, "text": text, **told})
+
+
+class _DailyFile(TimedRotatingFileHandler):
+    """A new file at midnight. A disk that is full is told of once, and stops nothing."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Tell that the file is not complete."""
+        if not self._told:
+            self._told = True
+            print(f"async-mirror: the log file cannot be written: {sys.exc_info()[1]}", file=sys.stderr)
+
+
+def set_up(
+    screen: logging.Handler, *, quiet: bool, verbose: bool, file: Path | None, as_json: bool, is_screen_text: bool
+) -> None:
+    """Send the log to the screen, and all of it to a file if there is to be one. Raises OSError if that cannot be.
+
+    `is_screen_text` keeps JSON off a screen that a person looks at.
+    """
+    _log.handlers.clear()
+    _log.propagate = False
+    _log.setLevel(logging.DEBUG if verbose or file else logging.WARNING if quiet else logging.INFO)
+    screen.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    text = logging.Formatter("%(asctime)s  %(message)s", _DATE)
+    screen.setFormatter(JsonLines() if as_json and not is_screen_text else text)
+    _log.addHandler(screen)
+    if file:
+        handler = _DailyFile(file, when="midnight", backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace")
+        handler.setFormatter(
+            JsonLines()
+            if as_json
+            else logging.Formatter("%(asctime)s.%(msecs)03d  %(levelname)-7s  %(message)s", _DATE)
+        )
+        _log.addHandler(handler)
