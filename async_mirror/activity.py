@@ -69,6 +69,11 @@ class Activity:
         self.files_total += 1
         self.bytes_total += size
 
+    def foreseen(self, files: int, size: int) -> None:
+        """Note that so many more changes will have to be planned, or fewer."""
+        self.files_total += files
+        self.bytes_total += size
+
     def finished(self, size: int) -> None:
         """Note that a planned change ended, whatever came of it."""
         self.files_done += 1
@@ -101,6 +106,7 @@ class Activity:
         """Note that nothing is done until then, and what the pass came to."""
         self.phase = "resting"
         self.lanes.clear()
+        self._at_work.clear()
         self.resting_until = until
         self.last_result = result
 
@@ -116,7 +122,7 @@ class Activity:
         return min(self.bytes_total, max(self._furthest, self.bytes_done + under_way))
 
     def lanes_of_late(self, now: float) -> list[int]:
-        """Return the connections at work, and those that were a moment ago: one between two files stays in its place."""
+        """Return the connections at work, and those that were a moment ago: one between two files keeps its place."""
         return sorted({*self.lanes, *(lane for lane, at in self._at_work.items() if now - at < LANE_KEPT_S)})
 
     def is_idle(self, lane: int, now: float) -> bool:

@@ -26,7 +26,7 @@ from async_mirror.pace import Pace
 from async_mirror.remote import ConnectionBroken, Published, Refusal, RemoteSession
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
-NO_MTIMES = "this server does not set every modification time"
+NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
 
 
 class Progress(Protocol):
@@ -150,8 +150,7 @@ class _Attempt:
             pass
         problem = Problem.NO_SPACE if refusal.no_space else Problem.REFUSED
         transient = refusal.transient and not refusal.no_space
-        detail = f"{refusal}: {refusal.reply}" if refusal.reply else str(refusal)
-        return self.failed(problem, detail, transient=transient)._replace(missing=missing)
+        return self.failed(problem, refusal.told, transient=transient)._replace(missing=missing)
 
     async def missing_folder(self) -> str | None:
         change = self.job.change
@@ -163,11 +162,10 @@ class _Attempt:
 
     def broken(self, error: ConnectionBroken) -> Outcome:
         """Tell of a connection that broke: what is on the site is not known until somebody looks."""
-        detail = f"{error} {error.reply}".strip()
         return Outcome(
             self.job,
             self.sending,
-            Failure(self.path, Problem.CONNECTION, detail, transient=True),
+            Failure(self.path, Problem.CONNECTION, error.told, transient=True),
             certain=False,
             temporary=self.left_behind,
             whole=self.whole,
@@ -184,7 +182,8 @@ class _Attempt:
         except Refusal as refusal:
             seen = await self.session.look(entry.path)
             if seen is not None and not seen.is_folder:
-                raise Refusal("a file that is not ours is in the way", refusal.reply) from None
+                what = "a file of others is in the way (remove it from the site, or rename the folder)"
+                raise Refusal(what, refusal.reply) from None
             raise
         return self.done(entry._replace(mode=UNKNOWN))
 
@@ -289,7 +288,7 @@ class _Attempt:
             outcome = await self.send_once()
             if outcome is not None:
                 return outcome
-        return self.failed(Problem.BUSY, "it changed each time; it is tried again in the next pass")
+        return self.failed(Problem.BUSY, "it was begun twice, and changed both times")
 
     async def send_once(self) -> Outcome | None:
         """Send the file as it is now; None if it changed meanwhile, and nothing came of it."""

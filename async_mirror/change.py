@@ -88,7 +88,7 @@ class Job(NamedTuple):
         return f"{self.token}p"
 
 
-NO_MODES = "this server does not set every mode"
+NO_MODES = "this server does not set every mode: some stay as the server makes them (--no-perms leaves all alone)"
 """The note of an outcome whose mode the site did not take."""
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from async_mirror.state import State
 
 
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 prints the help itself
+
+
 def main() -> None:
     """Run the command; every error of use is one line on standard error."""
     for stream in (sys.stdout, sys.stderr):
@@ -41,7 +45,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = cli(prog_name="async-mirror", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
+    except _NO_ARGUMENTS as error:
         click.echo(error.ctx.get_help() if error.ctx else "")
         code = error.exit_code
     except click.ClickException as error:
@@ -55,7 +59,12 @@ def main() -> None:
 
 
 @click.group(context_settings=CONTEXT)
-@click.version_option(__version__, prog_name="async-mirror", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__,
+    prog_name="async-mirror",
+    message="%(prog)s %(version)s",
+    allow_from_autoenv=False,  # ASYNC_MIRROR_VERSION is whatever an image's maker means by it
+)
 def cli() -> None:
     """Keep an FTP site identical to a local folder, pass after pass, over many connections at once.
 
@@ -91,8 +100,9 @@ def sync(**options: Any) -> int:
     """  # fmt: skip
     from async_mirror.state import StateError, open_copy, open_state
 
+    source = _source(options)
     login = _login(options)
-    settings = _settings(options, login)
+    settings = _settings(options, source, login)
     path = _state_path(options, settings.source, settings.site)
     mirror, display = _mirror(options, settings, login)
     try:
@@ -112,14 +122,22 @@ def show_config(**options: Any) -> None:
     What is printed is a configuration file; secrets are left out.
     """
     context = click.get_current_context()
-    for param in SYNC:
-        if param.expose_value:
-            click.echo(_setting_line(context, param))
+    lines = [_setting_line(context, param) for param in SYNC if param.expose_value]
+    click.echo("\n".join(lines))
     if options["destination"]:
-        click.echo(f"# the password: {_login(options).where or 'not found, it is asked for on a terminal'}")
+        try:
+            where = _login(options).where or "not found, it is asked for on a terminal"
+        except Failed as error:
+            where = error.message
+        click.echo(f"# the password: {where}")
 
 
-@cli.command(cls=Command, params=HEALTHCHECK, context_settings=CONTEXT)
+@cli.command(
+    cls=Command,
+    params=HEALTHCHECK,
+    context_settings=CONTEXT,
+    short_help="Tell by the exit code whether the mirror is kept.",
+)
 def healthcheck(**options: Any) -> int:
     """Tell whether the mirror is kept: exit 0 while the last good pass is young enough, else 1 and the reason.
 
@@ -143,7 +161,7 @@ def healthcheck(**options: Any) -> int:
     return 0
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(context_settings=CONTEXT, short_help="Show the whole of it on this machine, with a server of its own.")
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def demo(folder: Path | None) -> int:
     """Show the whole of it on this machine: a server, a mirror, changes, the mirror again.
@@ -161,51 +179,68 @@ def demo(folder: Path | None) -> int:
 def _login(options: dict[str, Any]) -> "Login":
     """Return site, user and password, as far as they are known without asking."""
     from async_mirror.password import find_login
-    from async_mirror.settings import is_original_form, parse_destination, parse_original
 
     context = click.get_current_context()
-    where, text = origin(context, DESTINATION), options["destination"]
+    site, password = _site(options)
+    where = origin(context, DESTINATION)
+    file = config.file(context) if where not in {"command line", variable(DESTINATION)} else None
+    try:
+        return find_login(site, options["password_file"], os.environ, (password, where, file))
+    except ValueError as error:
+        raise Failed(str(error), 2) from None
+
+
+def _site(options: dict[str, Any]) -> tuple["Site", str]:
+    """Return the site, and the password if the destination holds one."""
+    from async_mirror.settings import is_original_form, parse_destination, parse_original
+
+    text = options["destination"]
     if not text:
         raise Failed(_missing("destination"), 2)
     try:
         site, password = parse_original(text) if is_original_form(text) else (parse_destination(text), "")
-        if is_original_form(text) and where == "command line":
-            raise Failed(
-                "everybody on this machine can see a password on the command line: write"
-                f" {site.shown} and keep the password in --password-file, ASYNC_MIRROR_PASSWORD or ~/.netrc;"
-                " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION",
-                2,
-            )
-        if site.scheme != "ftp":
-            raise Failed(f"{site.scheme}:// is not there yet: only ftp:// is, which is not encrypted", 2)
-        file = config.file(context) if where not in {"command line", variable(DESTINATION)} else None
-        return find_login(site, options.get("password_file"), os.environ, (password, where, file))
     except ValueError as error:
         raise Failed(str(error), 2) from None
+    if is_original_form(text) and origin(click.get_current_context(), DESTINATION) == "command line":
+        raise Failed(
+            "everybody on this machine can see a password on the command line: write"
+            f" {site.shown} and keep the password in --password-file, ASYNC_MIRROR_PASSWORD or ~/.netrc;"
+            " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION",
+            2,
+        )
+    if site.scheme != "ftp":
+        raise Failed(f"{site.scheme}:// is not there yet: only ftp:// is, which is not encrypted", 2)
+    return site, password
 
 
 def _missing(name: str) -> str:
     return f"no {name}: give it on the command line, in ASYNC_MIRROR_{name.upper()} or as {name} in {config.NAME}"
 
 
+_SITE = re.compile(r"(^|/)[a-z]+:/|^[^/,]+(,[^,]*){3,4}$", re.IGNORECASE)  # of the two slashes a path keeps one
+
+
 def _source(options: dict[str, Any]) -> Path:
     path: Path | None = options["source"]
     if path is None:
         raise Failed(_missing("source"), 2)
-    if "://" in str(path):
-        raise Failed(f"the source {path} looks like a site: the folder comes first, then the site", 2)
-    resolved = path.expanduser().resolve()
-    if resolved.exists() and not resolved.is_dir():
-        raise Failed(f"the source {path} is no folder", 2)
+    resolved = path.resolve()
+    if _SITE.search(str(path)) and not os.path.exists(resolved):
+        # the path is not repeated, for it may hold a password
+        raise Failed("the source looks like a site: the folder comes first, then the site, as ftp://user@host/path", 2)
+    if os.path.exists(resolved) and not resolved.is_dir():
+        raise Failed(f"the source {path} is no folder: name the one whose content is to be mirrored", 2)
     return resolved
 
 
-def _settings(options: dict[str, Any], login: "Login") -> "Settings":
+def _settings(options: dict[str, Any], source: Path, login: "Login") -> "Settings":
+    import time
+
     from async_mirror.selection import Selection
     from async_mirror.settings import DeleteLimit, Settings
 
     settings = Settings(
-        source=_source(options),
+        source=source,
         site=login.site,
         max_depth=options["max_depth"],
         excluded_extensions=frozenset(options["exclude_ext"]),
@@ -222,28 +257,42 @@ def _settings(options: dict[str, Any], login: "Login") -> "Settings":
         selection = Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
     except ValueError as error:
         raise Failed(str(error), 2) from None
-    for what, file in (("log", options["log_file"]), ("password", login.file)):
+    log = options["log_file"]
+    old_log = log and log.with_name(f"{log.name}{time.strftime('.%Y-%m-%d')}")
+    for what, file in (("log", log), ("old log", old_log), ("password", login.file)):
         if file and _is_published(file, settings.source, selection):
-            raise Failed(f"the file {file} with the {what} lies in the source and would be published: move it", 2)
+            raise Failed(
+                f"the file {file} with the {what} lies in the source and would be published: move it, or --exclude it",
+                2,
+            )
     return settings
 
 
 def _is_published(file: Path, source: Path, selection: "Selection") -> bool:
     from async_mirror.entry import Entry, Kind
 
-    resolved = file.expanduser().resolve()
+    resolved = file.resolve()
     if not resolved.is_relative_to(source):
         return False
     return selection.includes_with_parents(Entry(resolved.relative_to(source).as_posix(), Kind.FILE))
 
 
 def _patterns(files: Iterable[Path]) -> Iterator[str]:
+    from async_mirror.selection import Selection
+
     for file in files:
         try:
-            text = file.expanduser().read_text(encoding="utf-8-sig", errors="surrogateescape")
+            text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
         except OSError as error:
-            raise Failed(f"the patterns in {file} cannot be read: {error.strerror}", 2) from None
-        yield from (line.removesuffix("\r") for line in text.split("\n"))
+            raise Failed(
+                f"the patterns in {file} cannot be read ({error.strerror}): name another --exclude-from", 2
+            ) from None
+        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        try:
+            Selection(patterns=tuple(lines))
+        except ValueError as error:
+            raise Failed(f"{file}: {error}", 2) from None
+        yield from lines
 
 
 def _state_path(options: dict[str, Any], source: Path, site: "Site") -> Path:
@@ -252,7 +301,7 @@ def _state_path(options: dict[str, Any], source: Path, site: "Site") -> Path:
     from async_mirror.state import state_path
 
     chosen: Path | None = options["state_dir"]
-    folder = (chosen or user_state_path("async-mirror")).expanduser().resolve()
+    folder = (chosen or user_state_path("async-mirror")).resolve()
     if folder.is_relative_to(source):
         raise Failed(f"the state folder {folder} lies in the source: choose another with --state-dir", 2)
     return state_path(folder, (str(source), *site.binding))
@@ -262,14 +311,17 @@ def _setting_line(context: click.Context, param: click.Parameter) -> str:
     """Return a line of a configuration file for one setting, with where it is from as a comment."""
     import json
 
+    from async_mirror.names import shown
     from async_mirror.settings import is_original_form
 
     value, where = as_given(context, param), origin(context, param)
     if value in (None, (), []):
         return f"# {config.key(param)} is not set"
-    if param is DESTINATION and is_original_form(value):
-        value = _login(context.params).site.shown
-    return f"{config.key(param)} = {json.dumps(value, ensure_ascii=False)}".ljust(50) + f"  # {where}"
+    if param is DESTINATION:
+        site, _ = _site(context.params)  # fails for a URL that holds a password
+        value = site.shown if is_original_form(value) else value
+    written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{config.key(param)} = {written}".ljust(50) + f"  # {shown(where)}"
 
 
 # Putting the parts together.
@@ -281,9 +333,11 @@ def _mirror(options: dict[str, Any], settings: "Settings", login: "Login") -> tu
     from async_mirror.pace import Pace
     from async_mirror.report import Report
 
-    report = Report(dry_run=options["dry_run"], tell_pass=click.echo if options["json"] else None)
+    watched = _is_watched(options)
+    tell_pass = _print_pass if options["json"] else None
+    report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched)
     password = login.password if login.password is not None else _ask_password(login.site)
-    display = _display(options, report, f"{settings.source} -> {settings.site.shown}")
+    display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
     _set_up_log(options, display)
     mirror = Mirror(
         settings=settings,
@@ -299,6 +353,13 @@ def _mirror(options: dict[str, Any], settings: "Settings", login: "Login") -> tu
     return mirror, display
 
 
+def _print_pass(line: str) -> None:
+    try:
+        click.echo(line)
+    except OSError as error:
+        raise Failed(f"standard output cannot be written: {error.strerror}", 1) from None
+
+
 def _ask_password(site: "Site") -> str:
     if not sys.stdin.isatty():
         raise Failed(
@@ -309,12 +370,14 @@ def _ask_password(site: "Site") -> str:
     return str(click.prompt(f"Password for {site.shown}", hide_input=True, err=True))
 
 
-def _display(options: dict[str, Any], report: "Report", title: str) -> "Display | None":
-    """Return the live display, where there is a terminal that nothing else is printed on."""
-    prints = sys.stdout.isatty() and (options["json"] or options["dry_run"])
-    wanted = not (options["no_progress"] or options["quiet"] or options["dry_run"] or prints)
-    if not wanted or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
-        return None
+def _is_watched(options: dict[str, Any]) -> bool:
+    """Tell whether there is a terminal that nothing else is printed on."""
+    prints = options["dry_run"] or (options["json"] and sys.stdout.isatty())
+    unwanted = options["no_progress"] or options["quiet"] or prints
+    return not unwanted and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _display(report: "Report", title: str) -> "Display":
     from async_mirror.display import Display
 
     return Display(report.activity, title)
@@ -331,12 +394,12 @@ def _set_up_log(options: dict[str, Any], display: "Display | None") -> None:
             display.lines_above if display else logging.StreamHandler(sys.stderr),
             quiet=options["quiet"],
             verbose=options["verbose"],
-            file=file.expanduser() if file else None,
+            file=file,
             as_json=options["log_format"] == "json",
             is_screen_text=display is not None,
         )
     except OSError as error:
-        raise Failed(f"the log file {file} cannot be written: {error.strerror}", 2) from None
+        raise Failed(f"the log file {file} cannot be written ({error.strerror}): name another --log-file", 2) from None
 
 
 def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: bool) -> int:

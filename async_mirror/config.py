@@ -33,7 +33,7 @@ def use(ctx: click.Context, chosen: Path | None, params: Iterable[click.Paramete
         if param is None:
             raise ConfigError(f"{path}: {_unknown(written, known)}")
         if param.name in settings:
-            raise ConfigError(f"{path}: {name} is there twice, once with - and once with _")
+            raise ConfigError(f"{path}: {name} is there twice, once with - and once with _: keep one")
         settings[str(param.name)] = _checked(path, name, param, value)
     ctx.default_map = settings
     ctx.meta[_FILE] = path
@@ -52,19 +52,19 @@ def key(param: click.Parameter) -> str:
 
 def _found() -> Path | None:
     here = Path(NAME)
-    if here.exists():
+    if os.path.exists(here):
         return here
     from platformdirs import user_config_path  # noqa: PLC0415 - only needed here
 
     users = user_config_path("async-mirror") / NAME
-    return users if users.exists() else None
+    return users if os.path.exists(users) else None  # in a home that may not be entered there is none for us
 
 
 def _read(path: Path) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 - only needed when there is a file
 
     try:
-        with path.expanduser().open("rb") as stream:
+        with path.open("rb") as stream:
             return tomllib.load(stream)
     except OSError as error:
         raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from None
@@ -95,7 +95,7 @@ def _checked(path: Path, name: str, param: click.Parameter, value: Any) -> Any:
 
 
 def _beside(path: Path, value: str) -> str:
-    return os.path.normpath(path.expanduser().absolute().parent / Path(value).expanduser())
+    return os.path.normpath(os.path.join(os.path.abspath(path.parent), os.path.expanduser(value)))
 
 
 def _wanted(param: click.Parameter) -> tuple[str, str, Any]:
@@ -108,5 +108,7 @@ def _wanted(param: click.Parameter) -> tuple[str, str, Any]:
         choices = [str(choice) for choice in param.type.choices]
         return f"one of {', '.join(choices)}", f'"{choices[0]}"', lambda value: value in choices
     if getattr(param.type, "numbers", False):
-        return "a text or a number", '"…"', lambda value: isinstance(value, str | int | float) and value is not True
+        return "a text or a number", '"…"', lambda value: type(value) in {str, int, float}
+    if isinstance(param.type, click.Path):
+        return "a path", '"…"', lambda value: isinstance(value, str) and value != ""
     return "a text", '"…"', lambda value: isinstance(value, str)

@@ -70,7 +70,7 @@ class Control:
             self._waiting.popleft()
             self.in_flight -= expected.length
             if not expected.reply.done():
-                expected.reply.set_result(reply)
+                expected.reply.set_result(reply._replace(command=expected.command))
             if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply)
 

@@ -52,6 +52,7 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
     every = mirror.settings.every_seconds
     begun = clock()
     failed = 0
+    stop.listen(mirror.report.ending)
     if mirror.resurvey:
         state.learn(surveyed=None)
     while True:
@@ -119,7 +120,7 @@ def _told(error: StateError | RemoteError) -> str:
     """Return what happened, what the server said, and what to do."""
     if isinstance(error, StateError):
         return str(error)
-    return "; ".join(part for part in (": ".join(filter(None, (str(error), error.reply))), error.advice) if part)
+    return "; ".join(filter(None, (error.told, error.advice)))
 
 
 async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
@@ -127,7 +128,7 @@ async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) 
         await Pass(mirror, state, stop, offload).run()
     except RootMissing as error:
         mirror.report.note(f"{error}: it is made again and everything is sent")
-        mirror.report.begin()
+        mirror.report.begin_again()
         settings = mirror.settings
         session = await mirror.connect(
             settings.site, mirror.password, timeout_seconds=settings.timeout_seconds, create_root=True

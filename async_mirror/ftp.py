@@ -60,6 +60,7 @@ class FtpSession:
         """Wrap a client; `begin` makes it ready."""
         self.kept: set[str] = set()
         self.root = ""
+        self.made_root = False
         self._client = client
         self._control = client.control
         self._site = site
@@ -114,6 +115,7 @@ class FtpSession:
         (reply,) = await self._exchange(f"CWD {root}")
         if not reply.succeeded:
             raise SiteUnusable(f"the folder {names.shown(root)} cannot be entered, and not be made", made.text)
+        self.made_root = made.succeeded
 
     # Commands and replies.
 
@@ -204,7 +206,7 @@ class FtpSession:
                 async with asyncio.timeout(self._control.timeout_seconds):
                     await loop.sock_connect(data, (address[0], port, *address[2:]))
             except (OSError, TimeoutError) as error:
-                await self._explain(expected, f"no data connection: {str(error) or 'time-out'}")
+                await self._explain(expected, f"no data connection to port {port}: {str(error) or 'time-out'}")
         except BaseException as error:
             reset(data)
             if not isinstance(error, Refusal | ConnectionBroken):
@@ -342,7 +344,7 @@ class FtpSession:
         """Rename where a file is in the way: that one first, back if need be, removed last."""
         if refused.transient or await self.size(temporary) is None or await self.size(final) is None:
             if await self._is_folder(final):
-                raise Refusal("a folder is in the way", refused.reply)
+                raise Refusal("a folder is in the way (remove it from the site, or rename the file)", refused.reply)
             raise refused
         await self.rename(final, aside)
         try:
@@ -431,7 +433,7 @@ class FtpSession:
             raise _refusal(reply)
         listing = await self.list_folder(names.parent(path))
         if listing and names.split(path)[1] in listing.others:
-            raise Refusal("a link is in the way, and links are not followed", reply.text)
+            raise Refusal("a link, which is not followed, is in the way (remove it from the site)", reply.text)
 
     async def remove_folder(self, path: str) -> None:
         """Remove by RMD; a refusal for what is absent counts as done."""
@@ -442,7 +444,7 @@ class FtpSession:
     async def _is_folder(self, path: str) -> bool:
         """Try to enter the folder, and come back in the same breath."""
         if not self.root:
-            raise Refusal("the server does not tell where it is, so no folder can be told from a file")
+            raise Refusal("the server does not tell where it is (PWD), so no folder can be told from a file")
         async with self._alone():
             entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self.root}")
         if not back.succeeded:
@@ -520,4 +522,5 @@ def _rename_refusal(first: Reply, second: Reply) -> Refusal:
 
 
 def _refusal(reply: Reply) -> Refusal:
-    return Refusal("the server said", reply.text, transient=reply.transient, no_space=reply.no_space)
+    text = f"the server answered {reply.command} with"
+    return Refusal(text, reply.text, transient=reply.transient, no_space=reply.no_space)

@@ -25,6 +25,9 @@ class RootedSession(RemoteSession, Protocol):
     root: str
     """The absolute path of the site's root, "" if the server does not say."""
 
+    made_root: bool
+    """True if the root was not there and this session made it."""
+
 
 class Connect(Protocol):
     """Opens sessions; see `ftp.connect`."""
@@ -43,10 +46,11 @@ class WrongSite(SiteUnusable):
 
 
 class Answer(NamedTuple):
-    """A result, and the root of the session that it was had on."""
+    """A result, the root of the session that it was had on, and whether that session made it."""
 
     result: Result
     root: str
+    made_root: bool
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Hands:
         """Perform one item of whatever kind."""
         result = await self._result(session, item, previous, progress)
         failure = result.failure
-        return Performed(Answer(result, session.root), again=failure is not None and failure.transient)
+        again = failure is not None and failure.transient
+        return Performed(Answer(result, session.root, session.made_root), again)
 
     async def _result(self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress) -> Result:
         match item:
@@ -112,6 +117,7 @@ class Nowhere:
 
     usable = True
     root = ""
+    made_root = False
 
     async def close(self) -> None:
         """Do nothing."""

@@ -36,6 +36,8 @@ def complaint(last_good: str | None, last_result: str | None, now: float) -> str
     beat = Beat.read(last_good)
     age = now - beat.ended
     allowed = 2 * beat.every_seconds + 2 * beat.seconds + ALLOWANCE_S
-    if age <= allowed:
+    if -allowed <= age <= allowed:
         return None
+    if age < 0:
+        return f"the last good pass ended {human_time(-age)} from now, by this machine's clock{ending}"
     return f"the last good pass ended {human_time(age)} ago, which is more than {human_time(allowed)}{ending}"

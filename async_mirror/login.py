@@ -31,6 +31,7 @@ async def greet(client: Client, site: Site) -> None:
 
 async def log_in(client: Client, site: Site, password: str) -> None:
     """Say who we are. Raises LoginFailed, ConnectionRefused (too many clients), or ConnectionBroken (not now)."""
+    where = f"{site.host}:{site.port}"
     user = site.user or aioftp.DEFAULT_USER
     try:
         code, _ = await client.command(f"USER {user}", ("2xx", "33x"))
@@ -41,10 +42,10 @@ async def log_in(client: Client, site: Site, password: str) -> None:
     except StatusCodeError as error:
         reply = _reply_of(error)
         if reply.too_many:
-            raise ConnectionRefused("the server has too many clients", reply.text) from None
+            raise ConnectionRefused(f"{where} has too many clients", reply.text) from None
         if reply.transient:
-            raise ConnectionBroken("the server does not log in now", reply.text) from None
-        raise LoginFailed(f"the login of user {names.shown(user)!r} was refused", reply.text) from None
+            raise ConnectionBroken(f"{where} does not log anybody in now", reply.text) from None
+        raise LoginFailed(f"{where} refuses the login of user {names.shown(user)!r}", reply.text) from None
 
 
 def _reply_of(error: StatusCodeError) -> Reply:

@@ -54,6 +54,7 @@ def set_up(
     text = logging.Formatter("%(asctime)s  %(message)s", _DATE)
     screen.setFormatter(JsonLines() if as_json and not is_screen_text else text)
     _log.addHandler(screen)
+    logging.getLogger().addHandler(screen)  # what libraries have to say must not write into a display
     if file:
         handler = _DailyFile(file, when="midnight", backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(

@@ -13,8 +13,9 @@ import re
 import signal
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -283,6 +284,20 @@ async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGener
         abandoned = True
         room.release()
         await asyncio.wait({pumping})
+
+
+@asynccontextmanager
+async def beside() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
+    """Give a function that starts a coroutine beside what is done; all end here, and what one raised is raised."""
+    tasks: set[asyncio.Task[None]] = set()
+    try:
+        yield lambda coroutine: tasks.add(asyncio.create_task(coroutine))
+    finally:
+        _cancel(tasks)
+        await _ended(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 class Crew(Generic[S, I, R]):

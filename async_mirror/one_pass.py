@@ -4,13 +4,14 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 
 from async_mirror import multi, names
+from async_mirror.ahead import BEGINS_AFTER, Ahead
 from async_mirror.apply import Publisher
 from async_mirror.change import (
     Change,
@@ -49,6 +50,7 @@ BEGUN_AT_ONCE = 256
 CLEAN_UP_SECONDS = 5.0
 LIMIT_LASTS_SECONDS = 3600.0
 
+Beside = Callable[[Coroutine[None, None, None]], None]
 MirrorCrew = Crew[RootedSession, Item, Answer]
 
 
@@ -96,6 +98,7 @@ class Pass:
         self.swaps: list[Swap] = []
         self.modes: list[SetAttributes] = []
         self.gates = Gates()
+        self.ahead = Ahead(mirror.root, self.selection, state, offload, self.report)
         self.removal = Removal(self.settings, state, offload, self.selection, self.report)
         self.voided: set[str] = set()
         self.unsettled: set[str] = set()
@@ -113,7 +116,10 @@ class Pass:
         source = names.shown(str(self.settings.source))
         if not listing.complete and not listing.entries:
             reason = listing.problems[0][1] if listing.problems else "it cannot be read"
-            self.report.halt(f"the source {source} cannot be read ({reason}): nothing is done")
+            self.report.halt(
+                f"the source {source} cannot be read ({reason}): nothing is done."
+                " See that it is there, mounted, and may be read by this user"
+            )
             return False
         holds = await self.offload(self.state.holds_anything)
         if holds and not listing.entries and not self.settings.allow_empty_source:
@@ -145,7 +151,8 @@ class Pass:
                     self.report.phase("looking at the site")
                     await self._survey(crew)
                 self.report.phase("mirroring")
-                await self._perform(crew, self._publish(""), PUBLISHING_OVERLAP)
+                async with multi.beside() as start:
+                    await self._perform(crew, self._publish("", start), PUBLISHING_OVERLAP)
                 await self._settle(crew)
         finally:
             self.report.counts.connections += crew.opened
@@ -202,7 +209,7 @@ class Pass:
                 if isinstance(done.item, Job):
                     unbegun.append(done.item)
             else:
-                await self._learn_root(done.result.root)
+                await self._learn_root(done.result)
                 match done.result.result:
                     case Outcome() as outcome:
                         outcomes.append(outcome)
@@ -219,10 +226,12 @@ class Pass:
         for job in unbegun:
             self.gates.open(job.change, made=False)
 
-    async def _learn_root(self, root: str) -> None:
-        if root and not self.root_known:
+    async def _learn_root(self, answer: Answer) -> None:
+        if answer.made_root:
+            self.report.note(f"the destination's folder was not there and was made: {answer.root}")
+        if answer.root and not self.root_known:
             self.root_known = True
-            await self.offload(partial(self.state.learn, root=root))
+            await self.offload(partial(self.state.learn, root=answer.root))
 
     def _cut_short(self, done: Done[Item, Answer]) -> None:
         """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
@@ -321,7 +330,8 @@ class Pass:
             folder = compared.folder or "/"
             self.report.note(f"the server cut its listing of {folder} short; what it left out is sent again")
         for name in compared.oddities:
-            self.report.note(f"the server lists a name that no site may have, which is left alone: {name}")
+            folder = compared.folder or "/"
+            self.report.note(f"the server lists in {folder} a name that no site may have, which is left alone: {name}")
         await self.offload(self.state.hold, compared.adopted)
         if compared.lost:
             await self.offload(self.state.drop, compared.lost)
@@ -333,14 +343,18 @@ class Pass:
 
     # Publish.
 
-    async def _publish(self, start: str) -> AsyncGenerator[Item, None]:
-        """Scan from a folder on and yield what is to be done at once; the rest is set aside for `_settle`."""
+    async def _publish(self, start: str, beside: Beside | None = None) -> AsyncGenerator[Item, None]:
+        """Scan from a folder on and yield what is to be done at once; the rest is set aside for `_settle`.
+
+        Once there is much to do, what is still to come is counted `beside`, if somebody watches.
+        """
         async with aclosing(multi.stream(partial(walk, self.mirror.root, self.selection, start))) as listings:
             async for batch in listings:
                 jobs: list[Job] = []
                 plans = await self.offload(lambda each: [self._plan(listing) for listing in each], batch)
                 for listing, planned in zip(batch, plans, strict=True):
                     plan = planned
+                    self.ahead.planned()
                     if self.gates.is_below_moved(listing.folder):
                         async with aclosing(self._begun(jobs)) as begun:
                             async for job in begun:
@@ -353,6 +367,8 @@ class Pass:
                     if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self.swaps):
                         continue
                     jobs += await self._take_plan(plan)
+                if beside and self.report.watched and self.jobs_made > BEGINS_AFTER and not self.ahead.begun:
+                    beside(self.ahead.look())
                 async with aclosing(self._begun(jobs)) as begun:
                     async for job in begun:
                         yield job

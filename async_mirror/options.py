@@ -1,5 +1,6 @@
 """Every option, declared once: name, type, default, help, group. From the command line, the environment or a file."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,8 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # not generic in older
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return what the text means."""
+        if ctx and ctx.resilient_parsing:
+            return value  # a shell waits for completions, and needs no meaning
         try:
             return self._parse(str(value))
         except ValueError as error:
@@ -51,7 +54,7 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # not generic in older
 
     def split_envvar_value(self, rv: str) -> list[str]:
         """Split at blanks and commas."""
-        return re.split(r"[\s,]+", rv.strip(" ,"))
+        return re.findall(r"[^\s,]+", rv)
 
 
 class Pattern(click.ParamType):  # type: ignore[type-arg]
@@ -62,6 +65,16 @@ class Pattern(click.ParamType):  # type: ignore[type-arg]
     def split_envvar_value(self, rv: str) -> list[str]:
         r"""Split at blanks and line breaks, but not at `\ `."""
         return re.findall(r"(?:\\\s|\S)+", rv)
+
+
+class FileName(click.Path):
+    """A path, in which `~` is the home folder. An empty one is a slip, and would mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not os.fspath(value):
+            self.fail("it is empty", param, ctx)
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 def _mode(text: str) -> Any:
@@ -75,7 +88,7 @@ INTERVAL = Parsed("interval", parse_interval, numbers=True)
 LIMIT = Parsed("limit", parse_delete_limit, numbers=True)
 RATE = Parsed("rate", parse_rate, numbers=True)
 EXTENSION = Parsed("extension", parse_extension)
-PATH = click.Path(path_type=Path)
+PATH = FileName(path_type=Path)
 
 
 # Parameters that tell where their value is from.
@@ -148,13 +161,17 @@ def variable(param: click.Parameter) -> str:
 
 
 def as_given(ctx: click.Context, param: click.Parameter) -> Any:
-    """Return a parameter's value as it may stand in a file; None if it was not given and has no default."""
+    """Return a parameter's value as it may stand in any file; None if it was not given and has no default."""
     value = ctx.meta[_RAW].get(param.name) if isinstance(param.type, Parsed) else ctx.params[str(param.name)]
     if isinstance(value, list | tuple):
-        return [str(each) for each in value]
-    return (
-        value if isinstance(value, bool | int | float | None) else str(value) if isinstance(value, str | Path) else None
-    )
+        return [_absolute(each) for each in value]
+    if isinstance(value, bool | int | float | None):
+        return value
+    return _absolute(value) if isinstance(value, str | Path) else None
+
+
+def _absolute(value: object) -> str:
+    return os.path.abspath(value) if isinstance(value, Path) else str(value)
 
 
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -354,4 +371,4 @@ SYNC: list[click.Parameter] = [
     CONFIG,
     STATE_DIR,
 ]
-HEALTHCHECK: list[click.Parameter] = [SOURCE, DESTINATION, CONFIG, STATE_DIR]
+HEALTHCHECK: list[click.Parameter] = [SOURCE, DESTINATION, PASSWORD_FILE, CONFIG, STATE_DIR]

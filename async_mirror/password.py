@@ -46,7 +46,7 @@ def find_login(
         password = f"{ANONYMOUS}@" if login.password is None else login.password
         login = replace(login, site=replace(site, user=ANONYMOUS), password=password, where=login.where or ANONYMOUS)
     if login.password is not None and any(character in login.password for character in "\r\n\0"):
-        raise UsageError("the password holds a line break, which FTP cannot carry")
+        raise UsageError(f"the password in {login.where} holds a line break, which FTP cannot carry: write one line")
     return login
 
 
@@ -65,7 +65,7 @@ def _found(
 
 def _from_file(path: Path) -> str:
     try:
-        text = path.expanduser().read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"the password file {path} cannot be read: {reason}") from None
@@ -73,13 +73,15 @@ def _from_file(path: Path) -> str:
 
 
 def _from_netrc(site: Site, environment: Mapping[str, str]) -> Login:
-    path = Path(environment.get("NETRC") or Path.home() / ".netrc")
-    if not path.exists():
+    path = Path(os.path.expanduser(environment.get("NETRC") or "~/.netrc"))
+    if not os.path.exists(path):
         return Login(site, None, "")
     try:
         entry = netrc.netrc(os.fspath(path)).authenticators(site.host)
     except (OSError, netrc.NetrcParseError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        # Python's own text repeats a word of the line, which may be the password
+        reason = error.strerror if isinstance(error, OSError) else f"line {error.lineno} cannot be meant"
+        raise UsageError(f"the logins in {path} cannot be read: {reason}") from None
     if entry is None or (site.user is not None and entry[0] != site.user):
         return Login(site, None, "")
     return Login(replace(site, user=site.user or entry[0] or None), entry[2], str(path), path)

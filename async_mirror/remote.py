@@ -6,6 +6,9 @@ from typing import NamedTuple, Protocol
 
 from async_mirror.entry import Entry
 
+_LONGEST_TOLD = 1000
+"""Characters of a reply that are told: a hostile one must not fill the log."""
+
 
 class RemoteError(Exception):
     """Something a site did, or did not do. `reply` is the server's own text, unescaped, or ""; `advice` what to do."""
@@ -15,6 +18,11 @@ class RemoteError(Exception):
     def __init__(self, message: str, reply: str = "") -> None:
         super().__init__(message)
         self.reply = reply
+
+    @property
+    def told(self) -> str:
+        """What happened, and what the server said; unescaped."""
+        return f"{self}: {self.reply[:_LONGEST_TOLD]}" if self.reply else str(self)
 
 
 class ConnectionBroken(RemoteError):
@@ -47,6 +55,8 @@ class RootMissing(SiteUnusable):
 
 class Refusal(RemoteError):
     """The server said no to one command. `transient` for a 4xx reply: it may say yes later (RFC 959, 4.2.1)."""
+
+    advice = "see what the server said; if that does not help, ask the site's host"
 
     def __init__(self, message: str, reply: str = "", *, transient: bool = False, no_space: bool = False) -> None:
         super().__init__(message, reply)

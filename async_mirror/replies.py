@@ -24,10 +24,11 @@ class ReplyError(ValueError):
 
 
 class Reply(NamedTuple):
-    """One reply: its code, and its lines without the code's column on the first and last."""
+    """One reply: its code, its lines without the code's column on the first and last, and the verb that it answers."""
 
     code: int
     lines: tuple[str, ...]
+    command: str = ""
 
     @property
     def text(self) -> str:

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -23,36 +24,58 @@ from async_mirror.change import (
 from async_mirror.counts import PRESENT, Counts
 from async_mirror.entry import Listing
 from async_mirror.names import shown
+from async_mirror.remote import RemoteError
 from async_mirror.wording import described, human_size, human_time, plural, quoted
 
 log = logging.getLogger("async_mirror")
 
 SAME_PROBLEM_SHOWN = 20
+ENDING = "ending what is under way; asked once more, it ends at once"
 
 
 class Report:
     """Turns what happens into log records, `counts` of the pass, and the `activity` of the moment."""
 
-    def __init__(self, *, dry_run: bool = False, tell_pass: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, *, dry_run: bool = False, tell_pass: Callable[[str], None] | None = None, watched: bool = False
+    ) -> None:
         """Begin with nothing to tell.
 
         A dry run is worded as a plan, and the plan is printed; `tell_pass` gets one JSON object per pass instead.
+        `watched` says that somebody looks at `activity`.
         """
         self.counts = Counts()
         self.activity = Activity()
+        self.watched = watched
         self._dry_run = dry_run
         self._tell_pass = tell_pass
         self._said: set[str] = set()
+        self._failures_told: Counter[Problem] = Counter()
         self._source = ""
+        self._ending = False
 
     def begin(self) -> None:
         """Begin a pass."""
         self.counts = Counts()
+        self._failures_told.clear()
         self.activity.begin(time.monotonic())
+
+    def begin_again(self) -> None:
+        """Begin the same pass anew."""
+        self.activity.passes -= 1
+        self.begin()
 
     def phase(self, name: str) -> None:
         """Tell what the pass is about now."""
-        self.activity.phase = name
+        if not self._ending:
+            self.activity.phase = name
+
+    def ending(self) -> None:
+        """Tell that the end was asked for, and what is still to come."""
+        if self.activity.resting_until is None:
+            self.phase(ENDING)
+            self.say(ENDING)
+        self._ending = True
 
     # What is found.
 
@@ -89,6 +112,14 @@ class Report:
         """Note that a change is to be made."""
         if not isinstance(change, MakeFolder | RemoveFolder):
             self.activity.planned(_bytes_to_send(change))
+
+    def foreseen(self, files: int, size: int) -> None:
+        """Note that so many more changes will be planned, or fewer."""
+        self.activity.foreseen(files, size)
+
+    def foreseen_all(self) -> None:
+        """Note that all that will be planned is foreseen."""
+        self.activity.scanned = True
 
     def finished(self, change: Change) -> None:
         """Note that a planned change ended, whatever came of it."""
@@ -148,7 +179,7 @@ class Report:
         counts, problem = self.counts, failure.problem
         counts.problems[problem] += 1
         line = f"{quoted(failure.path)}  {problem}{': ' if failure.detail else ''}{shown(failure.detail)}"
-        told = counts.problems[problem] <= SAME_PROBLEM_SHOWN
+        told = self._failures_told[problem] < SAME_PROBLEM_SHOWN
         self.activity.fail(line)
         _tell(
             logging.ERROR if told else logging.DEBUG,
@@ -159,10 +190,11 @@ class Report:
             detail=failure.detail,
         )
         if told:
+            self._failures_told[problem] += 1
             counts.first_failures.append(
                 {"path": shown(failure.path), "problem": str(problem), "detail": shown(failure.detail)}
             )
-        if counts.problems[problem] == 1:
+        if told and self._failures_told[problem] == 1:
             _tell(logging.ERROR, "advice", f"what {problem}: {problem.advice}", problem=str(problem))
 
     def again(self, failure: Failure, seconds: float) -> None:
@@ -197,7 +229,8 @@ class Report:
 
     def waiting(self, error: Exception, seconds: float) -> None:
         """Tell that a connection could not be had, and when it is tried again."""
-        text = f"{shown(str(error))}; trying again in {human_time(seconds)}"
+        told = error.told if isinstance(error, RemoteError) else str(error)
+        text = f"{shown(told)}; trying again in {human_time(seconds)}"
         self.activity.waiting = text
         _tell(logging.INFO, "waiting", text)
 
@@ -210,9 +243,9 @@ class Report:
     def end(self, result: str, code: int, next_in_s: float | None) -> None:
         """Tell what the pass came to, and when the next one begins if there is to be one."""
         counts = self.counts
-        for problem, number in counts.problems.items():
-            if number > SAME_PROBLEM_SHOWN:
-                more = plural(number - SAME_PROBLEM_SHOWN, "more path")
+        for problem, told in self._failures_told.items():
+            if more_paths := counts.problems[problem] - told:
+                more = plural(more_paths, "more path")
                 _tell(logging.ERROR, "failed", f"and {more}: {problem}", problem=str(problem))
         if counts.scanned and counts.source() != self._source:
             self._source = counts.source()
@@ -220,7 +253,12 @@ class Report:
         sentence = self._sentence()
         next_one = f"; next pass in {human_time(next_in_s)}" if next_in_s is not None else ""
         bad = counts.failures or counts.halts or counts.trouble
-        ending = {"result": result, "exit_code": code, **counts.as_json(), "next_pass_in_s": next_in_s}
+        ending = {
+            "result": result,
+            "exit_code": code,
+            **counts.as_json(),
+            "next_pass_in_s": next_in_s and round(next_in_s, 1),
+        }
         _tell(logging.WARNING if bad else logging.INFO, "", f"{sentence}{next_one}", event="pass", **ending)
         if next_in_s is not None:
             self.activity.rest(time.monotonic() + next_in_s, sentence)

@@ -29,10 +29,14 @@ class Selection:
     def __post_init__(self) -> None:
         """Fail early on a pattern that means nothing: ValueError."""
         for pattern in self.patterns:
+            if pattern.removeprefix("!").startswith("./"):
+                meant = pattern.replace("./", "/", 1)
+                raise ValueError(f"{pattern!r} would match nothing, as in .gitignore: write {meant!r}")
             try:
                 GitIgnoreSpec.from_lines([pattern])
             except (ValueError, re.error):
-                raise ValueError(f"{pattern!r} is no pattern that .gitignore could hold") from None
+                text = f"{pattern!r} is no pattern that .gitignore could hold: write a backslash before a plain [ or !"
+                raise ValueError(text) from None
 
     @cached_property
     def _rules(self) -> list[tuple[re.Pattern[str], bool]]:

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 DEFAULT_PORTS = {"ftp": 21, "ftpes": 21, "ftps": 990}
 
@@ -12,6 +12,7 @@ SLOWEST_BYTES_PER_S = 1000
 
 _RATE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmg]?)(i?)(?:b(?:/s|ps)?)?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MISREAD = re.compile(r"[%?#@]")
 _INTERVAL = re.compile(
     r"(?:(\d{1,9}(?:\.\d{1,9})?)h)?(?:(\d{1,9}(?:\.\d{1,9})?)m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.IGNORECASE
 )
@@ -33,11 +34,12 @@ class Site:
 
     @property
     def shown(self) -> str:
-        """The site as a URL, without any secret."""
-        user = f"{self.user}@" if self.user else ""
+        """The site as a URL that reads back as the same site, without any secret."""
+        user = f"{quote(self.user, safe='', errors='surrogateescape')}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{user}{host}{port}/{self.root}"
+        root = _MISREAD.sub(lambda found: f"%{ord(found[0]):02X}", self.root)
+        return f"{self.scheme}://{user}{host}{port}/{root}"
 
     @property
     def binding(self) -> tuple[str, str, str, str]:
@@ -132,7 +134,7 @@ def parse_destination(text: str) -> Site:
     if parts.query or parts.fragment or "@" in parts.path:
         raise UsageError("the destination holds ?, # or @ in its path: if they belong there, write %3F, %23 and %40")
     if port == 0:
-        raise UsageError("the destination names port 0, where nothing listens")
+        raise UsageError("the destination names port 0, where nothing listens: leave it out, or write the server's")
     user = unquote(parts.username, errors="surrogateescape") if parts.username else None
     root = _normal_root(unquote(parts.path[1:], errors="surrogateescape"))
     if _CONTROL.search(f"{user}{root}{parts.hostname}"):

@@ -51,6 +51,10 @@ class DamagedStateError(StateError):
         )
 
 
+def _unusable(path: Path, reason: object) -> str:
+    return f"the state {path} cannot be used ({reason}): see that this user may write there, and that there is room"
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
@@ -58,10 +62,10 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise DamagedStateError(path, error) from error
-        raise StateError(f"the state {path} cannot be used: {error}") from error
+        raise StateError(_unusable(path, error)) from error
     except (sqlite3.Error, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise StateError(f"the state {path} cannot be used: {reason}") from error
+        raise StateError(_unusable(path, reason)) from error
 
 
 class State:
@@ -361,7 +365,7 @@ def state_path(folder: Path, binding: Iterable[str]) -> Path:
 def facts_of(path: Path) -> dict[str, str]:
     """Return what a state has learned, while another process may be using it. Raises StateError, also for none."""
     if not path.exists():
-        raise StateError("no pass was ever made here: there is no state for this source and this site")
+        raise StateError(f"no pass was ever made: there is no state {path}; see that sync has the same settings")
     with _explained(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
         return dict(database.execute("SELECT name, value FROM facts"))
 
@@ -415,7 +419,9 @@ def _lock(path: Path) -> int:
     except BlockingIOError:
         holder = os.pread(lock, 200, 0).decode("utf-8", "replace").strip() or "another process"
         os.close(lock)
-        raise StateError(f"this mirror is already being kept by {names.shown(holder)}; its lock is {path}") from None
+        raise StateError(
+            f"this mirror is already being kept by {names.shown(holder)}, whose lock is {path}: let that end first"
+        ) from None
     with _explained(path):
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
@@ -425,7 +431,7 @@ def _lock(path: Path) -> int:
 def _open_database(path: Path) -> sqlite3.Connection:
     with _explained(path):
         if path.is_symlink():
-            raise StateError(f"the state {path} is a symbolic link, which is not followed")
+            raise StateError(f"the state {path} is a symbolic link, which is not followed: put the file itself there")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     with _explained(path):
         return _open_sound(path)

@@ -52,9 +52,9 @@ async def compare(session: RemoteSession, task: Compare) -> Compared:
         gone = Compared(task.folder, lost=tuple(entry.path for entry in task.held))
         return await _compared(session, task, listing) if listing else gone
     except Refusal as refusal:
-        failure = Failure(task.folder, Problem.REFUSED, refusal.reply, refusal.transient)
+        failure = Failure(task.folder, Problem.REFUSED, refusal.told, refusal.transient)
     except ConnectionBroken as broken:
-        failure = Failure(task.folder, Problem.CONNECTION, f"{broken} {broken.reply}".strip(), transient=True)
+        failure = Failure(task.folder, Problem.CONNECTION, broken.told, transient=True)
     return Compared(task.folder, failure=failure)
 
 
@@ -118,9 +118,10 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
             await _remove_box(session, pending.box)
         seen = await (_spelled(session, pending.path) if pending.twin else session.look(pending.path))
     except Refusal as refusal:
-        return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, refusal.reply, refusal.transient))
+        detail = f"while what an earlier run left there was looked at, {refusal.told}"
+        return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, detail, refusal.transient))
     except ConnectionBroken as broken:
-        detail = f"{broken} {broken.reply}".strip()
+        detail = f"while what an earlier run left there was looked at, {broken.told}"
         return Settled(pending, failure=Failure(pending.path, Problem.CONNECTION, detail, transient=True))
     return Settled(pending, verdict(pending, seen))
 

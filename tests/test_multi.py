@@ -29,6 +29,7 @@ from async_mirror.multi import (
     Progress,
     Stop,
     Verdict,
+    beside,
     run,
     stream,
 )
@@ -1610,3 +1611,51 @@ def test_a_second_signal_ends_the_program_at_once(
     program.send_signal(second)
     assert program.wait(10) == 128 + second
     assert program.communicate() == (b"", b"")
+
+
+# Beside.
+
+
+def test_what_runs_beside_gets_on_and_ends_with_the_block() -> None:
+    told: list[str] = []
+
+    async def endless(begun: asyncio.Event) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append("ended")
+
+    async def scenario() -> None:
+        async with beside() as start:
+            begun = asyncio.Event()
+            start(endless(begun))
+            await begun.wait()
+        told.append("after")
+
+    play(scenario())
+    assert told == ["ended", "after"]
+
+
+def test_what_fails_beside_is_raised_at_the_end_of_the_block() -> None:
+    async def failing() -> None:
+        raise Trouble
+
+    async def scenario() -> None:
+        async with beside() as start:
+            start(failing())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    with pytest.raises(Trouble):
+        play(scenario())
+
+
+def test_what_fails_in_the_block_goes_before_what_runs_beside() -> None:
+    async def scenario() -> None:
+        async with beside() as start:
+            start(asyncio.Event().wait())  # type: ignore[arg-type]
+            raise Trouble
+
+    with pytest.raises(Trouble):
+        play(scenario())

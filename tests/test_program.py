@@ -257,11 +257,15 @@ def test_site_folder_is_made_where_the_destination_says(program: Program) -> Non
     program.write("file", "content")
     foreign = write(program.site / "elsewhere", "of others")
     program.url += "www/my%20site"
-    assert program.sync().code == 0
+    first = program.sync()
+    assert first.code == 0
+    assert re.search("was not there and was made: .*/www/my site", first.err)
     assert tree(program.site / "www/my site") == tree(program.source)
     (program.source / "file").unlink()
     program.write("other", "content of another")
-    assert program.sync().code == 0
+    second = program.sync()
+    assert second.code == 0
+    assert "was made" not in second.err
     assert names(program.site) == {"elsewhere", "www/", "www/my site/", "www/my site/other"}
     assert foreign.read_text() == "of others"
 

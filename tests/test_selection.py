@@ -216,3 +216,9 @@ def test_walking_down_finds_exactly_what_includes_with_parents_says(selection: S
 def test_depth_is_the_number_of_components_and_folders_need_room_below(depth: int, entry: Entry) -> None:
     components = len(entry.path.split("/")) + (entry.kind is Kind.FOLDER)
     assert Selection(max_depth=depth).includes(entry) is (components <= depth)
+
+
+@pytest.mark.parametrize(("pattern", "meant"), [("./drafts", "'/drafts'"), ("!./drafts/a", "'!/drafts/a'")])
+def test_pattern_that_could_never_match_is_refused_with_what_was_meant(pattern: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=meant):
+        Selection(patterns=(pattern,))

@@ -1,0 +1,61 @@
+"""Counts what there will be to do while the scan waits for the lanes, for whoever watches. Decides nothing."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from functools import partial
+
+from async_mirror import multi
+from async_mirror.change import MakeFolder, SendFile
+from async_mirror.entry import Listing
+from async_mirror.multi import Offload
+from async_mirror.plan import plan_folder
+from async_mirror.report import Report
+from async_mirror.scan import walk
+from async_mirror.selection import Selection
+from async_mirror.state import State
+
+BEGINS_AFTER = 256
+"""Jobs planned before it is worth the trouble: more than a moment's work."""
+
+
+class Ahead:
+    """A second look at the source, in the order of the scan, that is not held up by anything."""
+
+    def __init__(self, root: bytes, selection: Selection, state: State, offload: Offload, report: Report) -> None:
+        """Begin where the scan begins."""
+        self.begun = False
+        self._root = root
+        self._selection = selection
+        self._state = state
+        self._offload = offload
+        self._report = report
+        self._planned = 0
+        self._counted: dict[int, tuple[int, int]] = {}
+
+    def planned(self) -> None:
+        """Note that the scan planned one more listing: what was counted for it is not foreseen any more."""
+        files, size = self._counted.pop(self._planned, (0, 0))
+        self._planned += 1
+        if files:
+            self._report.foreseen(-files, -size)
+
+    async def look(self) -> None:
+        """Count to the end, and tell that all is known."""
+        self.begun = True
+        index = 0
+        async with aclosing(multi.stream(partial(walk, self._root, self._selection))) as listings:
+            async for batch in listings:
+                for count in await self._offload(self._count, batch, max(0, self._planned - index)):
+                    if index >= self._planned and count[0]:
+                        self._counted[index] = count
+                        self._report.foreseen(*count)
+                    index += 1
+        self._report.foreseen_all()
+
+    def _count(self, batch: Sequence[Listing], known: int) -> list[tuple[int, int]]:
+        return [(0, 0)] * min(known, len(batch)) + [self._changes(listing) for listing in batch[known:]]
+
+    def _changes(self, listing: Listing) -> tuple[int, int]:
+        held = self._selection.visible(self._state.held_in(listing.folder))
+        changes = [change for change in plan_folder(listing, held).changes if not isinstance(change, MakeFolder)]
+        return len(changes), sum(change.entry.size for change in changes if isinstance(change, SendFile))

@@ -1,0 +1,192 @@
+"""What the live display shows at one moment. Pure: an activity and the room that there is go in, rows come out."""
+
+import math
+import textwrap
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from async_mirror.activity import Activity, Errand
+from async_mirror.names import shown
+from async_mirror.wording import human_size, human_time, plural, quoted
+
+NARROW = 60
+
+
+class Page(NamedTuple):
+    """The room there is: cells of a row, rows of the screen, and whether only ASCII can be written."""
+
+    width: int
+    height: int
+    ascii_only: bool = False
+
+    @property
+    def dots(self) -> str:
+        """What stands for what was cut out."""
+        return "..." if self.ascii_only else "…"
+
+    def said(self, text: str) -> str:
+        """Return text as this terminal can show it, on one row, without control characters."""
+        text = shown(text)
+        return text.encode("ascii", "backslashreplace").decode() if self.ascii_only else text
+
+    def cut(self, text: str, cells: int) -> str:
+        """Return text in so many cells at most, its end cut off if need be."""
+        if cell_len(text) <= cells:
+            return text
+        return set_cell_size(set_cell_size(text, max(0, cells - len(self.dots))).rstrip() + self.dots, cells).rstrip()
+
+    def fitted(self, path: str, cells: int) -> str:
+        """Return a path in so many cells at most; of its parts the name goes last, and the name's ends after that."""
+        if cell_len(path) <= cells:
+            return path
+        folder, slash, name = path.rpartition("/")
+        head = cells - len(self.dots) - cell_len(slash + name)
+        if slash and head >= 0:
+            return set_cell_size(folder, head) + self.dots + slash + name
+        tail = max(0, cells - len(self.dots)) // 2
+        return self.cut(name, cells - tail) + _last_cells(name, tail)
+
+
+def _last_cells(text: str, cells: int) -> str:
+    for taken, character in enumerate(reversed(text)):
+        cells -= cell_len(character)
+        if cells < 0:
+            return text[len(text) - taken :]
+    return text
+
+
+def rows(activity: Activity, title: str, now: float, page: Page) -> list[Text]:
+    """Return what is to be seen now: at least one row, none wider than the page, and room left for log lines above."""
+    room = max(1, page.height * 3 // 4)
+    draw = _passing if activity.resting_until is None else _resting
+    drawn = draw(activity, page.said(title), now, page, room)
+    for row in drawn:
+        row.truncate(page.width, overflow="crop")
+    return drawn[:room]
+
+
+def _passing(activity: Activity, title: str, now: float, page: Page, room: int) -> list[Text]:
+    elapsed = _whole_time(now - activity.begun)
+    where = _heading(title, f"pass {activity.passes}, {page.said(activity.phase)}, {elapsed}", page)
+    found = [where, _bar(activity, page), Text(_numbers(activity, now, page))][-room:]
+    if activity.waiting and not activity.lanes:
+        found.append(Text(page.cut(f"waiting: {page.said(activity.waiting)}", page.width), "yellow"))
+    failures = _failures(activity, page, (room - len(found)) // 3)
+    return found + _lanes(activity, now, page, room - len(found) - len(failures)) + failures
+
+
+def _resting(activity: Activity, title: str, now: float, page: Page, room: int) -> list[Text]:
+    left = _whole_time(max(0.0, (activity.resting_until or 0.0) - now))
+    found = [_heading(title, f"after pass {activity.passes}", page), Text(f"next pass in {left}", "bold")][-room:]
+    first, *more = textwrap.wrap(page.said(activity.last_result), page.width) or [""]
+    result = [first, page.cut(" ".join(more), page.width)] if more else [first]
+    return found + [Text(line) for line in result] + _failures(activity, page, len(activity.failures))
+
+
+def _heading(title: str, state: str, page: Page) -> Text:
+    room = page.width - cell_len(state) - 2
+    if page.width < NARROW or room < 10:
+        return Text(page.cut(state, page.width), "bold")
+    title = page.fitted(title, room)
+    return Text.assemble((title, "bold"), " " * (room - cell_len(title) + 2), (state, "cyan"))
+
+
+def _bar(activity: Activity, page: Page) -> Text:
+    """Return the bar; as long as the source is being looked at, what is done is no share of anything yet."""
+    full, rest = "#-" if page.ascii_only else "━─"
+    share = _share_done(activity)
+    cells = max(0, page.width - 5)
+    done = int(cells * share)
+    percent = f" {int(share * 100):3}%" if activity.scanned and activity.files_total else ""
+    return Text.assemble((full * done, "green"), (rest * (cells - done), "dim"), (percent, "bold"))
+
+
+def _share_done(activity: Activity) -> float:
+    if not activity.scanned or not activity.files_total:
+        return 0.0
+    of_files = activity.files_done / activity.files_total
+    if not activity.bytes_total or of_files == 1:
+        return of_files
+    return min(0.99, activity.bytes_so_far / activity.bytes_total)
+
+
+def _numbers(activity: Activity, now: float, page: Page) -> str:
+    """Return as many of the numbers as fit on a row."""
+    if activity.phase == "looking at the site":
+        return _longest((f"{plural(activity.folders_compared, 'folder')} looked at", "looking"), page)
+    if not activity.files_total:
+        return _longest(("nothing to send" if activity.scanned else "nothing to send so far", "nothing"), page)
+    done, total = f"{activity.files_done:,}", f"{activity.files_total:,}"
+    files = f"{done} of {total} files{'' if activity.scanned else ' so far'}"
+    sizes, rate, left = _bytes(activity), f"{human_size(activity.rates(now)[0])}/s", _time_left(activity, now)
+    if not activity.bytes_total:
+        sizes = rate = ""
+    choices = ((files, sizes, rate, left), (files, sizes, left), (files, left), (files,), (f"{done}/{total}",))
+    return _longest(("   ".join(filter(None, choice)) for choice in choices), page)
+
+
+def _longest(choices: Iterator[str] | tuple[str, ...], page: Page) -> str:
+    text = ""
+    for text in choices:
+        if len(text) <= page.width:
+            break
+    return text
+
+
+def _bytes(activity: Activity) -> str:
+    done, total = human_size(activity.bytes_so_far), human_size(activity.bytes_total)
+    number, unit = done.split(" ")
+    return f"{number if total.endswith(f' {unit}') else done} of {total}"
+
+
+def _time_left(activity: Activity, now: float) -> str:
+    left = activity.seconds_left(now)
+    return "" if left is None else f"{_whole_time(left)} left"
+
+
+def _whole_time(seconds: float) -> str:
+    """Return a length of time that changes once a second."""
+    whole = math.ceil(seconds)
+    return f"{whole} s" if whole < 10 else human_time(whole)
+
+
+def _lanes(activity: Activity, now: float, page: Page, room: int) -> list[Text]:
+    """Return a row for each connection; those at work come first if there is not room for all."""
+    lanes = activity.lanes_of_late(now)
+    if room < 1 or not lanes:
+        return []
+    kept = lanes
+    if len(lanes) > room:
+        kept = sorted(sorted(lanes, key=lambda lane: (activity.is_idle(lane, now), lane))[: room - 1])
+    found = [_lane(lane, activity.lanes.get(lane), now, page) for lane in kept]
+    more = len(lanes) - len(kept)
+    return [*found, Text(f"and {plural(more, 'more connection')}", "dim")] if more else found
+
+
+def _lane(lane: int, errand: Errand | None, now: float, page: Page) -> Text:
+    number = f"{lane:3} " if page.width >= NARROW else ""
+    if errand is None:
+        return Text(f"{number}idle", "dim")
+    verb = f"{errand.verb} " if number else ""
+    percent = f" {min(100, errand.sent * 100 // errand.size):3}%" if errand.size else ""
+    speed = f"{human_size(errand.bytes_per_s(now))}/s" if errand.size and number else ""
+    speed = f"{speed:>12}" if speed else ""
+    room = max(0, page.width - len(number) - len(verb) - len(percent) - len(speed))
+    path = page.fitted(page.said(quoted(errand.path)), room)
+    blanks = " " * (room - cell_len(path)) if percent else ""
+    return Text.assemble((number + verb, "dim"), path, blanks, percent, (speed, "dim"))
+
+
+def _failures(activity: Activity, page: Page, room: int) -> list[Text]:
+    last = list(activity.failures)[-room:] if room > 0 else []
+    return [Text(page.cut(_failure(page.said(line), page), page.width), "red") for line in last]
+
+
+def _failure(line: str, page: Page) -> str:
+    """Return a path and what is wrong with it; the path may be cut down to half of the row."""
+    lead = "failed " if page.width >= NARROW else ""
+    path, gap, why = line.partition("  ")
+    return lead + page.fitted(path, max(page.width // 2, page.width - cell_len(lead + gap + why))) + gap + why
