@@ -4,7 +4,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-RATE_OVER_S = 10.0
+RATE_OVER_S = 5.0
 LANE_KEPT_S = 10.0
 _IDLE_AFTER_S = 1.0
 _SAMPLES_EVERY_S = 0.25

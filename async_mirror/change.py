@@ -88,6 +88,9 @@ class Job(NamedTuple):
         return f"{self.token}p"
 
 
+REPLACES = "replaces a file of the site that differs"
+"""Why a file is sent that has the name of another on the site."""
+
 NO_MODES = "this server does not set every mode: some stay as the server makes them (--no-perms leaves all alone)"
 """The note of an outcome whose mode the site did not take."""
 

@@ -19,6 +19,7 @@ from async_mirror.options import (
     SYNC,
     Command,
     Failed,
+    Option,
     as_given,
     origin,
     variable,
@@ -40,9 +41,7 @@ _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click
 
 def main() -> None:
     """Run the command; every error of use is one line on standard error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _have_streams()
     try:
         code = cli(prog_name="async-mirror", standalone_mode=False)
     except _NO_ARGUMENTS as error:
@@ -55,7 +54,32 @@ def main() -> None:
         code = error.exit_code
     except click.Abort:
         code = 130
+    except OSError as error:
+        if error.filename:
+            raise
+        click.echo(f"async-mirror: standard output cannot be written: {error.strerror}", err=True)
+        code = 1
+    _let_go_of_streams()
     sys.exit(code or 0)
+
+
+def _have_streams() -> None:
+    """See that there are standard streams, whatever the caller closed, and that any name can be written to them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we live
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _let_go_of_streams() -> None:
+    """Write what is left; if nobody reads it any more, that changes nothing of the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @click.group(context_settings=CONTEXT)
@@ -80,23 +104,24 @@ def sync(**options: Any) -> int:
     """Make DESTINATION a mirror of the folder SOURCE, and keep it one.
 
     \b
-    See what would be done:    async-mirror sync --dry-run ./site ftp://me@host/www
-    One pass, as in a CI job:  async-mirror sync --once ./site ftp://me@host/www
-    A pass every quarter hour: async-mirror sync --every 15m ./site ftp://me@host/www
-    What is configured:        async-mirror sync
+    See what would be done:  async-mirror sync --dry-run ./site ftp://me@host/www
+    One pass:                async-mirror sync --once ./site ftp://me@host/www
+    A pass every so often:   async-mirror sync --every 15m ./site ftp://me@host/www
+    What is configured:      async-mirror sync
 
     \b
-    DESTINATION is ftp://user@host[:port]/path; the path starts at the login folder,
-    with // or /%2F at the server's root. It is made if it is not there.
+    DESTINATION is ftp://user@host[:port]/path; the path starts at the login
+    folder, with // or /%2F at the server's root. It is made if it is not there.
 
     \b
-    Each option can be set in the environment too (--max-depth as ASYNC_MIRROR_MAX_DEPTH) and in
-    a TOML file (max-depth = 3); the command line goes first, then the environment, then the file.
+    Each option can be set in the environment too (--every as ASYNC_MIRROR_EVERY) and in
+    a TOML file (every = "15m"); the command line goes first, then the environment,
+    then the file.
 
     \b
     Exit code: 0 all mirrored, 1 some paths not, 2 wrong use, 3 login refused,
-    4 no connection or no such folder to be had, 5 halted for safety, 6 state not usable
-    (or in use by another run), 130/143 ended by a signal.
+    4 no connection or no such folder to be had, 5 halted for safety,
+    6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
     from async_mirror.state import StateError, open_copy, open_state
 
@@ -123,6 +148,8 @@ def show_config(**options: Any) -> None:
     """
     context = click.get_current_context()
     lines = [_setting_line(context, param) for param in SYNC if param.expose_value]
+    used = config.file(context)
+    click.echo(f"# the configuration file: {used or 'there is none'}")
     click.echo("\n".join(lines))
     if options["destination"]:
         try:
@@ -146,7 +173,7 @@ def healthcheck(**options: Any) -> int:
     """
     import time
 
-    from async_mirror.health import complaint
+    from async_mirror.health import complaint, praise
     from async_mirror.state import StateError, facts_of
 
     path = _state_path(options, _source(options), _login(options).site)
@@ -157,7 +184,7 @@ def healthcheck(**options: Any) -> int:
     reason = complaint(facts.get("last_good"), facts.get("last_result"), time.time())
     if reason:
         raise Failed(f"not healthy: {reason}", 1)
-    click.echo("healthy")
+    click.echo(praise(facts["last_good"], time.time()))
     return 0
 
 
@@ -224,7 +251,7 @@ def _source(options: dict[str, Any]) -> Path:
     path: Path | None = options["source"]
     if path is None:
         raise Failed(_missing("source"), 2)
-    resolved = path.resolve()
+    resolved = Path(os.path.realpath(path))
     if _SITE.search(str(path)) and not os.path.exists(resolved):
         # the path is not repeated, for it may hold a password
         raise Failed("the source looks like a site: the folder comes first, then the site, as ftp://user@host/path", 2)
@@ -259,7 +286,8 @@ def _settings(options: dict[str, Any], source: Path, login: "Login") -> "Setting
         raise Failed(str(error), 2) from None
     log = options["log_file"]
     old_log = log and log.with_name(f"{log.name}{time.strftime('.%Y-%m-%d')}")
-    for what, file in (("log", log), ("old log", old_log), ("password", login.file)):
+    secrets = (("password", file) for file in _secret_files(login))
+    for what, file in (("log", log), ("old log", old_log), *secrets):
         if file and _is_published(file, settings.source, selection):
             raise Failed(
                 f"the file {file} with the {what} lies in the source and would be published: move it, or --exclude it",
@@ -268,10 +296,24 @@ def _settings(options: dict[str, Any], source: Path, login: "Login") -> "Setting
     return settings
 
 
+def _secret_files(login: "Login") -> Iterator[Path]:
+    """Yield the files that are known to hold a password, whether or not that one is used."""
+    from async_mirror.password import netrc_path
+    from async_mirror.settings import is_original_form
+
+    context = click.get_current_context()
+    configured = context.default_map or {}
+    candidates = [login.file, netrc_path(os.environ), configured.get("password_file")]
+    candidates.append(os.environ.get("ASYNC_MIRROR_PASSWORD_FILE"))
+    if is_original_form(configured.get("destination", "")):
+        candidates.append(config.file(context))
+    yield from (Path(os.path.expanduser(each)) for each in candidates if each and os.path.exists(each))
+
+
 def _is_published(file: Path, source: Path, selection: "Selection") -> bool:
     from async_mirror.entry import Entry, Kind
 
-    resolved = file.resolve()
+    resolved = Path(os.path.realpath(file))
     if not resolved.is_relative_to(source):
         return False
     return selection.includes_with_parents(Entry(resolved.relative_to(source).as_posix(), Kind.FILE))
@@ -287,7 +329,7 @@ def _patterns(files: Iterable[Path]) -> Iterator[str]:
             raise Failed(
                 f"the patterns in {file} cannot be read ({error.strerror}): name another --exclude-from", 2
             ) from None
-        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        lines = text.split("\n")
         try:
             Selection(patterns=tuple(lines))
         except ValueError as error:
@@ -301,7 +343,7 @@ def _state_path(options: dict[str, Any], source: Path, site: "Site") -> Path:
     from async_mirror.state import state_path
 
     chosen: Path | None = options["state_dir"]
-    folder = (chosen or user_state_path("async-mirror")).resolve()
+    folder = Path(os.path.realpath(chosen or user_state_path("async-mirror")))
     if folder.is_relative_to(source):
         raise Failed(f"the state folder {folder} lies in the source: choose another with --state-dir", 2)
     return state_path(folder, (str(source), *site.binding))
@@ -316,7 +358,8 @@ def _setting_line(context: click.Context, param: click.Parameter) -> str:
 
     value, where = as_given(context, param), origin(context, param)
     if value in (None, (), []):
-        return f"# {config.key(param)} is not set"
+        default = f", so {param.unset}" if isinstance(param, Option) and param.unset else ""
+        return f"# {config.key(param)} is not set{default}"
     if param is DESTINATION:
         site, _ = _site(context.params)  # fails for a URL that holds a password
         value = site.shown if is_original_form(value) else value
@@ -329,13 +372,15 @@ def _setting_line(context: click.Context, param: click.Parameter) -> str:
 
 def _mirror(options: dict[str, Any], settings: "Settings", login: "Login") -> tuple["Mirror", "Display | None"]:
     from async_mirror import multi
+    from async_mirror.names import shown
     from async_mirror.one_pass import Mirror
     from async_mirror.pace import Pace
     from async_mirror.report import Report
 
     watched = _is_watched(options)
     tell_pass = _print_pass if options["json"] else None
-    report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched)
+    about = {"source": shown(str(settings.source)), "destination": settings.site.shown}
+    report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched, about=about)
     password = login.password if login.password is not None else _ask_password(login.site)
     display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
     _set_up_log(options, display)
@@ -357,6 +402,7 @@ def _print_pass(line: str) -> None:
     try:
         click.echo(line)
     except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it would fail again at exit
         raise Failed(f"standard output cannot be written: {error.strerror}", 1) from None
 
 
@@ -377,10 +423,13 @@ def _is_watched(options: dict[str, Any]) -> bool:
     return not unwanted and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _display(report: "Report", title: str) -> "Display":
+def _display(report: "Report", title: str) -> "Display | None":
     from async_mirror.display import Display
 
-    return Display(report.activity, title)
+    try:
+        return Display(report.activity, title)
+    except ValueError:  # rich makes no sense of the environment
+        return None
 
 
 def _set_up_log(options: dict[str, Any], display: "Display | None") -> None:

@@ -68,7 +68,7 @@ def _read(path: Path) -> dict[str, Any]:
             return tomllib.load(stream)
     except OSError as error:
         raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # broken, not UTF-8, or made to be hard to read
         raise ConfigError(f"the configuration {path} is no TOML: {error}") from None
 
 

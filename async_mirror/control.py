@@ -43,6 +43,7 @@ class Control:
         self.transport: asyncio.Transport | None = None
         self.broken: ConnectionBroken | None = None
         self.in_flight = 0
+        self.secret = ""
         self._waiting: deque[Expected] = deque()
         self._parser = ReplyParser()
 
@@ -59,6 +60,7 @@ class Control:
     def _on_reply(self, reply: Reply) -> None:
         if self.broken:
             return
+        reply = self._discreet(reply)
         if not self._waiting:
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
             self.break_off(closing, reply)
@@ -73,6 +75,13 @@ class Control:
                 expected.reply.set_result(reply._replace(command=expected.command))
             if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply)
+
+    def _discreet(self, reply: Reply) -> Reply:
+        """Return a reply without the password, which some servers repeat: it will be shown and logged."""
+        at_login = self._waiting and self._waiting[0].command in {"USER", "PASS", "ACCT"}
+        if self.secret and (at_login or (reply.code >= 400 and len(self.secret) >= 4)):
+            return reply._replace(lines=tuple(line.replace(self.secret, "***") for line in reply.lines))
+        return reply
 
     def break_off(self, why: str, reply: Reply | None = None) -> None:
         """Give the connection up; whoever waits on it is told why."""

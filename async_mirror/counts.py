@@ -23,6 +23,7 @@ class Counts:
     adopted: int = 0
     foreign: int = 0
     done: Counter[str] = field(default_factory=Counter)
+    replacing: int = 0
     bytes_sent: int = 0
     given_up: int = 0
     problems: Counter[Problem] = field(default_factory=Counter)
@@ -60,6 +61,7 @@ class Counts:
             "foreign": self.foreign,
             "made_folders": done["made folder"],
             "sent_files": done["sent"],
+            "replacing_files": self.replacing,
             "sent_bytes": self.bytes_sent,
             "changed_modes": done["mode"],
             "moved": done["moved"],
@@ -102,8 +104,10 @@ class Counts:
             ("moved", {"moved": "path"}),
             ("removed", {"removed": "file", "removed folder": "folder"}),
         ):
+            others = self.replacing if past == "sent" else 0
+            replacing = f" ({others:,} in the place of others on the site)" if others else ""
             if numbers := [plural(done[key], noun) for key, noun in nouns.items() if done[key]]:
-                yield f"{PRESENT[past] if planned else past} {' and '.join(numbers)}"
+                yield f"{PRESENT[past] if planned else past} {' and '.join(numbers)}{replacing}"
         if not done and not self.adopted:
             yield "nothing to do" if self.is_whole and not self.failures else "nothing done"
         if self.given_up:

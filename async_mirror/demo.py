@@ -197,12 +197,17 @@ def _write(path: Path, content: bytes) -> None:
 def _copy(folder: Path, copy: Path) -> None:
     def special(inside: str, found: list[str]) -> set[str]:
         modes = ((name, os.lstat(os.path.join(inside, name)).st_mode) for name in found)
-        return {name for name, mode in modes if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))}
+        return {name for name, mode in modes if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or not _is_text(name)}
 
     try:
         shutil.copytree(folder, copy, ignore=special)
     except (OSError, shutil.Error) as error:
         raise click.ClickException(f"{folder} cannot be copied: {error}") from None
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name is UTF-8; the demonstration's server knows no other."""
+    return name.isprintable() and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _change(source: Path) -> str:

@@ -23,6 +23,7 @@ from async_mirror.frame import Page, rows
 from async_mirror.names import shown
 
 REFRESH_EVERY_S = 0.125
+WIDEST, HIGHEST = 500, 200
 
 _TO_LINE_END = "\x1b[K"
 _TO_SCREEN_END = "\x1b[J"
@@ -58,6 +59,7 @@ class Display:
         self._picture = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._draws = True
 
     @contextmanager
     def shown(self) -> Iterator[Self]:
@@ -87,17 +89,27 @@ class Display:
     def print_above(self, line: Text) -> None:
         """Print a line above, whole, for the terminal to wrap: with the next frame, at once if there is none."""
         self._lines.append(line)
-        if self._timer is None:
+        if self._timer is None or not self._draws:
             self._draw([])
 
     def _refresh(self) -> None:
         assert self._loop is not None
         self._timer = None  # should the drawing fail, lines are not kept for it
+        self._draw(self._frame())
+        if self._draws:
+            self._timer = self._loop.call_later(REFRESH_EVERY_S, self._refresh)
+
+    def _frame(self) -> list[Text]:
         now, console = self._clock(), self._console
-        page = Page(max(1, console.width - 1), console.height, console.options.ascii_only)
-        self._activity.sample(now)
-        self._draw(rows(self._activity, self._title, now, page) if self._in_front() else [])
-        self._timer = self._loop.call_later(REFRESH_EVERY_S, self._refresh)
+        try:
+            page = Page(
+                min(max(1, console.width - 1), WIDEST), min(console.height, HIGHEST), console.options.ascii_only
+            )
+            self._activity.sample(now)
+            return rows(self._activity, self._title, now, page) if self._in_front() else []
+        except Exception:  # noqa: BLE001 - what cannot be drawn must not end the run
+            self._draws = False
+            return []
 
     def _in_front(self) -> bool:
         """Tell whether the terminal is ours: in the background (`&`, `bg`) it is the shell's, and gets lines only."""
@@ -117,13 +129,22 @@ class Display:
     def _draw(self, frame: list[Text]) -> None:
         """Draw a frame over the last one, below the lines that came in since; an empty frame takes it away."""
         above = [self._lines.popleft() for _ in range(len(self._lines))]
+        try:
+            out = self._drawn(above, frame)
+        except Exception:  # noqa: BLE001 - what cannot be drawn must not end the run
+            self._draws = False
+            out = "".join(f"{line.plain}\n" for line in above)
         with suppress(OSError):  # the terminal is gone; what is done goes on
-            picture = f"{_TO_LINE_END}\n".join(self._in_codes(frame))
-            if above or picture != self._picture:
-                out = self._to_top() + "".join(self._over(above)) + self._below(picture)
-                self._picture, self._cells = picture, [row.cell_len for row in frame]
-                self._console.file.write(out)
-                self._console.file.flush()
+            self._console.file.write(out)
+            self._console.file.flush()
+
+    def _drawn(self, above: list[Text], frame: list[Text]) -> str:
+        picture = f"{_TO_LINE_END}\n".join(self._in_codes(frame))
+        if not above and picture == self._picture:
+            return ""
+        out = self._to_top() + "".join(self._over(above)) + self._below(picture)
+        self._picture, self._cells = picture, [row.cell_len for row in frame]
+        return out
 
     def _to_top(self) -> str:
         """Return the way to the last frame's first row; rows too wide for a narrower terminal were wrapped by it."""

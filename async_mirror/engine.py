@@ -70,7 +70,7 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
             wait = min(wait, _back_off(FIRST_RETRY_SECONDS, failed))
         elif code is Exit.LOGIN:
             wait = max(wait, min(_back_off(LOGIN_RETRY_SECONDS, failed), LONGEST_LOGIN_RETRY_SECONDS))
-        mirror.report.end(code.name.lower(), code, wait)
+        mirror.report.end(code.name.lower(), code, wait, delayed=code is Exit.LOGIN)
         if await stop.pause(wait):
             return 128 + stop.signum
 
@@ -120,7 +120,7 @@ def _told(error: StateError | RemoteError) -> str:
     """Return what happened, what the server said, and what to do."""
     if isinstance(error, StateError):
         return str(error)
-    return "; ".join(filter(None, (error.told, error.advice)))
+    return f"{error.told} ({error.advice})" if error.advice else error.told
 
 
 async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:

@@ -120,7 +120,7 @@ def _numbers(activity: Activity, now: float, page: Page) -> str:
     if not activity.files_total:
         return _longest(("nothing to send" if activity.scanned else "nothing to send so far", "nothing"), page)
     done, total = f"{activity.files_done:,}", f"{activity.files_total:,}"
-    files = f"{done} of {total} files{'' if activity.scanned else ' so far'}"
+    files = f"{done} of {total} file{'s' * (activity.files_total != 1)}{'' if activity.scanned else ' so far'}"
     sizes, rate, left = _bytes(activity), f"{human_size(activity.rates(now)[0])}/s", _time_left(activity, now)
     if not activity.bytes_total:
         sizes = rate = ""

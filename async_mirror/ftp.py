@@ -41,6 +41,7 @@ async def connect(site: Site, password: str, *, timeout_seconds: float, create_r
     root is absent and not to be made.
     """
     control = Control(timeout_seconds)
+    control.secret = password
     client = Client(control)
     session = FtpSession(client, site)
     try:

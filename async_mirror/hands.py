@@ -116,8 +116,11 @@ class Nowhere:
     """Stands for the session of a dry run on a site whose root is not there yet."""
 
     usable = True
-    root = ""
-    made_root = False
+    made_root = True
+
+    def __init__(self, root: str) -> None:
+        """Name the root that is not there."""
+        self.root = root
 
     async def close(self) -> None:
         """Do nothing."""
@@ -132,11 +135,11 @@ class DryHands(Hands):
         try:
             return await super().open()
         except RootMissing:
-            return Nowhere()  # type: ignore[return-value]  # nothing is asked of it, see `_result`
+            return Nowhere(self.site.root)  # type: ignore[return-value]  # nothing is asked of it, see `_result`
 
     async def _result(self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress) -> Result:
         if isinstance(session, Nowhere) and isinstance(item, Compare):
-            return Compared(item.folder)
+            return Compared(item.folder, lost=tuple(entry.path for entry in item.held))
         if isinstance(session, Nowhere) and isinstance(item, Pending):
             return Settled(item)
         if isinstance(item, Pending):

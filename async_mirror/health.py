@@ -1,6 +1,7 @@
 """Tells whether a mirror is kept as it ought to be, from what its passes left in the state. Pure."""
 
 import json
+import math
 from typing import NamedTuple
 
 from async_mirror.wording import human_time
@@ -21,8 +22,17 @@ class Beat(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> "Beat":
-        """Read what `str` wrote."""
-        return cls(*json.loads(text))
+        """Read what `str` wrote; what is no such thing is read as a pass of 1970."""
+        try:
+            beat = cls(*map(float, json.loads(text)))
+        except (ValueError, TypeError):
+            return cls(0.0, 0.0, 0.0)
+        return beat if all(map(math.isfinite, beat)) else cls(0.0, 0.0, 0.0)
+
+
+def praise(last_good: str, now: float) -> str:
+    """Return what to say where there is nothing to complain of."""
+    return f"healthy: the last good pass ended {human_time(now - Beat.read(last_good).ended)} ago"
 
 
 def complaint(last_good: str | None, last_result: str | None, now: float) -> str | None:

@@ -207,8 +207,8 @@ class Stop:
 def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[], None] | None = None) -> int:
     """Run a program until it returns its exit code.
 
-    The first SIGINT or SIGTERM requests its end, a second one ends the process at once with 128 + signal number, after
-    `last_act`.
+    The first SIGINT, SIGTERM or SIGHUP (unless that is ignored, as under nohup) requests its end; a second one ends the
+    process at once with 128 + signal number, after `last_act`.
     """
 
     async def supervised() -> int:
@@ -222,12 +222,15 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[],
                 os._exit(128 + signum)
             stop.request(signum)
 
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            signals.append(signal.SIGHUP)
+        for signum in signals:
             loop.add_signal_handler(signum, on_signal, signum)
         try:
             return await main(stop)
         finally:
-            for signum in (signal.SIGINT, signal.SIGTERM):
+            for signum in signals:
                 loop.remove_signal_handler(signum)
 
     return asyncio.run(supervised())

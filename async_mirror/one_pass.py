@@ -14,6 +14,7 @@ from async_mirror import multi, names
 from async_mirror.ahead import BEGINS_AFTER, Ahead
 from async_mirror.apply import Publisher
 from async_mirror.change import (
+    REPLACES,
     Change,
     Failure,
     Job,
@@ -43,6 +44,7 @@ from async_mirror.source import has_digest, is_gone, look
 from async_mirror.state import State
 from async_mirror.survey import Compare, Compared, Settled
 from async_mirror.watch import Watch
+from async_mirror.wording import plural
 
 PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
@@ -102,6 +104,7 @@ class Pass:
         self.removal = Removal(self.settings, state, offload, self.selection, self.report)
         self.voided: set[str] = set()
         self.unsettled: set[str] = set()
+        self.unseen: set[str] = set()
         self.at_risk: list[Entry] = []
         self.missing: set[str] = set()
         self.compared: dict[str, asyncio.Event] = {}
@@ -186,7 +189,8 @@ class Pass:
         return int(limit) if fresh else None
 
     async def _learn_limit(self, limit: int) -> None:
-        self.report.note(f"the server allows no more than {limit} connections; that is kept in mind for an hour")
+        most = plural(limit, "connection")
+        self.report.note(f"the server allows no more than {most}; that is kept in mind for an hour")
         await self.offload(partial(self.state.learn, connection_limit=f"{limit} {int(time.time())}"))
 
     async def _perform(self, crew: MirrorCrew, items: AsyncGenerator[Item, None], overlap: int = 1) -> None:
@@ -228,7 +232,7 @@ class Pass:
 
     async def _learn_root(self, answer: Answer) -> None:
         if answer.made_root:
-            self.report.note(f"the destination's folder was not there and was made: {answer.root}")
+            self.report.made_root(answer.root)
         if answer.root and not self.root_known:
             self.root_known = True
             await self.offload(partial(self.state.learn, root=answer.root))
@@ -241,6 +245,7 @@ class Pass:
             self.gates.open(done.item.change, made=False)
         else:
             path = done.item.path if isinstance(done.item, Pending) else done.item.folder
+            self.unseen.add(path)
             self._compared(path)
         if not self.stop.requested:
             self.report.failure(Failure(path, Problem.INTERNAL, done.error))
@@ -263,7 +268,8 @@ class Pass:
     async def _recover(self, crew: MirrorCrew) -> None:
         pending = await self.offload(self.state.pending)
         if pending:
-            self.report.say(f"looking what became of what an earlier run left half-done ({len(pending)})")
+            left = plural(len(pending), "path")
+            self.report.say(f"looking what became of {left} that an earlier run left half-done")
             await self._perform(crew, _each(pending), QUICK_OVERLAP)
 
     async def _record_settled(self, settled: Settled) -> None:
@@ -292,8 +298,9 @@ class Pass:
         await self._perform(crew, self._compares(), PUBLISHING_OVERLAP)
         counts = self.report.counts
         if counts.foreign:
-            self.report.note(f"{counts.foreign:,} of the things on the site are not in the source; they are left alone")
-        if not self.stop.requested:
+            things = plural(counts.foreign, "thing")
+            self.report.note(f"left alone on the site, because they are neither ours nor in the source: {things}")
+        if not self.stop.requested and not self.unseen:
             await self.offload(partial(self.state.learn, surveyed=f"{time.time():.0f}"))
 
     async def _compares(self) -> AsyncGenerator[Item, None]:
@@ -322,9 +329,10 @@ class Pass:
 
     async def _record_compared(self, compared: Compared) -> None:
         self.there |= compared.folders
-        self.report.compared(sum(not entry.is_folder for entry in compared.adopted), compared.foreign)
+        self.report.compared(compared.found, compared.foreign)
         self.differing.update(compared.differing)
         if compared.failure:
+            self.unseen.add(compared.folder)
             self.report.failure(compared.failure)
         if compared.cut:
             folder = compared.folder or "/"
@@ -453,7 +461,7 @@ class Pass:
             if path_of(change) in self.unsettled:
                 continue
             if isinstance(change, SendFile) and change.entry.path in self.differing:
-                change = change._replace(why="replaces a file of the site that differs")  # noqa: PLW2901
+                change = change._replace(why=REPLACES)  # noqa: PLW2901
             self.jobs_made += 1
             jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries))
             self.gates.shut(change)
@@ -557,7 +565,7 @@ class Pass:
                 self.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
             return
         files, folders = await self.removal.candidates(swap.held for swap in self.swaps)
-        if not await self.removal.is_allowed(len(files)):
+        if not await self.removal.is_allowed(files):
             return
         self.at_risk += await self.removal.doubt_twins(self.mirror.root, files)
         why = "gone from the source"

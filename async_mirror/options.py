@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,8 @@ class FileName(click.Path):
         """Return the path."""
         if not os.fspath(value):
             self.fail("it is empty", param, ctx)
+        if "\0" in os.fspath(value):
+            self.fail("no path holds a NUL character", param, ctx)
         return super().convert(os.path.expanduser(value), param, ctx)
 
 
@@ -117,10 +119,11 @@ class _Sourced(click.Parameter):
 class Option(_Sourced, click.Option):
     """An option of one of the groups that the help is made of."""
 
-    def __init__(self, *args: Any, group: str = "", **kwargs: Any) -> None:
-        """Belong to a group."""
+    def __init__(self, *args: Any, group: str = "", unset: str = "", **kwargs: Any) -> None:
+        """Belong to a group; `unset` says what is done if nothing is given and there is no plain default."""
         super().__init__(*args, **kwargs)
         self.group = group
+        self.unset = unset
 
 
 class Argument(_Sourced, click.Argument):
@@ -174,8 +177,25 @@ def _absolute(value: object) -> str:
     return os.path.abspath(value) if isinstance(value, Path) else str(value)
 
 
+def _look_for_slips(environment: Iterable[str]) -> None:
+    """Refuse a variable that is nearly one of ours: what it was to switch off or leave out would be done."""
+    prefix = f"{ENVIRONMENT}_"
+    known = {str(param.name).upper() for param in SYNC} | {"PASSWORD"}
+    for written in environment:
+        name = written.removeprefix(prefix)
+        if name == written or name in known:
+            continue
+        if name.startswith("NO_") and name[3:] in known:
+            raise Failed(f"the environment has {written}, which is no setting: write {prefix}{name[3:]}=no", 2)
+        import difflib  # noqa: PLC0415 - only needed here
+
+        if close := difflib.get_close_matches(name, sorted(known), 1, 0.7):
+            raise Failed(f"the environment has {written}, which is no setting: did you mean {prefix}{close[0]}?", 2)
+
+
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     if not ctx.resilient_parsing:
+        _look_for_slips(os.environ)
         try:
             config.use(ctx, path, SYNC)
         except config.ConfigError as error:
@@ -204,6 +224,7 @@ STATE_DIR = Option(
     type=PATH,
     metavar="FOLDER",
     group=_FILES,
+    unset="it is in the user's state folder",
     help="Where to remember what the site holds.  [default: the user's state folder]",
 )
 PASSWORD_FILE = Option(
@@ -246,6 +267,7 @@ SYNC: list[click.Parameter] = [
         type=click.IntRange(min=1),
         metavar="N",
         group=_WHAT,
+        unset="all is mirrored",
         help="How deep to go; 1 means the files directly in SOURCE.",
     ),
     Option(
@@ -289,6 +311,7 @@ SYNC: list[click.Parameter] = [
         type=LIMIT,
         metavar="N|N%",
         group=_SAFETY,
+        unset="it is 50%, from 21 held files on",
         help="Remove nothing if a pass would remove more files than this, or this share of what is held."
         "  [default: 50% from 21 held files on]",
     ),
@@ -318,6 +341,7 @@ SYNC: list[click.Parameter] = [
         type=RATE,
         metavar="RATE",
         group=_CONNECTION,
+        unset="there is no limit",
         help="Send no more than this, over all connections: 5M is 5,000,000 bytes per second.",
     ),
     Option(
@@ -331,7 +355,7 @@ SYNC: list[click.Parameter] = [
     ),
     Option(
         ["--retries"],
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, 100),
         default=5,
         show_default=True,
         metavar="N",

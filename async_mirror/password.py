@@ -42,9 +42,12 @@ def find_login(
     in to as `anonymous`. Raises UsageError when what is there cannot be used.
     """
     login = _found(site, password_file, environment, configured)
+    if login.site.user is None and login.password is not None:
+        raise UsageError(
+            f"there is a password but no user: write {site.scheme}://user@{site.host} (anonymous is a user, too)"
+        )
     if login.site.user is None:
-        password = f"{ANONYMOUS}@" if login.password is None else login.password
-        login = replace(login, site=replace(site, user=ANONYMOUS), password=password, where=login.where or ANONYMOUS)
+        login = Login(replace(site, user=ANONYMOUS), f"{ANONYMOUS}@", ANONYMOUS)
     if login.password is not None and any(character in login.password for character in "\r\n\0"):
         raise UsageError(f"the password in {login.where} holds a line break, which FTP cannot carry: write one line")
     return login
@@ -72,15 +75,22 @@ def _from_file(path: Path) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
+def netrc_path(environment: Mapping[str, str]) -> Path:
+    """Return where the logins of other programs are kept."""
+    return Path(os.path.expanduser(environment.get("NETRC") or "~/.netrc"))
+
+
 def _from_netrc(site: Site, environment: Mapping[str, str]) -> Login:
-    path = Path(os.path.expanduser(environment.get("NETRC") or "~/.netrc"))
+    path = netrc_path(environment)
     if not os.path.exists(path):
         return Login(site, None, "")
     try:
         entry = netrc.netrc(os.fspath(path)).authenticators(site.host)
-    except (OSError, netrc.NetrcParseError) as error:
+    except (OSError, UnicodeDecodeError, netrc.NetrcParseError) as error:
         # Python's own text repeats a word of the line, which may be the password
-        reason = error.strerror if isinstance(error, OSError) else f"line {error.lineno} cannot be meant"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        if isinstance(error, netrc.NetrcParseError):
+            reason = f"line {error.lineno} cannot be meant"
         raise UsageError(f"the logins in {path} cannot be read: {reason}") from None
     if entry is None or (site.user is not None and entry[0] != site.user):
         return Login(site, None, "")

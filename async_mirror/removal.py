@@ -1,6 +1,6 @@
 """What is to be removed from the site, and whether it may be. Looks at state and source; removes nothing itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from async_mirror import names
@@ -11,6 +11,10 @@ from async_mirror.selection import Selection
 from async_mirror.settings import Settings
 from async_mirror.source import look
 from async_mirror.state import State
+from async_mirror.wording import quoted
+
+NAMED = 10
+"""How many files are named that would have been too many to remove."""
 
 
 class Removal:
@@ -66,8 +70,9 @@ class Removal:
         if text not in self._report.counts.halts:
             self._report.halt(text)
 
-    async def is_allowed(self, removals: int) -> bool:
-        """Tell whether so many files may go at once; if not, say so and how to override."""
+    async def is_allowed(self, files: Sequence[Entry]) -> bool:
+        """Tell whether so many files may go at once; if not, say so, name the first, and how to override."""
+        removals = len(files)
         held = await self._offload(self._state.count_held_files)
         limit = self._settings.delete_limit
         if limit.allows(removals, held):
@@ -76,6 +81,9 @@ class Removal:
             f"{removals:,} of {held:,} held files would be removed, more than --max-delete {limit} allows:"
             f" nothing is removed in this pass. If that is meant, run once with --max-delete {removals}"
         )
+        named = ", ".join(quoted(entry.path) for entry in files[:NAMED])
+        more = f" and {removals - NAMED:,} more" if removals > NAMED else ""
+        self._report.say(f"would be removed: {named}{more}")
         return False
 
     async def doubt_twins(self, root: bytes, files: Iterable[Entry]) -> list[Entry]:

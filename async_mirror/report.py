@@ -4,18 +4,20 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from async_mirror.activity import Activity, Errand
 from async_mirror.change import (
     NO_MODES,
+    REPLACES,
     Change,
     Failure,
     MakeFolder,
     Move,
     Outcome,
     Problem,
+    RemoveFile,
     RemoveFolder,
     SendFile,
     SetAttributes,
@@ -30,16 +32,24 @@ from async_mirror.wording import described, human_size, human_time, plural, quot
 log = logging.getLogger("async_mirror")
 
 SAME_PROBLEM_SHOWN = 20
-ENDING = "ending what is under way; asked once more, it ends at once"
+ENDING = (
+    "ending: what is done within 3 s is finished, the rest is cut off and begun anew next time;"
+    " asked once more, it ends at once"
+)
 
 
 class Report:
     """Turns what happens into log records, `counts` of the pass, and the `activity` of the moment."""
 
     def __init__(
-        self, *, dry_run: bool = False, tell_pass: Callable[[str], None] | None = None, watched: bool = False
+        self,
+        *,
+        dry_run: bool = False,
+        tell_pass: Callable[[str], None] | None = None,
+        watched: bool = False,
+        about: Mapping[str, str] | None = None,
     ) -> None:
-        """Begin with nothing to tell.
+        """Begin with nothing to tell. `about` names what is mirrored, for who reads about several mirrors.
 
         A dry run is worded as a plan, and the plan is printed; `tell_pass` gets one JSON object per pass instead.
         `watched` says that somebody looks at `activity`.
@@ -49,6 +59,7 @@ class Report:
         self.watched = watched
         self._dry_run = dry_run
         self._tell_pass = tell_pass
+        self._about = dict(about or {})
         self._said: set[str] = set()
         self._failures_told: Counter[Problem] = Counter()
         self._source = ""
@@ -73,7 +84,7 @@ class Report:
     def ending(self) -> None:
         """Tell that the end was asked for, and what is still to come."""
         if self.activity.resting_until is None:
-            self.phase(ENDING)
+            self.phase("ending")
             self.say(ENDING)
         self._ending = True
 
@@ -110,7 +121,7 @@ class Report:
 
     def planned(self, change: Change) -> None:
         """Note that a change is to be made."""
-        if not isinstance(change, MakeFolder | RemoveFolder):
+        if not _is_of_a_folder(change):
             self.activity.planned(_bytes_to_send(change))
 
     def foreseen(self, files: int, size: int) -> None:
@@ -123,13 +134,13 @@ class Report:
 
     def finished(self, change: Change) -> None:
         """Note that a planned change ended, whatever came of it."""
-        if not isinstance(change, MakeFolder | RemoveFolder):
+        if not _is_of_a_folder(change):
             self.activity.finished(_bytes_to_send(change))
 
     def set_out(self, lane: int, verb: str, path: str, size: int) -> None:
         """Note what a connection does now."""
         self.activity.set_out(lane, Errand(verb, path, size, time.monotonic()))
-        if log.isEnabledFor(logging.DEBUG):
+        if log.isEnabledFor(logging.DEBUG) and not self._dry_run:
             _tell(logging.DEBUG, "begun", f"{verb} {quoted(path)} over connection {lane}", path=path, connection=lane)
 
     def outcome(self, outcome: Outcome) -> None:
@@ -163,6 +174,7 @@ class Report:
         if isinstance(change, SetAttributes) and change.entry.is_folder and change.why == "new":
             return
         verb, rest = described(change)
+        self.counts.replacing += isinstance(change, SendFile) and change.why == REPLACES
         folder = isinstance(change, MakeFolder | RemoveFolder)
         self.counts.done[f"{verb} folder" if folder else verb] += 1
         if self._dry_run:
@@ -170,7 +182,8 @@ class Report:
         if self._dry_run and not self._tell_pass:
             print(f"{verb:7}  {rest}")
         else:
-            _tell(logging.INFO, verb, rest, path=path_of(change), bytes=_bytes_to_send(change))
+            size = change.entry.size if isinstance(change, SendFile) else None
+            _tell(logging.INFO, verb, rest, path=path_of(change), bytes=size)
 
     # What goes wrong.
 
@@ -197,21 +210,30 @@ class Report:
         if told and self._failures_told[problem] == 1:
             _tell(logging.ERROR, "advice", f"what {problem}: {problem.advice}", problem=str(problem))
 
-    def again(self, failure: Failure, seconds: float) -> None:
+    def again(self, failure: Failure, seconds: float, bytes_sent: int) -> None:
         """Tell of a failure for the moment, and when the path is tried again."""
+        self.counts.bytes_sent += bytes_sent
         line = f"{quoted(failure.path)}  {failure.problem}: {shown(failure.detail)}"
         _tell(logging.INFO, "waiting", f"{line}; trying again in {human_time(seconds)}", path=failure.path)
 
     def not_tried(self, path: str) -> None:
         """Count a path whose folder could not be made; that was told already."""
         self.counts.problems[Problem.NOT_TRIED] += 1
-        _tell(logging.DEBUG, "failed", f"{quoted(path)}  {Problem.NOT_TRIED}", path=path)
+        text = f"{quoted(path)}  {Problem.NOT_TRIED}"
+        _tell(logging.DEBUG, "failed", text, path=path, problem=str(Problem.NOT_TRIED), detail="")
 
     def note(self, text: str) -> None:
         """Tell something that is worth knowing once."""
         if text not in self._said:
             self._said.add(text)
             _tell(logging.INFO, "note", shown(text))
+
+    def made_root(self, root: str) -> None:
+        """Tell that the destination's folder was not there; a slip of the pen makes one like that."""
+        if self._dry_run:
+            self.note(f"the destination's folder is not there and would be made: {root}")
+        else:
+            self.note(f"the destination's folder was not there and was made: {root}")
 
     def warn(self, text: str) -> None:
         """Tell something that the user should change, but that is in the way of nothing."""
@@ -240,8 +262,8 @@ class Report:
 
     # What it came to.
 
-    def end(self, result: str, code: int, next_in_s: float | None) -> None:
-        """Tell what the pass came to, and when the next one begins if there is to be one."""
+    def end(self, result: str, code: int, next_in_s: float | None, *, delayed: bool = False) -> None:
+        """Tell what the pass came to, and when the next one begins if there is to be one; `delayed` if not sooner."""
         counts = self.counts
         for problem, told in self._failures_told.items():
             if more_paths := counts.problems[problem] - told:
@@ -251,17 +273,23 @@ class Report:
             self._source = counts.source()
             _tell(logging.INFO, "", f"source: {self._source}")
         sentence = self._sentence()
-        next_one = f"; next pass in {human_time(next_in_s)}" if next_in_s is not None else ""
         bad = counts.failures or counts.halts or counts.trouble
         ending = {
+            **self._about,
             "result": result,
             "exit_code": code,
             **counts.as_json(),
             "next_pass_in_s": next_in_s and round(next_in_s, 1),
         }
-        _tell(logging.WARNING if bad else logging.INFO, "", f"{sentence}{next_one}", event="pass", **ending)
+        _tell(
+            logging.WARNING if bad else logging.INFO,
+            "",
+            f"{sentence}{_next_pass(next_in_s, delayed)}",
+            event="pass",
+            **ending,
+        )
         if next_in_s is not None:
-            self.activity.rest(time.monotonic() + next_in_s, sentence)
+            self.activity.rest(time.monotonic() + next_in_s, counts.trouble or sentence)
         if self._tell_pass:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             self._tell_pass(json.dumps({"time": now, "dry_run": self._dry_run, **ending}))
@@ -272,12 +300,28 @@ class Report:
         if self._dry_run:
             title = "plan, nothing was changed"
         text = f"{title}: {counts.sentence(planned=self._dry_run)}"
-        if counts.bytes_sent or counts.connections:
+        if self._dry_run:
+            size = f", {human_size(counts.bytes_sent)}" if counts.bytes_sent else ""
+            text += f"{size}; looked for {human_time(counts.seconds)}"
+        elif counts.bytes_sent or counts.connections:
             text += f"; {human_size(counts.bytes_sent)} in {human_time(counts.seconds)}"
             text += f" over {plural(counts.connections, 'connection')}"
         else:
-            text += f"; {human_time(counts.seconds)}, no connection needed"
+            needed = " needed" if counts.is_whole else ""
+            text += f"; {human_time(counts.seconds)}, no connection{needed}"
         return f"{text}; FAILED: {counts.failed()}" if counts.failures else text
+
+
+def _is_of_a_folder(change: Change) -> bool:
+    if isinstance(change, RemoveFile):
+        return False
+    return isinstance(change, RemoveFolder) or change.entry.is_folder
+
+
+def _next_pass(seconds: float | None, delayed: bool) -> str:
+    if seconds is None:
+        return ""
+    return f"; next pass in {human_time(seconds)}{', not sooner because servers lock accounts' * delayed}"
 
 
 def _bytes_to_send(change: Change) -> int:
@@ -285,6 +329,7 @@ def _bytes_to_send(change: Change) -> int:
 
 
 def _tell(level: int, verb: str, text: str, *, event: str = "", **fields: object) -> None:
-    """Make a log record: a line for people, and `event` and `fields` for machines."""
+    """Make a log record: a line for people; `event` and `fields`, but for those that are None, for machines."""
     line = f"{verb:7}  {text}" if verb else text
-    log.log(level, "%s", line, extra={"event": event or verb or "info", "text": text, "fields": fields})
+    told = {key: value for key, value in fields.items() if value is not None or event}
+    log.log(level, "%s", line, extra={"event": event or verb or "info", "text": text, "fields": told})

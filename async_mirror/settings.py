@@ -129,6 +129,10 @@ def parse_destination(text: str) -> Site:
             "the destination holds a password, which everybody on this machine could see: leave it out and use"
             " --password-file, ASYNC_MIRROR_PASSWORD_FILE, ASYNC_MIRROR_PASSWORD or ~/.netrc"
         )
+    if "," in (parts.netloc or ""):
+        raise UsageError(
+            "the destination's host holds a comma: host,user,password,directory[,port] begins without ftp://"
+        )
     if not parts.hostname:
         raise UsageError("the destination names no host: write ftp://user@host/path")
     if parts.query or parts.fragment or "@" in parts.path:

@@ -364,10 +364,13 @@ def state_path(folder: Path, binding: Iterable[str]) -> Path:
 
 def facts_of(path: Path) -> dict[str, str]:
     """Return what a state has learned, while another process may be using it. Raises StateError, also for none."""
-    if not path.exists():
+    if not path.is_file():
         raise StateError(f"no pass was ever made: there is no state {path}; see that sync has the same settings")
-    with _explained(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
-        return dict(database.execute("SELECT name, value FROM facts"))
+    try:
+        with _explained(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+            return dict(database.execute("SELECT name, value FROM facts"))
+    except DamagedStateError:
+        raise StateError(f"the state {path} is damaged; the next run of sync sets it aside") from None
 
 
 def open_copy(path: Path) -> State:
@@ -438,7 +441,8 @@ def _open_database(path: Path) -> sqlite3.Connection:
 
 
 def _open_sound(path: Path) -> sqlite3.Connection:
-    was_cut_short = path.with_name(path.name + "-wal").exists()
+    log = path.with_name(path.name + "-wal")
+    was_cut_short = log.exists() and log.stat().st_size > 0
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         _prepare(database, path)

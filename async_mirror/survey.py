@@ -1,5 +1,6 @@
 """Reads the site: what it holds of ours already, what became of changes that were cut short. Publishes nothing."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from async_mirror import names
@@ -21,13 +22,15 @@ class Compare(NamedTuple):
 class Compared(NamedTuple):
     """What a remote folder holds that the source has too: `adopted` equals it, of `folders` it has the like.
 
-    `adopted` holds what is as it was thought to be, too, and `lost` are the paths of what is not (any more).
+    `found` counts the files among them. `adopted` holds what is
+    as it was thought to be, too, and `lost` are the paths of what is not (any more).
     `differing` are paths of files that both have and that are not equal; they will be replaced. `foreign` counts what
     the source does not have and what is not held; it is not ours.
     """
 
     folder: str
     adopted: tuple[Entry, ...] = ()
+    found: int = 0
     lost: tuple[str, ...] = ()
     folders: frozenset[str] = frozenset()
     differing: tuple[str, ...] = ()
@@ -64,29 +67,71 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     there = await _there(session, listing, source, held)
     adopted: list[Entry] = []
     differing: list[str] = []
-    lost = set() if listing.cut else held.keys() - there.keys()
+    lost: list[str] = []
     foreign = 0
+    keeps_times = any(
+        not entry.is_folder and entry.path in there and _may_be(there[entry.path], entry) for entry in task.held
+    )
     for path, seen in there.items():
-        versions = [version for version in (held.get(path), source.get(path)) if version]
-        version = next((version for version in versions if _may_be(seen, version)), None)
-        if version:
-            adopted.append(version if seen.mode == UNKNOWN else version._replace(mode=seen.mode))
+        known, here = held.pop(path, None), source.get(path)
+        if version := _version(seen, known, here, keeps_times=keeps_times):
+            adopted.append(version)
             continue
-        lost |= held.keys() & {path}
-        if path not in source:
+        lost += [path] if known else []
+        if here is None:
             foreign += not names.is_temporary(names.split(path)[1])
         elif not seen.is_folder:
             differing.append(path)
+    unlisted = await _unlisted(session, held.values(), cut=listing.cut)
+    lost += held.keys() - {entry.path for entry in unlisted}
     return Compared(
         task.folder,
-        tuple(adopted),
+        (*adopted, *unlisted),
+        sum(not entry.is_folder and entry.path in source for entry in adopted),
         tuple(lost),
-        frozenset(entry.path for entry in adopted if entry.is_folder),
+        frozenset(entry.path for entry in (*adopted, *unlisted) if entry.is_folder),
         tuple(differing),
         foreign,
         listing.cut,
         listing.oddities,
     )
+
+
+def _version(seen: Entry, known: Entry | None, here: Entry | None, *, keeps_times: bool) -> Entry | None:
+    """Return what is held at a path from now on, given what was held and what the source has; None for nothing.
+
+    What was held and is another version now is still ours if the source has it, so that it is sent again; else only if
+    it has the size that it had and nothing here has its time, for there are servers that set no mtimes.
+    """
+    if known and known.size == UNKNOWN:
+        return known if known.kind is seen.kind else None
+    for version in (known, here):
+        if version and _may_be(seen, version):
+            return version if seen.mode == UNKNOWN else version._replace(mode=seen.mode)
+    if known is None or known.is_folder or seen.is_folder:
+        return None
+    if here:
+        return _doubted(known)
+    return known if known.size == seen.size and not keeps_times else None
+
+
+async def _unlisted(session: RemoteSession, held: Iterable[Entry], *, cut: bool) -> list[Entry]:
+    """Return what a listing left out though it is there: one look at each, for listings are cut without a word."""
+    files = [entry for entry in held if not entry.is_folder]
+    folders = [entry for entry in held if entry.is_folder]
+    if cut:
+        return [*map(_doubted, files), *folders]
+    times = await session.modified([entry.path for entry in files]) if files else []
+    found = [_doubted(entry) for entry, mtime_ns in zip(files, times, strict=True) if mtime_ns != UNKNOWN]
+    for folder in folders:
+        seen = await session.look(folder.path)
+        found += [folder] if seen and seen.is_folder else []
+    return found
+
+
+def _doubted(held: Entry) -> Entry:
+    """Return a held file of a version that nobody knows any more; it is sent again."""
+    return held._replace(size=UNKNOWN, digest=b"")
 
 
 async def _there(

@@ -1,6 +1,6 @@
 """Tells the report what the crew is doing. Knows both, and decides nothing."""
 
-from async_mirror.change import Job, Pending, SendFile, path_of
+from async_mirror.change import Job, Outcome, Pending, SendFile, path_of
 from async_mirror.hands import Answer, Item
 from async_mirror.multi import Watcher
 from async_mirror.report import Report
@@ -21,7 +21,8 @@ class Watch(Watcher[Item, Answer]):
     def again(self, result: Answer, seconds: float) -> None:
         """Tell that a path is tried again."""
         if result.result.failure:
-            self._report.again(result.result.failure, seconds)
+            sent = result.result.bytes_sent if isinstance(result.result, Outcome) else 0
+            self._report.again(result.result.failure, seconds, sent)
 
     def begun(self, lane: int, item: Item) -> None:
         """Tell what a connection does now."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from functools import cache
 from pathlib import Path
 
 import click
 import pytest
-from program import PROGRAM, Program, Result, names
+from program import PROGRAM, Program, Result, contents, names
 from servers import ServerFactory
 
+import async_mirror
 from async_mirror import __version__
 from async_mirror.options import SYNC
 
@@ -262,3 +264,32 @@ def test_wrong_use_is_told_in_one_line_before_anything_is_done(tmp_path: Path, a
     assert line.startswith("async-mirror: ")
     assert said in line
     assert names(tmp_path) == set()
+
+
+# Standard streams that are not there, or that nobody reads.
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_keep_nothing_from_being_mirrored(
+    closed: str, server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, server_factory("pyftpdlib"))
+    program.write("file", "content")
+    command = shlex.join(map(str, [*PROGRAM, *program.arguments("--once")]))
+    done = subprocess.run(["sh", "-c", f"{command} {closed}"], env=in_source(program), check=False, timeout=60)
+    assert done.returncode == 0
+    assert contents(program.site) == contents(program.source)
+
+
+def test_reader_that_is_gone_changes_nothing_of_the_exit_code(server_factory: ServerFactory, tmp_path: Path) -> None:
+    program = Program(tmp_path, server_factory("pyftpdlib"))
+    program.write("file", "content")
+    command = shlex.join(map(str, [*PROGRAM, *program.arguments("--once")]))
+    script = f"({command}; echo $? >code) 2>&1 >/dev/null | true"
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, env=in_source(program), check=True, timeout=60)
+    assert (tmp_path / "code").read_text().strip() == "0"
+
+
+def in_source(program: Program) -> dict[str, str]:
+    """Return an environment in which the program is found from any folder."""
+    return program.environment | {"PYTHONPATH": str(Path(async_mirror.__file__).parents[1])}

@@ -279,6 +279,22 @@ def test_the_environment_alone_is_enough(program: Program, tmp_path: Path) -> No
     assert (result.code, names(program.site)) == (0, {"file"}), result.err
 
 
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [("NO_DELETE", "DELETE=no"), ("NO_PERMS", "PERMS=no"), ("EXCLUDES", "EXCLUDE"), ("MAX_DEPHT", "MAX_DEPTH")],
+)
+def test_a_variable_that_is_nearly_an_option_is_refused_with_the_right_one(
+    here: Here, variable: str, meant: str
+) -> None:
+    line = here.refused(**{variable: "1"})
+    assert f"ASYNC_MIRROR_{variable}" in line
+    assert f"ASYNC_MIRROR_{meant}" in line
+
+
+def test_a_variable_that_is_like_no_option_is_left_alone(here: Here) -> None:
+    assert here.config(IMAGE="1", VERSION="0.1.0", SERVERS="/srv", NO_SUCH="1") == here.config()
+
+
 # What may be repeated, in one variable.
 
 
@@ -568,7 +584,7 @@ def test_what_is_not_set_is_named_too(here: Here) -> None:
     out = here.run("config").out
     for param in PARAMETERS:
         key = key_of(param)
-        assert len(re.findall(rf"^(# {key} is not set|{key} = .*)$", out, re.MULTILINE)) == 1, key
+        assert len(re.findall(rf"^(# {key} is not set.*|{key} = .*)$", out, re.MULTILINE)) == 1, key
 
 
 def test_where_the_password_is_from_is_told_and_not_what_it_is(here: Here, tmp_path: Path) -> None:
@@ -678,7 +694,8 @@ def test_a_folder_that_is_there_is_a_source_whatever_its_name(here: Here) -> Non
 
 
 HOSTS = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,20}", fullmatch=True) | st.just("2001:db8::1")
-TEXTS = st.text(st.characters(exclude_characters=",", exclude_categories=["Cc"]), max_size=12)
+LETTERS = st.characters(exclude_characters=",", exclude_categories=["Cc", "Cs"]) | st.sampled_from("%#?@:/ .\udce9")
+TEXTS = st.text(LETTERS, max_size=12)
 
 
 @CALM
@@ -791,3 +808,14 @@ def test_a_log_in_the_source_is_refused_unless_it_and_its_old_ones_are_left_out(
     for options in (("--exclude", "sync.log*"), ("--max-depth", "1")):
         assert program.sync("--log-file", log, *options).code == 0
         assert {name for name in names(program.site) if not name.endswith("/")} == {"file"}
+
+
+@pytest.mark.parametrize("override", ["variable", "argument"])
+def test_file_that_holds_a_password_is_not_published_though_another_one_is_used(here: Here, override: str) -> None:
+    here.write(f'destination = "127.0.0.1,me,{CANARY},/"\n', "source/async-mirror.toml")
+    site = ["ftp://me@127.0.0.1:1/"] if override == "argument" else []
+    config = here.folder / "source/async-mirror.toml"
+    result = here.run("sync", "--once", "--config", config, here.folder / "source", *site, PASSWORD="another")
+    assert result.code == 2
+    assert "would be published" in result.err
+    assert CANARY not in result.err

@@ -76,10 +76,12 @@ WORDERS = {  # functions that make texts for people: all their words count
     "config._unknown",
     "counts._parts",
     "health.complaint",
+    "health.praise",
     "names.refusal",
     "password.warning",
     "plan.why_sent",
     "report._sentence",
+    "report._next_pass",
     "state._unusable",
 }
 PASSED_ON = {  # what such calls hand on as it is, and where it is from
@@ -488,7 +490,7 @@ def test_path_and_reply_cannot_write_on_the_terminal(heard: Heard, report: Repor
     assert heard.lines("failed") == [
         rf"failed   a{ESCAPED}b\xff  was refused: the server answered STOR with: 550 no{ESCAPED}"
     ]
-    report.again(refused(f"a{EVIL}b", f"450 wait{EVIL}"), 1.0)
+    report.again(refused(f"a{EVIL}b", f"450 wait{EVIL}"), 1.0, 0)
     report.waiting(ConnectionRefused("host:21 has too many clients", f"421 full{EVIL}"), 1.0)
     report.trouble(f"the server closed the connection: 421 bye{EVIL}")
     report.note(f"the folder {EVIL} is gone")

@@ -1009,7 +1009,7 @@ def test_later_passes_bring_later_changes_even_after_the_server_was_down(
 
 
 @on_one_server
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_signal_between_passes_ends_it_at_once(program: Program, number: signal.Signals, code: int) -> None:
     program.write("file", "content")
     with program.started("--every", "1h") as running:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from servers import PASSWORD, USER
+from servers import PASSWORD, USER, FtpServer, ServerFactory
 
 from async_mirror.cli import sync
 
@@ -26,32 +26,85 @@ def test_the_readme_has_commands_of_every_sort() -> None:
     assert len(COMMANDS) == len(EVERYDAY) + 2
 
 
-@pytest.mark.parametrize("command", EVERYDAY)
-def test_everyday_command_does_what_it_says(command: str, server_factory, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    server = server_factory("pyftpdlib")
-    site = tmp_path / "site"
-    (site / "drafts").mkdir(parents=True)
-    for name in ("index.html", "notes.tmp", "drafts/ready.html", "drafts/idea.html"):
-        (site / name).write_text(name)
-    (tmp_path / ".ftp-password").write_text(PASSWORD + "\n")
-    text = command.replace("me@ftp.example.org", f"{USER}@127.0.0.1:{server.port}").replace("~/", f"{tmp_path}/")
-    environment = os.environ | {
-        "PYTHONPATH": str(PROJECT),
-        "HOME": str(tmp_path),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "ASYNC_MIRROR_PASSWORD": PASSWORD,
-    }
-    argv = [sys.executable, "-m", "async_mirror", *shlex.split(text)[1:]]
-    process = subprocess.Popen(argv, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+SYNCS = [command for command in EVERYDAY if " sync " in f"{command} "]
+OTHERS = [command for command in EVERYDAY if command not in SYNCS]
+TOML = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
+
+
+class Place:
+    """A folder with a source, a configuration and a server behind the README's names."""
+
+    def __init__(self, folder: Path, server: FtpServer) -> None:
+        self.folder = folder
+        self.server = server
+        (folder / "site/drafts").mkdir(parents=True)
+        for name in ("index.html", "notes.tmp", "drafts/ready.html", "drafts/idea.html"):
+            (folder / "site" / name).write_text(name)
+        (folder / ".ftp-password").write_text(PASSWORD + "\n")
+
+    def configure(self) -> None:
+        """Write the file that the README shows."""
+        assert TOML is not None
+        (self.folder / "async-mirror.toml").write_text(self.here(TOML[1]))
+
+    def here(self, text: str) -> str:
+        """Return what the README says with this place's names."""
+        text = text.replace("me@ftp.example.org", f"{USER}@127.0.0.1:{self.server.port}")
+        return text.replace("~/", f"{self.folder}/").replace(
+            "/etc/async-mirror/password", f"{self.folder}/.ftp-password"
+        )
+
+    def start(self, command: str) -> subprocess.Popen[str]:
+        environment = os.environ | {
+            "PYTHONPATH": str(PROJECT),
+            "HOME": str(self.folder),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "ASYNC_MIRROR_PASSWORD": PASSWORD,
+        }
+        argv = [sys.executable, "-m", "async_mirror", *shlex.split(self.here(command))[1:]]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(argv, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.fixture
+def place(server_factory: ServerFactory, tmp_path: Path) -> Place:
+    return Place(tmp_path, server_factory("pyftpdlib"))
+
+
+@pytest.mark.parametrize("command", SYNCS)
+def test_everyday_command_does_what_it_says(command: str, place: Place) -> None:
+    configured = command == "async-mirror sync"
+    if configured:
+        place.configure()
+    process = place.start(command)
     assert process.stderr is not None
     if "--once" not in command:
         assert any("next pass in" in line for line in process.stderr)
         process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == (0 if "--once" in command else 128 + signal.SIGTERM), errors
-    arrived = {path.name for path in (server.docroot / "www").glob("**/*")} if "--dry-run" not in command else set()
+    mirrored = place.server.docroot / "www"
+    arrived = {path.name for path in mirrored.glob("**/*")} if "--dry-run" not in command else set()
     assert ("index.html" in arrived) is ("--dry-run" not in command)
-    assert ("notes.tmp" in arrived) is ("--dry-run" not in command and "--exclude-ext" not in command)
+    assert ("notes.tmp" in arrived) is not (configured or "--dry-run" in command or "--exclude-ext" in command)
+    if configured:
+        assert ("ready.html" in arrived, "idea.html" in arrived) == (True, False)
+
+
+def test_the_other_commands_tell_what_is_configured_and_whether_it_is_kept(place: Place) -> None:
+    config, healthcheck = OTHERS
+    place.configure()
+    out, errors = place.start(config).communicate(timeout=60)
+    assert re.search(r'^multi = "A4" +# .*async-mirror.toml$', out, re.MULTILINE), errors
+    before = place.start(healthcheck)
+    before.communicate(timeout=60)
+    assert before.returncode == 1
+    synced = place.start("async-mirror sync --once ./site ftp://me@ftp.example.org/www")
+    synced.communicate(timeout=60)
+    after = place.start(healthcheck)
+    out, errors = after.communicate(timeout=60)
+    assert after.returncode == 0, errors
+    assert out.startswith("healthy")
 
 
 def test_the_readme_installs_and_runs_the_demonstration_in_a_fresh_clone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_mirror.control import Control
 from async_mirror.replies import (
     LONGEST_LINE,
     LONGEST_REPLY,
@@ -294,3 +296,15 @@ def test_quoted_path_is_read(text: str, path: str | None) -> None:
 def test_text_of_a_reply_is_one_line() -> None:
     (told,) = read(b"550-first\r\n  second \r\n\r\n550 last\r\n")
     assert told.text == "550 first / second / last"
+
+
+def test_password_that_a_server_repeats_is_not_passed_on() -> None:
+    async def scenario() -> list[str]:
+        control = Control(1.0)
+        control.secret = "S3cret pass"
+        expected = [control.expect("PASS"), control.expect("STOR")]
+        control.received(b"530-no such user\r\n530 or password (S3cret pass)\r\n550 S3cret pass: no such file\r\n")
+        return [(await each.reply).text for each in expected]
+
+    told = asyncio.run(scenario())
+    assert told == ["530 no such user / or password (***)", "550 ***: no such file"]

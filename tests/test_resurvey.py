@@ -121,3 +121,23 @@ def test_only_the_first_pass_of_a_long_run_looks_again(program: Program) -> None
         running.wait_for("nothing to do")
         running.wait_for("nothing to do")
     assert program.server.connections() == 1
+
+
+def test_folder_that_could_not_be_looked_at_is_looked_at_in_the_next_pass(program: Program) -> None:
+    write(program.site / "pages/one.html", "somebody's", MTIME + 5000)
+    (program.site / "pages").chmod(0)
+    result = program.sync("--resurvey")
+    assert (result.code == 1) is (tree(program.site) != tree(program.source)), result.err
+    (program.site / "pages").chmod(0o755)
+    assert program.sync().code == 0
+    assert tree(program.site) == tree(program.source)
+
+
+def test_dry_run_of_a_resurvey_tells_that_all_is_sent_to_a_site_that_is_gone(program: Program) -> None:
+    program.url += "www"
+    assert program.sync().code == 0
+    shutil.rmtree(program.site / "www")
+    result = program.sync("--resurvey", "--dry-run")
+    assert result.code == 0, result.err
+    assert "is not there and would be made" in result.err
+    assert sum(line.startswith("send ") for line in result.out.splitlines()) == 6

@@ -1,0 +1,116 @@
+"""What a folder of the site is taken for, given what the source has and what the site was thought to hold."""
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+from memory_site import MemoryFile, MemorySession, MemorySite
+
+from async_mirror.entry import UNKNOWN, Entry, Kind
+from async_mirror.remote import RemoteListing
+from async_mirror.survey import Compare, Compared, compare
+
+S = 1_000_000_000
+OLD, NEW = 1000 * S, 2000 * S
+
+
+def file(path: str, size: int = 3, mtime_ns: int = OLD, digest: bytes = b"known") -> Entry:
+    return Entry(path, Kind.FILE, size, mtime_ns, 0o644, digest=digest)
+
+
+def folder(path: str) -> Entry:
+    return Entry(path, Kind.FOLDER, mode=0o755)
+
+
+class Shortened(MemorySession):
+    """A session whose listings leave names out; `tells` says whether the server owns up to it."""
+
+    left_out: tuple[str, ...] = ()
+    tells = False
+
+    async def list_folder(self, path: str) -> RemoteListing | None:
+        listing = await super().list_folder(path)
+        assert listing is not None
+        kept = tuple(entry for entry in listing.entries if entry.path not in self.left_out)
+        return RemoteListing(kept, listing.exact, cut=self.tells)
+
+
+def site(**files: tuple[int, int]) -> MemorySite:
+    """Return a site with files of these sizes and mtimes."""
+    return MemorySite(files={path: MemoryFile(b"x" * size, mtime_ns) for path, (size, mtime_ns) in files.items()})
+
+
+def looked_at(
+    at: MemorySite, source: Iterable[Entry] = (), held: Iterable[Entry] = (), *left_out: str, tells: bool = False
+) -> Compared:
+    async def look() -> Compared:
+        session = Shortened(at)
+        session.left_out, session.tells = left_out, tells
+        return await compare(session, Compare("", tuple(source), tuple(held)))
+
+    return asyncio.run(look())
+
+
+def test_what_was_in_doubt_stays_in_doubt() -> None:
+    doubtful = file("a", UNKNOWN, OLD)._replace(digest=b"")
+    found = looked_at(site(a=(3, OLD)), [file("a", 3, OLD + 5)], [doubtful])
+    assert found.adopted == (doubtful,), "the site's file looks like the source's, and may be the one before it"
+    assert not found.lost
+
+
+def test_what_the_site_holds_as_it_was_sent_keeps_what_is_known_of_it() -> None:
+    held = [file("a"), file("b")]
+    found = looked_at(site(a=(3, OLD), b=(3, OLD)), [file("a", digest=b""), file("b", 9, NEW)], held)
+    assert set(found.adopted) == set(held)
+    assert (found.lost, found.differing) == ((), ())
+
+
+def test_what_another_version_replaced_is_ours_of_no_known_version() -> None:
+    found = looked_at(site(a=(4, NEW)), [file("a")], [file("a")])
+    assert found.adopted == (file("a", UNKNOWN, digest=b""),)
+    assert not found.differing, "it is no file of others"
+
+
+def test_what_is_newer_on_the_site_and_in_the_source_is_adopted() -> None:
+    found = looked_at(site(a=(4, NEW)), [file("a", 4, NEW, b"")], [file("a")])
+    assert found.adopted == (file("a", 4, NEW, b""),)
+
+
+def test_what_somebody_put_in_the_place_of_a_removed_file_is_not_ours_any_more() -> None:
+    found = looked_at(site(a=(3, NEW), b=(3, OLD)), [], [file("a"), file("b")])
+    assert found.lost == ("a",)
+    assert found.foreign == 1
+
+
+def test_where_no_times_are_kept_a_file_of_the_same_size_is_still_ours() -> None:
+    found = looked_at(site(a=(3, NEW), b=(7, NEW)), [], [file("a"), file("b")])
+    assert found.adopted == (file("a"),)
+    assert found.lost == ("b",)
+
+
+def test_what_is_gone_from_the_site_is_held_no_longer() -> None:
+    found = looked_at(site(), [file("a"), folder("d")], [file("a"), folder("d")])
+    assert set(found.lost) == {"a", "d"}
+    assert not found.adopted
+
+
+def test_file_where_a_folder_was_and_the_reverse_are_not_ours() -> None:
+    at = MemorySite(files={"d": MemoryFile(b"x", OLD)}, folders={"": 0o755, "a": 0o755})
+    found = looked_at(at, [file("a"), folder("d")], [file("a"), folder("d")])
+    assert set(found.lost) == {"a", "d"}
+    assert found.differing == ("d",)
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_what_a_listing_left_out_though_it_is_there_is_neither_lost_nor_claimed(tells: bool) -> None:
+    at = site(a=(3, OLD), b=(3, OLD))
+    at.folders["d"] = 0o755
+    found = looked_at(at, [file("a"), folder("d")], [file("a"), file("b"), folder("d")], "a", "b", "d", tells=tells)
+    assert set(found.adopted) == {file("a", UNKNOWN, digest=b""), file("b", UNKNOWN, digest=b""), folder("d")}
+    assert not found.lost
+    assert found.folders == {"d"}
+
+
+def test_what_lies_behind_the_cut_of_a_listing_is_sent_again() -> None:
+    found = looked_at(site(), [file("a")], [file("a"), folder("d")], tells=True)
+    assert set(found.adopted) == {file("a", UNKNOWN, digest=b""), folder("d")}
