@@ -1,0 +1,76 @@
+"""The network a cell is measured in: namespaces of its own and, if there is a delay, the wire between them.
+
+All of it is held by processes that end with this one: nothing has a name on the machine, nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bench import wire
+
+PROJECT: Final = Path(__file__).resolve().parents[1]
+
+
+class Line(NamedTuple):
+    """Where the client runs, where the server runs, and under which address it is reached."""
+
+    client: Path
+    server: Path
+    host: str
+
+
+def within(namespace: Path, argv: Sequence[str]) -> list[str]:
+    """Return the command line that runs a command in a network namespace, as the same process."""
+    return ["nsenter", f"--net={namespace}", *argv]
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """Return the command line of a module of the benchmark."""
+    return [sys.executable, "-m", f"bench.{module}", *arguments]
+
+
+@contextmanager
+def helper(argv: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Run a helper: yield its pid and the line with which it says that it is ready; it ends when its input does."""
+    with subprocess.Popen(  # noqa: S603
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT,
+        process_group=0,  # Ctrl-C is for the one that started it
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        if not said:
+            raise RuntimeError(f"{' '.join(argv)} did not start")
+        try:
+            yield process.pid, said.strip()
+        finally:
+            process.stdin.close()
+            process.wait()
+
+
+@contextmanager
+def laid(rtt_ms: float) -> Iterator[Line]:
+    """Lay a line of this round-trip time; 0 is plain loopback, client and server in one namespace."""
+    with ExitStack() as stack:
+        spaces = [_namespace(stack) for _ in range(2 if rtt_ms else 1)]
+        if not rtt_ms:
+            yield Line(spaces[0], spaces[0], "127.0.0.1")
+            return
+        delay = ["--delay-ms", str(rtt_ms / 2)]
+        stack.enter_context(helper(python("wire", *map(str, spaces), *delay)))
+        yield Line(spaces[0], spaces[1], wire.SERVER)
+
+
+def _namespace(stack: ExitStack) -> Path:
+    pid, _ = stack.enter_context(helper(["unshare", "--net", *python("hold")]))
+    return Path(f"/proc/{pid}/ns/net")
