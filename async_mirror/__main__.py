@@ -1,5 +1,6 @@
 """Lets `python -m async_mirror` stand for the command."""
 
-from async_mirror.cli import main
+if __name__ == "__main__":  # a process that was spawned imports this too
+    from async_mirror.cli import main
 
-main()
+    main()

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
 
-from async_mirror import multi
+from async_mirror import loop
 from async_mirror.change import MakeFolder, SendFile
 from async_mirror.entry import Listing
-from async_mirror.multi import Offload
+from async_mirror.loop import Offload
 from async_mirror.plan import plan_folder
 from async_mirror.report import Report
 from async_mirror.scan import walk
@@ -43,7 +43,7 @@ class Ahead:
         """Count to the end, and tell that all is known."""
         self.begun = True
         index = 0
-        async with aclosing(multi.stream(partial(walk, self._root, self._selection))) as listings:
+        async with aclosing(loop.stream(partial(walk, self._root, self._selection))) as listings:
             async for batch in listings:
                 for count in await self._offload(self._count, batch, max(0, self._planned - index)):
                     if index >= self._planned and count[0]:

@@ -1,14 +1,14 @@
 """Carries out one Change on one RemoteSession and says what came of it. Knows no library, no state, no schedule."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from async_mirror import names, source
 from async_mirror.change import (
     NO_MODES,
+    TRIES_PER_ATTEMPT,
     Failure,
     Job,
     MakeFolder,
@@ -22,7 +22,7 @@ from async_mirror.change import (
     path_of,
 )
 from async_mirror.entry import UNKNOWN, Entry
-from async_mirror.pace import Pace
+from async_mirror.pace import LONGEST_PIECE
 from async_mirror.remote import ConnectionBroken, Published, Refusal, RemoteSession
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
@@ -40,15 +40,22 @@ class Progress(Protocol):
         """So many more bytes have left."""
         ...
 
+    async def may_do(self, amount: int) -> None:
+        """Wait until so many more bytes may be sent."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """What all jobs of a mirror share: source, whose temporaries they are, whether modes are mirrored, how fast."""
+    """What all jobs of a mirror share: source, whose temporaries they are, whether modes are mirrored.
+
+    `piece` is the most bytes to send without asking whether more may be sent; 0 where there is no limit.
+    """
 
     source: bytes
     state_id: str
     perms: bool = True
-    pace: Pace = field(default_factory=Pace)
+    piece: int = 0
 
     async def perform(self, session: RemoteSession, job: Job, previous: Outcome | None, progress: Progress) -> Outcome:
         """Carry out a job; whatever the site does, an Outcome comes back. `previous` is that of the last attempt."""
@@ -61,23 +68,38 @@ class Publisher:
             outcome = attempt.broken(broken)
         return outcome._replace(bytes_sent=attempt.bytes_sent)
 
+    def lost(self, job: Job, previous: Outcome | None, what: str) -> Outcome:
+        """Return what stands for an attempt that nobody heard of again: its temporaries may be anywhere."""
+        before = previous or Outcome(job, None)
+        folder = names.parent(path_of(job.change))
+        attempts = range(before.tries, before.tries + TRIES_PER_ATTEMPT)
+        made = [names.temporary(self.state_id, job.temporary_token(attempt)) for attempt in attempts]
+        return Outcome(
+            job,
+            before.held,
+            Failure(path_of(job.change), Problem.CONNECTION, what, transient=True),
+            certain=False,
+            tries=before.tries + TRIES_PER_ATTEMPT,
+            strays=(*before.strays, *filter(None, [before.temporary]), *(names.join(folder, name) for name in made)),
+        )
+
 
 class _Flow:
     """The bytes of a file on their way: no faster than they may, and told of as they leave (see `remote.Content`)."""
 
-    def __init__(self, file: source.LocalFile, pace: Pace, progress: Progress) -> None:
+    def __init__(self, file: source.LocalFile, piece: int, progress: Progress) -> None:
         self.size = file.size
         self._file = file
-        self._pace = pace
+        self._piece = piece
         self._progress = progress
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        piece = self._pace.piece
+        piece = self._piece or LONGEST_PIECE
         async for block in self._file.blocks():
             for start in range(0, len(block), piece):
                 part = block[start : start + piece]
-                if wait := self._pace.wait_for(len(part), time.monotonic()):
-                    await asyncio.sleep(wait)
+                if self._piece:
+                    await self._progress.may_do(len(part))
                 yield part
                 self._progress.advanced(len(part))
 
@@ -96,6 +118,7 @@ class _Attempt:
         self.progress = progress
         self.tries = previous.tries if previous else 0
         self.left_behind = previous.temporary if previous else ""
+        self.strays = previous.strays if previous else ()
         self.sending = previous.held if previous else None
         self.whole = previous.whole if previous else False
         self.bytes_sent = 0
@@ -134,9 +157,10 @@ class _Attempt:
             self.job,
             None,
             failure,
-            certain=not self.left_behind,
+            certain=not (self.left_behind or self.strays),
             temporary=self.left_behind,
             tries=self.tries,
+            strays=self.strays,
         )
 
     async def refused(self, refusal: Refusal) -> Outcome:
@@ -170,6 +194,7 @@ class _Attempt:
             temporary=self.left_behind,
             whole=self.whole,
             tries=self.tries,
+            strays=self.strays,
         )
 
     # The six changes.
@@ -282,9 +307,12 @@ class _Attempt:
     async def send(self, entry: Entry) -> Outcome:
         if problem := await self.name_problem():
             return problem
+        if self.strays:
+            await self.session.remove_files(self.strays)
+            self.strays = ()
         if self.left_behind and (outcome := await self.finish_previous(entry)):
             return outcome
-        for _ in range(2):
+        for _ in range(TRIES_PER_ATTEMPT):
             outcome = await self.send_once()
             if outcome is not None:
                 return outcome
@@ -316,7 +344,7 @@ class _Attempt:
 
         self.left_behind = self.temporary()
         self.whole = False
-        flow = _Flow(file, self.publisher.pace, self.progress)
+        flow = _Flow(file, self.publisher.piece, self.progress)
         size = await self.session.store(self.left_behind, flow, all_sent)
         if not file.is_unchanged():
             await self.drop_temporary()

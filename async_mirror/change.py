@@ -66,6 +66,10 @@ def path_of(change: Change) -> str:
     return change.entry.path
 
 
+TRIES_PER_ATTEMPT = 2
+"""How many temporaries one attempt makes at the most: a file that changed while it was sent is sent once more."""
+
+
 class Job(NamedTuple):
     """A change on its way. `token` makes its temporary names; at most `tries` of them are ever made."""
 
@@ -148,7 +152,8 @@ class Outcome(NamedTuple):
 
     When `certain`, the site holds `held` at the path now (None: nothing). A job that is not certain stays pending in
     the state and is looked at again; its `held` is what may be there. `temporary` names what this attempt may have
-    left on the site, `whole` says that all its bytes were sent, `tries` counts the temporaries made so far.
+    left on the site, `whole` says that all its bytes were sent, `tries` counts the temporaries made so far; `strays`
+    name those of attempts that nobody heard of again.
     `missing` names a folder that turned out not to be there; `given_up` says that a folder is no longer ours, `moved`
     that a Move was a rename indeed.
     """
@@ -163,6 +168,7 @@ class Outcome(NamedTuple):
     temporary: str = ""
     whole: bool = False
     tries: int = 0
+    strays: tuple[str, ...] = ()
     missing: str | None = None
     given_up: bool = False
     moved: bool = False

@@ -28,7 +28,7 @@ from async_mirror.options import (
 if TYPE_CHECKING:
     from async_mirror.display import Display
     from async_mirror.hands import RootedSession
-    from async_mirror.one_pass import Mirror
+    from async_mirror.mirror import Mirror
     from async_mirror.password import Login
     from async_mirror.report import Report
     from async_mirror.selection import Selection
@@ -129,7 +129,7 @@ def sync(**options: Any) -> int:
     login = _login(options)
     settings = _settings(options, source, login)
     path = _state_path(options, settings.source, settings.site)
-    mirror, display = _mirror(options, settings, login)
+    mirror, display = _mirror(options, settings, login, path.parent)
     try:
         with open_copy(path) if mirror.dry_run else open_state(path) as state:
             mirror.report.say(f"{settings.source} -> {settings.site.shown}")
@@ -370,10 +370,13 @@ def _setting_line(context: click.Context, param: click.Parameter) -> str:
 # Putting the parts together.
 
 
-def _mirror(options: dict[str, Any], settings: "Settings", login: "Login") -> tuple["Mirror", "Display | None"]:
-    from async_mirror import multi
+def _mirror(
+    options: dict[str, Any], settings: "Settings", login: "Login", state_folder: Path
+) -> tuple["Mirror", "Display | None"]:
+    from async_mirror import hosts, multi
+    from async_mirror.hosts import Hosts
+    from async_mirror.mirror import Mirror
     from async_mirror.names import shown
-    from async_mirror.one_pass import Mirror
     from async_mirror.pace import Pace
     from async_mirror.report import Report
 
@@ -391,6 +394,8 @@ def _mirror(options: dict[str, Any], settings: "Settings", login: "Login") -> tu
         password=password,
         report=report,
         patience=multi.Patience(retries=options["retries"]),
+        max_connections=options["max_connections"],
+        hosts=Hosts(None if options["dry_run"] else state_folder / hosts.NAME),
         pace=Pace(options["bwlimit"]),
         dry_run=options["dry_run"],
         resurvey=options["resurvey"],
@@ -452,14 +457,14 @@ def _set_up_log(options: dict[str, Any], display: "Display | None") -> None:
 
 
 def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: bool) -> int:
-    from async_mirror import multi
+    from async_mirror import loop
     from async_mirror.engine import keep
 
-    async def program(stop: multi.Stop) -> int:
+    async def program(stop: loop.Stop) -> int:
         with display.shown() if display else nullcontext():
             return await keep(mirror, state, stop, once=once)
 
-    return multi.run(program, display.restore if display else None)
+    return loop.run(program, display.restore if display else None)
 
 
 async def ftp_session(site: "Site", password: str, *, timeout_seconds: float, create_root: bool) -> "RootedSession":

@@ -19,11 +19,11 @@ import aioftp
 import click
 from aioftp.common import StreamIO
 
-from async_mirror import multi
+from async_mirror import loop, multi
 from async_mirror.counts import Counts
 from async_mirror.engine import keep
 from async_mirror.ftp import connect
-from async_mirror.one_pass import Mirror
+from async_mirror.mirror import Mirror
 from async_mirror.report import Report
 from async_mirror.settings import Settings, Site
 from async_mirror.state import open_state
@@ -73,10 +73,10 @@ def show(folder: Path | None) -> int:
             _copy(folder, source)
         else:
             _make_site(source)
-        return multi.run(lambda stop: _show(work, source, stop))
+        return loop.run(lambda stop: _show(work, source, stop))
 
 
-async def _show(work: Path, source: Path, stop: multi.Stop) -> int:
+async def _show(work: Path, source: Path, stop: loop.Stop) -> int:
     remote = work / "server"
     remote.mkdir()
     async with _serving(remote) as server:
@@ -102,7 +102,7 @@ async def _serving(folder: Path) -> AsyncIterator[SlowServer]:
 
 
 class _Demonstration:
-    def __init__(self, work: Path, source: Path, server: SlowServer, stop: multi.Stop) -> None:
+    def __init__(self, work: Path, source: Path, server: SlowServer, stop: loop.Stop) -> None:
         self.work = work
         self.source = source
         self.server = server

@@ -10,8 +10,9 @@ from functools import partial
 from async_mirror.counts import Counts
 from async_mirror.hands import WrongSite
 from async_mirror.health import Beat
-from async_mirror.multi import Offload, Stop
-from async_mirror.one_pass import Mirror, Pass
+from async_mirror.loop import Offload, Stop
+from async_mirror.mirror import Mirror
+from async_mirror.one_pass import Pass
 from async_mirror.remote import LoginFailed, RemoteError, RootMissing
 from async_mirror.state import State, StateError
 

@@ -8,12 +8,12 @@ from async_mirror import survey
 from async_mirror.apply import Progress, Publisher
 from async_mirror.change import Change, Job, Move, Outcome, Pending, RemoveFile, RemoveFolder, SetAttributes
 from async_mirror.entry import Entry
-from async_mirror.multi import Performed, Verdict
 from async_mirror.names import shown
 from async_mirror.remote import ConnectionRefused, LoginFailed, RemoteSession, RootMissing, SiteUnusable
 from async_mirror.settings import Site
 from async_mirror.source import digest_of
 from async_mirror.survey import Compare, Compared, Settled
+from async_mirror.workers import Performed, Verdict
 
 Item = Job | Compare | Pending
 Result = Outcome | Compared | Settled
@@ -83,6 +83,14 @@ class Hands:
         if isinstance(error, ConnectionRefused):
             return Verdict.REFUSED
         return Verdict.FATAL if isinstance(error, LoginFailed | SiteUnusable) else Verdict.BROKEN
+
+    def lost(self, item: Item, previous: Answer | None, what: str) -> Answer | None:
+        """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
+        if not isinstance(item, Job):
+            return previous
+        before = previous.result if previous else None
+        outcome = self.publisher.lost(item, before if isinstance(before, Outcome) else None, what)
+        return Answer(outcome, previous.root if previous else "", made_root=False)
 
     async def perform(
         self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress

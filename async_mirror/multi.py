@@ -1,8 +1,11 @@
 """Schedules items on lanes, each with a session of its own. Knows concurrency, and neither FTP nor files.
 
 One coroutine, the lane, does all the work: it opens a session when it first needs one, takes an item, performs it,
-gives back the result and replaces a session that broke. Everything else here decides how many lanes there are.
-Tasks, threads, queues and semaphores are made in this module and nowhere else.
+gives back the result and replaces a session that broke. Its hands work in this event loop, in a thread or in a process:
+that is all the difference between A, T and P. Everything else here decides how many lanes there are.
+
+Tasks, threads, processes, queues and semaphores are made here and in the two modules that this one stands on, which
+know nothing of the program either: `workers` (hands elsewhere) and `loop` (what any program needs of an event loop).
 """
 
 import asyncio
@@ -10,55 +13,102 @@ import itertools
 import os
 import random
 import re
-import signal
-import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+
+from async_mirror.loop import Stop, cancel, ended, set_within
+from async_mirror.workers import FarHands, Hands, NotBegun, Performed, Session, Verdict, WorkerDied
 
 MOST_LANES = 256
 ROOM_PER_LANE = 32
+DEATHS = 3
+"""How often what works on an item may die before the item is given up."""
+OPENINGS_PER_S = 10
+MEASURED_EVERY_S = 0.5
 
-T = TypeVar("T")
-S = TypeVar("S", bound="Session")
+S = TypeVar("S", bound=Session)
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
-I_contra = TypeVar("I_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How the lanes are run, and how many there are at most."""
+    """Where the hands of the lanes work, and how many lanes there are; 0 lets the crew find out."""
 
     kind: str
     lanes: int
 
-    ALLOWED = "A (asynchronous, 8 connections), A<n> with n from 1 to 256, or S (serial)"
+    ALLOWED = (
+        "A (asynchronous, as many connections as help), A<n>, T<n> (threads), P<n> (processes), T, P (one per core)"
+        f" or S (serial); n is the number of connections, 1 to {MOST_LANES}"
+    )
 
     @classmethod
     def parse(cls, text: str) -> "Mode":
-        """Read `A`, `A<n>` or `S`, in either case. Raises ValueError with one line that says what is allowed."""
-        found = re.fullmatch(r"([ATPS])(\d{0,9})", text.strip().upper())
-        if found and found[1] in "TP":
-            raise ValueError(f"{text!r}: threads and processes are not there yet; use {cls.ALLOWED}")
-        if not found or (found[1] == "S" and found[2]):
+        """Read a mode, in either case. Raises ValueError with one line that says what is allowed."""
+        found = re.fullmatch(r"([ATP])([0-9]{0,9})|S", text.strip().upper())
+        if not found:
             raise ValueError(f"{text!r} is no mode: use {cls.ALLOWED}")
-        lanes = 1 if found[1] == "S" else int(found[2] or 8)
-        if not 1 <= lanes <= MOST_LANES:
-            raise ValueError(f"{text!r} is no mode: use {cls.ALLOWED}")
-        return cls(found[1], lanes)
+        kind = found[1] or "S"
+        if found[2]:
+            lanes = int(found[2])
+            if not 1 <= lanes <= MOST_LANES:
+                raise ValueError(f"{text!r} is no mode: use {cls.ALLOWED}")
+        else:
+            lanes = {"S": 1, "A": 0}.get(kind, min(MOST_LANES, os.cpu_count() or 1))
+        return cls(kind, lanes)
 
     def overlap(self, wanted: int) -> int:
         """Return how many performs may overlap on one session: serial means one, whatever was wanted."""
         return 1 if self.kind == "S" else wanted
 
+    def hands(self, hands: Hands[S, I, R], kept: Iterable[int]) -> Hands[Any, I, R]:
+        """Return hands for one lane, where this mode has them work."""
+        return FarHands(hands, in_process=self.kind == "P", kept=kept) if self.kind in "TP" else hands
+
     def __str__(self) -> str:
         """Return the mode as the user would write it."""
-        return self.kind if self.kind == "S" else f"{self.kind}{self.lanes}"
+        return self.kind if self.kind == "S" or not self.lanes else f"{self.kind}{self.lanes}"
+
+
+class Cap(Protocol):
+    """How many lanes are right."""
+
+    @property
+    def lanes(self) -> int:
+        """The number at this moment, 1 or more."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """More than this it never is."""
+        ...
+
+    def lower(self, lanes: int) -> None:
+        """More than so many sessions cannot be had."""
+        ...
+
+    def measured(self, seconds: float, items: int, amount: int, lanes: int, *, busy: bool) -> None:
+        """Learn what so many lanes brought; `busy` says that all had work all the time."""
+        ...
+
+
+class FixedCap:
+    """As many lanes as were asked for, fewer if they cannot be had."""
+
+    def __init__(self, lanes: int) -> None:
+        """Ask for so many."""
+        self.most = max(1, lanes)
+        self.lanes = self.most
+
+    def lower(self, lanes: int) -> None:
+        """More than so many cannot be had."""
+        self.lanes = max(1, min(self.lanes, lanes))
+
+    def measured(self, seconds: float, items: int, amount: int, lanes: int, *, busy: bool) -> None:
+        """Learn nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,62 +123,6 @@ class Patience:
         """Return the seconds to wait before the attempt that follows `attempt` failed ones (from 1)."""
         longest: float = min(self.most_seconds, self.first_seconds * 2.0 ** min(attempt - 1, 20))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311
-
-
-class Verdict(Enum):
-    """What an error while a session was opened means."""
-
-    BROKEN = "try again"
-    REFUSED = "too many sessions: try with fewer"
-    FATAL = "trying again does not help"
-
-
-class Session(Protocol):
-    """What a lane must know of a session."""
-
-    @property
-    def usable(self) -> bool:
-        """False once a new session is needed."""
-        ...
-
-    async def close(self) -> None:
-        """End the session; bounded in time, and never raises."""
-        ...
-
-
-class Progress(Protocol):
-    """What a perform tells while it is under way."""
-
-    def left(self) -> None:
-        """What I had to send has left: the next item may begin on this session."""
-        ...
-
-    def advanced(self, amount: int) -> None:
-        """So much more of the item is done."""
-        ...
-
-
-class Performed(NamedTuple, Generic[R]):
-    """A result, and whether the item deserves another attempt."""
-
-    result: R
-    again: bool = False
-
-
-class Hands(Protocol[S, I_contra, R]):
-    """The work itself, as the crew sees it."""
-
-    async def open(self) -> S:
-        """Open a session. Whatever it raises is shown to `judge`."""
-        ...
-
-    async def perform(self, session: S, item: I_contra, previous: R | None, progress: Progress) -> Performed[R]:
-        """Do one item. `previous` is the result of the attempt before this one."""
-        ...
-
-    def judge(self, error: Exception) -> Verdict:
-        """Say what an error of `open` means."""
-        ...
 
 
 class Watcher(Generic[I, R]):
@@ -168,139 +162,8 @@ class _Ticket(Generic[I, R]):
     item: I
     attempt: int = 0
     previous: R | None = None
-
-
-class Stop:
-    """A request to end, made once from outside and looked at everywhere."""
-
-    def __init__(self) -> None:
-        """Begin without a request."""
-        self.signum = 0
-        self._event = asyncio.Event()
-        self._listeners: set[Callable[[], None]] = set()
-
-    @property
-    def requested(self) -> bool:
-        """True once somebody asked for the end."""
-        return self._event.is_set()
-
-    def request(self, signum: int = signal.SIGTERM) -> None:
-        """Ask for the end; call from the event loop's thread."""
-        self.signum = self.signum or signum
-        self._event.set()
-        for listener in list(self._listeners):
-            listener()
-
-    async def pause(self, seconds: float) -> bool:
-        """Wait so many seconds, less if the end is asked for; tell whether it is."""
-        return await _set_within(self._event, seconds)
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called when the end is asked for."""
-        self._listeners.add(listener)
-
-    def forget(self, listener: Callable[[], None]) -> None:
-        """Undo `listen`."""
-        self._listeners.discard(listener)
-
-
-def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[], None] | None = None) -> int:
-    """Run a program until it returns its exit code.
-
-    The first SIGINT, SIGTERM or SIGHUP (unless that is ignored, as under nohup) requests its end; a second one ends the
-    process at once with 128 + signal number, after `last_act`.
-    """
-
-    async def supervised() -> int:
-        stop = Stop()
-        loop = asyncio.get_running_loop()
-
-        def on_signal(signum: int) -> None:
-            if stop.requested:
-                if last_act:
-                    last_act()
-                os._exit(128 + signum)
-            stop.request(signum)
-
-        signals = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            signals.append(signal.SIGHUP)
-        for signum in signals:
-            loop.add_signal_handler(signum, on_signal, signum)
-        try:
-            return await main(stop)
-        finally:
-            for signum in signals:
-                loop.remove_signal_handler(signum)
-
-    return asyncio.run(supervised())
-
-
-class Offload:
-    """One thread that does, one after the other, what must not hold up the event loop."""
-
-    def __init__(self) -> None:
-        """Begin without a thread; it is made when first needed."""
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offload")
-
-    async def __call__(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call a function in the thread and return what it returns."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
-
-    def close(self) -> None:
-        """End the thread once what it has begun is done."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGenerator[list[T], None]:
-    """Iterate in a thread, at most `bound` items ahead, and yield what is ready, in order, in lists."""
-    loop = asyncio.get_running_loop()
-    ready: deque[T] = deque()
-    news = asyncio.Event()
-    room = threading.Semaphore(bound)
-    abandoned = False
-
-    def pump() -> None:
-        items = make()
-        while room.acquire() and not abandoned:
-            try:
-                ready.append(next(items))
-            except StopIteration:
-                return
-            if len(ready) == 1:
-                loop.call_soon_threadsafe(news.set)
-
-    pumping = loop.run_in_executor(None, pump)
-    pumping.add_done_callback(lambda _: news.set())
-    try:
-        while not pumping.done() or ready:
-            batch = [ready.popleft() for _ in range(len(ready))]
-            if batch:
-                room.release(len(batch))
-                yield batch
-            elif not pumping.done():
-                news.clear()
-                if not ready and not pumping.done():
-                    await news.wait()
-        pumping.result()
-    finally:
-        abandoned = True
-        room.release()
-        await asyncio.wait({pumping})
-
-
-@asynccontextmanager
-async def beside() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
-    """Give a function that starts a coroutine beside what is done; all end here, and what one raised is raised."""
-    tasks: set[asyncio.Task[None]] = set()
-    try:
-        yield lambda coroutine: tasks.add(asyncio.create_task(coroutine))
-    finally:
-        _cancel(tasks)
-        await _ended(tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
+    deaths: int = 0
+    death: str = ""
 
 
 class Crew(Generic[S, I, R]):
@@ -314,11 +177,17 @@ class Crew(Generic[S, I, R]):
         patience: Patience | None = None,
         *,
         watcher: Watcher[I, R] | None = None,
-        limit: int | None = None,
+        cap: Cap | None = None,
+        wait_for: Callable[[int, float], float] | None = None,
+        kept: Iterable[int] = (),
         grace_seconds: float = 3.0,
     ) -> None:
-        """Prepare a crew; nothing is opened before there is an item to perform. `limit` lowers the mode's cap."""
-        self.cap = max(1, min(mode.lanes, limit or mode.lanes))
+        """Prepare a crew; nothing is opened before there is an item to perform.
+
+        `cap` says how many lanes there are, else the mode does. `wait_for(amount, now)` reserves so much of what all
+        lanes together may do, and returns the seconds to wait before. Worker processes hold the descriptors `kept`.
+        """
+        self.limits = cap or FixedCap(mode.lanes)
         self.refused = False
         self.failure: Exception | None = None
         self.opened = 0
@@ -332,8 +201,15 @@ class Crew(Generic[S, I, R]):
         self._grace_seconds = grace_seconds
         self._deadline: float | None = None
         self._todo: asyncio.Queue[_Ticket[I, R] | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(self.cap * ROOM_PER_LANE)
-        self._permits = asyncio.Semaphore(self.cap)
+        self._room = asyncio.Semaphore(self.limits.most * ROOM_PER_LANE)
+        self._permits = asyncio.Semaphore(self.limits.most)
+        self._wait_for = wait_for
+        self._kept = tuple(kept)
+        self._openings: deque[float] = deque(maxlen=OPENINGS_PER_S)
+        self._measuring: asyncio.TimerHandle | None = None
+        self._measured = (0.0, 0, 0)
+        self._items = self._amount = 0
+        self._busy = True
         self._door = asyncio.Lock()
         self._proved = False
         self._open = 0
@@ -347,6 +223,11 @@ class Crew(Generic[S, I, R]):
         self._closing = asyncio.Event()
         self._news = asyncio.Event()
 
+    @property
+    def cap(self) -> int:
+        """How many lanes there may be at this moment."""
+        return self.limits.lanes
+
     async def __aenter__(self) -> Self:
         """Listen for the request to end."""
         self._stop.listen(self._news.set)
@@ -355,12 +236,14 @@ class Crew(Generic[S, I, R]):
     async def __aexit__(self, *exception: object) -> None:
         """End all lanes and their sessions."""
         self._stop.forget(self._news.set)
+        if self._measuring:
+            self._measuring.cancel()
         self._begin_closing()
-        _cancel(self._feeding)
+        cancel(self._feeding)
         if exception[0] is not None:
             self._cut()
-        await _ended(self._feeding)
-        await _ended(self._lanes)
+        await ended(self._feeding)
+        await ended(self._lanes)
 
     async def run(self, items: AsyncGenerator[I, None], overlap: int = 1) -> AsyncGenerator[list[Done[I, R]], None]:
         """Perform all items, and yield what ended, in lists. Every item that was taken from `items` ends exactly once.
@@ -383,7 +266,7 @@ class Crew(Generic[S, I, R]):
                 feeding.result()
         finally:
             feeding.cancel()
-            await _ended({feeding})
+            await ended({feeding})
             await items.aclose()
 
     async def _feed(self, items: AsyncGenerator[I, None]) -> None:
@@ -404,7 +287,7 @@ class Crew(Generic[S, I, R]):
                 self._begin_closing()
             if self._closing.is_set() and not feeding.done():
                 feeding.cancel()
-                await _ended({feeding})
+                await ended({feeding})
             if self._results:
                 batch = list(self._results)
                 self._results.clear()
@@ -421,7 +304,7 @@ class Crew(Generic[S, I, R]):
 
     def _cut(self) -> None:
         """Cancel what runs; a lane that is saying goodbye to its session is let finish, which is bounded."""
-        _cancel(task for task, lane in self._lanes.items() if not lane.ending)
+        cancel(task for task, lane in self._lanes.items() if not lane.ending)
 
     def _begin_closing(self) -> None:
         if self._closing.is_set():
@@ -429,14 +312,14 @@ class Crew(Generic[S, I, R]):
         self._closing.set()
         while not self._todo.empty():
             if ticket := self._todo.get_nowait():
-                self.end(ticket, ticket.previous)
+                self._give_up(ticket)
         for ticket, timer in self._resting.items():
             timer.cancel()
-            self.end(ticket, ticket.previous)
+            self._give_up(ticket)
         self._resting.clear()
         for _ in self._lanes:
             self._todo.put_nowait(None)
-        _cancel(self._opening)
+        cancel(self._opening)
 
     def _fail(self, error: Exception) -> None:
         self.failure = self.failure or error
@@ -444,13 +327,33 @@ class Crew(Generic[S, I, R]):
         self._news.set()
 
     def _staff(self) -> None:
-        """Add a lane if there is work that no idle lane will take."""
-        if self._idle < self._todo.qsize() and len(self._lanes) < self.cap and not self._closing.is_set():
+        """Add lanes while there is work that no idle lane will take."""
+        while self._idle < self._todo.qsize() and self._manned < self.cap and not self._closing.is_set():
+            self._idle += 1  # until it has taken its first item
             numbers = {lane.number for lane in self._lanes.values()}
-            lane = _Lane(self, next(number for number in itertools.count(1) if number not in numbers))
+            number = next(number for number in itertools.count(1) if number not in numbers)
+            lane = _Lane(self, number, self._mode.hands(self.hands, self._kept))
             task = asyncio.create_task(lane.work())
             self._lanes[task] = lane
             task.add_done_callback(self._lane_ended)
+        if self._lanes and not self._measuring:
+            self._measure()
+
+    @property
+    def _manned(self) -> int:
+        return sum(not lane.ending for lane in self._lanes.values())
+
+    def _measure(self) -> None:
+        """Tell the cap what the lanes brought, every now and then."""
+        loop = asyncio.get_running_loop()
+        then, items, amount = self._measured
+        self._measured = now, *_ = loop.time(), self._items, self._amount
+        if then:
+            busy = self._busy and not self._idle
+            self.limits.measured(now - then, self._items - items, self._amount - amount, self._open, busy=busy)
+            self._busy = not self._idle
+        self._measuring = loop.call_later(MEASURED_EVERY_S, self._measure)
+        self._staff()
 
     def _lane_ended(self, lane: "asyncio.Task[None]") -> None:
         del self._lanes[lane]
@@ -465,17 +368,18 @@ class Crew(Generic[S, I, R]):
         """Put an item up for whichever lane is free, for the first time or once more."""
         self._resting.pop(ticket, None)
         if self._closing.is_set():
-            self.end(ticket, ticket.previous)
+            self._give_up(ticket)
         else:
             self._todo.put_nowait(ticket)
             self._staff()
 
-    async def take(self) -> _Ticket[I, R] | None:
-        """Give a lane its next item; None means that the lane is to end."""
-        if self._closing.is_set():
-            return None
-        self._idle += 1
+    async def take(self, *, first: bool) -> _Ticket[I, R] | None:
+        """Give a lane its next item, perhaps its first one; None means that the lane is to end."""
+        self._idle += not first
         try:
+            if self._closing.is_set() or self._manned > self.cap:
+                return None
+            self._busy = self._busy and not self._todo.empty()
             return await self._todo.get()
         finally:
             self._idle -= 1
@@ -483,6 +387,7 @@ class Crew(Generic[S, I, R]):
     def give(self, ticket: _Ticket[I, R], performed: Performed[R]) -> None:
         """Take a result, and let the item rest before another attempt if it deserves one."""
         ticket.previous = performed.result
+        ticket.death = ""
         ticket.attempt += 1
         if not performed.again or self._closing.is_set() or ticket.attempt > self._patience.retries:
             self.end(ticket, performed.result)
@@ -491,13 +396,38 @@ class Crew(Generic[S, I, R]):
             self.watcher.again(performed.result, pause)
             self._resting[ticket] = asyncio.get_running_loop().call_later(pause, self.put, ticket)
 
+    def died(self, ticket: _Ticket[I, R], what: str) -> None:
+        """Give an item to another lane, unless it seems to be what kills them."""
+        ticket.deaths += 1
+        ticket.death = what
+        ticket.previous = self.hands.lost(ticket.item, ticket.previous, what)
+        if ticket.deaths < DEATHS:
+            self.put(ticket)
+        else:
+            self.end(ticket, ticket.previous, f"{what}, {DEATHS} times")
+
+    def _give_up(self, ticket: _Ticket[I, R]) -> None:
+        """End an item that is not tried again. What an attempt did that nobody heard of is not known."""
+        self.end(ticket, ticket.previous, ticket.death)
+
+    def advanced(self, lane: int, item: I, amount: int) -> None:
+        """Take note that so much more of an item is done."""
+        self._amount += amount
+        self.watcher.advanced(lane, item, amount)
+
+    async def may_do(self, amount: int) -> None:
+        """Wait until so much more may be done."""
+        if self._wait_for:
+            await asyncio.sleep(self._wait_for(amount, asyncio.get_running_loop().time()))
+
     def end(self, ticket: _Ticket[I, R], result: R | None, error: str = "") -> None:
         """End an item for good."""
+        self._items += 1
         self._outstanding -= 1
         self._results.append(Done(ticket.item, result, error))
         self._news.set()
 
-    async def open(self, *, had_one: bool) -> S | None:
+    async def open(self, hands: Hands[S, I, R], *, had_one: bool) -> S | None:
         """Open a session for a lane; None means that the lane is to retire.
 
         The very first session is opened alone: a wrong password is tried once, not once per lane.
@@ -505,40 +435,43 @@ class Crew(Generic[S, I, R]):
         await self._permits.acquire()
         session = None
         try:
-            session = await self._opened(had_one)
+            session = await self._opened(hands, had_one)
         finally:
             if session is None:
                 self._permits.release()
         return session
 
-    async def _opened(self, had_one: bool) -> S | None:
+    async def _opened(self, hands: Hands[S, I, R], had_one: bool) -> S | None:
         if not self._proved:
             async with self._door:
                 if not self._proved:
-                    return await self._try_to_open(had_one)
-        return await self._try_to_open(had_one)
+                    return await self._try_to_open(hands, had_one)
+        return await self._try_to_open(hands, had_one)
 
-    async def _try_to_open(self, had_one: bool) -> S | None:
+    async def _try_to_open(self, hands: Hands[S, I, R], had_one: bool) -> S | None:
         failures = 0
         while not self._closing.is_set():
             try:
-                return await self._open_one()
+                return await self._open_one(hands)
             except Exception as error:  # noqa: BLE001 - whatever it is, `judge` says what it means
                 failures += 1
                 error_met = error
-                if self._gives_up(error, failures, had_one):
+                if self._gives_up(hands.judge(error), error, failures, had_one):
                     return None
             pause = self._patience.pause(failures)
             self.watcher.waiting(error_met, pause)
-            await _set_within(self._closing, pause)
+            await set_within(self._closing, pause)
         return None
 
-    async def _open_one(self) -> S:
+    async def _open_one(self, hands: Hands[S, I, R]) -> S:
         task = asyncio.current_task()
         assert task is not None
         self._opening.add(task)
         try:
-            session = await self.hands.open()
+            if isinstance(hands, FarHands):
+                await hands.start()  # that may take longer than the turn lasts
+            await self._turn_to_open()
+            session = await hands.open()
         finally:
             self._opening.discard(task)
         self._proved = True
@@ -547,8 +480,16 @@ class Crew(Generic[S, I, R]):
         self.most_open = max(self.most_open, self._open)
         return session
 
-    def _gives_up(self, error: Exception, failures: int, had_one: bool) -> bool:
-        verdict = self.hands.judge(error)
+    async def _turn_to_open(self) -> None:
+        """Wait until one more opening is not one too many in any second: some servers ban for that."""
+        clock = asyncio.get_running_loop().time
+        turn = now = clock()
+        if len(self._openings) == OPENINGS_PER_S:
+            turn = max(now, self._openings[0] + 1.0)
+        self._openings.append(turn)
+        await asyncio.sleep(turn - now)
+
+    def _gives_up(self, verdict: Verdict, error: Exception, failures: int, had_one: bool) -> bool:
         hopeless = verdict is Verdict.FATAL or failures > self._patience.retries
         if not self._open:
             if hopeless:
@@ -557,9 +498,9 @@ class Crew(Generic[S, I, R]):
         refused = verdict is Verdict.REFUSED and not had_one
         if refused:
             self.refused = True
-            self.cap = max(1, self._open + len(self._opening))
+            self.limits.lower(self._open + len(self._opening))
         elif hopeless:
-            self.cap = max(1, self.cap - 1)
+            self.limits.lower(self.cap - 1)
         return refused or hopeless
 
     async def close(self, session: S) -> None:
@@ -574,9 +515,10 @@ class Crew(Generic[S, I, R]):
 class _Lane(Generic[S, I, R]):
     """The one coroutine that does the work, wherever it runs."""
 
-    def __init__(self, crew: Crew[S, I, R], number: int) -> None:
+    def __init__(self, crew: Crew[S, I, R], number: int, hands: Hands[S, I, R]) -> None:
         self.crew = crew
         self.number = number
+        self.hands = hands
         self.session: S | None = None
         self.had_one = False
         self.running: set[asyncio.Task[None]] = set()
@@ -584,26 +526,30 @@ class _Lane(Generic[S, I, R]):
 
     async def work(self) -> None:
         try:
-            while (ticket := await self.crew.take()) is not None:
+            first = True
+            while (ticket := await self.crew.take(first=first)) is not None:
+                first = False
                 if not await self.ready_for(ticket):
                     return
                 await self.begin(ticket)
-            await _ended(self.running)
+            await ended(self.running)
         finally:
             self.ending = True
-            _cancel(self.running)
-            await _ended(self.running)
+            cancel(self.running)
+            await ended(self.running)
             await self.close_session()
+            if isinstance(self.hands, FarHands):
+                await self.hands.close()
 
     async def ready_for(self, ticket: _Ticket[I, R]) -> bool:
         """Have a usable session; else give the item back, and tell that there is none."""
         ready = False
         try:
             if self.session is not None and not self.session.usable:
-                await _ended(self.running)
+                await ended(self.running)
                 await self.close_session()
             if self.session is None:
-                self.session = await self.crew.open(had_one=self.had_one)
+                self.session = await self.crew.open(self.hands, had_one=self.had_one)
                 self.had_one = True
             ready = self.session is not None
         finally:
@@ -625,9 +571,13 @@ class _Lane(Generic[S, I, R]):
         assert self.session is not None
         self.crew.watcher.begun(self.number, ticket.item)
         try:
-            performed = await self.crew.hands.perform(self.session, ticket.item, ticket.previous, progress)
+            performed = await self.hands.perform(self.session, ticket.item, ticket.previous, progress)
         except asyncio.CancelledError:
             self.crew.end(ticket, ticket.previous, "it was interrupted")
+        except NotBegun:
+            self.crew.put(ticket)
+        except WorkerDied as death:
+            self.crew.died(ticket, str(death))
         except Exception as error:  # noqa: BLE001 - every escape becomes a result
             self.crew.end(ticket, ticket.previous, f"{type(error).__name__}: {error}")
         else:
@@ -656,23 +606,7 @@ class _Progress(Generic[I]):
         self.has_left.set()
 
     def advanced(self, amount: int) -> None:
-        self._lane.crew.watcher.advanced(self._lane.number, self._item, amount)
+        self._lane.crew.advanced(self._lane.number, self._item, amount)
 
-
-def _cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
-    for task in list(tasks):
-        task.cancel()
-
-
-async def _ended(tasks: Iterable["asyncio.Task[None]"]) -> None:
-    while running := {task for task in tasks if not task.done()}:
-        await asyncio.wait(running)
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
+    async def may_do(self, amount: int) -> None:
+        await self._lane.crew.may_do(amount)

@@ -1,20 +1,19 @@
 """One pass: recover, survey, publish, settle, remember. Leaves how many things are done at once to `multi`."""
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
-from async_mirror import multi, names
+from async_mirror import loop, names
 from async_mirror.ahead import BEGINS_AFTER, Ahead
-from async_mirror.apply import Publisher
 from async_mirror.change import (
     REPLACES,
+    TRIES_PER_ATTEMPT,
     Change,
     Failure,
     Job,
@@ -30,56 +29,25 @@ from async_mirror.change import (
 )
 from async_mirror.entry import UNKNOWN, Entry, Listing
 from async_mirror.gates import Gates
-from async_mirror.hands import Answer, Connect, DryHands, Hands, Item, RootedSession
-from async_mirror.multi import Crew, Done, Mode, Offload, Patience, Stop
-from async_mirror.pace import Pace
+from async_mirror.hands import Answer, Item
+from async_mirror.loop import Offload, Stop
+from async_mirror.mirror import Mirror, MirrorCrew, crew_for, remember_limits
+from async_mirror.multi import DEATHS, Done, Patience
 from async_mirror.plan import FolderPlan, Swap, plan_folder
 from async_mirror.remote import RemoteError
 from async_mirror.removal import Removal
-from async_mirror.report import Report
 from async_mirror.scan import read_folder, walk
-from async_mirror.selection import Selection
-from async_mirror.settings import Settings
 from async_mirror.source import has_digest, is_gone, look
 from async_mirror.state import State
 from async_mirror.survey import Compare, Compared, Settled
-from async_mirror.watch import Watch
 from async_mirror.wording import plural
 
 PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
 BEGUN_AT_ONCE = 256
-CLEAN_UP_SECONDS = 5.0
-LIMIT_LASTS_SECONDS = 3600.0
+CLEAN_UP_SECONDS = 3.0
 
 Beside = Callable[[Coroutine[None, None, None]], None]
-MirrorCrew = Crew[RootedSession, Item, Answer]
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """All that stays the same from pass to pass."""
-
-    settings: Settings
-    mode: Mode
-    connect: Connect
-    password: str = field(repr=False)
-    report: Report
-    patience: Patience
-    pace: Pace = field(default_factory=Pace)
-    dry_run: bool = False
-    resurvey: bool = False
-
-    @property
-    def root(self) -> bytes:
-        """The source's path."""
-        return os.fsencode(self.settings.source)
-
-    @property
-    def selection(self) -> Selection:
-        """What of the source is mirrored."""
-        settings = self.settings
-        return Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
 
 
 class Pass:
@@ -146,6 +114,7 @@ class Pass:
                     await self._clean_up()
 
     async def _run(self) -> None:
+        self.root_known = bool(await self.offload(self.state.fact, "root"))
         crew = await self._crew(self.stop, self.mirror.patience)
         try:
             async with crew:
@@ -154,44 +123,15 @@ class Pass:
                     self.report.phase("looking at the site")
                     await self._survey(crew)
                 self.report.phase("mirroring")
-                async with multi.beside() as start:
+                async with loop.beside() as start:
                     await self._perform(crew, self._publish("", start), PUBLISHING_OVERLAP)
                 await self._settle(crew)
         finally:
             self.report.counts.connections += crew.opened
-            if crew.refused:
-                await self._learn_limit(crew.most_open)
+            await remember_limits(crew, self.mirror, self.offload)
 
     async def _crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
-        mode = Mode("S", 1) if self.mirror.dry_run else self.mirror.mode
-        return Crew(await self._hands(), mode, stop, patience, watcher=Watch(self.report), limit=await self._limit())
-
-    async def _hands(self) -> Hands:
-        expected = await self.offload(self.state.fact, "root") or ""
-        self.root_known = bool(expected)
-        holds = await self.offload(self.state.holds_anything)
-        settings = self.settings
-        make = DryHands if self.mirror.dry_run else Hands
-        return make(
-            connect=self.mirror.connect,
-            site=settings.site,
-            password=self.mirror.password,
-            timeout_seconds=settings.timeout_seconds,
-            publisher=Publisher(self.mirror.root, self.state.id, settings.perms, self.mirror.pace),
-            create_root=not holds and not self.mirror.dry_run,
-            expected_root=expected,
-        )
-
-    async def _limit(self) -> int | None:
-        """Return how many connections the server was lately seen to allow."""
-        limit, _, learned = (await self.offload(self.state.fact, "connection_limit") or "").partition(" ")
-        fresh = limit and 0 <= time.time() - float(learned) < LIMIT_LASTS_SECONDS
-        return int(limit) if fresh else None
-
-    async def _learn_limit(self, limit: int) -> None:
-        most = plural(limit, "connection")
-        self.report.note(f"the server allows no more than {most}; that is kept in mind for an hour")
-        await self.offload(partial(self.state.learn, connection_limit=f"{limit} {int(time.time())}"))
+        return await crew_for(self.mirror, self.state, self.offload, stop, patience)
 
     async def _perform(self, crew: MirrorCrew, items: AsyncGenerator[Item, None], overlap: int = 1) -> None:
         """Have the crew perform items, and record what comes of them as it comes."""
@@ -307,7 +247,7 @@ class Pass:
         """Yield the comparison of each folder that the site has and the source has or had, parents first."""
         holds = await self.offload(self.state.holds_anything)
         seen = set()
-        async with aclosing(multi.stream(partial(walk, self.mirror.root, self.selection))) as listings:
+        async with aclosing(loop.stream(partial(walk, self.mirror.root, self.selection))) as listings:
             async for batch in listings:
                 for listing in batch:
                     seen.add(listing.folder)
@@ -356,7 +296,7 @@ class Pass:
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        async with aclosing(multi.stream(partial(walk, self.mirror.root, self.selection, start))) as listings:
+        async with aclosing(loop.stream(partial(walk, self.mirror.root, self.selection, start))) as listings:
             async for batch in listings:
                 jobs: list[Job] = []
                 plans = await self.offload(lambda each: [self._plan(listing) for listing in each], batch)
@@ -455,7 +395,7 @@ class Pass:
         return reason is None
 
     def _jobs(self, changes: Iterable[Change]) -> list[Job]:
-        tries = 2 * (self.mirror.patience.retries + 1)
+        tries = TRIES_PER_ATTEMPT * (self.mirror.patience.retries + DEATHS)
         jobs = []
         for change in changes:
             if path_of(change) in self.unsettled:

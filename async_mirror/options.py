@@ -334,7 +334,17 @@ SYNC: list[click.Parameter] = [
         show_default=True,
         metavar="MODE",
         group=_CONNECTION,
-        help="A: asynchronous, 8 connections; A<n>: n connections; S: serial.",
+        help="A: asynchronous, as many connections as help; A<n>, T<n>, P<n>: n connections, as tasks, in"
+        " threads, in processes (T, P: one per core); S: serial.",
+    ),
+    Option(
+        ["--max-connections"],
+        type=click.IntRange(1, 256),
+        default=16,
+        show_default=True,
+        metavar="N",
+        group=_CONNECTION,
+        help="The most connections that A opens by itself.",
     ),
     Option(
         ["--bwlimit"],

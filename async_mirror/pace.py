@@ -15,9 +15,9 @@ class Pace:
 
     @property
     def piece(self) -> int:
-        """The most bytes to ask for at once: few enough for an even flow."""
+        """The most bytes to ask for at once: few enough for an even flow. 0 if there is no limit."""
         if self._bytes_per_s is None:
-            return LONGEST_PIECE
+            return 0
         return max(512, min(LONGEST_PIECE, int(self._bytes_per_s / _PIECES_PER_S)))
 
     def wait_for(self, amount: int, now: float) -> float:

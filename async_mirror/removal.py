@@ -5,7 +5,7 @@ from itertools import groupby
 
 from async_mirror import names
 from async_mirror.entry import UNKNOWN, Entry
-from async_mirror.multi import Offload
+from async_mirror.loop import Offload
 from async_mirror.report import Report
 from async_mirror.selection import Selection
 from async_mirror.settings import Settings

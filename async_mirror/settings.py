@@ -42,6 +42,11 @@ class Site:
         return f"{self.scheme}://{user}{host}{port}/{root}"
 
     @property
+    def account(self) -> str:
+        """Whom the server knows us as: what it allows, it allows to this user of this host."""
+        return f"{self.user}@{self.host.lower()}:{self.port}"
+
+    @property
     def binding(self) -> tuple[str, str, str, str]:
         """What a state is bound to: host, port (21 and 990 are two doors of one server), user, root."""
         port = "ftp" if self.port in DEFAULT_PORTS.values() else str(self.port)

@@ -9,6 +9,7 @@ import shutil
 import socket
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from async_mirror.change import Job, MakeFolder, Move, Outcome, Pending, RemoveF
 from async_mirror.entry import UNKNOWN, Entry, Kind
 
 VERSION = 1
+ORPHANS_END_SECONDS = 10.0
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -86,6 +88,11 @@ class State:
     def __exit__(self, *exception: object) -> None:
         """Close the database and let the next process have it."""
         self.close()
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The descriptors that keep the state locked, for as long as any process has them open."""
+        return () if self._lock is None else (self._lock,)
 
     def close(self) -> None:
         """Close the database and let the next process have it."""
@@ -414,17 +421,44 @@ def _set_aside(path: Path) -> None:
         path.with_name(path.name + extra).unlink(missing_ok=True)
 
 
+def _holder_after(lock: int, seconds: float) -> str:
+    """Take the lock and return "", or return who has it; what a killed process left running is waited for so long."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 200, 0).decode("utf-8", "replace").strip() or "another process"
+            if time.monotonic() >= end or not _has_ended(holder):
+                return holder
+            time.sleep(0.05)
+        else:
+            return ""
+
+
+def _has_ended(holder: str) -> bool:
+    """Tell whether a process of this machine, as the lock names it, is gone."""
+    named = re.fullmatch(r"process (\d+) on (.+)", holder)
+    if not named or named[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(named[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def _lock(path: Path) -> int:
     with _explained(path):
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(lock, 200, 0).decode("utf-8", "replace").strip() or "another process"
+    holder = _holder_after(lock, ORPHANS_END_SECONDS)
+    if holder:
         os.close(lock)
         raise StateError(
             f"this mirror is already being kept by {names.shown(holder)}, whose lock is {path}: let that end first"
-        ) from None
+        )
     with _explained(path):
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

@@ -153,6 +153,11 @@ class Running:
             self._unread = end + 1
             yield line
 
+    def wait(self) -> int:
+        """Read all that it says until it ends, and return the exit code."""
+        self.said += self._errors.read().decode(errors="replace")
+        return self._process.wait(LONGEST_SECONDS)
+
     def end(self, number: signal.Signals, within_seconds: float) -> int:
         """Send a signal and return the exit code; fail when the end takes longer."""
         self._process.send_signal(number)

@@ -9,7 +9,7 @@ from program import write
 
 from async_mirror.ahead import Ahead
 from async_mirror.change import Job, Outcome, SendFile
-from async_mirror.multi import Offload
+from async_mirror.loop import Offload
 from async_mirror.report import Report
 from async_mirror.scan import walk
 from async_mirror.selection import Selection

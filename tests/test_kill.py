@@ -19,7 +19,7 @@ import pytest
 from faults.reactions import ALWAYS, permission_denied, refuse_existing_target
 from faults.scripted import Exchange, ScriptedServer
 from program import MTIME, Node, eventually, tree
-from servers import FtpServer
+from servers import REAL, FtpServer
 from test_faults import Mirror, answer_at_once, temporaries_of, tree_of
 
 Contents = Mapping[bytes, bytes]
@@ -488,9 +488,16 @@ def test_temporary_that_the_server_does_not_remove_at_once_goes_in_a_later_pass(
 KILL_POINTS = (("STOR", 1), ("STOR", 7), ("SITE", 3), ("RNTO", 2), ("MKD", 1), ("DELE", 2))
 
 
-def test_killed_at_many_points_on_a_real_server_it_converges(tmp_path: Path, real_server: FtpServer) -> None:
+@pytest.mark.parametrize(
+    ("multi", "real_server"),
+    [*(("A4", kind) for kind in REAL), ("T4", "vsftpd"), ("P3", "proftpd")],
+    indirect=["real_server"],
+)
+def test_killed_at_many_points_on_a_real_server_it_converges(
+    tmp_path: Path, real_server: FtpServer, multi: str
+) -> None:
     mirror = Mirror(tmp_path, real_server.port)
-    options = ("--multi", "A4", "--max-delete", "100%")
+    options = ("--multi", multi, "--max-delete", "100%")
     write_generation(mirror, 0)
     assert mirror.run(*options).code == 0
     for generation, (verb, number) in enumerate(KILL_POINTS, 1):

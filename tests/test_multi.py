@@ -17,22 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_mirror.multi import (
-    MOST_LANES,
-    ROOM_PER_LANE,
-    Crew,
-    Done,
-    Mode,
-    Offload,
-    Patience,
-    Performed,
-    Progress,
-    Stop,
-    Verdict,
-    beside,
-    run,
-    stream,
-)
+from async_mirror.loop import Offload, Stop, beside, run, stream
+from async_mirror.multi import MOST_LANES, ROOM_PER_LANE, Crew, Done, FixedCap, Mode, Patience
+from async_mirror.workers import Performed, Progress, Verdict
 
 pytestmark = pytest.mark.smoke
 
@@ -134,6 +121,9 @@ class Toy:
         finally:
             session.under_way -= 1
 
+    def lost(self, item: int, previous: str | None, what: str) -> str | None:
+        return previous
+
     def judge(self, error: Exception) -> Verdict:
         match error:
             case Fatal():
@@ -190,7 +180,8 @@ def a_crew(
     limit: int | None = None,
     grace_seconds: float = 1000.0,
 ) -> ToyCrew:
-    return Crew(toy, mode, stop or Stop(), patience, limit=limit, grace_seconds=grace_seconds)
+    cap = FixedCap(min(mode.lanes, limit or mode.lanes))
+    return Crew(toy, mode, stop or Stop(), patience, cap=cap, grace_seconds=grace_seconds)
 
 
 async def all_done(crew: ToyCrew, source: Source, overlap: int = 1) -> list[Done[int, str]]:
@@ -228,12 +219,16 @@ def results_of(ended: Iterable[Done[int, str]]) -> dict[int, str | None]:
 @pytest.mark.parametrize(
     ("text", "mode"),
     [
-        ("A", Mode("A", 8)),
-        ("a", Mode("A", 8)),
+        ("A", Mode("A", 0)),
+        ("a", Mode("A", 0)),
         ("a8", Mode("A", 8)),
         ("A1", Mode("A", 1)),
         (" A32 ", Mode("A", 32)),
         ("A256", Mode("A", MOST_LANES)),
+        ("t4", Mode("T", 4)),
+        ("P6", Mode("P", 6)),
+        ("T", Mode("T", os.cpu_count() or 1)),
+        ("p", Mode("P", os.cpu_count() or 1)),
         ("S", Mode("S", 1)),
         ("s", Mode("S", 1)),
     ],
@@ -244,20 +239,13 @@ def test_a_mode_is_read_and_written(text: str, mode: Mode) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["A0", "A257", "A-1", "A1.5", "A 8", "8", "8A", "S1", "S2", "X", "AS", "", " ", "A8\n9"]
+    "text", ["A0", "A257", "A-1", "A1.5", "A 8", "8", "8A", "S1", "S2", "X", "AS", "", " ", "A8\n9", "T0", "P257", "TP"]
 )
 def test_what_is_no_mode_is_refused_with_one_line_that_says_what_is(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no mode: use A .* or S ") as caught:
         Mode.parse(text)
     assert "\n" not in str(caught.value)
     assert repr(text) in str(caught.value)
-
-
-@pytest.mark.parametrize("text", ["T", "T4", "P", "p6", "T0"])
-def test_threads_and_processes_are_refused_with_one_line_of_their_own(text: str) -> None:
-    with pytest.raises(ValueError, match=r"are not there yet; use A .* or S ") as caught:
-        Mode.parse(text)
-    assert "\n" not in str(caught.value)
 
 
 @CALM
@@ -368,6 +356,57 @@ def test_a_limit_bounds_the_open_sessions() -> None:
     toy = Toy()
     play(all_done(a_crew(toy, limit=3), Source(100)))
     assert toy.most_open == 3
+
+
+class NotingCap(FixedCap):
+    """Writes down what it is told, and lets a test wait until that is so much."""
+
+    def __init__(self, lanes: int, enough: int) -> None:
+        super().__init__(lanes)
+        self.enough = enough
+        self.told: list[tuple[int, int, int, bool]] = []
+        self.told_enough = asyncio.Event()
+
+    def measured(self, seconds: float, items: int, amount: int, lanes: int, *, busy: bool) -> None:
+        self.told.append((items, amount, lanes, busy))
+        if len(self.told) == self.enough:
+            self.told_enough.set()
+
+
+def test_cap_is_told_what_the_open_sessions_brought() -> None:
+    async def scenario() -> None:
+        cap = NotingCap(2, enough=1)
+        all_there = asyncio.Event()
+
+        async def say_all_there() -> None:
+            all_there.set()
+
+        async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+            await all_there.wait()
+            progress.advanced(10)
+            if item in {40, 41}:
+                await cap.told_enough.wait()
+            return Performed("fine")
+
+        await all_done(Crew(Toy(work), A2, Stop(), AT_ONCE, cap=cap), Source(60, after=say_all_there))
+        assert cap.told == [(40, 420, 2, True)]
+
+    play(scenario())
+
+
+def test_time_in_which_a_lane_had_nothing_to_do_is_not_called_busy() -> None:
+    async def scenario() -> None:
+        cap = NotingCap(2, enough=3)
+
+        async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+            if item == 0:
+                await cap.told_enough.wait()
+            return Performed("fine")
+
+        await all_done(Crew(Toy(work), A2, Stop(), AT_ONCE, cap=cap), Source(3))
+        assert [busy for *_, busy in cap.told] == [False] * 3
+
+    play(scenario())
 
 
 # Trying again.
@@ -1547,7 +1586,7 @@ def test_run_passes_on_what_the_program_raises() -> None:
 
 PROGRAM = """
 import asyncio, os, sys
-from async_mirror.multi import run
+from async_mirror.loop import run
 
 async def main(stop):
     os.write(1, b"ready\\n")

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import socket
 import sqlite3
+import time
 import unicodedata
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from program import MTIME, Program, contents, eventually, names, touch, tree, untouched, write
+from program import MTIME, Node, Program, contents, eventually, names, touch, tree, untouched, write
 from servers import PASSWORD, REAL, USER, FtpServer, RealKind, ServerFactory
 
 DAY = 86_400
 MANY = 24
 """More files than the guard against removals lets go without asking: 20."""
 
+MODES = ("S", "A4", "T4", "P3")
 in_both_modes = pytest.mark.parametrize("multi", ["S", "A8"])
+in_all_modes = pytest.mark.parametrize("multi", MODES)
 on_one_server = pytest.mark.parametrize("real_server", ["vsftpd"], indirect=True)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whom no permission binds")
+
+
+def in_all_modes_and_processes_on(server: RealKind) -> pytest.MarkDecorator:
+    """Run a test on each server in each mode, in processes on one of them: they take their time to start."""
+    runs = [(multi, kind) for multi in MODES for kind in REAL if multi != "P3" or kind == server]
+    return pytest.mark.parametrize(("multi", "real_server"), runs, indirect=["real_server"])
 
 
 @pytest.fixture
@@ -62,7 +74,7 @@ def summary(err: str) -> str:
 
 
 @pytest.mark.smoke
-@in_both_modes
+@in_all_modes_and_processes_on("vsftpd")
 def test_first_pass_makes_the_site_equal_and_an_unchanged_one_opens_no_connection(program: Program, multi: str) -> None:
     fill(program)
     mirrored(program, "--multi", multi)
@@ -83,7 +95,7 @@ def test_concurrent_pass_never_uses_more_connections_than_it_may(program: Progra
     assert program.server.connections() == 1
 
 
-@in_both_modes
+@in_all_modes_and_processes_on("proftpd")
 def test_whatever_differs_in_size_or_mtime_is_sent_and_nothing_else(program: Program, multi: str) -> None:
     for name in ("grown", "same size", "touched", "set back", "left alone"):
         program.write(f"folder/{name}", "before")
@@ -100,7 +112,7 @@ def test_whatever_differs_in_size_or_mtime_is_sent_and_nothing_else(program: Pro
     assert len(program.commands("STOR")) == 6
 
 
-@in_both_modes
+@in_all_modes_and_processes_on("pure-ftpd")
 def test_what_is_gone_from_the_source_is_removed(program: Program, multi: str) -> None:
     fill(program)
     mirrored(program, "--multi", multi)
@@ -112,7 +124,7 @@ def test_what_is_gone_from_the_source_is_removed(program: Program, multi: str) -
     assert not program.commands("STOR")
 
 
-@in_both_modes
+@in_all_modes_and_processes_on("vsftpd")
 def test_renamed_files_are_renamed_on_the_site_and_not_sent(program: Program, multi: str) -> None:
     program.write("here/old name", "content", mode=0o600)
     program.write("here/touched", "more content")
@@ -168,7 +180,7 @@ def test_folder_rebuilt_in_another_letter_case_ends_right(program: Program) -> N
     mirrored(program)
 
 
-@in_both_modes
+@in_all_modes_and_processes_on("proftpd")
 def test_files_that_swap_names_end_right(program: Program, multi: str) -> None:
     for number, name in enumerate(("a", "b", "c", "d", "e")):
         program.write(name, f"this was {name}", MTIME + number)
@@ -226,7 +238,7 @@ def test_modes_are_left_alone_when_they_are_not_to_be_mirrored(program: Program)
 
 
 @pytest.mark.smoke
-@in_both_modes
+@in_all_modes_and_processes_on("pure-ftpd")
 def test_files_and_folders_take_each_others_place(program: Program, multi: str) -> None:
     program.write("file", "was a file")
     program.write("folder/deep/file", "was in a folder")
@@ -239,7 +251,7 @@ def test_files_and_folders_take_each_others_place(program: Program, multi: str) 
     mirrored(program, "--multi", multi)
 
 
-@in_both_modes
+@in_all_modes_and_processes_on("vsftpd")
 def test_rebuilt_tree_with_one_mtime_and_reused_inodes_ends_right(program: Program, multi: str) -> None:
     texts = [f"content {number:02}" for number in range(15)]
     for number, text in enumerate(texts):
@@ -610,7 +622,7 @@ def write_by_name(program: Program, found: list[bytes]) -> None:
 
 
 @pytest.mark.smoke
-@in_both_modes
+@in_all_modes_and_processes_on("proftpd")
 def test_odd_names_are_kept_to_the_byte(program: Program, multi: str) -> None:
     write_by_name(program, KEPT_BY_ALL)
     mirrored(program, "--multi", multi)
@@ -750,7 +762,7 @@ def test_second_process_on_a_state_is_told_who_has_it(program: Program) -> None:
 
 
 def state_file(program: Program) -> Path:
-    (path,) = program.state.glob("*.sqlite3")
+    (path,) = {*program.state.glob("*.sqlite3")} - {program.state / "hosts.sqlite3"}
     return path
 
 
@@ -812,10 +824,11 @@ def test_state_folder_in_the_source_is_refused(program: Program) -> None:
 # Passwords.
 
 
-def test_wrong_password_is_tried_once(program: Program) -> None:
+@in_all_modes_and_processes_on("proftpd")
+def test_wrong_password_is_tried_once(program: Program, multi: str) -> None:
     fill(program)
     program.password_file.write_text("wrong-Pass\n")
-    result = program.sync("--multi", "A8", "-v")
+    result = program.sync("--multi", multi, "-v")
     assert result.code == 3
     assert len(program.commands("PASS")) == 1
     assert "wrong-Pass" not in result.out + result.err
@@ -868,9 +881,14 @@ def test_password_is_found_where_users_keep_it(program: Program) -> None:
         (["SOURCE", "ftp://tester@/"], "host"),
         (["SOURCE", "ftp://tester@127.0.0.1:PORT/a/../b"], r"\.\."),
         (["SOURCE", "ftp://tester@127.0.0.1:PORT/a%0d%0aDELE%20b"], "line break"),
-        (["--multi", "T4", "SOURCE", "URL"], "not there yet"),
-        (["--multi", "X9", "SOURCE", "URL"], "no mode"),
+        (["--multi", "X9", "SOURCE", "URL"], r"no mode: use A .*, A<n>, T<n> .*, P<n> .*, T, P .* or S .* 1 to 256"),
         (["--multi", "A0", "SOURCE", "URL"], "no mode"),
+        (["--multi", "t257", "SOURCE", "URL"], "no mode"),
+        (["--multi", "P-1", "SOURCE", "URL"], "no mode"),
+        (["--multi", "S2", "SOURCE", "URL"], "no mode"),
+        (["--multi", "", "SOURCE", "URL"], "no mode"),
+        (["--max-connections", "0", "SOURCE", "URL"], "max-connections"),
+        (["--bwlimit", "fast", "SOURCE", "URL"], "rate"),
         (["--every", "soon", "SOURCE", "URL"], "interval"),
         (["--every", "0", "SOURCE", "URL"], "interval"),
         (["--timeout", "-1", "SOURCE", "URL"], "interval"),
@@ -916,14 +934,205 @@ def test_server_that_is_down_is_no_connection(server_factory: ServerFactory, tmp
     mirrored(program)
 
 
+@pytest.mark.parametrize("multi", ["A8", "T6", "P5"])
 @pytest.mark.parametrize("kind", REAL)
-def test_fewer_clients_than_wanted_mirror_everything(
-    server_factory: ServerFactory, tmp_path: Path, kind: RealKind
+def test_fewer_clients_than_wanted_mirror_everything_and_the_limit_is_kept_in_mind(
+    server_factory: ServerFactory, tmp_path: Path, kind: RealKind, multi: str
 ) -> None:
     program = Program(tmp_path, server_factory(kind, max_per_ip=3))
     for number in range(60):
         program.write(f"folder {number % 3}/{number}", "x" * number * 100)
-    mirrored(program, "--multi", "A8")
+    program.server.mark()
+    result = program.sync("--multi", multi)
+    assert (result.code, "failed" in result.err) == (0, False), result.err
+    assert "allows no more than 3 connections" in result.err
+    assert tree(program.site) == tree(program.source)
+    eventually(lambda: program.server.session_pids() == [], "all sessions have ended")
+    for number in range(60):
+        touch(program.source / f"folder {number % 3}/{number}", MTIME + DAY)
+    result = program.sync("--multi", multi)
+    assert result.code == 0, result.err
+    assert "allows no more" not in result.err
+    assert program.server.connections() <= 3
+    assert tree(program.site) == tree(program.source)
+
+
+@in_all_modes
+def test_later_passes_get_along_with_three_clients(server_factory: ServerFactory, tmp_path: Path, multi: str) -> None:
+    kind: RealKind = REAL[MODES.index(multi) % len(REAL)]
+    program = Program(tmp_path, server_factory(kind, max_per_ip=3))
+    with program.started("--every", "1s", "--multi", multi) as running:
+        for generation in range(3):
+            for number in range(20):
+                program.write(f"{number}", f"generation {generation} of {number}", MTIME + generation)
+            eventually(lambda: is_mirrored(program), "the site is equal")
+        assert running.end(signal.SIGTERM, within_seconds=10) == 143
+    assert "failed" not in running.said
+    assert program.server.session_pids() == []
+
+
+def is_mirrored(program: Program) -> bool:
+    """Tell whether the site is equal, while it may be changing."""
+    with contextlib.suppress(FileNotFoundError):
+        return contents(program.site) == contents(program.source)
+    return False
+
+
+def children_of(pid: int) -> list[int]:
+    """List the processes that another one started, but for what the language's library has for itself."""
+    found = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    return [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_process_that_is_killed_in_the_middle_costs_no_file(
+    server_factory: ServerFactory, tmp_path: Path, kind: RealKind
+) -> None:
+    program = Program(tmp_path, server_factory(kind, options=SLOWLY[kind]))
+    for number in range(9):
+        program.write(f"{number}", bytes([number]) * 3_000_000)
+    with program.started("--once", "--multi", "P3") as running:
+        eventually(lambda: len(under_way(program)) == 3, "three files are under way")
+        victim, *others = children_of(running.pid)
+        assert len(others) == 2
+        os.kill(victim, signal.SIGKILL)
+        assert running.wait() == 0, running.said
+    assert tree(program.site) == tree(program.source)
+    assert len(program.commands("STOR")) == 9 + 1
+    assert names(program.site) == names(program.source)
+    assert program.sync().code == 0
+    assert program.server.connections() == 0
+
+
+def test_attempt_that_follows_a_death_has_a_temporary_of_its_own(server_factory: ServerFactory, tmp_path: Path) -> None:
+    """The server's process for the connection that is gone may still rename what had the old name."""
+    program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
+    program.write("large", b"x" * 3_000_000)
+    with program.started("--once", "--multi", "P1") as running:
+        eventually(lambda: is_under_way(program), "the file is under way")
+        (worker,) = children_of(running.pid)
+        os.kill(worker, signal.SIGKILL)
+        assert running.wait() == 0, running.said
+    stored = program.commands("STOR")
+    assert len(stored) == len(set(stored)) == 2
+
+
+def test_new_run_begins_only_when_the_processes_of_a_killed_one_are_gone(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
+    write_big(program)
+    program.write("small", "content")
+    with program.started("--once", "--multi", "P2") as running:
+        eventually(lambda: is_under_way(program), "the big file is under way")
+        workers = children_of(running.pid)
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        os.kill(running.pid, signal.SIGKILL)
+    result = program.sync()
+    assert (result.code, program.commands("USER")) == (6, [])
+    assert f"process {running.pid}" in result.err
+    for worker in workers:
+        os.kill(worker, signal.SIGCONT)
+    program.write("big", "small now")
+    mirrored(program)
+    assert not any(map(lives, workers))
+
+
+def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, server_factory("vsftpd", max_per_ip=3, options=SLOWLY["vsftpd"]))
+    write_many_large(program)
+    first = program.sync("--multi", "A")
+    assert (first.code, "failed" in first.err) == (0, False), first.err
+    assert tree(program.site) == tree(program.source)
+    assert "allows no more than 3 connections" in first.err
+    (tmp_path / "other").mkdir()
+    other = Program(tmp_path / "other", program.server)
+    other.state = program.state
+    other.url += "other/"
+    write_many_large(other)
+    second = other.sync("--multi", "A")
+    assert second.code == 0, second.err
+    assert "allows no more" not in second.err
+    assert program.server.connections() <= 3
+    assert tree(program.site / "other") == tree(other.source)
+    learned = sqlite3.connect(program.state / "hosts.sqlite3")
+    account = f"{USER}@127.0.0.1:{program.server.port}"
+    assert dict(learned.execute("SELECT name, value FROM facts WHERE host = ?", (account,)))["most connections"] == 3
+    learned.close()
+
+
+def test_adaptive_run_adds_connections_as_long_as_they_help_and_no_more_than_it_may(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
+    write_many_large(program)
+    mirrored(program, "--multi", "A", "--max-connections", "4")
+    assert 2 < program.server.connections() <= 4
+
+
+def write_many_large(program: Program) -> None:
+    """Write so much that a slow server is busy for some seconds, on disk nothing at all."""
+    for number in range(80):
+        path = program.write(f"{number}")
+        os.truncate(path, 1_000_000)
+        touch(path, MTIME)
+
+
+@on_one_server
+@in_all_modes
+def test_bytes_leave_no_faster_than_they_may_over_all_connections(program: Program, multi: str) -> None:
+    for number in range(12):
+        program.write(f"{number}", b"x" * 50_000)
+    begun = time.monotonic()
+    mirrored(program, "--multi", multi, "--bwlimit", "300K")
+    assert time.monotonic() - begun > 12 * 50_000 / 300_000 - 0.2
+
+
+@on_one_server
+def test_all_modes_end_in_the_same_tree_state_and_summary(program: Program) -> None:
+    fill(program)
+    write_by_name(program, KEPT_BY_ALL)
+    ends = [outcome_of(program, multi) for multi in MODES]
+    assert all(end == ends[0] for end in ends)
+    assert ends[0].rows
+
+
+class End(NamedTuple):
+    """All that is left of a run."""
+
+    tree: dict[bytes, Node]
+    rows: list[tuple[object, ...]]
+    pending: list[tuple[object, ...]]
+    summaries: list[str]
+
+
+def outcome_of(program: Program, multi: str) -> End:
+    """Mirror a source to an empty site, change it, mirror it again and change it back."""
+    program.server.reset()
+    shutil.rmtree(program.state, ignore_errors=True)
+    summaries = []
+    for step in range(2):
+        result = program.sync("--multi", multi, "--max-delete", "100%")
+        assert result.code == 0, result.err
+        summaries.append(
+            re.sub(r".*  pass: |,? \d+ connections?|,? in [\d.]+ \w+|[\d.,]+ \w?B/s", "", summary(result.err))
+        )
+        if step == 0:
+            (program.source / "index.html").rename(program.source / "home.html")
+            program.write("private", "another secret", mode=0o640)
+            (program.source / "img").rename(program.source / "gone")
+    with closing(sqlite3.connect(state_file(program))) as state:
+        rows = sorted(state.execute("SELECT * FROM held").fetchall())
+        pending = state.execute("SELECT * FROM pending").fetchall()
+    end = End(tree(program.site), rows, pending, summaries)
+    assert end.tree == tree(program.source)
+    (program.source / "home.html").rename(program.source / "index.html")
+    program.write("private", "a secret", mode=0o600)
+    (program.source / "gone").rename(program.source / "img")
+    return end
 
 
 def test_folder_that_somebody_removed_is_made_again_with_all_that_was_in_it(program: Program) -> None:
@@ -1042,30 +1251,50 @@ def write_big(program: Program) -> None:
     touch(program.source / "big", MTIME)
 
 
+def under_way(program: Program) -> list[Path]:
+    """List the temporaries that something has arrived in."""
+    with contextlib.suppress(FileNotFoundError):
+        return [path for path in program.site.glob(".am-*.part") if path.stat().st_size > 0]
+    return []
+
+
 def is_under_way(program: Program) -> bool:
-    return any(path.stat().st_size > 0 for path in program.site.glob(".am-*.part"))
+    return bool(under_way(program))
 
 
-@pytest.mark.parametrize("kind", REAL)
+@pytest.mark.parametrize(
+    ("multi", "kind"), [*(("A", kind) for kind in REAL), *zip(MODES, (*REAL, REAL[0]), strict=True)]
+)
 def test_signal_in_an_upload_ends_it_soon_and_leaves_nothing_half(
-    server_factory: ServerFactory, tmp_path: Path, kind: RealKind
+    server_factory: ServerFactory, tmp_path: Path, kind: RealKind, multi: str
 ) -> None:
     program = Program(tmp_path, server_factory(kind, options=SLOWLY[kind]))
     program.write("small", "content")
     mirrored(program)
     write_big(program)
-    with program.started() as running:
+    with program.started("--multi", multi) as running:
         eventually(lambda: is_under_way(program), "the big file is under way")
+        workers = children_of(running.pid)
+        assert bool(workers) is multi.startswith("P")
         assert running.end(signal.SIGTERM, within_seconds=10) == 143
+        eventually(lambda: not any(map(lives, workers)), "no process of it is left", 2)
     assert names(program.site) == {"small"}
 
 
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@in_all_modes
 def test_signal_while_the_server_hangs_ends_it_soon_and_the_next_pass_cleans_up(
-    server_factory: ServerFactory, tmp_path: Path
+    server_factory: ServerFactory, tmp_path: Path, multi: str
 ) -> None:
     program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
     write_big(program)
-    with program.started() as running:
+    with program.started("--multi", multi) as running:
         eventually(lambda: is_under_way(program), "the big file is under way")
         program.server.freeze()
         assert running.end(signal.SIGTERM, within_seconds=10) == 143
@@ -1075,10 +1304,11 @@ def test_signal_while_the_server_hangs_ends_it_soon_and_the_next_pass_cleans_up(
     mirrored(program)
 
 
-def test_second_signal_ends_it_at_once(server_factory: ServerFactory, tmp_path: Path) -> None:
+@in_all_modes
+def test_second_signal_ends_it_at_once(server_factory: ServerFactory, tmp_path: Path, multi: str) -> None:
     program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
     write_big(program)
-    with program.started() as running:
+    with program.started("--multi", multi) as running:
         eventually(lambda: is_under_way(program), "the big file is under way")
         program.server.freeze()
         os.kill(running.pid, signal.SIGTERM)

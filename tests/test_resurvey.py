@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 from program import MTIME, Program, contents, names, tree, untouched, write
-from servers import FtpServer
+from servers import REAL, FtpServer
 
 in_both_modes = pytest.mark.parametrize("multi", ["S", "A8"])
+in_all_modes = pytest.mark.parametrize(
+    ("multi", "real_server"),
+    [*((multi, kind) for multi in ("S", "A4") for kind in REAL), ("T4", "pure-ftpd"), ("P3", "vsftpd")],
+    indirect=["real_server"],
+)
 
 
 @pytest.fixture
@@ -25,7 +30,7 @@ def program(real_server: FtpServer, tmp_path: Path) -> Program:
     return made
 
 
-@in_both_modes
+@in_all_modes
 def test_site_restored_by_its_host_is_made_equal_again_and_the_rest_is_not_sent(program: Program, multi: str) -> None:
     write(program.site / "index.html", "an older page", MTIME - 1000)
     write(program.site / "img/a.png", b"\7" * 1000, MTIME - 1000)

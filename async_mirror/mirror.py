@@ -1,0 +1,104 @@
+"""What stays the same from pass to pass, and the crew that is put together from it. Knows neither changes nor plans."""
+
+import math
+import os
+from dataclasses import dataclass, field
+
+from async_mirror.apply import Publisher
+from async_mirror.cap import Climb
+from async_mirror.hands import Answer, Connect, DryHands, Hands, Item, RootedSession
+from async_mirror.hosts import Hosts
+from async_mirror.loop import Offload, Stop
+from async_mirror.multi import MOST_LANES, Crew, FixedCap, Mode, Patience
+from async_mirror.pace import Pace
+from async_mirror.report import Report
+from async_mirror.selection import Selection
+from async_mirror.settings import Settings
+from async_mirror.state import State
+from async_mirror.watch import Watch
+from async_mirror.wording import plural
+
+MAX_CONNECTIONS = 16
+LIMIT_LASTS_SECONDS = 3600.0
+
+MirrorCrew = Crew[RootedSession, Item, Answer]
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """All that stays the same from pass to pass."""
+
+    settings: Settings
+    mode: Mode
+    connect: Connect
+    password: str = field(repr=False)
+    report: Report
+    patience: Patience
+    max_connections: int = MAX_CONNECTIONS
+    hosts: Hosts = field(default_factory=Hosts)
+    pace: Pace = field(default_factory=Pace)
+    dry_run: bool = False
+    resurvey: bool = False
+
+    @property
+    def root(self) -> bytes:
+        """The source's path."""
+        return os.fsencode(self.settings.source)
+
+    @property
+    def selection(self) -> Selection:
+        """What of the source is mirrored."""
+        settings = self.settings
+        return Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
+
+
+async def crew_for(mirror: Mirror, state: State, offload: Offload, stop: Stop, patience: Patience) -> MirrorCrew:
+    """Put a crew together, as large as the settings say and the server was seen to allow."""
+    mode = Mode("S", 1) if mirror.dry_run else mirror.mode
+    return Crew(
+        await _hands(mirror, state, offload),
+        mode,
+        stop,
+        patience,
+        watcher=Watch(mirror.report),
+        cap=await _cap(mirror, mode, offload),
+        wait_for=mirror.pace.wait_for if mirror.pace.piece else None,
+        kept=state.descriptors,
+    )
+
+
+async def _hands(mirror: Mirror, state: State, offload: Offload) -> Hands:
+    settings = mirror.settings
+    holds = await offload(state.holds_anything)
+    root = await offload(state.fact, "root")
+    make = DryHands if mirror.dry_run else Hands
+    return make(
+        connect=mirror.connect,
+        site=settings.site,
+        password=mirror.password,
+        timeout_seconds=settings.timeout_seconds,
+        publisher=Publisher(mirror.root, state.id, settings.perms, mirror.pace.piece),
+        create_root=not holds and not mirror.dry_run,
+        expected_root=root or "",
+    )
+
+
+async def _cap(mirror: Mirror, mode: Mode, offload: Offload) -> FixedCap | Climb:
+    account = mirror.settings.site.account
+    most = await offload(mirror.hosts.number, account, "most connections", LIMIT_LASTS_SECONDS) or MOST_LANES
+    if mode.lanes:
+        return FixedCap(min(mode.lanes, most))
+    found = await offload(mirror.hosts.number, account, "connections", math.inf)
+    return Climb(min(mirror.max_connections, most), found)
+
+
+async def remember_limits(crew: MirrorCrew, mirror: Mirror, offload: Offload) -> None:
+    """Remember what the crew learned about how many connections are right for this server."""
+    account = mirror.settings.site.account
+    if crew.refused:
+        mirror.report.note(
+            f"the server allows no more than {plural(crew.most_open, 'connection')}; that is kept in mind for an hour"
+        )
+        await offload(mirror.hosts.learn, account, "most connections", crew.most_open)
+    if isinstance(crew.limits, Climb) and crew.limits.found:
+        await offload(mirror.hosts.learn, account, "connections", crew.limits.found)
