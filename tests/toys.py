@@ -212,6 +212,7 @@ class Toy:
         """Write more of something down, and return how much there is."""
         notes = os.open(f"{self.folder}/{what}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
+            fcntl.flock(notes, fcntl.LOCK_EX)  # or two that write at once would both see the later size
             os.write(notes, text.encode())
             return os.fstat(notes).st_size
         finally:
