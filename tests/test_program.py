@@ -311,7 +311,7 @@ def test_first_pass_sends_what_differs_and_keeps_what_is_foreign(program: Progra
     result = program.sync()
     assert (result.code, program.published()) == (0, ["differs", "other mtime"])
     assert contents(program.site) == contents(program.source) | {"foreign/file": b"of others"}
-    assert "1 of the things on the site" in result.err
+    assert "neither ours nor in the source: 1 thing" in result.err
 
 
 def test_foreign_things_are_never_touched(program: Program) -> None:
