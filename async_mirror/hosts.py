@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-NAME = "hosts.sqlite3"
+NAME = "hosts.db"
 
 _TABLE = """CREATE TABLE IF NOT EXISTS facts
 (host TEXT, name TEXT, value INTEGER, learned REAL, PRIMARY KEY (host, name))"""

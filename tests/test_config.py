@@ -85,6 +85,7 @@ SAMPLES: dict[str | None, Sample] = {
     "bwlimit": text("--bwlimit", 5e6, "500k", "2Mi"),
     "timeout": text("--timeout", 1.5, "20s", "30"),
     "retries": Sample(0, "1", ("--retries", "2"), (1, 2)),
+    "max_connections": Sample(4, "5", ("--max-connections", "6"), (5, 6)),
     "password_file": text("--password-file", "/srv/file", "/srv/environment", "/srv/line"),
     "quiet": flag("-q"),
     "verbose": flag("-v"),

@@ -762,7 +762,7 @@ def test_second_process_on_a_state_is_told_who_has_it(program: Program) -> None:
 
 
 def state_file(program: Program) -> Path:
-    (path,) = {*program.state.glob("*.sqlite3")} - {program.state / "hosts.sqlite3"}
+    (path,) = program.state.glob("*.sqlite3")
     return path
 
 
@@ -1058,7 +1058,7 @@ def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits
     assert "allows no more" not in second.err
     assert program.server.connections() <= 3
     assert tree(program.site / "other") == tree(other.source)
-    learned = sqlite3.connect(program.state / "hosts.sqlite3")
+    learned = sqlite3.connect(program.state / "hosts.db")
     account = f"{USER}@127.0.0.1:{program.server.port}"
     assert dict(learned.execute("SELECT name, value FROM facts WHERE host = ?", (account,)))["most connections"] == 3
     learned.close()
