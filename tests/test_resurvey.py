@@ -121,7 +121,7 @@ def test_left_out_files_are_still_held_after_a_resurvey(program: Program) -> Non
 
 def test_only_the_first_pass_of_a_long_run_looks_again(program: Program) -> None:
     program.server.mark()
-    with program.started("--resurvey", "--every", "1s") as running:
+    with program.started("--resurvey", "--every", "1s", "--multi", "S") as running:
         running.wait_for("found 6 files there already")
         running.wait_for("nothing to do")
         running.wait_for("nothing to do")
