@@ -9,20 +9,21 @@ import importlib.util
 import os
 import random
 import re
-import select
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, get_args
+
+from servers.processes import Namespace, kill, listens, living, parent, send_signal
+from servers.system_log import Syslog
 
 RealKind = Literal["vsftpd", "proftpd", "pure-ftpd"]
 Kind = Literal["vsftpd", "proftpd", "pure-ftpd", "pyftpdlib", "aioftp"]
@@ -37,7 +38,6 @@ UID: Final = 2121
 _HERE = Path(__file__).resolve().parent
 _PASSWORD_HASH = "$6$asyncmirror$MFfOEmz1hIj5dWG4QgnVLrK6G8Itt.Buzy2AuRk9B.qlGidGTwffNgWCIEBfY/vRsKoId1HMcUr1mGek.voFg/"
 _TIMEOUT_S = 15
-_LISTEN = "0A"
 # Below the kernel's usual ephemeral ports: a client's own socket must not take the port while the server restarts.
 _CONTROL_PORTS = range(20000, 29999)
 _PASSIVE_PORTS = (30000, 60000)
@@ -126,8 +126,8 @@ class FtpServer:
         self._tls = tls
         self._options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._namespace: _Namespace | None = None
-        self._syslog: _Syslog | None = None
+        self._namespace: Namespace | None = None
+        self._syslog: Syslog | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -164,7 +164,7 @@ class FtpServer:
             )
         listening = self._wait_until_listening()
         if self.kind in REAL:
-            self._namespace = _Namespace.of(self._process.pid)
+            self._namespace = Namespace.of(self._process.pid)
         if not listening:
             self.stop()
             raise RuntimeError(f"{self.kind} did not start: {output.read_text(errors='replace')[-2000:].strip()}")
@@ -173,7 +173,7 @@ class FtpServer:
         """Kill every process of the server, frozen or not, and return when none is left; do nothing when stopped."""
         if self._process is None:
             return
-        _kill(self.processes)
+        kill(self.processes)
         self._process.wait()
         self._process = None
         if self._namespace:
@@ -195,7 +195,7 @@ class FtpServer:
         """
         if self.running:
             self.thaw()
-            _kill(self._children)
+            kill(self._children)
         else:
             self.stop()
         for path in self.docroot.iterdir():
@@ -221,19 +221,19 @@ class FtpServer:
         """Stop every process of the server, the clients' too, with SIGSTOP: the kernel still accepts connections."""
         stopped: set[int] = set()
         while fresh := set(self.processes()) - stopped:
-            _signal(fresh, signal.SIGSTOP)
+            send_signal(fresh, signal.SIGSTOP)
             stopped |= fresh
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
-        _signal(self.processes(), signal.SIGCONT)
+        send_signal(self.processes(), signal.SIGCONT)
 
     def processes(self) -> list[int]:
         """List the pids of every live process of the server, the main one included, oldest first."""
         if self._namespace:
             # vsftpd's sessions leave the process group, and their children may be orphaned: the namespace they keep
-            return _living(self._namespace.members())
-        return _living([self._process.pid] if self._process else [])
+            return living(self._namespace.members())
+        return living([self._process.pid] if self._process else [])
 
     def session_pids(self) -> list[int]:
         """List the processes that read the clients' commands, one for each client, oldest first.
@@ -242,7 +242,7 @@ class FtpServer:
         """
         if self._process is None or self.kind not in REAL:
             return []
-        parent_of = {pid: _stat(pid)[1] for pid in self._children()}
+        parent_of = {pid: parent(pid) for pid in self._children()}
         if self.kind == "vsftpd":  # the process that speaks to the client is the child of one that keeps privileges
             return [pid for pid in parent_of if pid not in parent_of.values()]
         return [pid for pid, parent in parent_of.items() if parent == self._process.pid]
@@ -302,7 +302,7 @@ class FtpServer:
         assert self._process is not None
         end = time.monotonic() + _TIMEOUT_S
         while self._process.poll() is None and time.monotonic() < end:
-            if _listens(self._process.pid, self.port):
+            if listens(self._process.pid, self.port):
                 return True
             time.sleep(0.005)
         return False
@@ -476,7 +476,7 @@ class FtpServer:
         argv += [word for switch, value in switches.items() for word in (switch, str(value))]
         mounts = ["mount -t tmpfs none /run"]  # the server keeps a folder of its own there
         if self._log:
-            self._syslog = _Syslog(self._work / "syslog", self._log)
+            self._syslog = Syslog(self._work / "syslog", self._log)
             mounts += self._private_dev()
         return argv, mounts
 
@@ -513,79 +513,6 @@ ServerFactory = Callable[..., FtpServer]
 """Makes and starts a server that is stopped when the test ends: `(kind, **FtpServer's keywords)`."""
 
 
-class _Namespace:
-    """A mount namespace, held open: the kernel gives the number of one that has gone to the next, maybe not ours."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._identity = os.readlink(f"/proc/self/fd/{descriptor}")
-
-    @classmethod
-    def of(cls, pid: int) -> Self | None:
-        """Return the namespace of a process, or None when it has ended or has not left ours."""
-        try:
-            namespace = cls(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
-        except OSError:
-            return None
-        if os.getpid() in namespace.members():
-            namespace.close()
-            return None
-        return namespace
-
-    def members(self) -> list[int]:
-        """List the processes in it, but for those that have begun to end."""
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal() and self._holds(name)]
-
-    def close(self) -> None:
-        """Let it go."""
-        os.close(self._descriptor)
-
-    def _holds(self, pid: str) -> bool:
-        try:
-            return os.readlink(f"/proc/{pid}/ns/mnt") == self._identity
-        except OSError:  # ended, or another user's
-            return False
-
-
-class _Syslog:
-    """Stands in for syslog at a socket and writes each message as a line; the server waits for nobody else."""
-
-    _FLUSH = b"\0flush"
-    _CLOSE = b"\0close"
-
-    def __init__(self, path: Path, log: Path) -> None:
-        path.unlink(missing_ok=True)
-        self._log = log
-        self._folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-        self._address = f"/proc/self/fd/{self._folder}/{path.name}"  # a socket's path may have 107 bytes at most
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(self._address)
-        self._flushed = threading.Event()
-        self._thread = threading.Thread(target=self._collect, daemon=True)
-        self._thread.start()
-
-    def flush(self) -> None:
-        """Return when all that was sent so far is written: datagrams keep their order, and ours is the last."""
-        self._flushed.clear()
-        self._socket.sendto(self._FLUSH, self._address)
-        assert self._flushed.wait(_TIMEOUT_S), "the thread that collects syslog has ended"
-
-    def close(self) -> None:
-        """Write what was sent and give everything back."""
-        self._socket.sendto(self._CLOSE, self._address)
-        self._thread.join()
-        self._socket.close()
-        os.close(self._folder)
-
-    def _collect(self) -> None:
-        with self._log.open("ab", buffering=0) as log:
-            while (message := self._socket.recv(1 << 16)) != self._CLOSE:
-                if message == self._FLUSH:
-                    self._flushed.set()
-                else:
-                    log.write(message.rstrip(b"\0\n").replace(b"\n", b" ") + b"\n")
-
-
 def _library_path() -> str:
     return ":".join(str(folder) for part in ("lib", "usr/lib") for folder in servers_folder().glob(f"{part}/*-linux-*"))
 
@@ -599,66 +526,6 @@ def _free_port() -> int:
                 continue
             return port
     raise RuntimeError("no free port for a server")
-
-
-def _listens(pid: int, port: int) -> bool:
-    """Tell whether this process, not just any, listens on the port."""
-    sockets = {
-        f"socket:[{fields[9]}]"
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
-        if (fields := line.split())[3] == _LISTEN and fields[1].endswith(f":{port:04X}")
-    }
-    try:
-        return bool(sockets) and any(os.readlink(fd) in sockets for fd in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:  # a descriptor or the process went away meanwhile
-        return False
-
-
-def _stat(pid: int) -> tuple[str, int, int]:
-    """Return state, parent and start time of a process; state Z when it has gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return "Z", 0, 0
-    return fields[0], int(fields[1]), int(fields[19])
-
-
-def _living(pids: Iterable[int]) -> list[int]:
-    states = {pid: _stat(pid) for pid in pids}
-    return sorted((pid for pid in states if states[pid][0] not in "ZX"), key=lambda pid: (states[pid][2], pid))
-
-
-def _kill(pids: Callable[[], list[int]]) -> None:
-    """Kill until none is left; raise RuntimeError about a process that does not die."""
-    while doomed := pids():
-        watched = [fd for pid in doomed if (fd := _watch(pid)) is not None]
-        _signal(doomed, signal.SIGSTOP)  # all at once: vsftpd's child else reports its parent's death to the client
-        _signal(doomed, signal.SIGKILL)
-        try:
-            for fd in watched:
-                poll = select.poll()
-                poll.register(fd, select.POLLIN)
-                if not poll.poll(_TIMEOUT_S * 1000):
-                    raise RuntimeError(f"of {doomed} not all die")
-        finally:
-            for fd in watched:
-                os.close(fd)
-
-
-def _watch(pid: int) -> int | None:
-    """Open a descriptor that is readable once the process has ended; a dying process hides its namespace earlier."""
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue
 
 
 def _make_certificates(folder: Path) -> None:
