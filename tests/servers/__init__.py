@@ -22,15 +22,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, get_args
 
+from servers.certificates import Certificate, Certificates
 from servers.processes import Namespace, kill, listens, living, parent, send_signal
 from servers.system_log import Syslog
 
 RealKind = Literal["vsftpd", "proftpd", "pure-ftpd"]
 Kind = Literal["vsftpd", "proftpd", "pure-ftpd", "pyftpdlib", "aioftp"]
 Options = Mapping[str, object]
+Tls = Literal["", "explicit", "implicit"]
+TlsVersion = Literal["1.2", "1.3"]
 
 REAL: Final[tuple[RealKind, ...]] = get_args(RealKind)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+TLS_MODES: Final[Mapping[Kind, tuple[Tls, ...]]] = {
+    "vsftpd": ("explicit", "implicit"),
+    "proftpd": ("explicit", "implicit"),
+    "pure-ftpd": ("explicit",),  # implicit TLS is a matter of compiling it, and Debian does not
+    "pyftpdlib": ("explicit", "implicit"),
+    "aioftp": ("implicit",),
+}
+TLS_VERSIONS: Final[tuple[TlsVersion, ...]] = get_args(TlsVersion)
 USER: Final = "tester"
 PASSWORD: Final = "s3cret-Pass"
 UID: Final = 2121
@@ -38,6 +49,17 @@ UID: Final = 2121
 _HERE = Path(__file__).resolve().parent
 _PASSWORD_HASH = "$6$asyncmirror$MFfOEmz1hIj5dWG4QgnVLrK6G8Itt.Buzy2AuRk9B.qlGidGTwffNgWCIEBfY/vRsKoId1HMcUr1mGek.voFg/"
 _TIMEOUT_S = 15
+# For the library, because vsftpd and Pure-FTPd have no setting for it.
+_ONE_TLS_VERSION = """\
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = versions
+[versions]
+MinProtocol = TLSv{0}
+MaxProtocol = TLSv{0}
+"""
 # Below the kernel's usual ephemeral ports: a client's own socket must not take the port while the server restarts.
 _CONTROL_PORTS = range(20000, 29999)
 _PASSIVE_PORTS = (30000, 60000)
@@ -87,19 +109,25 @@ def available(kind: Kind) -> str:
 
 
 class FtpServer:
-    """One FTP server on 127.0.0.1 for the user `tester`, from `start` (or `with`) to `stop`.
+    """One FTP server on a loopback address for the user `tester`, from `start` (or `with`) to `stop`.
 
     The real servers see the docroot by a bind mount in a mount namespace of their own, so that it may lie below folders
     which only root can enter, as pytest's do; no permission outside the docroot is changed. When root runs the tests
     the docroot belongs to uid and gid 2121, as which the real servers work; the Python servers work as the caller.
     `work` is a folder for the server's configuration and logs. `max_per_ip` 0 means no limit. `port` 0 means any free
-    one, kept for the life of the object. `tls` is explicit TLS, required, with session reuse where the server can ask
-    for it; clients trust `ca_file`. `options` are settings of the server's own: directives of vsftpd.conf or
-    proftpd.conf, command-line switches of Pure-FTPd ({"-I": 1}), attributes of pyftpdlib's handler ({"timeout": 2}),
-    `delay_ms` for aioftp's server; and, for ProFTPD, {"deny_overwrite": True}.
+    one, kept for the life of the object. `host` is 127.0.0.1, ::1 or whatever the machine has.
+
+    `tls` is explicit or implicit (see TLS_MODES; True is explicit), always required, for logins and for data, and as
+    strict as the server can be: vsftpd and ProFTPD insist on the session of the control connection, vsftpd on
+    close_notify, too. `tls_version` is the only one that the server speaks, "" leaves it to the server. `certificate`
+    tells what is wrong with the server's, if anything; the files are named by `certificates`. With
+    `client_certificate` clients must show one, too.
+
+    `options` are settings of the server's own: directives of vsftpd.conf or proftpd.conf, command-line switches of
+    Pure-FTPd ({"-I": 1}), attributes of pyftpdlib's handler ({"timeout": 2}), `delay_ms` for aioftp's server; and, for
+    ProFTPD, {"deny_overwrite": True}.
     """
 
-    host = "127.0.0.1"
     user = USER
     password = PASSWORD
 
@@ -111,19 +139,27 @@ class FtpServer:
         *,
         max_per_ip: int = 0,
         log: bool = True,
-        tls: bool = False,
+        tls: Tls | bool = "",
+        tls_version: Literal["", TlsVersion] = "",
+        certificate: Certificate = "good",
+        client_certificate: bool = False,
+        host: str = "127.0.0.1",
         port: int = 0,
         options: Options | None = None,
     ) -> None:
         self.kind = kind
         self.docroot = docroot.resolve()
+        self.host = host
         self.port = port
-        self.ca_file = work.resolve() / "ca.pem"
+        self.tls: Tls = "explicit" if tls is True else tls or ""
+        self.certificates = Certificates(work.resolve(), certificate)
         self._work = work.resolve()
         self._max_per_ip = max_per_ip
         self._log = work.resolve() / "server.log" if log else None
         self._log_offset = 0
-        self._tls = tls
+        self._ipv6 = ":" in host
+        self._tls_version = tls_version
+        self._client_certificate = client_certificate
         self._options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._namespace: Namespace | None = None
@@ -149,12 +185,14 @@ class FtpServer:
             raise RuntimeError(f"{self.kind} was started already")
         if reason := available(self.kind):
             raise RuntimeError(reason)
+        if self.tls and self.tls not in TLS_MODES[self.kind]:
+            raise RuntimeError(f"{self.kind} knows no {self.tls} TLS")
         self._work.mkdir(parents=True, exist_ok=True)
         self.docroot.mkdir(parents=True, exist_ok=True)
         self.adopt()
-        self.port = self.port or _free_port()
-        if self._tls and not self.ca_file.exists():
-            _make_certificates(self._work)
+        self.port = self.port or _free_port(self.host)
+        if self.tls and not self.certificates.server.exists():
+            self.certificates.make()
         argv, environment = self._command_line()
         output = self._work / "output"
         with output.open("wb") as out:
@@ -324,7 +362,11 @@ class FtpServer:
         server = f"exec env LD_LIBRARY_PATH={shlex.quote(_library_path())} {shlex.join(argv)}"
         script = " && ".join([bind, *mounts, server])
         unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
-        return unshare, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC"}
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC"}
+        if self._tls_version:
+            openssl = self._write("openssl.cnf", _ONE_TLS_VERSION.format(self._tls_version))
+            environment["OPENSSL_CONF"] = str(openssl)
+        return unshare, environment
 
     @property
     def _site(self) -> Path:
@@ -355,10 +397,7 @@ class FtpServer:
         empty = self._work / "empty"
         empty.mkdir(exist_ok=True)
         settings: dict[str, object] = {
-            "listen": "YES",
-            "listen_ipv6": "NO",
             "background": "NO",
-            "listen_address": self.host,
             "listen_port": self.port,
             "anonymous_enable": "NO",
             "local_enable": "YES",
@@ -377,18 +416,26 @@ class FtpServer:
             "max_per_ip": self._max_per_ip,
             "seccomp_sandbox": "NO",  # its list of system calls is older than today's libraries
         }
+        if self._ipv6:
+            settings |= {"listen": "NO", "listen_ipv6": "YES", "listen_address6": self.host}
+        else:
+            settings |= {"listen": "YES", "listen_ipv6": "NO", "listen_address": self.host}
         if self._log:
             settings |= {"xferlog_enable": "YES", "log_ftp_protocol": "YES", "vsftpd_log_file": self._log}
-        if self._tls:
+        if self.tls:
             settings |= {
                 "ssl_enable": "YES",
-                "rsa_cert_file": self._work / "server.pem",
-                "rsa_private_key_file": self._work / "server.pem",
+                "implicit_ssl": "YES" if self.tls == "implicit" else "NO",
+                "rsa_cert_file": self.certificates.server,
+                "rsa_private_key_file": self.certificates.server,
                 "force_local_data_ssl": "YES",
                 "force_local_logins_ssl": "YES",
                 "require_ssl_reuse": "YES",
+                "strict_ssl_read_eof": "YES",
                 "ssl_ciphers": "HIGH",
             }
+        if self._client_certificate:
+            settings |= {"require_cert": "YES", "validate_cert": "YES", "ca_certs_file": self.certificates.client_ca}
         settings |= self._options
         # vsftpd takes no blanks around the sign
         conf = self._write("vsftpd.conf", "".join(f"{key}={value}\n" for key, value in settings.items()))
@@ -404,7 +451,7 @@ class FtpServer:
             "ServerType": "standalone",
             "DefaultAddress": self.host,
             "Port": self.port,
-            "UseIPv6": "off",
+            "UseIPv6": "on" if self._ipv6 else "off",
             "User": "nobody",
             "Group": "nogroup",
             "Umask": "022",
@@ -431,16 +478,20 @@ class FtpServer:
         if self._log:
             # ExtendedLog is written after the reply; the debug log has a command before it is carried out
             settings |= {"SystemLog": f'"{self._log}"', "DebugLevel": 4}
-        if self._tls:
+        if self.tls:
             settings |= {
                 "LoadModule": "mod_tls.c",
                 "TLSEngine": "on",
                 "TLSRequired": "on",
-                "TLSECCertificateFile": f'"{self._work}/server.pem"',
-                "TLSECCertificateKeyFile": f'"{self._work}/server.pem"',
+                "TLSECCertificateFile": f'"{self.certificates.server}"',
+                "TLSECCertificateKeyFile": f'"{self.certificates.server}"',
                 "TLSVerifyClient": "off",
                 "TLSLog": "none",
             }
+        if self.tls == "implicit":
+            settings["TLSOptions"] = "UseImplicitSSL"
+        if self._client_certificate:
+            settings |= {"TLSVerifyClient": "on", "TLSCACertificateFile": f'"{self.certificates.client_ca}"'}
         options = dict(self._options)
         if options.pop("deny_overwrite", False):
             settings["AllowOverwrite"] = "off"
@@ -468,10 +519,14 @@ class FtpServer:
         }
         if self._max_per_ip:
             switches["-C"] = self._max_per_ip
-        if self._tls:
-            switches |= {"-Y": 2, "-2": self._work / "server.pem"}
+        if self.tls:
+            switches |= {"-Y": 3, "-2": self.certificates.server}
+        if self._client_certificate:
+            files = (self.certificates.server, self.certificates.client_ca)
+            both = self._write("server-and-client-ca.pem", "".join(path.read_text() for path in files))
+            switches |= {"-2": both, "-J": "-C:HIGH"}
         switches |= self._options
-        flags = ["-A", "-E", "-H", "-4", "-D", "-z", *(["-d"] if self._log else [])]
+        flags = ["-A", "-E", "-H", "-6" if self._ipv6 else "-4", "-D", "-z", *(["-d"] if self._log else [])]
         argv = [str(servers_folder() / "usr/sbin/pure-ftpd"), *flags]
         argv += [word for switch, value in switches.items() for word in (switch, str(value))]
         mounts = ["mount -t tmpfs none /run"]  # the server keeps a folder of its own there
@@ -493,17 +548,15 @@ class FtpServer:
         ]
 
     def _python_server(self) -> list[str]:
-        if self._tls and self.kind == "aioftp":
-            raise RuntimeError("aioftp's server knows no AUTH TLS")
-        if self._tls and not importlib.util.find_spec("OpenSSL"):
-            raise RuntimeError("pyftpdlib needs the package pyOpenSSL for TLS")
         argv = [sys.executable, str(_HERE / f"{self.kind}_server.py")]
         argv += ["--host", self.host, "--port", str(self.port), "--docroot", str(self.docroot)]
         argv += ["--user", USER, "--password", PASSWORD, "--max-connections", str(self._max_per_ip)]
         if self._log:
             argv += ["--log", str(self._log)]
-        if self._tls:
-            argv += ["--certificate", str(self._work / "server.pem")]
+        if self.tls:
+            argv += ["--certificate", str(self.certificates.server), "--tls", self.tls]
+            argv += ["--tls-version", self._tls_version] if self._tls_version else []
+            argv += ["--client-ca", str(self.certificates.client_ca)] if self._client_certificate else []
         for name, value in self._options.items():
             argv += [f"--{name.replace('_', '-')}", str(value)]
         return argv
@@ -517,35 +570,12 @@ def _library_path() -> str:
     return ":".join(str(folder) for part in ("lib", "usr/lib") for folder in servers_folder().glob(f"{part}/*-linux-*"))
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     for port in random.SystemRandom().sample(_CONTROL_PORTS, 100):
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             try:
-                probe.bind((FtpServer.host, port))
+                probe.bind((host, port))
             except OSError:
                 continue
             return port
     raise RuntimeError("no free port for a server")
-
-
-def _make_certificates(folder: Path) -> None:
-    """Make a CA (ca.pem) and a certificate for 127.0.0.1 and localhost with its key in one file (server.pem)."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        raise RuntimeError("tls=True needs the openssl command")
-    ca, leaf = folder / "ca", folder / "server"
-    new = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30".split()
-    authority = ["-subj", "/CN=tests CA", "-addext", "keyUsage=critical,keyCertSign"]
-    site = ["-subj", "/CN=localhost", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key"]
-    for extension in (
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-        "basicConstraints=critical,CA:FALSE",
-        "extendedKeyUsage=serverAuth",
-    ):
-        site += ["-addext", extension]
-    for name, arguments in ((ca, authority), (leaf, site)):
-        files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
-        subprocess.run([*new, *arguments, *files], check=True, capture_output=True)
-    with (folder / "server.pem").open("ab") as both:
-        both.write((folder / "server.key").read_bytes())
-    (folder / "server.pem").chmod(0o600)

@@ -54,7 +54,8 @@ def listens(pid: int, port: int) -> bool:
     """Tell whether this process, not just any, listens on the port."""
     sockets = {
         f"socket:[{fields[9]}]"
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
+        for table in Path("/proc/net").glob("tcp*")  # tcp6 is not there without IPv6
+        for line in table.read_text().splitlines()[1:]
         if (fields := line.split())[3] == _LISTEN and fields[1].endswith(f":{port:04X}")
     }
     try:
