@@ -79,8 +79,8 @@ class Program:
         if os.geteuid() == 0:
             self._prefix = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
 
-    def run(self, *arguments: str | Path) -> Result:
-        """Run the program with these arguments to its end."""
+    def run(self, *arguments: str | Path, seconds: float = LONGEST_SECONDS) -> Result:
+        """Run the program with these arguments to its end; fail when that takes longer."""
         done = subprocess.run(
             [*self._prefix, *PROGRAM, *arguments],
             cwd=_PROJECT,
@@ -88,7 +88,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=LONGEST_SECONDS,
+            timeout=seconds,
         )
         return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
