@@ -449,7 +449,7 @@ class FtpSession:
         async with self._alone():
             entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self.root}")
         if not back.succeeded:
-            self._control.break_off("the root cannot be entered again", back)
+            self._control.break_off("the root cannot be entered again", back.text)
         return entered.succeeded
 
     async def list_folder(self, path: str) -> RemoteListing | None:
