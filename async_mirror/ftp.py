@@ -1,7 +1,6 @@
 """A RemoteSession over FTP. The only module that knows the protocol's commands; `control` carries them."""
 
 import asyncio
-import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ from async_mirror import names
 from async_mirror.control import WINDOW, Client, Control, Expected
 from async_mirror.data import ContentFailedError, reset, send, wake_if_refused
 from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.listing import UnreadableLineError, format_time, parse_facts, parse_listing, parse_time
+from async_mirror.listing import ListingParser, UnreadableLineError, format_time, parse_facts, parse_size, parse_time
 from async_mirror.login import greet, log_in
 from async_mirror.remote import (
     ConnectionBroken,
@@ -27,7 +26,6 @@ from async_mirror.remote import (
 from async_mirror.replies import Reply, parse_epsv, parse_features, parse_pasv, parse_path
 from async_mirror.settings import Site
 
-LONGEST_LISTING = 256 * 1024 * 1024
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
 _SEND_BUFFER = 4 * 1024 * 1024
@@ -256,19 +254,19 @@ class FtpSession:
         """Return how long the last reply may take: what the kernel still holds must leave, the server must flush."""
         return self._control.timeout_seconds + min(size, _SEND_BUFFER) / 32_768 + size / 20e6
 
-    async def _fetch(self, command: str) -> tuple[bytes, Reply]:
-        """Return what a listing command sends over its data connection, and its last reply."""
+    async def _fetch(self, command: str, listing: ListingParser) -> Reply:
+        """Give `listing` what a listing command sends over its data connection, and return the last reply."""
         loop = asyncio.get_running_loop()
-        received = bytearray()
         async with self._alone():
             data, expected = await self._open_data(command)
             try:
                 while True:
                     async with asyncio.timeout(self._control.timeout_seconds):
-                        block = await loop.sock_recv(data, 1 << 18)
-                    received += block
-                    if not block or len(received) > LONGEST_LISTING:
+                        block = await loop.sock_recv(data, 1 << 16)
+                    listing.feed(block)
+                    if not block or listing.endless:
                         break
+                    await asyncio.sleep(0)  # receiving what is there already lets nobody else run
             except (OSError, TimeoutError) as error:
                 reset(data)
                 await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
@@ -277,9 +275,9 @@ class FtpSession:
                 self._control.break_off("it was interrupted")
                 raise
             data.close()
-            if len(received) > LONGEST_LISTING:
+            if listing.endless:
                 self._control.break_off("the server sent an endless listing")
-            return bytes(received), await self._control.reply(expected)
+            return await self._control.reply(expected)
 
     # Files.
 
@@ -287,8 +285,8 @@ class FtpSession:
         """Ask SIZE; else MLST; else look the file up in its folder's listing."""
         if self._gives_size:
             (reply,) = await self._exchange(f"SIZE {self._name(path)}")
-            if reply.code == 213 and reply.lines[0].strip().isdecimal():
-                return int(reply.lines[0])
+            if reply.code == 213 and (size := parse_size(reply.lines[0].strip())) != UNKNOWN:
+                return size
             if not reply.unknown_command:
                 return self._absent(reply)
             self._gives_size = False
@@ -456,19 +454,19 @@ class FtpSession:
         """List by MLSD, else by LIST as Unix servers write it."""
         facts = self._gives_facts
         command = "MLSD" if facts else "LIST -a" if self._lists_all else "LIST"
-        raw, reply = await self._fetch(f"{command} {self._name(path)}")
+        listing = ListingParser(path, facts=facts, now=time.time())
+        reply = await self._fetch(f"{command} {self._name(path)}", listing)
         if facts and reply.unknown_command:
             self._gives_facts = False
             return await self.list_folder(path)
-        if not reply.succeeded or not _shows_itself(raw, facts=facts):
+        if not reply.succeeded or not listing.shows_itself:
             if not reply.transient and not await self._is_folder(path):
                 return None
             if not reply.succeeded and command == "LIST -a":
                 self._lists_all = False
                 return await self.list_folder(path)
             self._check(reply)
-        cut = "truncated" in reply.text.lower()
-        return parse_listing(raw, path, facts=facts, now=time.time(), cut=cut)
+        return listing.end(cut="truncated" in reply.text.lower())
 
     # Looking.
 
@@ -510,11 +508,6 @@ class FtpSession:
             with suppress(ConnectionBroken):
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
         self._control.break_off("it was closed")
-
-
-def _shows_itself(raw: bytes, *, facts: bool) -> bool:
-    """Tell whether a listing is of a folder for sure; some servers list a file, or nothing, without complaint."""
-    return bool(raw) if facts else re.search(rb" \.\r?\n", raw) is not None
 
 
 def _rename_refusal(first: Reply, second: Reply) -> Refusal:
