@@ -13,7 +13,7 @@ from async_mirror.replies import Reply
 
 PIECE = 64 * 1024
 """Bytes that must be on their way within one time-out: the least progress that counts as any."""
-_RECEIVED = 256 * 1024
+_RECEIVED = 64 * 1024
 
 
 class ContentFailedError(Exception):

@@ -670,6 +670,31 @@ def test_malformed_reply_costs_one_connection_and_no_file(
     assert_mirrored(mirror, server, "--multi", "A2")
 
 
+# Row 34.
+def test_endless_listing_costs_one_connection_and_no_file(mirror: Mirror, server: ScriptedServer) -> None:
+    some_files(mirror)
+    cue = server.on("MLSD", reactions.send_listing(b"x" * 1_000_000))
+    assert_mirrored(mirror, server)
+    assert cue.reached.is_set()
+
+
+# Row 34.
+def test_size_that_no_file_has_is_taken_for_a_refusal(mirror: Mirror, server: ScriptedServer) -> None:
+    some_files(mirror)
+    server.on("SIZE", reactions.say(b"213 " + b"9" * 5000))
+    ran = mirror.run()
+    assert ran.code == 1, ran.said
+    assert "the server answered SIZE with: 213 999" in ran.said
+    assert_mirrored(mirror, server)
+
+
+# Row 34.
+def test_path_that_no_command_can_hold_is_not_used(mirror: Mirror, server: ScriptedServer) -> None:
+    mirror.write("-x.txt", "a name that goes behind the path of the root, if that is known")
+    server.on("PWD", reactions.say(b'257 "/a\rb" is where you are'), times=ALWAYS)
+    assert_mirrored(mirror, server)
+
+
 # Row 34, 35.
 @pytest.mark.parametrize(
     "reaction", [reactions.non_utf8_reply, reactions.odd_middle_lines], ids=["not UTF-8", "odd lines"]
