@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from here import Here
-from servers import KINDS, REAL, FtpServer, Kind, ServerFactory, available
+from servers import KINDS, REAL, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
 
 
 def _require(kind: Kind) -> None:
@@ -38,32 +39,34 @@ def server_factory(tmp_path: Path) -> Iterator[ServerFactory]:
 
 
 @pytest.fixture(scope="session")
-def _kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kind], FtpServer]]:
-    """Keep one server of each kind for the whole session, because most tests need nothing but an empty one."""
-    kept: dict[Kind, FtpServer] = {}
+def kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptServer]:
+    """Keep one server of each sort for the whole session, because most tests need nothing but an empty one."""
+    kept: dict[tuple[Kind, Tls, str], FtpServer] = {}
     with ExitStack() as stack:
 
-        def get(kind: Kind) -> FtpServer:
+        def get(kind: Kind, tls: Tls = "", tls_version: Literal["", TlsVersion] = "") -> FtpServer:
             _require(kind)
-            if kind not in kept:
+            sort = (kind, tls, tls_version)
+            if sort not in kept:
                 folder = tmp_path_factory.mktemp(kind)
-                kept[kind] = stack.enter_context(FtpServer(kind, folder / "docroot", folder / "server"))
-            kept[kind].reset()
-            return kept[kind]
+                server = FtpServer(kind, folder / "docroot", folder / "server", tls=tls, tls_version=tls_version)
+                kept[sort] = stack.enter_context(server)
+            kept[sort].reset()
+            return kept[sort]
 
         yield get
 
 
 @pytest.fixture(params=KINDS)
-def any_server(request: pytest.FixtureRequest, _kept_server: Callable[[Kind], FtpServer]) -> FtpServer:
+def any_server(request: pytest.FixtureRequest, kept_server: KeptServer) -> FtpServer:
     """Run the test once on each kind of server, with an empty docroot and nothing counted yet."""
-    return _kept_server(request.param)
+    return kept_server(request.param)
 
 
 @pytest.fixture(params=REAL)
-def real_server(request: pytest.FixtureRequest, _kept_server: Callable[[Kind], FtpServer]) -> FtpServer:
+def real_server(request: pytest.FixtureRequest, kept_server: KeptServer) -> FtpServer:
     """Run the test once on each of the real servers, with an empty docroot and nothing counted yet."""
-    return _kept_server(request.param)
+    return kept_server(request.param)
 
 
 @pytest.fixture

@@ -17,7 +17,19 @@ from typing import NamedTuple
 
 import pytest
 from program import MTIME, Node, Program, contents, eventually, names, touch, tree, untouched, write
-from servers import PASSWORD, REAL, USER, FtpServer, RealKind, ServerFactory
+from servers import (
+    PASSWORD,
+    REAL,
+    TLS_MODES,
+    TLS_VERSIONS,
+    USER,
+    FtpServer,
+    KeptServer,
+    RealKind,
+    ServerFactory,
+    Tls,
+    TlsVersion,
+)
 
 DAY = 86_400
 MANY = 24
@@ -82,6 +94,46 @@ def test_first_pass_makes_the_site_equal_and_an_unchanged_one_opens_no_connectio
     assert result.code == 0
     assert "nothing to do" in summary(result.err)
     assert program.server.connections() == 0
+
+
+def over_tls() -> list[object]:
+    """Each server in each version, 1.2 implicitly if it can; in threads and processes on one of them."""
+    ways = [
+        (kind, TLS_MODES[kind][0 if version == "1.3" else -1], version) for kind in REAL for version in TLS_VERSIONS
+    ]
+    runs = [(multi, *way) for way in ways for multi in ("S", "A4", *(("T3", "P3") if way == ways[0] else ()))]
+    return [pytest.param(*run, marks=[pytest.mark.smoke] if run[0] == "A4" else []) for run in runs]
+
+
+@pytest.mark.parametrize(("multi", "kind", "tls", "version"), over_tls())
+def test_site_is_kept_equal_over_tls(
+    multi: str, kind: RealKind, tls: Tls, version: TlsVersion, kept_server: KeptServer, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, kept_server(kind, tls, version))
+    fill(program)
+    mirrored(program, "--multi", multi)
+    program.write("index.html", "<h1>Welcome back</h1>", MTIME + DAY)
+    program.write("private", "", MTIME + DAY, mode=0o600)
+    program.write("bin/empty too")
+    (program.source / "img/05.png").rename(program.source / "img/five.png")
+    (program.source / "bin/run").unlink()
+    mirrored(program, "--multi", multi)
+    assert program.published() == ["bin/empty too", "img/five.png", "index.html", "private"]
+    assert "RNFR img/05.png" in program.commands("RNFR")
+    assert program.commands("DELE") == ["DELE bin/run"]
+    assert len(program.commands("STOR")) == 3
+    result = program.sync("--multi", multi)
+    assert result.code == 0
+    assert "nothing to do" in summary(result.err)
+    assert program.server.connections() == 0
+
+
+@pytest.mark.parametrize("tls", ["", "explicit"])
+@pytest.mark.parametrize("kind", REAL)
+def test_site_is_mirrored_over_ipv6(kind: RealKind, tls: Tls, server_factory: ServerFactory, tmp_path: Path) -> None:
+    program = Program(tmp_path, server_factory(kind, tls=tls, host="::1"))
+    fill(program)
+    mirrored(program)
 
 
 @on_one_server

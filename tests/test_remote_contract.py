@@ -13,13 +13,13 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 from memory_site import SECOND_NS, MemoryFile, MemorySession, MemorySite
-from servers import KINDS, FtpServer, Kind, ServerFactory
+from servers import KINDS, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion
 
 from async_mirror import ftp, names
 from async_mirror.entry import UNKNOWN, Entry
 from async_mirror.entry import Kind as EntryKind
 from async_mirror.remote import ConnectionBroken, Published, Refusal, RemoteError, RemoteListing, RemoteSession
-from async_mirror.settings import Site
+from async_mirror.settings import MACHINE, SCHEMES, Site, Trust
 
 SECONDS_PER_TEST = 20
 SILENCE_SECONDS = 2
@@ -96,8 +96,10 @@ class FtpSubject:
         self.server = server
 
     async def open(self, timeout_seconds: float = 15) -> RemoteSession:
-        site = Site("ftp", self.server.host, self.server.port, self.server.user, "")
-        return await ftp.connect(site, self.server.password, timeout_seconds=timeout_seconds)
+        scheme = SCHEMES[self.server.tls or "off"]
+        site = Site(scheme, self.server.host, self.server.port, self.server.user, "")
+        trust = Trust(ca_cert=self.server.certificates.ca) if self.server.tls else MACHINE
+        return await ftp.connect(site, self.server.password, trust=trust, timeout_seconds=timeout_seconds)
 
     def _at(self, path: str) -> bytes:
         return os.path.join(os.fsencode(self.server.docroot), names.encode(path))
@@ -131,24 +133,29 @@ class FtpSubject:
         self.server.stop()
 
 
+SECURE: dict[str, tuple[Kind, Tls, TlsVersion]] = {
+    "vsftpd-explicit-1.3": ("vsftpd", "explicit", "1.3"),
+    "proftpd-implicit-1.2": ("proftpd", "implicit", "1.2"),
+    "pure-ftpd-explicit-1.3": ("pure-ftpd", "explicit", "1.3"),
+}
 SUBJECTS: tuple[str, ...] = ("memory", "memory-unable", *KINDS)
 
 
 @pytest.fixture
-def subject(request: pytest.FixtureRequest, _kept_server: Callable[[Kind], FtpServer]) -> Subject:
+def subject(request: pytest.FixtureRequest, kept_server: KeptServer) -> Subject:
     match request.param:
         case "memory" | "memory-unable" as kind:
             return MemorySubject(able=kind == "memory")
-        case kind:
-            return FtpSubject(_kept_server(kind))
+        case server:
+            return FtpSubject(kept_server(*SECURE.get(server, (server,))))
 
 
-@pytest.fixture
-def ftp_subject(any_server: FtpServer) -> FtpSubject:
-    return FtpSubject(any_server)
+@pytest.fixture(params=[*KINDS, *SECURE])
+def ftp_subject(request: pytest.FixtureRequest, kept_server: KeptServer) -> FtpSubject:
+    return FtpSubject(kept_server(*SECURE.get(request.param, (request.param,))))
 
 
-on_every_site = pytest.mark.parametrize("subject", SUBJECTS, indirect=True)
+on_every_site = pytest.mark.parametrize("subject", [*SUBJECTS, *SECURE], indirect=True)
 
 
 class Bytes:
@@ -930,6 +937,7 @@ UNLISTABLE: dict[str, frozenset[str]] = {
 
 
 def _cases(impossible: dict[str, frozenset[str]]) -> list[tuple[str, str]]:
+    # Not over TLS: it carries names, and does not look at them.
     return [(subject, name) for subject in SUBJECTS for name in ODD_NAMES if name not in impossible.get(subject, ())]
 
 

@@ -7,16 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
-import trustme
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from here import Here
 from program import Program, names, write
 from servers import USER, ServerFactory
+from servers.certificates import Certificates
 
 from async_mirror.password import Login
 from async_mirror.request import caution_about, warnings_about
@@ -31,20 +25,20 @@ CLOSED = "ftpes://me@127.0.0.1:1/"
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder with certificates, keys, and what is neither."""
     folder = tmp_path_factory.mktemp("certificates")
-    ca = trustme.CA()
-    client, other = ca.issue_cert("me@host"), ca.issue_cert("other@host")
-    key = load_pem_private_key(client.private_key_pem.bytes(), None)
+    ours, others = (Certificates(tmp_path_factory.mktemp("made")) for _ in range(2))
+    ours.make()
+    others.make()
     for name, content in {
-        "ca": ca.cert_pem.bytes(),
-        "certificate": client.cert_chain_pems[0].bytes(),
-        "key": client.private_key_pem.bytes(),
-        "both": client.private_key_and_cert_chain_pem.bytes(),
-        "other-key": other.private_key_pem.bytes(),
-        "encrypted-key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")),
+        "ca": ours.ca.read_bytes(),
+        "certificate": ours.client_certificate.read_bytes(),
+        "key": ours.client_key.read_bytes(),
+        "both": ours.client.read_bytes(),
+        "other-key": others.client_key.read_bytes(),
+        "encrypted-key": ours.client_encrypted_key.read_bytes(),
         "text": b"no certificate",
         "nothing": b"",
         "bytes": b"\xff\0" * 100,
-        "cut": ca.cert_pem.bytes()[:200],
+        "cut": ours.ca.read_bytes()[:200],
     }.items():
         write(folder / name, content, mode=0o600)
     (folder / "folder").mkdir()

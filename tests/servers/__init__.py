@@ -565,6 +565,9 @@ class FtpServer:
 ServerFactory = Callable[..., FtpServer]
 """Makes and starts a server that is stopped when the test ends: `(kind, **FtpServer's keywords)`."""
 
+KeptServer = Callable[..., FtpServer]
+"""Returns a server that other tests use too, with an empty docroot: `(kind, tls, tls_version)`."""
+
 
 def _library_path() -> str:
     return ":".join(str(folder) for part in ("lib", "usr/lib") for folder in servers_folder().glob(f"{part}/*-linux-*"))
