@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from faults.certificates import Certificates
 from servers import KINDS, REAL, FtpServer, Kind, ServerFactory, available
 
 
@@ -17,6 +18,12 @@ def _require(kind: Kind) -> None:
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Make good and bad certificates for the servers that lie."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

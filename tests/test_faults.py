@@ -817,7 +817,7 @@ class HeldUpload:
     def react(self, exchange: Exchange) -> None:
         listener = exchange.connection.announce_data()
         content = bytearray()
-        with exchange.connection.accepted(listener) as data:
+        with exchange.accepted(listener) as data:
             while len(content) < self.first and (block := data.recv(self.first - len(content))):
                 content += block
             self.begun.set()
