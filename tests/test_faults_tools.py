@@ -384,6 +384,11 @@ def test_pasv_answers_a_foreign_address(server: ScriptedServer, connect: Connect
     assert _store(client, "/f", b"x").startswith("226")  # ftplib takes the control connection's address
 
 
+def test_epsv_answers_a_foreign_address(server: ScriptedServer, connect: Connect) -> None:
+    server.on("EPSV", reactions.epsv_from(b"192.0.2.1"))
+    assert re.search(r"\(\|1\|192\.0\.2\.1\|\d+\|\)", connect(server).sendcmd("EPSV"))
+
+
 def test_passive_replies_can_be_garbled(server: ScriptedServer, connect: Connect) -> None:
     server.on("PASV", reactions.garbled_pasv)
     server.on("EPSV", reactions.garbled_epsv)

@@ -300,6 +300,11 @@ tickets_after_the_data = _with_data(tickets_last=True)
 no_session_reuse = refuse_data(b"522 SSL connection failed; session reuse required: see require_ssl_reuse option")
 
 
+def epsv_from(host: bytes) -> Reaction:
+    """Answer EPSV with another host, which has no place there (RFC 2428), and the true port."""
+    return _reshape(lambda reply: reply.replace(b"(|||", b"(|1|" + host + b"|"))
+
+
 garbled_epsv = say(b"229 Entering Extended Passive Mode (|||not-a-port|)")
 garbled_pasv = say(b"227 Entering Passive Mode (127,0,0,1,999)")
 
