@@ -2,28 +2,17 @@
 
 import io
 import os
-import re
 import sys
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from async_mirror import __version__, config
-from async_mirror.options import (
-    CONTEXT,
-    DESTINATION,
-    HEALTHCHECK,
-    SYNC,
-    Command,
-    Failed,
-    Option,
-    as_given,
-    origin,
-    variable,
-)
+from async_mirror.options import CONTEXT, HEALTHCHECK, SYNC
+from async_mirror.parameters import Command, Failed
 
 if TYPE_CHECKING:
     from async_mirror.display import Display
@@ -31,8 +20,7 @@ if TYPE_CHECKING:
     from async_mirror.mirror import Mirror
     from async_mirror.password import Login
     from async_mirror.report import Report
-    from async_mirror.selection import Selection
-    from async_mirror.settings import Settings, Site
+    from async_mirror.settings import Settings, Site, Trust
     from async_mirror.state import State
 
 
@@ -123,18 +111,20 @@ def sync(**options: Any) -> int:
     4 no connection or no such folder to be had, 5 halted for safety,
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
+    from async_mirror import request
     from async_mirror.state import StateError, open_copy, open_state
 
-    source = _source(options)
-    login = _login(options)
-    settings = _settings(options, source, login)
-    path = _state_path(options, settings.source, settings.site)
-    mirror, display = _mirror(options, settings, login, path.parent)
+    source = request.source_of(options)
+    login = request.login_of(options)
+    settings = request.settings_of(options, source, login)
+    trust = request.trust_of(options, login.site)
+    path = request.state_file_of(options, source, login.site)
+    mirror, display = _mirror(options, settings, login, trust, path.parent)
     try:
         with open_copy(path) if mirror.dry_run else open_state(path) as state:
             mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-            if login.warning:
-                mirror.report.warn(login.warning)
+            for warning in request.warnings_about(login, trust):
+                mirror.report.warn(warning)
             return _run(mirror, state, display, once=options["once"] or options["dry_run"])
     except StateError as error:
         raise Failed(str(error), 6) from None
@@ -146,14 +136,16 @@ def show_config(**options: Any) -> None:
 
     What is printed is a configuration file; secrets are left out.
     """
+    from async_mirror import request
+
     context = click.get_current_context()
-    lines = [_setting_line(context, param) for param in SYNC if param.expose_value]
+    lines = [request.setting_line(context, param) for param in SYNC if param.expose_value]
     used = config.file(context)
     click.echo(f"# the configuration file: {used or 'there is none'}")
     click.echo("\n".join(lines))
     if options["destination"]:
         try:
-            where = _login(options).where or "not found, it is asked for on a terminal"
+            where = request.login_of(options).where or "not found, it is asked for on a terminal"
         except Failed as error:
             where = error.message
         click.echo(f"# the password: {where}")
@@ -173,10 +165,11 @@ def healthcheck(**options: Any) -> int:
     """
     import time
 
+    from async_mirror import request
     from async_mirror.health import complaint, praise
     from async_mirror.state import StateError, facts_of
 
-    path = _state_path(options, _source(options), _login(options).site)
+    path = request.state_file_of(options, request.source_of(options), request.login_of(options).site)
     try:
         facts = facts_of(path)
     except StateError as error:
@@ -200,180 +193,13 @@ def demo(folder: Path | None) -> int:
     return show(folder)
 
 
-# From options to settings.
-
-
-def _login(options: dict[str, Any]) -> "Login":
-    """Return site, user and password, as far as they are known without asking."""
-    from async_mirror.password import find_login
-
-    context = click.get_current_context()
-    site, password = _site(options)
-    where = origin(context, DESTINATION)
-    file = config.file(context) if where not in {"command line", variable(DESTINATION)} else None
-    try:
-        return find_login(site, options["password_file"], os.environ, (password, where, file))
-    except ValueError as error:
-        raise Failed(str(error), 2) from None
-
-
-def _site(options: dict[str, Any]) -> tuple["Site", str]:
-    """Return the site, and the password if the destination holds one."""
-    from async_mirror.settings import is_original_form, parse_destination, parse_original
-
-    text = options["destination"]
-    if not text:
-        raise Failed(_missing("destination"), 2)
-    try:
-        site, password = parse_original(text) if is_original_form(text) else (parse_destination(text), "")
-    except ValueError as error:
-        raise Failed(str(error), 2) from None
-    if is_original_form(text) and origin(click.get_current_context(), DESTINATION) == "command line":
-        raise Failed(
-            "everybody on this machine can see a password on the command line: write"
-            f" {site.shown} and keep the password in --password-file, ASYNC_MIRROR_PASSWORD or ~/.netrc;"
-            " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION",
-            2,
-        )
-    if site.scheme != "ftp":
-        raise Failed(f"{site.scheme}:// is not there yet: only ftp:// is, which is not encrypted", 2)
-    return site, password
-
-
-def _missing(name: str) -> str:
-    return f"no {name}: give it on the command line, in ASYNC_MIRROR_{name.upper()} or as {name} in {config.NAME}"
-
-
-_SITE = re.compile(r"(^|/)[a-z]+:/|^[^/,]+(,[^,]*){3,4}$", re.IGNORECASE)  # of the two slashes a path keeps one
-
-
-def _source(options: dict[str, Any]) -> Path:
-    path: Path | None = options["source"]
-    if path is None:
-        raise Failed(_missing("source"), 2)
-    resolved = Path(os.path.realpath(path))
-    if _SITE.search(str(path)) and not os.path.exists(resolved):
-        # the path is not repeated, for it may hold a password
-        raise Failed("the source looks like a site: the folder comes first, then the site, as ftp://user@host/path", 2)
-    if os.path.exists(resolved) and not resolved.is_dir():
-        raise Failed(f"the source {path} is no folder: name the one whose content is to be mirrored", 2)
-    return resolved
-
-
-def _settings(options: dict[str, Any], source: Path, login: "Login") -> "Settings":
-    import time
-
-    from async_mirror.selection import Selection
-    from async_mirror.settings import DeleteLimit, Settings
-
-    settings = Settings(
-        source=source,
-        site=login.site,
-        max_depth=options["max_depth"],
-        excluded_extensions=frozenset(options["exclude_ext"]),
-        patterns=(*_patterns(options["exclude_from"]), *options["exclude"]),
-        delete=options["delete"],
-        delete_limit=options["max_delete"] or DeleteLimit(),
-        allow_empty_source=options["allow_empty_source"],
-        allow_unmounted=options["allow_unmounted"],
-        perms=options["perms"],
-        timeout_seconds=options["timeout"],
-        every_seconds=options["every"],
-    )
-    try:
-        selection = Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
-    except ValueError as error:
-        raise Failed(str(error), 2) from None
-    log = options["log_file"]
-    old_log = log and log.with_name(f"{log.name}{time.strftime('.%Y-%m-%d')}")
-    secrets = (("password", file) for file in _secret_files(login))
-    for what, file in (("log", log), ("old log", old_log), *secrets):
-        if file and _is_published(file, settings.source, selection):
-            raise Failed(
-                f"the file {file} with the {what} lies in the source and would be published: move it, or --exclude it",
-                2,
-            )
-    return settings
-
-
-def _secret_files(login: "Login") -> Iterator[Path]:
-    """Yield the files that are known to hold a password, whether or not that one is used."""
-    from async_mirror.password import netrc_path
-    from async_mirror.settings import is_original_form
-
-    context = click.get_current_context()
-    configured = context.default_map or {}
-    candidates = [login.file, netrc_path(os.environ), configured.get("password_file")]
-    candidates.append(os.environ.get("ASYNC_MIRROR_PASSWORD_FILE"))
-    if is_original_form(configured.get("destination", "")):
-        candidates.append(config.file(context))
-    yield from (Path(os.path.expanduser(each)) for each in candidates if each and os.path.exists(each))
-
-
-def _is_published(file: Path, source: Path, selection: "Selection") -> bool:
-    from async_mirror.entry import Entry, Kind
-
-    resolved = Path(os.path.realpath(file))
-    if not resolved.is_relative_to(source):
-        return False
-    return selection.includes_with_parents(Entry(resolved.relative_to(source).as_posix(), Kind.FILE))
-
-
-def _patterns(files: Iterable[Path]) -> Iterator[str]:
-    from async_mirror.selection import Selection
-
-    for file in files:
-        try:
-            text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
-        except OSError as error:
-            raise Failed(
-                f"the patterns in {file} cannot be read ({error.strerror}): name another --exclude-from", 2
-            ) from None
-        lines = text.split("\n")
-        try:
-            Selection(patterns=tuple(lines))
-        except ValueError as error:
-            raise Failed(f"{file}: {error}", 2) from None
-        yield from lines
-
-
-def _state_path(options: dict[str, Any], source: Path, site: "Site") -> Path:
-    from platformdirs import user_state_path
-
-    from async_mirror.state import state_path
-
-    chosen: Path | None = options["state_dir"]
-    folder = Path(os.path.realpath(chosen or user_state_path("async-mirror")))
-    if folder.is_relative_to(source):
-        raise Failed(f"the state folder {folder} lies in the source: choose another with --state-dir", 2)
-    return state_path(folder, (str(source), *site.binding))
-
-
-def _setting_line(context: click.Context, param: click.Parameter) -> str:
-    """Return a line of a configuration file for one setting, with where it is from as a comment."""
-    import json
-
-    from async_mirror.names import shown
-    from async_mirror.settings import is_original_form
-
-    value, where = as_given(context, param), origin(context, param)
-    if value in (None, (), []):
-        default = f", so {param.unset}" if isinstance(param, Option) and param.unset else ""
-        return f"# {config.key(param)} is not set{default}"
-    if param is DESTINATION:
-        site, _ = _site(context.params)  # fails for a URL that holds a password
-        value = site.shown if is_original_form(value) else value
-    written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return f"{config.key(param)} = {written}".ljust(50) + f"  # {shown(where)}"
-
-
 # Putting the parts together.
 
 
 def _mirror(
-    options: dict[str, Any], settings: "Settings", login: "Login", state_folder: Path
+    options: dict[str, Any], settings: "Settings", login: "Login", trust: "Trust", state_folder: Path
 ) -> tuple["Mirror", "Display | None"]:
-    from async_mirror import hosts, multi
+    from async_mirror import hosts, multi, request
     from async_mirror.hosts import Hosts
     from async_mirror.mirror import Mirror
     from async_mirror.names import shown
@@ -383,14 +209,15 @@ def _mirror(
     watched = _is_watched(options)
     tell_pass = _print_pass if options["json"] else None
     about = {"source": shown(str(settings.source)), "destination": settings.site.shown}
-    report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched, about=about)
-    password = login.password if login.password is not None else _ask_password(login.site)
+    caution = request.caution_about(trust)
+    report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched, about=about, caution=caution)
+    password = _password(login)
     display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
     _set_up_log(options, display)
     mirror = Mirror(
         settings=settings,
         mode=options["multi"],
-        connect=ftp_session,
+        connect=partial(ftp_session, trust=trust),
         password=password,
         report=report,
         patience=multi.Patience(retries=options["retries"]),
@@ -409,6 +236,14 @@ def _print_pass(line: str) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it would fail again at exit
         raise Failed(f"standard output cannot be written: {error.strerror}", 1) from None
+
+
+def _password(login: "Login") -> str:
+    try:
+        password = login.ask()
+    except ValueError as error:
+        raise Failed(str(error), 2) from None
+    return password if password is not None else _ask_password(login.site)
 
 
 def _ask_password(site: "Site") -> str:
@@ -467,8 +302,10 @@ def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: b
     return loop.run(program, display.restore if display else None)
 
 
-async def ftp_session(site: "Site", password: str, *, timeout_seconds: float, create_root: bool) -> "RootedSession":
+async def ftp_session(
+    site: "Site", password: str, *, trust: "Trust", timeout_seconds: float, create_root: bool
+) -> "RootedSession":
     """Open an FTP session; FTP is imported when the first one is needed."""
     from async_mirror.ftp import connect
 
-    return await connect(site, password, timeout_seconds=timeout_seconds, create_root=create_root)
+    return await connect(site, password, trust=trust, timeout_seconds=timeout_seconds, create_root=create_root)

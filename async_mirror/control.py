@@ -1,6 +1,7 @@
 """The control connection: commands out, replies in, in order, bounded in time. Knows FTP's grammar, not its meaning."""
 
 import asyncio
+import ssl
 from collections import deque
 from typing import Any
 
@@ -10,6 +11,7 @@ from aioftp.common import Code
 from async_mirror import names
 from async_mirror.remote import ConnectionBroken
 from async_mirror.replies import Reply, ReplyError, ReplyParser
+from async_mirror.tls import reason
 
 WINDOW = 1200
 """Bytes of commands in flight. ProFTPD 1.3.8 joins two commands when one of its reads ends between CR and LF."""
@@ -46,6 +48,17 @@ class Control:
         self.secret = ""
         self._waiting: deque[Expected] = deque()
         self._parser = ReplyParser()
+
+    @property
+    def peer(self) -> ssl.SSLObject | None:
+        """The other end as TLS knows it, None without TLS."""
+        found: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object") if self.transport else None
+        return found
+
+    @property
+    def is_quiet(self) -> bool:
+        """True if nothing was received but what was waited for."""
+        return self.broken is None and not self._waiting and self._parser.is_idle
 
     # From the network.
 
@@ -163,7 +176,15 @@ class _Reader(asyncio.StreamReader):
         super().feed_eof()
 
     def set_exception(self, exc: BaseException) -> None:
-        self._control.break_off(f"the connection was lost ({exc})")
+        self._control.break_off(f"the connection was lost ({reason(exc) if isinstance(exc, ssl.SSLError) else exc})")
+
+
+class _Protocol(asyncio.StreamReaderProtocol):
+    """Ends with the server's end: in TLS nothing can be sent after it, and asyncio would warn of the wish to."""
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False
 
 
 class Client(aioftp.Client):
@@ -172,21 +193,28 @@ class Client(aioftp.Client):
     Its own reader takes Latin-1 for an error, multi-line replies of any length, and one command at a time.
     """
 
-    def __init__(self, control: Control) -> None:
-        """Be a client over `control`, which gets its transport when `connect` is called."""
-        super().__init__()
+    def __init__(self, control: Control, implicit: ssl.SSLContext | None = None) -> None:
+        """Be a client over `control`, which gets its transport when `connect` is called: in TLS if it is `implicit`."""
+        super().__init__(ssl=implicit)
         self.control = control
 
     async def _open_connection(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
         reader = _Reader(self.control)
-        protocol = asyncio.StreamReaderProtocol(reader)
+        protocol = _Protocol(reader)
         greeting = self.control.expect(GREETING)
         self._greeting = greeting
         async with asyncio.timeout(self.control.timeout_seconds):
-            transport, _ = await loop.create_connection(lambda: protocol, host, port)
+            transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=self.ssl)
         self.control.transport = transport
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Go on in TLS on the same connection. Raises OSError; ssl.SSLError is one."""
+        writer = self.stream.writer
+        async with asyncio.timeout(self.control.timeout_seconds):
+            await writer.start_tls(context, server_hostname=self.server_host)
+        self.control.transport = writer.transport  # type: ignore[assignment]  # of a connection it is no other kind
 
     async def command(
         self,

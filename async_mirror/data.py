@@ -1,17 +1,19 @@
-"""A data connection: a socket that takes a file's bytes, and ways to end it that no server misunderstands."""
+"""Data connections, plain and in TLS: bytes out or in, and ends that no server misunderstands. Knows no command."""
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
-from async_mirror.control import Expected
 from async_mirror.remote import Content
 from async_mirror.replies import Reply
 
 PIECE = 64 * 1024
 """Bytes that must be on their way within one time-out: the least progress that counts as any."""
+_RECEIVED = 256 * 1024
 
 
 class ContentFailedError(Exception):
@@ -34,25 +36,150 @@ async def _blocks(content: Content) -> AsyncIterator[bytes]:
         yield block
 
 
-async def send(data: socket.socket, content: Content, expected: Expected, timeout_seconds: float) -> None:
-    """Send all of the content. Raises OSError (a time-out too), or ContentFailedError if it cannot be read."""
-    loop = asyncio.get_running_loop()
-    async for block in _blocks(content):
-        for start in range(0, len(block), PIECE):
-            if expected.reply.done():
-                raise ConnectionResetError("the server ended the transfer")
-            async with asyncio.timeout(timeout_seconds):
-                await loop.sock_sendall(data, memoryview(block)[start : start + PIECE])
+class Data:
+    """One data connection, for one transfer; each step takes `timeout_seconds` at the most, or raises TimeoutError.
+
+    All of its methods raise OSError when the connection fails. `whole` tells whether the end of what was received is
+    sure to be what the server meant as the end.
+    """
+
+    whole = True
+
+    def __init__(self, family: int, timeout_seconds: float) -> None:
+        """Make a socket, not connected yet."""
+        self._timeout_seconds = timeout_seconds
+        self._loop = asyncio.get_running_loop()
+        self._reply: asyncio.Future[Reply] = self._loop.create_future()
+        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def heed(self, reply: "asyncio.Future[Reply]") -> None:
+        """Take note of what the server's last word on the transfer will be."""
+        self._reply = reply
+        reply.add_done_callback(self._wake)
+
+    async def open(self, address: tuple[Any, ...]) -> None:
+        """Connect."""
+        async with asyncio.timeout(self._timeout_seconds):
+            await self._loop.sock_connect(self._socket, address)
+
+    async def send(self, content: Content) -> None:
+        """Send all of the content, and that this was all. Raises ContentFailedError if it cannot be read."""
+        async for block in _blocks(content):
+            for start in range(0, len(block), PIECE):
+                if self._reply.done():
+                    raise ConnectionResetError("the server ended the transfer")
+                async with asyncio.timeout(self._timeout_seconds):
+                    await self._send(memoryview(block)[start : start + PIECE])
+        await self.finish()
+
+    async def receive(self) -> bytes:
+        """Return the next bytes, none at the end."""
+        async with asyncio.timeout(self._timeout_seconds):
+            return await self._receive()
+
+    async def finish(self) -> None:
+        """Say that nothing more will be sent."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    async def drain(self) -> None:
+        """Wait until the server has closed its side, or has answered: closed earlier, it might lose what was sent."""
+
+    def close(self) -> None:
+        """Let go of a connection that has done its work."""
+        self._socket.close()
+
+    def reset(self) -> None:
+        """Break off: a clean close would make the server take what it has for the whole file."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+    async def _send(self, piece: memoryview) -> None:
+        await self._loop.sock_sendall(self._socket, piece)
+
+    async def _receive(self) -> bytes:
+        return await self._loop.sock_recv(self._socket, _RECEIVED)
+
+    def _wake(self, reply: "asyncio.Future[Reply]") -> None:
+        """End what waits for a server that, having refused the command, will never use the connection."""
+        if not reply.cancelled() and (reply.exception() or not reply.result().succeeded):
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
-def wake_if_refused(data: socket.socket, reply: "asyncio.Future[Reply]") -> None:
-    """End what waits on a data connection that the server, having refused the command, will never use."""
-    if not reply.cancelled() and (reply.exception() or not reply.result().succeeded):
+class SecureData(Data):
+    """A data connection in TLS, which begins after the command was sent: servers do not expect it earlier.
+
+    With the control connection's `session`, which many servers insist on (RFC 4217, 10.2). At the end close_notify and
+    FIN leave together; asyncio's own transport would hold FIN back for a round trip.
+    """
+
+    def __init__(
+        self, family: int, timeout_seconds: float, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None
+    ) -> None:
+        """Make a socket and what encrypts for it; `host` is whose certificate is to be shown."""
+        super().__init__(family, timeout_seconds)
+        self._arrived = ssl.MemoryBIO()
+        self._leaving = ssl.MemoryBIO()
+        self.peer = context.wrap_bio(self._arrived, self._leaving, server_hostname=host, session=session)
+
+    async def open(self, address: tuple[Any, ...]) -> None:
+        """Connect, and agree upon TLS. Raises ssl.SSLCertVerificationError among other OSErrors."""
+        await super().open(address)
+        while True:
+            try:
+                self.peer.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                async with asyncio.timeout(self._timeout_seconds):
+                    await self._flush()
+                    await self._fill()
+        async with asyncio.timeout(self._timeout_seconds):
+            await self._flush()
+
+    async def finish(self) -> None:
+        """Say that nothing more will be sent, in TLS too."""
+        with suppress(ssl.SSLError):  # the other side's end need not have come yet
+            self.peer.unwrap()
+        async with asyncio.timeout(self._timeout_seconds):
+            await self._flush()
+        await super().finish()
+
+    async def drain(self) -> None:
+        """Take what the server still sends, late session tickets for example: unread they would make close a reset."""
+        self._reply.add_done_callback(self._stop_receiving)
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(self._timeout_seconds):
+                while await super()._receive():
+                    pass
+
+    async def _send(self, piece: memoryview) -> None:
+        while piece:
+            piece = piece[self.peer.write(piece) :]
+        await self._flush()
+
+    async def _receive(self) -> bytes:
+        while True:
+            try:
+                return self.peer.read(_RECEIVED)
+            except ssl.SSLWantReadError:
+                await self._fill()
+            except ssl.SSLEOFError:
+                self.whole = False
+                return b""
+
+    async def _fill(self) -> None:
+        block = await self._loop.sock_recv(self._socket, _RECEIVED)
+        if block:
+            self._arrived.write(block)
+        else:
+            self._arrived.write_eof()
+
+    async def _flush(self) -> None:
+        if block := self._leaving.read():
+            await self._loop.sock_sendall(self._socket, block)
+
+    def _stop_receiving(self, _: "asyncio.Future[Reply]") -> None:
         with suppress(OSError):
-            data.shutdown(socket.SHUT_RDWR)
-
-
-def reset(data: socket.socket) -> None:
-    """Close with a reset: a clean close would make the server take what it has for the whole file."""
-    data.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    data.close()
+            self._socket.shutdown(socket.SHUT_RD)

@@ -3,18 +3,18 @@
 import asyncio
 import re
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import NoReturn
 
 from async_mirror import names
-from async_mirror.control import WINDOW, Client, Control, Expected
-from async_mirror.data import ContentFailedError, reset, send, wake_if_refused
+from async_mirror.control import WINDOW, Client, Expected
+from async_mirror.data import ContentFailedError, Data, SecureData
 from async_mirror.entry import UNKNOWN, Entry, Kind
 from async_mirror.listing import UnreadableLineError, format_time, parse_facts, parse_listing, parse_time
-from async_mirror.login import greet, log_in
+from async_mirror.login import client_for, greet, log_in
 from async_mirror.remote import (
     ConnectionBroken,
     Content,
@@ -23,33 +23,38 @@ from async_mirror.remote import (
     RemoteListing,
     RootMissing,
     SiteUnusable,
+    Untrusted,
 )
 from async_mirror.replies import Reply, parse_epsv, parse_features, parse_pasv, parse_path
-from async_mirror.settings import Site
+from async_mirror.settings import MACHINE, Site, Trust
+from async_mirror.tls import Tls, tls_for, untrusted
 
 LONGEST_LISTING = 256 * 1024 * 1024
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
 _SEND_BUFFER = 4 * 1024 * 1024
 _EXPLANATION_SECONDS = 5.0
+_DATA_CONNECTION = "the data connection"
 
 
-async def connect(site: Site, password: str, *, timeout_seconds: float, create_root: bool = True) -> "FtpSession":
+async def connect(
+    site: Site, password: str, *, trust: Trust = MACHINE, timeout_seconds: float, create_root: bool = True
+) -> "FtpSession":
     """Open a session, logged in and in the site's root.
 
-    Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken, SiteUnusable, and RootMissing when the
-    root is absent and not to be made.
+    Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken, SiteUnusable (Untrusted if whom we
+    speak to is not sure), and RootMissing when the root is absent and not to be made.
     """
-    control = Control(timeout_seconds)
-    control.secret = password
-    client = Client(control)
-    session = FtpSession(client, site)
+    tls = tls_for(trust) if site.is_encrypted else None
+    client = client_for(site, tls.context if tls else None, timeout_seconds)
+    client.control.secret = password
+    session = FtpSession(client, site, tls)
     try:
-        await greet(client, site)
+        await greet(client, site, tls)
         await log_in(client, site, password)
         await session.begin(create_root)
     except BaseException:
-        control.break_off("it was not to be opened")
+        client.control.break_off("it was not to be opened")
         raise
     return session
 
@@ -57,7 +62,7 @@ async def connect(site: Site, password: str, *, timeout_seconds: float, create_r
 class FtpSession:
     """One logged-in connection; see `remote.RemoteSession` for what its methods promise."""
 
-    def __init__(self, client: Client, site: Site) -> None:
+    def __init__(self, client: Client, site: Site, tls: Tls | None) -> None:
         """Wrap a client; `begin` makes it ready."""
         self.kept: set[str] = set()
         self.root = ""
@@ -65,6 +70,8 @@ class FtpSession:
         self._client = client
         self._control = client.control
         self._site = site
+        self._tls = tls
+        self._ticket: ssl.SSLSession | None = None
         self._free = asyncio.Event()
         self._free.set()
         self._holder: asyncio.Task[object] | None = None
@@ -190,30 +197,46 @@ class FtpSession:
             return port
         raise _refusal(reply)
 
-    async def _open_data(self, command: str) -> tuple[socket.socket, Expected]:
+    async def _open_data(self, command: str) -> tuple[Data, Expected]:
         """Send a transfer's command and connect to where the server waits, on the control connection's own address."""
         port = await self._passive()
         assert self._control.transport is not None
         address = self._control.transport.get_extra_info("peername")
-        loop = asyncio.get_running_loop()
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        data = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        data = self._data(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         try:
-            data.setblocking(False)
-            data.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             (expected,) = self._control.send(command)
-            expected.reply.add_done_callback(partial(wake_if_refused, data))
-            try:
-                async with asyncio.timeout(self._control.timeout_seconds):
-                    await loop.sock_connect(data, (address[0], port, *address[2:]))
-            except (OSError, TimeoutError) as error:
-                await self._explain(expected, f"no data connection to port {port}: {str(error) or 'time-out'}")
-        except BaseException as error:
-            reset(data)
-            if not isinstance(error, Refusal | ConnectionBroken):
-                self._control.break_off("it was interrupted")
+            data.heed(expected.reply)
+            await data.open((address[0], port, *address[2:]))
+            if self._tls and isinstance(data, SecureData):
+                self._tls.check(data.peer, _DATA_CONNECTION)
+        except (ssl.SSLCertVerificationError, Untrusted) as error:
+            data.reset()
+            self._distrust(error)
+        except (OSError, TimeoutError) as error:
+            data.reset()
+            await self._explain(expected, f"no data connection to port {port}: {str(error) or 'time-out'}")
+        except BaseException:
+            data.reset()
+            self._control.break_off("it was interrupted")
             raise
         return data, expected
+
+    def _data(self, family: int) -> Data:
+        peer, seconds = self._control.peer, self._control.timeout_seconds
+        if self._tls is None or peer is None:
+            return Data(family, seconds)
+        if self._ticket is None or not self._ticket.has_ticket:  # in TLS 1.3 it comes some time after the handshake
+            self._ticket = peer.session
+        return SecureData(family, seconds, self._tls.context, self._site.host, self._ticket)
+
+    def _distrust(self, error: ssl.SSLCertVerificationError | Untrusted) -> NoReturn:
+        """End the session because of whom a data connection leads to; the next session is not opened either."""
+        if not isinstance(error, Untrusted):
+            error = untrusted(_DATA_CONNECTION, error, None)
+        assert self._tls is not None
+        self._tls.doubt = error
+        self._control.break_off(str(error))
+        raise ConnectionBroken(str(error))
 
     async def _explain(self, expected: Expected, what: str) -> NoReturn:
         """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
@@ -221,32 +244,39 @@ class FtpSession:
             reply = await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
         except ConnectionBroken as error:
             raise ConnectionBroken(what, error.reply) from None
-        if reply.succeeded:
-            raise Refusal(what, reply.text, transient=True)
-        raise _refusal(reply)
+        self._check_transfer(reply)
+        raise Refusal(what, reply.text, transient=True)
+
+    def _check_transfer(self, reply: Reply) -> None:
+        """Raise if a transfer was refused; in TLS a new session may be what is missing, as after an hour or two."""
+        if reply.code in {425, 522} and self._control.peer:
+            self._control.break_off("the server does not take the data connection", reply)
+            raise ConnectionBroken("the server does not take the data connection", reply.text)
+        self._check(reply)
 
     async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
         """Write a file whole, and return the size that the site says it has."""
         async with self._alone():
             data, expected = await self._open_data(f"STOR {self._name(path)}")
             try:
-                await send(data, content, expected, self._control.timeout_seconds)
+                await data.send(content)
             except (OSError, TimeoutError) as error:
-                reset(data)
+                data.reset()
                 await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
             except asyncio.CancelledError:
-                reset(data)
+                data.reset()
                 self._control.break_off("it was interrupted")
                 raise
             except ContentFailedError as failed:
-                reset(data)
+                data.reset()
                 with suppress(ConnectionBroken):
                     await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
                 raise failed.error from None
-            data.close()
             left()
+            await data.drain()
+            data.close()
             reply = await self._control.reply(expected, self._patience(content.size))
-            self._check(reply)
+            self._check_transfer(reply)
             size = await self.size(path)
         if size is None:
             raise Refusal("the file is not there after it was sent", reply.text, transient=True)
@@ -256,30 +286,27 @@ class FtpSession:
         """Return how long the last reply may take: what the kernel still holds must leave, the server must flush."""
         return self._control.timeout_seconds + min(size, _SEND_BUFFER) / 32_768 + size / 20e6
 
-    async def _fetch(self, command: str) -> tuple[bytes, Reply]:
-        """Return what a listing command sends over its data connection, and its last reply."""
-        loop = asyncio.get_running_loop()
+    async def _fetch(self, command: str) -> tuple[bytes, Reply, bool]:
+        """Return what a listing command sends over its data connection, its last reply, and whether that was all."""
         received = bytearray()
         async with self._alone():
             data, expected = await self._open_data(command)
             try:
-                while True:
-                    async with asyncio.timeout(self._control.timeout_seconds):
-                        block = await loop.sock_recv(data, 1 << 18)
+                while len(received) <= LONGEST_LISTING and (block := await data.receive()):
                     received += block
-                    if not block or len(received) > LONGEST_LISTING:
-                        break
+                with suppress(OSError):  # it has all been received
+                    await data.finish()
             except (OSError, TimeoutError) as error:
-                reset(data)
+                data.reset()
                 await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
             except BaseException:
-                reset(data)
+                data.reset()
                 self._control.break_off("it was interrupted")
                 raise
             data.close()
             if len(received) > LONGEST_LISTING:
                 self._control.break_off("the server sent an endless listing")
-            return bytes(received), await self._control.reply(expected)
+            return bytes(received), await self._control.reply(expected), data.whole
 
     # Files.
 
@@ -456,7 +483,7 @@ class FtpSession:
         """List by MLSD, else by LIST as Unix servers write it."""
         facts = self._gives_facts
         command = "MLSD" if facts else "LIST -a" if self._lists_all else "LIST"
-        raw, reply = await self._fetch(f"{command} {self._name(path)}")
+        raw, reply, whole = await self._fetch(f"{command} {self._name(path)}")
         if facts and reply.unknown_command:
             self._gives_facts = False
             return await self.list_folder(path)
@@ -467,7 +494,7 @@ class FtpSession:
                 self._lists_all = False
                 return await self.list_folder(path)
             self._check(reply)
-        cut = "truncated" in reply.text.lower()
+        cut = not whole or "truncated" in reply.text.lower()
         return parse_listing(raw, path, facts=facts, now=time.time(), cut=cut)
 
     # Looking.

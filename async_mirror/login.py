@@ -1,36 +1,125 @@
-"""The beginning of an FTP session: the greeting and the login. Knows what servers say when they turn one away."""
+"""The beginning of an FTP session: greeting, TLS, login. Knows what servers say when they turn one away."""
 
 import os
+import re
+import ssl
+from contextlib import suppress
 
 import aioftp
 from aioftp.errors import StatusCodeError
 
 from async_mirror import names
-from async_mirror.control import Client
-from async_mirror.remote import ConnectionBroken, ConnectionRefused, LoginFailed
+from async_mirror.control import Client, Control
+from async_mirror.remote import ConnectionBroken, ConnectionRefused, LoginFailed, RemoteError, Untrusted
 from async_mirror.replies import Reply
 from async_mirror.settings import Site
+from async_mirror.tls import Certificate, Tls, is_not_tls, reason, untrusted
+
+_WANTS_TLS = re.compile(r"\b(?:tls|ssl)\b|encrypt|cleartext", re.IGNORECASE)
+_JUDGED = 400
+"""Characters of a reply that are looked at."""
+_TRICK = "try it from another network; if it stays so, ask the site's host"
+_CLEAR_TEXT = "no file was sent; if clear text will do, write ftp://"
 
 
-async def greet(client: Client, site: Site) -> None:
-    """Connect and read the greeting. Raises ConnectionBroken, or ConnectionRefused when there are too many clients."""
+def client_for(site: Site, context: ssl.SSLContext | None, timeout_seconds: float) -> Client:
+    """Return a client that is not connected yet, and will be in TLS from the first byte if the site is so."""
+    return Client(Control(timeout_seconds), context if site.scheme == "ftps" else None)
+
+
+async def greet(client: Client, site: Site, tls: Tls | None) -> None:
+    """Connect, read the greeting, and go on in TLS if there is to be any.
+
+    Raises ConnectionBroken, ConnectionRefused when there are too many clients, and Untrusted when no TLS is to be had
+    with the server that was meant. Nothing was said then but the wish for TLS.
+    """
+    if tls and (doubt := tls.doubt):
+        tls.doubt = None
+        raise doubt
+    where = f"{site.host}:{site.port}"
+    try:
+        await _connect(client, site, tls.context if tls else None)
+        if tls and client.control.peer:
+            tls.check(client.control.peer, where)
+    except ssl.SSLCertVerificationError as error:
+        client.control.break_off("its certificate is not to be trusted")
+        assert tls is not None
+        seen = await _look(site, tls.to_look(error), client.control.timeout_seconds)
+        raise untrusted(where, error, seen) from None
+    except ssl.SSLError as error:
+        raise _no_tls(site, error) from None
+    except (TimeoutError, ConnectionAbortedError):
+        raise ConnectionBroken(f"{where} did not answer within {client.control.timeout_seconds:g} s") from None
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise ConnectionBroken(f"cannot connect to {where}: {why}") from None
+
+
+async def _connect(client: Client, site: Site, context: ssl.SSLContext | None) -> None:
     where = f"{site.host}:{site.port}"
     try:
         await client.connect(site.host, site.port)
     except StatusCodeError as error:
         reply = _reply_of(error)
+        if reply.succeeded:
+            raise Untrusted(f"{where} is logged in to before anybody was named", _TRICK, reply.text) from None
         if reply.too_many:
-            raise ConnectionRefused(f"{where} has too many clients", reply.text) from None
+            raise _too_many(where, reply) from None
         raise ConnectionBroken(f"{where} does not greet as an FTP server does", reply.text) from None
-    except TimeoutError:
-        raise ConnectionBroken(f"{where} did not answer within {client.control.timeout_seconds:g} s") from None
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise ConnectionBroken(f"cannot connect to {where}: {reason}") from None
+    except ConnectionBroken as broken:
+        if site.scheme != "ftps":
+            broken.advice = f"{broken.advice}; if it speaks TLS from the first byte, write ftps://"
+        raise
+    if context and site.scheme == "ftpes":
+        await _ask_for_tls(client, where)
+        await client.start_tls(context)
+
+
+async def _ask_for_tls(client: Client, where: str) -> None:
+    """Send AUTH TLS (RFC 4217). What follows the answer must be TLS, so nothing may have come with it."""
+    try:
+        await client.command("AUTH TLS", "234")
+    except StatusCodeError as error:
+        reply = _reply_of(error)
+        otherwise = Untrusted(f"{where} does not begin to speak TLS", _CLEAR_TEXT, reply.text)
+        raise _refused(where, reply, otherwise) from None
+    except ConnectionBroken as broken:
+        if broken.reply:
+            raise Untrusted(f"{where} said more than it may before TLS begins", _TRICK, broken.reply) from None
+        raise
+    if not client.control.is_quiet:
+        raise Untrusted(f"{where} said more than it may before TLS begins", _TRICK)
+
+
+def _no_tls(site: Site, error: ssl.SSLError) -> Untrusted:
+    where = f"{site.host}:{site.port}"
+    if is_not_tls(error) and site.scheme == "ftps":
+        advice = "write ftpes://, for servers that begin TLS after the greeting; their port is mostly 21"
+        return Untrusted(f"{where} does not speak TLS from the first byte", advice)
+    if is_not_tls(error):
+        return Untrusted(f"{where} says that it speaks TLS now, and does not", _TRICK)
+    advice = "it may want a client certificate (--client-cert), or know no TLS from 1.2 on: ask the site's host"
+    return Untrusted(f"no TLS can be agreed upon with {where}: {reason(error)}", advice)
+
+
+async def _look(site: Site, context: ssl.SSLContext, timeout_seconds: float) -> Certificate | None:
+    """Return the certificate that a site shows, without saying anything to it but the wish for TLS."""
+    client = client_for(site, context, timeout_seconds)
+    with suppress(RemoteError, OSError):
+        try:
+            await _connect(client, site, context)
+            return Certificate.of(client.control.peer) if client.control.peer else None
+        finally:
+            client.control.break_off("it was only looked at")
+    return None
 
 
 async def log_in(client: Client, site: Site, password: str) -> None:
-    """Say who we are. Raises LoginFailed, ConnectionRefused (too many clients), or ConnectionBroken (not now)."""
+    """Say who we are, and have data connections protected if the control connection is (RFC 4217, 9).
+
+    Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken (not now), or Untrusted if the server
+    wants TLS and the site was named without, or would send files in clear text.
+    """
     where = f"{site.host}:{site.port}"
     user = site.user or aioftp.DEFAULT_USER
     try:
@@ -41,11 +130,33 @@ async def log_in(client: Client, site: Site, password: str) -> None:
             await client.command("ACCT ", "2xx")
     except StatusCodeError as error:
         reply = _reply_of(error)
-        if reply.too_many:
-            raise ConnectionRefused(f"{where} has too many clients", reply.text) from None
-        if reply.transient:
-            raise ConnectionBroken(f"{where} does not log anybody in now", reply.text) from None
-        raise LoginFailed(f"{where} refuses the login of user {names.shown(user)!r}", reply.text) from None
+        if not site.is_encrypted and _WANTS_TLS.search(reply.text[:_JUDGED]):
+            raise Untrusted(f"{where} wants TLS", "write ftpes:// for ftp://", reply.text) from None
+        otherwise = LoginFailed(f"{where} refuses the login of user {names.shown(user)!r}", reply.text)
+        raise _refused(where, reply, otherwise) from None
+    if site.is_encrypted:
+        await _protect(client, where)
+
+
+async def _protect(client: Client, where: str) -> None:
+    for command in ("PBSZ 0", "PROT P"):
+        try:
+            await client.command(command, "2xx")
+        except StatusCodeError as error:
+            reply = _reply_of(error)
+            otherwise = Untrusted(f"{where} does not protect data connections ({command})", _CLEAR_TEXT, reply.text)
+            raise _refused(where, reply, otherwise) from None
+
+
+def _refused(where: str, reply: Reply, otherwise: RemoteError) -> RemoteError:
+    """Return what a refusal means: it may be none later."""
+    if reply.too_many:
+        return _too_many(where, reply)
+    return ConnectionBroken(f"{where} does not log anybody in now", reply.text) if reply.transient else otherwise
+
+
+def _too_many(where: str, reply: Reply) -> ConnectionRefused:
+    return ConnectionRefused(f"{where} has too many clients", reply.text)
 
 
 def _reply_of(error: StatusCodeError) -> Reply:

@@ -1,82 +1,21 @@
-"""Every option, declared once: name, type, default, help, group. From the command line, the environment or a file."""
+"""Every option, declared once: name, type, default, help, group."""
 
 import os
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from async_mirror import config
-from async_mirror.settings import parse_delete_limit, parse_extension, parse_interval, parse_rate
+from async_mirror.parameters import ENVIRONMENT, Argument, Failed, FileName, Option, Parsed, Pattern
+from async_mirror.settings import SCHEMES, parse_delete_limit, parse_extension, parse_interval, parse_pin, parse_rate
 
-ENVIRONMENT = "ASYNC_MIRROR"
 CONTEXT: dict[str, Any] = {
     "max_content_width": 100,
     "auto_envvar_prefix": ENVIRONMENT,
     "help_option_names": ["-h", "--help"],
 }
-
-_RAW = f"{__name__}.raw"
-
-
-class Failed(click.ClickException):
-    """Ends the command with one line and an exit code."""
-
-    def __init__(self, text: str, code: int) -> None:
-        """Say why, and which code."""
-        super().__init__(text)
-        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
-
-
-# Types.
-
-
-class Parsed(click.ParamType):  # type: ignore[type-arg]  # not generic in older versions of click
-    """A text that a function makes sense of. `numbers` says that a number in the file will do as well."""
-
-    def __init__(self, name: str, parse: Callable[[str], Any], *, numbers: bool = False) -> None:
-        """Name the type, and what raises ValueError for a text that cannot be meant."""
-        self.name = name
-        self.numbers = numbers
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return what the text means."""
-        if ctx and ctx.resilient_parsing:
-            return value  # a shell waits for completions, and needs no meaning
-        try:
-            return self._parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-    def split_envvar_value(self, rv: str) -> list[str]:
-        """Split at blanks and commas."""
-        return re.findall(r"[^\s,]+", rv)
-
-
-class Pattern(click.ParamType):  # type: ignore[type-arg]
-    """A pattern as in .gitignore, where a blank that belongs to it is written with a backslash."""
-
-    name = "pattern"
-
-    def split_envvar_value(self, rv: str) -> list[str]:
-        r"""Split at blanks and line breaks, but not at `\ `."""
-        return re.findall(r"(?:\\\s|\S)+", rv)
-
-
-class FileName(click.Path):
-    """A path, in which `~` is the home folder. An empty one is a slip, and would mean the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path."""
-        if not os.fspath(value):
-            self.fail("it is empty", param, ctx)
-        if "\0" in os.fspath(value):
-            self.fail("no path holds a NUL character", param, ctx)
-        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 def _mode(text: str) -> Any:
@@ -90,91 +29,8 @@ INTERVAL = Parsed("interval", parse_interval, numbers=True)
 LIMIT = Parsed("limit", parse_delete_limit, numbers=True)
 RATE = Parsed("rate", parse_rate, numbers=True)
 EXTENSION = Parsed("extension", parse_extension)
+PIN = Parsed("pin", parse_pin)
 PATH = FileName(path_type=Path)
-
-
-# Parameters that tell where their value is from.
-
-
-class _Sourced(click.Parameter):
-    """Remembers its value as it was given, and names where it is from when it is wrong."""
-
-    def consume_value(self, ctx: click.Context, opts: Any) -> tuple[Any, ParameterSource]:
-        """Find the value, and remember it."""
-        value, source = super().consume_value(ctx, opts)
-        ctx.meta.setdefault(_RAW, {})[self.name] = value
-        return value, source
-
-    def get_error_hint(self, ctx: click.Context | None) -> str:
-        """Name the option as the user gave it."""
-        match ctx and ctx.get_parameter_source(str(self.name)):
-            case ParameterSource.ENVIRONMENT:
-                return variable(self)
-            case ParameterSource.DEFAULT_MAP if ctx:
-                return f"{config.key(self)} in {config.file(ctx)}"
-            case _:
-                return super().get_error_hint(ctx)
-
-
-class Option(_Sourced, click.Option):
-    """An option of one of the groups that the help is made of."""
-
-    def __init__(self, *args: Any, group: str = "", unset: str = "", **kwargs: Any) -> None:
-        """Belong to a group; `unset` says what is done if nothing is given and there is no plain default."""
-        super().__init__(*args, **kwargs)
-        self.group = group
-        self.unset = unset
-
-
-class Argument(_Sourced, click.Argument):
-    """An argument that may come from elsewhere as well."""
-
-
-class Command(click.Command):
-    """A command whose help shows its options in groups."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, group by group."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None and not isinstance(param, click.Argument):
-                groups.setdefault(getattr(param, "group", "") or "Other", []).append(record)
-        for group, records in groups.items():
-            with formatter.section(group):
-                formatter.write_dl(records)
-
-
-def origin(ctx: click.Context, param: click.Parameter) -> str:
-    """Return where a parameter's value is from: `command line`, the variable's name, the file, or `default`."""
-    match ctx.get_parameter_source(str(param.name)):
-        case ParameterSource.ENVIRONMENT:
-            return variable(param)
-        case ParameterSource.DEFAULT_MAP:
-            return str(config.file(ctx))
-        case ParameterSource.COMMANDLINE:
-            return "command line"
-        case _:
-            return "default"
-
-
-def variable(param: click.Parameter) -> str:
-    """Return the name of the environment variable of a parameter."""
-    return f"{ENVIRONMENT}_{str(param.name).upper()}"
-
-
-def as_given(ctx: click.Context, param: click.Parameter) -> Any:
-    """Return a parameter's value as it may stand in any file; None if it was not given and has no default."""
-    value = ctx.meta[_RAW].get(param.name) if isinstance(param.type, Parsed) else ctx.params[str(param.name)]
-    if isinstance(value, list | tuple):
-        return [_absolute(each) for each in value]
-    if isinstance(value, bool | int | float | None):
-        return value
-    return _absolute(value) if isinstance(value, str | Path) else None
-
-
-def _absolute(value: object) -> str:
-    return os.path.abspath(value) if isinstance(value, Path) else str(value)
 
 
 def _look_for_slips(environment: Iterable[str]) -> None:
@@ -205,7 +61,7 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
 # The parameters.
 
 _WHAT, _WHEN, _SAFETY = "What is mirrored", "When", "Safety"
-_CONNECTION, _OUTPUT, _FILES = "Connection", "Output", "Files of its own"
+_SECURITY, _CONNECTION, _OUTPUT, _FILES = "Security", "Connection", "Output", "Files of its own"
 
 SOURCE = Argument(["source"], type=PATH, required=False, envvar=f"{ENVIRONMENT}_SOURCE")
 DESTINATION = Argument(["destination"], required=False, envvar=f"{ENVIRONMENT}_DESTINATION")
@@ -231,8 +87,22 @@ PASSWORD_FILE = Option(
     ["--password-file"],
     type=PATH,
     metavar="FILE",
-    group=_CONNECTION,
-    help="Where the password is.  [else: ASYNC_MIRROR_PASSWORD, ~/.netrc, a prompt]",
+    group=_SECURITY,
+    help="Where the password is.  [else: what --password-command prints, ASYNC_MIRROR_PASSWORD, ~/.netrc, a prompt]",
+)
+PASSWORD_COMMAND = Option(
+    ["--password-command"],
+    metavar="COMMAND",
+    group=_SECURITY,
+    help="What prints the password, as in 'pass show ftp/site'; run once, at the start, without a shell.",
+)
+TLS = Option(
+    ["--tls"],
+    type=click.Choice(sorted(SCHEMES)),
+    group=_SECURITY,
+    unset="the scheme of the destination says it",
+    help="explicit: as with ftpes://, TLS after the greeting (port 21); implicit: as with ftps://, from the first byte"
+    " (port 990); off: as with ftp://.  [default: what DESTINATION says]",
 )
 
 SYNC: list[click.Parameter] = [
@@ -373,6 +243,44 @@ SYNC: list[click.Parameter] = [
         help="How often to try again what failed for the moment.",
     ),
     PASSWORD_FILE,
+    PASSWORD_COMMAND,
+    TLS,
+    Option(
+        ["--ca-cert"],
+        type=PATH,
+        metavar="FILE",
+        group=_SECURITY,
+        unset="the issuers are those that this machine trusts",
+        help="Trust the certificates in this PEM file alone, and those that they signed.",
+    ),
+    Option(
+        ["--tls-pin"],
+        type=PIN,
+        metavar="sha256:HEX",
+        group=_SECURITY,
+        help="Trust the certificate with this fingerprint alone, whoever signed it, whatever host it is for.",
+    ),
+    Option(
+        ["--client-cert"],
+        type=PATH,
+        metavar="FILE",
+        group=_SECURITY,
+        help="The certificate to show to a server that asks for one (PEM).",
+    ),
+    Option(
+        ["--client-key"],
+        type=PATH,
+        metavar="FILE",
+        group=_SECURITY,
+        unset="it is in the file of client-cert",
+        help="Its key, not encrypted (PEM).  [default: in the file of --client-cert]",
+    ),
+    Option(
+        ["--insecure"],
+        is_flag=True,
+        group=_SECURITY,
+        help="Trust any certificate: whoever is on the way can read the password and change the files.",
+    ),
     Option(["-q", "--quiet"], is_flag=True, group=_OUTPUT, help="Tell only of trouble."),
     Option(["-v", "--verbose"], is_flag=True, group=_OUTPUT, help="Tell more."),
     Option(
@@ -405,4 +313,4 @@ SYNC: list[click.Parameter] = [
     CONFIG,
     STATE_DIR,
 ]
-HEALTHCHECK: list[click.Parameter] = [SOURCE, DESTINATION, PASSWORD_FILE, CONFIG, STATE_DIR]
+HEALTHCHECK: list[click.Parameter] = [SOURCE, DESTINATION, PASSWORD_FILE, PASSWORD_COMMAND, TLS, CONFIG, STATE_DIR]

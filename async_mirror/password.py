@@ -2,7 +2,9 @@
 
 import netrc
 import os
-from collections.abc import Mapping
+import shlex
+import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,13 +14,27 @@ ANONYMOUS = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a password may be: `text` itself (out of `file` if there is one), in a file, in what a command prints."""
+
+    where: str
+    text: str | None = field(default=None, repr=False)
+    file: Path | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
-    """A site with its user, the password (None: nobody knows it), where that is from, and the file that holds it."""
+    """A site with its user, and the password (None: nobody knows it) or the command that prints it.
+
+    `where` tells where the password is from, `file` which file holds it.
+    """
 
     site: Site
     password: str | None = field(repr=False)
     where: str
     file: Path | None = None
+    command: str = ""
 
     @property
     def warning(self) -> str:
@@ -31,39 +47,70 @@ class Login:
             open_to_others
         )
 
+    def ask(self) -> str | None:
+        """Return the password, None if nobody knows it. The command may ask on the terminal. Raises UsageError."""
+        return _sendable(_printed_by(self.command), self.where) if self.command else self.password
 
-def find_login(
-    site: Site, password_file: Path | None, environment: Mapping[str, str], configured: tuple[str, str, Path | None]
-) -> Login:
-    """Find user and password.
 
-    Looks, in this order, at: the file, `ASYNC_MIRROR_PASSWORD`, what was `configured` with the destination (password,
-    where that was, the file if it was one), `~/.netrc` (which may name the user too). A site without a user is logged
-    in to as `anonymous`. Raises UsageError when what is there cannot be used.
+def find_login(site: Site, places: Iterable[Place], environment: Mapping[str, str]) -> Login:
+    """Find user and password in the first of the places that has any, else in `~/.netrc` (which may name the user too).
+
+    A site without a user is logged in to as `anonymous`. Raises UsageError when what is there cannot be used.
     """
-    login = _found(site, password_file, environment, configured)
-    if login.site.user is None and login.password is not None:
+    login = _found(site, places, environment)
+    knows = login.password is not None or login.command
+    if login.site.user is None and knows:
         raise UsageError(
             f"there is a password but no user: write {site.scheme}://user@{site.host} (anonymous is a user, too)"
         )
     if login.site.user is None:
         login = Login(replace(site, user=ANONYMOUS), f"{ANONYMOUS}@", ANONYMOUS)
-    if login.password is not None and any(character in login.password for character in "\r\n\0"):
-        raise UsageError(f"the password in {login.where} holds a line break, which FTP cannot carry: write one line")
+    _sendable(login.password or "", login.where)
     return login
 
 
-def _found(
-    site: Site, password_file: Path | None, environment: Mapping[str, str], configured: tuple[str, str, Path | None]
-) -> Login:
-    if password_file:
-        return Login(site, _from_file(password_file), str(password_file), password_file)
-    if (password := environment.get("ASYNC_MIRROR_PASSWORD")) is not None:
-        return Login(site, password, "ASYNC_MIRROR_PASSWORD")
-    password, where, file = configured
-    if password:
-        return Login(site, password, where, file)
+def _sendable(password: str, where: str) -> str:
+    if any(character in password for character in "\r\n\0"):
+        raise UsageError(f"the password in {where} holds a line break, which FTP cannot carry: write one line")
+    return password
+
+
+def _found(site: Site, places: Iterable[Place], environment: Mapping[str, str]) -> Login:
+    for place in places:
+        if place.text is not None:
+            return Login(site, place.text, place.where, place.file)
+        if place.file:
+            return Login(site, _from_file(place.file), place.where, place.file)
+        if place.command:
+            return Login(site, None, place.where, command=place.command)
     return _from_netrc(site, environment)
+
+
+def _printed_by(command: str) -> str:
+    """Return what a command prints, but for a line break at the end. Its arguments may be secret, so are not told."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"the password command cannot be read: {str(error).lower()}") from None
+    if not words:
+        raise UsageError("the password command is empty: write a program and its arguments")
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, check=False)  # noqa: S603 - that is what was asked for
+    except OSError as error:
+        raise UsageError(f"the password command {words[0]} cannot be run: {error.strerror}") from None
+    if done.returncode:
+        raise UsageError(f"the password command {words[0]} failed (exit code {done.returncode})")
+    try:
+        text = done.stdout.decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"what the password command {words[0]} prints is not UTF-8 text") from None
+    if not text:
+        raise UsageError(f"the password command {words[0]} printed nothing")
+    return _without_line_break(text)
+
+
+def _without_line_break(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _from_file(path: Path) -> str:
@@ -72,7 +119,7 @@ def _from_file(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"the password file {path} cannot be read: {reason}") from None
-    return text.removesuffix("\n").removesuffix("\r")
+    return _without_line_break(text)
 
 
 def netrc_path(environment: Mapping[str, str]) -> Path:

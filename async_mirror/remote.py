@@ -49,6 +49,14 @@ class SiteUnusable(RemoteError):
     advice = "check the destination's path, and whether this user may enter and make folders there"
 
 
+class Untrusted(SiteUnusable):
+    """It is not sure that the other end is the one that was meant, or nobody else would read what is sent."""
+
+    def __init__(self, message: str, advice: str = "", reply: str = "") -> None:
+        super().__init__(message, reply)
+        self.advice = advice
+
+
 class RootMissing(SiteUnusable):
     """The site's root is not there, and was not to be made."""
 

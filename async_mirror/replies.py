@@ -81,6 +81,11 @@ class ReplyParser:
         self._lines: list[str] = []
         self._length = 0
 
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing was received but whole replies."""
+        return not self._rest and not self._code
+
     def feed(self, data: bytes) -> list[Reply]:
         """Take the next bytes and return the replies that they complete. After a ReplyError it is of no more use."""
         *lines, self._rest = (self._rest + data).split(b"\n")

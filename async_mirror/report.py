@@ -48,8 +48,10 @@ class Report:
         tell_pass: Callable[[str], None] | None = None,
         watched: bool = False,
         about: Mapping[str, str] | None = None,
+        caution: str = "",
     ) -> None:
-        """Begin with nothing to tell. `about` names what is mirrored, for who reads about several mirrors.
+        """Begin with nothing to tell. `about` names what is mirrored, for who reads about several mirrors;
+        `caution` is what the end of each pass is to remind of.
 
         A dry run is worded as a plan, and the plan is printed; `tell_pass` gets one JSON object per pass instead.
         `watched` says that somebody looks at `activity`.
@@ -60,6 +62,7 @@ class Report:
         self._dry_run = dry_run
         self._tell_pass = tell_pass
         self._about = dict(about or {})
+        self._caution = caution
         self._said: set[str] = set()
         self._failures_told: Counter[Problem] = Counter()
         self._source = ""
@@ -272,12 +275,13 @@ class Report:
         if counts.scanned and counts.source() != self._source:
             self._source = counts.source()
             _tell(logging.INFO, "", f"source: {self._source}")
-        sentence = self._sentence()
-        bad = counts.failures or counts.halts or counts.trouble
+        sentence = "; ".join(filter(None, [self._sentence(), self._caution]))
+        bad = counts.failures or counts.halts or counts.trouble or self._caution
         ending = {
             **self._about,
             "result": result,
             "exit_code": code,
+            "caution": self._caution or None,
             **counts.as_json(),
             "next_pass_in_s": next_in_s and round(next_in_s, 1),
         }

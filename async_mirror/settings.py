@@ -2,11 +2,15 @@
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 DEFAULT_PORTS = {"ftp": 21, "ftpes": 21, "ftps": 990}
+SCHEMES = {"off": "ftp", "explicit": "ftpes", "implicit": "ftps"}
+"""How a session is protected, and the scheme that says so."""
 
 SLOWEST_BYTES_PER_S = 1000
 
@@ -42,6 +46,18 @@ class Site:
         return f"{self.scheme}://{user}{host}{port}/{root}"
 
     @property
+    def is_encrypted(self) -> bool:
+        """True if nothing is sent in the clear but the wish to encrypt."""
+        return self.scheme != "ftp"
+
+    @property
+    def is_here(self) -> bool:
+        """True if what is sent to the site does not leave this machine."""
+        with suppress(ValueError):
+            return ip_address(self.host).is_loopback
+        return self.host.lower().endswith("localhost")
+
+    @property
     def account(self) -> str:
         """Whom the server knows us as: what it allows, it allows to this user of this host."""
         return f"{self.user}@{self.host.lower()}:{self.port}"
@@ -51,6 +67,24 @@ class Site:
         """What a state is bound to: host, port (21 and 990 are two doors of one server), user, root."""
         port = "ftp" if self.port in DEFAULT_PORTS.values() else str(self.port)
         return self.host.lower(), port, self.user or "", self.root
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which certificate a server may show, and which one we show. With nothing set: what this machine trusts.
+
+    `pin` is the SHA-256 of the one certificate that will do, in hexadecimal; who has signed it does not matter then.
+    """
+
+    ca_cert: Path | None = None
+    pin: str = ""
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    insecure: bool = False
+
+
+MACHINE = Trust()
+"""Trust what this machine trusts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +132,11 @@ def is_original_form(text: str) -> bool:
     return "://" not in text and "," in text
 
 
-def parse_original(text: str) -> tuple[Site, str]:
-    """Read `host,user,password,directory[,port]`; return the site and the password. Raises UsageError without it."""
+def parse_original(text: str, tls: str | None = None) -> tuple[Site, str]:
+    """Read `host,user,password,directory[,port]`; return the site and the password. Raises UsageError without it.
+
+    `tls` is one of SCHEMES; None is "off", for this form does not say.
+    """
     if _CONTROL.search(text):
         raise UsageError("the destination holds a line break or another control character, which FTP cannot carry")
     parts = text.split(",")
@@ -109,16 +146,18 @@ def parse_original(text: str) -> tuple[Site, str]:
             " (a password with a comma goes into a file: --password-file)"
         )
     host, user, password, directory = parts[:4]
-    port = parts[4].strip() if len(parts) == 5 else str(DEFAULT_PORTS["ftp"])
+    scheme = SCHEMES[tls or "off"]
+    port = parts[4].strip() if len(parts) == 5 else str(DEFAULT_PORTS[scheme])
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise UsageError("the destination's port must be a number from 1 to 65535: host,user,password,directory[,port]")
-    return Site("ftp", host.strip(), int(port), user.strip() or None, _normal_root(directory.strip())), password
+    return Site(scheme, host.strip(), int(port), user.strip() or None, _normal_root(directory.strip())), password
 
 
-def parse_destination(text: str) -> Site:
+def parse_destination(text: str, tls: str | None = None) -> Site:
     """Read `ftp://[user@]host[:port]/path`. The path is relative to the login folder; `//` or `%2F` makes it absolute.
 
-    Raises UsageError, without ever repeating a password.
+    `ftpes://` asks for TLS after the greeting (RFC 4217), `ftps://` begins with it; `tls`, one of SCHEMES, goes before
+    that. Raises UsageError, without ever repeating a password.
     """
     if _CONTROL.search(text):
         raise UsageError("the destination holds a line break or another control character, which FTP cannot carry")
@@ -128,7 +167,7 @@ def parse_destination(text: str) -> Site:
     except ValueError:  # its text may repeat a password
         raise UsageError("the destination is no URL that can be read: write ftp://user@host[:port]/path") from None
     if parts.scheme not in DEFAULT_PORTS:
-        raise UsageError("the destination must look like ftp://user@host/path")
+        raise UsageError("the destination must look like ftpes://user@host/path (ftpes is FTP with TLS, ftp without)")
     if parts.password is not None:
         raise UsageError(
             "the destination holds a password, which everybody on this machine could see: leave it out and use"
@@ -144,11 +183,17 @@ def parse_destination(text: str) -> Site:
         raise UsageError("the destination holds ?, # or @ in its path: if they belong there, write %3F, %23 and %40")
     if port == 0:
         raise UsageError("the destination names port 0, where nothing listens: leave it out, or write the server's")
+    scheme = SCHEMES[tls] if tls else parts.scheme
+    if not tls and port and (scheme == "ftps") != (port == DEFAULT_PORTS["ftps"]) and port in DEFAULT_PORTS.values():
+        other = "ftpes" if scheme == "ftps" else "ftps"
+        raise UsageError(
+            f"on port {port} servers do not expect {scheme}://: write {other}://, or say how it is there with --tls"
+        )
     user = unquote(parts.username, errors="surrogateescape") if parts.username else None
     root = _normal_root(unquote(parts.path[1:], errors="surrogateescape"))
     if _CONTROL.search(f"{user}{root}{parts.hostname}"):
         raise UsageError("the destination holds a line break or another control character, which FTP cannot carry")
-    return Site(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], user, root)
+    return Site(scheme, parts.hostname, port or DEFAULT_PORTS[scheme], user, root)
 
 
 def _normal_root(path: str) -> str:
@@ -193,6 +238,17 @@ def parse_delete_limit(text: str) -> DeleteLimit:
     if percent > 100:
         raise UsageError(f"{text!r} is no limit: a percentage goes from 0% to 100%")
     return DeleteLimit(percent=percent, counts_from=0)
+
+
+def parse_pin(text: str) -> str:
+    """Read `sha256:` and the 64 hexadecimal digits of a certificate's fingerprint, with colons or without."""
+    found = re.fullmatch(r"sha256:((?:[0-9a-f]{2}:?){31}[0-9a-f]{2})", text.strip(), re.IGNORECASE)
+    if not found:
+        raise UsageError(
+            f"{text!r} is no fingerprint: write sha256: and its 64 digits, as a failed connection tells them, or"
+            " openssl x509 -noout -fingerprint -sha256"
+        )
+    return found[1].replace(":", "").lower()
 
 
 def parse_extension(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from faults.certificates import Certificates
+from here import Here
 from servers import KINDS, REAL, FtpServer, Kind, ServerFactory, available
 
 
@@ -70,3 +71,9 @@ def any_server(request: pytest.FixtureRequest, _kept_server: Callable[[Kind], Ft
 def real_server(request: pytest.FixtureRequest, _kept_server: Callable[[Kind], FtpServer]) -> FtpServer:
     """Run the test once on each of the real servers, with an empty docroot and nothing counted yet."""
     return _kept_server(request.param)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Give the test a folder in which it runs the program without a process of its own."""
+    return Here(tmp_path, monkeypatch, capsys)

@@ -21,7 +21,7 @@ from async_mirror.options import SYNC
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMANDS = ("", "sync", "config", "healthcheck", "demo")
-GROUPS = ["What is mirrored", "When", "Safety", "Connection", "Output", "Files of its own", "Other"]
+GROUPS = ["What is mirrored", "When", "Safety", "Connection", "Security", "Output", "Files of its own", "Other"]
 SLOW = {"aioftp", "asyncio", "rich", "sqlite3", "aiofiles", "pathspec"}
 """What takes long to import."""
 
@@ -108,7 +108,14 @@ def test_help_of_sync_has_each_option_in_one_group(empty: Path) -> None:
         ("What is mirrored", {"exclude", "exclude_from", "exclude_ext", "max_depth", "perms"}),
         ("When", {"every", "once", "dry_run", "resurvey"}),
         ("Safety", {"delete", "max_delete", "allow_empty_source", "allow_unmounted"}),
-        ("Connection", {"multi", "bwlimit", "timeout", "retries", "password_file"}),
+        ("Connection", {"multi", "bwlimit", "timeout", "retries"}),
+        (
+            "Security",
+            {
+                *("password_file", "password_command"),
+                *("tls", "ca_cert", "tls_pin", "client_cert", "client_key", "insecure"),
+            },
+        ),
         ("Output", {"quiet", "verbose", "no_progress", "json", "log_file", "log_format"}),
         ("Files of its own", {"config", "state_dir"}),
     ],
@@ -247,7 +254,12 @@ def test_what_is_missing_is_told_with_all_three_places_for_it(tmp_path: Path, co
         (["healthcheck", "ftp://me@host/www", "./site"], "the folder comes first"),
         (["sync", "", "ftp://me@host/www"], "empty"),
         (["sync", ".", ""], "no destination"),
-        (["sync", ".", "host:/www"], "ftp://user@host/path"),
+        (["sync", ".", "host:/www"], "ftpes://user@host/path"),
+        (["sync", ".", "ftps://me@host:21/"], "write ftpes://"),
+        (["sync", ".", "ftpes://me@host:990/"], "write ftps://"),
+        (["sync", ".", "ftp://me@host:990/"], "write ftps://"),
+        (["healthcheck", ".", "ftps://me@host:21/"], "write ftpes://"),
+        (["sync", ".", "ftps://me@host/", "--tls", "on"], "explicit"),
         (["sync", ".", "ftp://me@host/", "more"], "unexpected extra argument"),
         (["sync", "--exclud", "x"], "--exclude"),
         (["sync", "--exclude"], "--exclude"),

@@ -8,25 +8,23 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 import pytest
+from here import FILE, Here, printed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import MTIME, PROGRAM, Program, Result, contents, names, write
 from servers import PASSWORD, USER, ServerFactory
 
-from async_mirror.cli import main
 from async_mirror.options import SYNC
-from async_mirror.settings import is_original_form, parse_destination, parse_original
+from async_mirror.settings import SCHEMES, is_original_form, parse_destination, parse_original
 
 PROJECT = Path(__file__).resolve().parents[1]
 CANARY = "canary-Pass"
-FILE = "async-mirror.toml"
 CALM = settings(deadline=None, print_blob=True)
 
 
@@ -87,6 +85,13 @@ SAMPLES: dict[str | None, Sample] = {
     "retries": Sample(0, "1", ("--retries", "2"), (1, 2)),
     "max_connections": Sample(4, "5", ("--max-connections", "6"), (5, 6)),
     "password_file": text("--password-file", "/srv/file", "/srv/environment", "/srv/line"),
+    "password_command": text("--password-command", "pass file", "pass environment", "pass show 'the line'"),
+    "tls": text("--tls", "explicit", "implicit", "off"),
+    "ca_cert": text("--ca-cert", "/srv/file", "/srv/environment", "/srv/line"),
+    "tls_pin": text("--tls-pin", f"sha256:{'0f' * 32}", f"SHA256:{'0F' * 32}", f"sha256:{':'.join(['0f'] * 32)}"),
+    "client_cert": text("--client-cert", "/srv/file", "/srv/environment", "/srv/line"),
+    "client_key": text("--client-key", "/srv/file", "/srv/environment", "/srv/line"),
+    "insecure": flag("--insecure"),
     "quiet": flag("-q"),
     "verbose": flag("-v"),
     "no_progress": flag("--no-progress"),
@@ -102,6 +107,7 @@ KINDS = {
     "a text": {'"word"'},
     "a path": {'"word"'},
     "one of text, json": set(),
+    "one of explicit, implicit, off": set(),
     "a list, each a text": {'["word"]'},
     "a list, each a path": {'["word"]'},
 }
@@ -112,70 +118,9 @@ PARAMETERS = [param for param in SYNC if param.expose_value]
 each_parameter = pytest.mark.parametrize("param", PARAMETERS, ids=lambda param: param.name)
 
 
-class Here:
-    """The program in this process, in a folder and with an environment of its own."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder / "here"
-        self.users = folder / "home/.config/async-mirror"
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-        self.folder.mkdir()
-        self.users.mkdir(parents=True)
-        for name in os.environ:
-            if name.startswith(("ASYNC_MIRROR_", "XDG_")) or name == "NETRC":
-                monkeypatch.delenv(name)
-        monkeypatch.setenv("HOME", str(folder / "home"))
-        monkeypatch.chdir(self.folder)
-
-    def run(self, *arguments: str | Path, **environment: str) -> Result:
-        """Run the program with these arguments; of the environment's names the first part is left out."""
-        with self._monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["async-mirror", *map(str, arguments)])
-            for name, value in environment.items():
-                patch.setenv(f"ASYNC_MIRROR_{name}", value)
-            with pytest.raises(SystemExit) as ended:
-                main()
-        out, err = self._capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Result(ended.value.code, out, err)
-
-    def config(self, *arguments: str | Path, **environment: str) -> dict[str, tuple[object, str]]:
-        """Return what is in force: value and origin by key."""
-        result = self.run("config", *arguments, **environment)
-        assert (result.code, result.err) == (0, "")
-        return printed(result.out)
-
-    def refused(self, *arguments: str | Path, **environment: str) -> str:
-        """Return the one line with which what is configured is refused."""
-        result = self.run("config", *arguments, **environment)
-        assert (result.code, result.out) == (2, "")
-        (line,) = result.err.splitlines()
-        return line
-
-    def write(self, toml: str, path: str | Path = FILE) -> Path:
-        """Write a file of settings."""
-        return write(self.folder / path, toml, mode=0o600)
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    return Here(tmp_path, monkeypatch, capsys)
-
-
 @pytest.fixture
 def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
     return Program(tmp_path, server_factory("pyftpdlib"))
-
-
-def printed(out: str) -> dict[str, tuple[object, str]]:
-    """Return the settings that `config` printed: value and origin by key."""
-    found: dict[str, tuple[object, str]] = {}
-    for line in out.splitlines():
-        setting, _, origin = line.rpartition("  # ")
-        for key, value in tomllib.loads(setting).items():
-            found[key] = (value, origin)
-    return found
 
 
 def key_of(param: click.Parameter) -> str:
@@ -479,6 +424,7 @@ def test_a_value_of_another_type_is_refused_with_what_is_allowed(here: Here, par
         ("max-depth", ["0", "-1"]),
         ("retries", ["-1"]),
         ("exclude-ext", ["['.tar.gz']", "['']"]),
+        ("tls-pin", ["'sha256:0f'", "''", f"'{'0f' * 32}'"]),
     ],
 )
 def test_a_value_that_means_nothing_is_refused_with_its_file_or_variable(
@@ -700,18 +646,20 @@ TEXTS = st.text(LETTERS, max_size=12)
 
 
 @CALM
-@given(HOSTS, TEXTS, TEXTS, st.integers(1, 65535))
-def test_whatever_the_original_form_says_its_url_says_too(host: str, user: str, folder: str, port: int) -> None:
+@given(HOSTS, TEXTS, TEXTS, st.integers(1, 65535), st.sampled_from(sorted(SCHEMES)))
+def test_whatever_the_original_form_says_its_url_says_too(
+    host: str, user: str, folder: str, port: int, tls: str
+) -> None:
     original = f"{host},{user},{CANARY},{folder},{port}"
     if not is_original_form(original):
         return
     try:
-        site, password = parse_original(original)
+        site, password = parse_original(original, tls)
     except ValueError:
         assert ".." in folder
     else:
         assert password == CANARY
-        assert parse_destination(site.shown) == site
+        assert parse_destination(site.shown, tls) == site
 
 
 @pytest.mark.parametrize("place", ["file", "environment"])

@@ -266,6 +266,7 @@ def test_pass_is_told_as_one_object_with_the_documented_keys(program: Program) -
         "dry_run": False,
         "result": "mirrored",
         "exit_code": 0,
+        "caution": None,
         "connections": 1,
         "source_files": 2,
         "source_folders": 1,

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -34,7 +34,8 @@ EXIT_CODES = "Exit codes"
 
 # How the code says it. Places are written as `module.name`, `*` for any module.
 
-TEXTS = {  # calls, by the end of their name, and which argument is a text for people: its position or its keyword
+TEXTS: dict[str, int | str | tuple[int, ...]] = {
+    # calls, by the end of their name, and which argument is a text for people: its position (or positions), its keyword
     "*.UsageError": 0,
     "*.ConfigError": 0,
     "*.Failed": 0,
@@ -47,6 +48,8 @@ TEXTS = {  # calls, by the end of their name, and which argument is a text for p
     "*.ConnectionResetError": 0,
     "*.LoginFailed": 0,
     "*.SiteUnusable": 0,
+    "*.Untrusted": (0, 1),
+    "*.untrusted": 0,
     "*.RootMissing": 0,
     "*.WrongSite": 0,
     "*.Refusal": 0,
@@ -68,22 +71,28 @@ TEXTS = {  # calls, by the end of their name, and which argument is a text for p
     "apply.skipped": 0,
     "ftp._explain": 1,
     "logs.print": 0,
-    "options.fail": 0,
+    "parameters.fail": 0,
     "report._tell": 2,
     "state.__init__": 0,
 }
 WORDERS = {  # functions that make texts for people: all their words count
-    "cli._missing",
     "config._unknown",
     "counts._parts",
     "health.complaint",
     "health.praise",
+    "login._connect",
     "names.refusal",
     "password.warning",
     "plan.why_sent",
     "report._sentence",
     "report._next_pass",
+    "request._missing",
+    "request.caution_about",
+    "request.warnings_about",
     "state._unusable",
+    "tls.<module>",
+    "tls._why",
+    "tls.untrusted",
 }
 PASSED_ON = {  # what such calls hand on as it is, and where it is from
     "apply: detail": "`failed` hands on what it is given",
@@ -91,20 +100,23 @@ PASSED_ON = {  # what such calls hand on as it is, and where it is from
     "apply: error.told": "where the connection was given up",
     "apply: what": "where the WorkerDied was raised",
     "apply: refusal.told": "where the refusal was raised",
-    "cli: login.warning": "password.warning",
+    "cli: warning": "request.warnings_about",
     "cli: str(error)": "where the error was raised",
     "control: str(error)": "where the ReplyError was raised",
     "control: why": "`break_off` hands on what it is given",
     "engine: _told(error)": "where the error was raised",
     "engine: str(error)": "where the StateError was raised",
+    "ftp: str(error)": "where the Untrusted was made",
     "ftp: what": "`_explain` hands on what it is given",
     "one_pass: done.error": "what broke, in Python's words",
     "options: str(error)": "where the error was raised",
+    "parameters: str(error)": "where the UsageError was raised",
     "report: note": "the notes of an outcome, which are constants",
     "report: reason": "the operating system",
     "report: rest": "wording.described: paths, sizes, and why",
     "report: shown(text)": "`note`, `warn`, `trouble` and `say` hand on what they are given",
     "report: text": "`halt` hands on what it is given",
+    "request: str(error)": "where the UsageError was raised",
     "state: check": "SQLite, of a damaged database",
     "survey: broken.told": "where the connection was given up",
     "survey: refusal.told": "where the refusal was raised",
@@ -114,6 +126,8 @@ NEVER_SHOWN = {  # texts of these kinds that no user meets, and why
     "SITE CHMOD may take the name for another one": "the mode is set in another way, or counts as not set",
     "it was closed": "nobody waits on a connection that is being closed",
     "it was not to be opened": "whoever opens it is told what kept it from being opened",
+    "it was only looked at": "nobody else has anything to do with such a connection",
+    "its certificate is not to be trusted": "whoever opens it is told what is wrong with it",
     "made folder": "a key of Counts",
     "removed folder": "a key of Counts",
     "try again": "a Verdict, for who reads the code",
@@ -137,13 +151,14 @@ OTHER_WORDS = {  # where sentences stand that are no messages
     "*.phase": "what the display calls a phase",
     "activity.begin": "what the display calls a phase",
     "cli.main": "what stands before and behind a message of wrong use",
-    "cli._setting_line": "a line of a configuration file",
     "cli.show_config": "a line of a configuration file",
     "config._checked": "what kind of value is wanted",
     "config._wanted": "what kind of value is wanted",
     "demo": "what the demonstration tells about itself",
     "frame": "what is going on, while it is",
     "options.<module>": "the headings of the help",
+    "request._places": "where a password is from",
+    "request.setting_line": "a line of a configuration file",
     "hosts.<module>": "SQL",
     "state.<module>": "SQL",
     "state._below": "SQL",
@@ -208,7 +223,8 @@ class Module:
         for place, which in TEXTS.items():
             module, _, end = place.partition(".")
             if module in {"*", self.name} and f".{ast.unparse(call.func)}".endswith(f".{end}"):
-                found = call.args[which : which + 1] if isinstance(which, int) else []
+                positions = (which,) if isinstance(which, int) else which if isinstance(which, tuple) else ()
+                found = [argument for position, argument in enumerate(call.args) if position in positions]
                 found += [keyword.value for keyword in call.keywords if keyword.arg == which]
                 self.used |= {place for _ in found}
                 yield from found
@@ -235,10 +251,14 @@ class Module:
         return bool({called, f"{self.name}.{called}"} & WORDERS)
 
     def _values(self, name: ast.Name) -> list[ast.expr]:
-        """Return all that a name is assigned in its function, both sides of a condition apart."""
+        """Return all that a name is assigned in its function, else in the module; both sides of a condition apart."""
         functions = (node for node in self._above(name) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        nearest = next(functions, self.tree)
+        return self._assigned(name, ast.walk(nearest)) or self._assigned(name, self.tree.body)
+
+    def _assigned(self, name: ast.Name, nodes: Iterable[ast.AST]) -> list[ast.expr]:
         values = []
-        for node in ast.walk(next(functions, self.tree)):
+        for node in nodes:
             if isinstance(node, ast.Assign) and name.id in {ast.unparse(target) for target in node.targets}:
                 match node.value:
                     case ast.IfExp(body=one, orelse=other):
@@ -402,7 +422,9 @@ def test_nothing_is_listed_that_the_code_no_longer_has() -> None:
         ("report.note('it is night' if dark else 'it is day')", {"it is night", "it is day"}),
         ("why = 'the sky fell'\nreport.note(why)", {"the sky fell"}),
         ("why = 'it is night' if dark else 'it is day'\nreport.note(f'closed: {why}')", {"it is night", "it is day"}),
+        ("_WHY = 'the sky fell'\ndef tell():\n    report.note(_WHY)", {"the sky fell"}),
         ("raise Refusal('the sky is green', reply.text)", {"the sky is green"}),
+        ("raise Untrusted('the sky is green', 'look up at noon', reply.text)", {"the sky is green", "look up at noon"}),
         ("Failure(path, Problem.REFUSED, 'the sky is green', True)", {"the sky is green"}),
         ("class New(RemoteError):\n    advice = 'look up at noon'", {"look up at noon"}),
         ("NO_SKY = 'this server has no sky'", {"this server has no sky"}),
@@ -585,7 +607,7 @@ def test_password_is_not_told_by_whoever_cannot_read_it(tmp_path: Path) -> None:
     logins = tmp_path / "netrc"
     logins.write_text("machine elsewhere login me password nothing\nmachine host login me password my s3cret word\n")
     with pytest.raises(UsageError, match=f"the logins in {logins} cannot be read: line 2 ") as caught:
-        find_login(Site("ftp", "host", 21, "me", ""), None, {"NETRC": str(logins)}, ("", "", None))
+        find_login(Site("ftp", "host", 21, "me", ""), (), {"NETRC": str(logins)})
     assert "s3cret" not in str(caught.value)
 
 

@@ -1,9 +1,11 @@
 """Every command in the README is run, and every option is in it."""
 
+import hashlib
 import os
 import re
 import shlex
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +34,7 @@ TOML = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
 
 
 class Place:
-    """A folder with a source, a configuration and a server behind the README's names."""
+    """A folder with what the README names: a source, a configuration, a keeper of passwords, a server with TLS."""
 
     def __init__(self, folder: Path, server: FtpServer) -> None:
         self.folder = folder
@@ -41,6 +43,14 @@ class Place:
         for name in ("index.html", "notes.tmp", "drafts/ready.html", "drafts/idea.html"):
             (folder / "site" / name).write_text(name)
         (folder / ".ftp-password").write_text(PASSWORD + "\n")
+        (folder / "bin").mkdir()
+        (folder / "bin/pass").write_text(f'#!/bin/sh\ntest "$*" = "show ftp/example" && echo {PASSWORD}\n')
+        (folder / "bin/pass").chmod(0o755)
+        (self.ca,) = folder.glob("server-*/ca.pem")
+        (certificate,) = folder.glob("server-*/server.pem")
+        pem = re.search("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", certificate.read_text(), re.DOTALL)
+        assert pem is not None
+        self.fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem[0])).hexdigest()
 
     def configure(self) -> None:
         """Write the file that the README shows."""
@@ -50,8 +60,10 @@ class Place:
     def here(self, text: str) -> str:
         """Return what the README says with this place's names."""
         text = text.replace("me@ftp.example.org", f"{USER}@127.0.0.1:{self.server.port}")
-        return text.replace("~/", f"{self.folder}/").replace(
-            "/etc/async-mirror/password", f"{self.folder}/.ftp-password"
+        return (
+            text.replace("FINGERPRINT", self.fingerprint)
+            .replace("~/", f"{self.folder}/")
+            .replace("/etc/async-mirror/password", f"{self.folder}/.ftp-password")
         )
 
     def start(self, command: str) -> subprocess.Popen[str]:
@@ -59,8 +71,12 @@ class Place:
             "PYTHONPATH": str(PROJECT),
             "HOME": str(self.folder),
             "XDG_STATE_HOME": str(self.folder / "state"),
-            "ASYNC_MIRROR_PASSWORD": PASSWORD,
+            "PATH": f"{self.folder}/bin:{os.defpath}",
         }
+        if "--password-" not in command:
+            environment["ASYNC_MIRROR_PASSWORD"] = PASSWORD
+        if "--tls-pin" not in command:
+            environment["ASYNC_MIRROR_CA_CERT"] = str(self.ca)
         argv = [sys.executable, "-m", "async_mirror", *shlex.split(self.here(command))[1:]]
         pipe = subprocess.PIPE
         return subprocess.Popen(argv, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe, text=True)
@@ -68,7 +84,7 @@ class Place:
 
 @pytest.fixture
 def place(server_factory: ServerFactory, tmp_path: Path) -> Place:
-    return Place(tmp_path, server_factory("pyftpdlib"))
+    return Place(tmp_path, server_factory("pyftpdlib", tls=True))
 
 
 @pytest.mark.parametrize("command", SYNCS)
@@ -99,7 +115,7 @@ def test_the_other_commands_tell_what_is_configured_and_whether_it_is_kept(place
     before = place.start(healthcheck)
     before.communicate(timeout=60)
     assert before.returncode == 1
-    synced = place.start("async-mirror sync --once ./site ftp://me@ftp.example.org/www")
+    synced = place.start("async-mirror sync --once ./site ftpes://me@ftp.example.org/www")
     synced.communicate(timeout=60)
     after = place.start(healthcheck)
     out, errors = after.communicate(timeout=60)

@@ -16,6 +16,8 @@ from async_mirror.settings import (
     parse_destination,
     parse_extension,
     parse_interval,
+    parse_original,
+    parse_pin,
 )
 
 CALM = settings(deadline=None, print_blob=True)
@@ -40,7 +42,10 @@ CALM = settings(deadline=None, print_blob=True)
         ("ftp://host:2121/a", Site("ftp", "host", 2121, None, "a")),
         ("ftpes://host/a", Site("ftpes", "host", 21, None, "a")),
         ("ftps://host/a", Site("ftps", "host", 990, None, "a")),
-        ("ftps://host:21/a", Site("ftps", "host", 21, None, "a")),
+        ("ftpes://host:21/a", Site("ftpes", "host", 21, None, "a")),
+        ("ftps://host:990/a", Site("ftps", "host", 990, None, "a")),
+        ("ftps://host:2121/a", Site("ftps", "host", 2121, None, "a")),
+        ("ftpes://host:2121/a", Site("ftpes", "host", 2121, None, "a")),
         ("ftp://[::1]/a", Site("ftp", "::1", 21, None, "a")),
         ("ftp://me@[2001:db8::1]:2121/a", Site("ftp", "2001:db8::1", 2121, "me", "a")),
         ("FTP://Host.Example/A", Site("ftp", "host.example", 21, None, "A")),
@@ -57,11 +62,11 @@ def test_a_destination_is_read(text: str, site: Site) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("", "ftp://user@host/path"),
-        ("host/path", "ftp://user@host/path"),
-        ("host:/path", "ftp://user@host/path"),
-        ("http://host/", "ftp://user@host"),
-        ("sftp://host/", "ftp://user@host"),
+        ("", "ftpes://user@host/path"),
+        ("host/path", "ftpes://user@host/path"),
+        ("host:/path", "ftpes://user@host/path"),
+        ("http://host/", "ftpes://user@host"),
+        ("sftp://host/", "ftpes://user@host"),
         ("ftp:", "no host"),
         ("ftp:///a", "no host"),
         ("ftp://me@/a", "no host"),
@@ -82,6 +87,9 @@ def test_a_destination_is_read(text: str, site: Site) -> None:
         ("ftp://host:99999/", "URL"),
         ("ftp://host:-1/", "URL"),
         ("ftp://[::1/a", "URL"),
+        ("ftps://host:21/a", "write ftpes://"),
+        ("ftp://host:990/a", "write ftps://"),
+        ("ftpes://host:990/a", "write ftps://"),
     ],
 )
 def test_a_destination_that_cannot_be_meant_is_refused_with_a_hint(text: str, hint: str) -> None:
@@ -153,7 +161,8 @@ def test_any_text_is_a_site_or_a_usage_error(text: str) -> None:
         "ftp://me@host/a",
         "ftp://host:2121/a",
         "ftps://host/a",
-        "ftps://host:21/a",
+        "ftpes://host/a",
+        "ftps://host:2121/a",
         "ftp://[::1]:2121/a",
     ],
 )
@@ -165,7 +174,8 @@ def test_a_site_is_shown_as_it_is_written(text: str) -> None:
     ("one", "other", "alike"),
     [
         ("ftp://host/a", "ftps://host/a", True),
-        ("ftp://host/a", "ftpes://host:990/a", True),
+        ("ftp://host/a", "ftpes://host/a", True),
+        ("ftpes://host:2121/a", "ftps://host:2121/a", True),
         ("ftp://host/a", "ftp://HOST/a/", True),
         ("ftp://host/a", "ftp://host:2121/a", False),
         ("ftp://host/a", "ftp://host//a", False),
@@ -181,6 +191,106 @@ def test_a_state_is_bound_to_host_port_user_and_root(one: str, other: str, alike
 
 def test_the_case_of_a_host_does_not_bind_however_the_site_was_made() -> None:
     assert Site("ftp", "HOST", 21, None, "").binding == Site("ftp", "host", 990, None, "").binding
+
+
+# TLS.
+
+
+@pytest.mark.parametrize(
+    ("text", "tls", "site"),
+    [
+        ("ftp://host/a", "explicit", Site("ftpes", "host", 21, None, "a")),
+        ("ftp://host/a", "implicit", Site("ftps", "host", 990, None, "a")),
+        ("ftp://host/a", "off", Site("ftp", "host", 21, None, "a")),
+        ("ftps://host/a", "explicit", Site("ftpes", "host", 21, None, "a")),
+        ("ftpes://host/a", "implicit", Site("ftps", "host", 990, None, "a")),
+        ("ftps://host/a", "off", Site("ftp", "host", 21, None, "a")),
+        ("ftp://host:2121/a", "implicit", Site("ftps", "host", 2121, None, "a")),
+        ("ftps://host:21/a", "implicit", Site("ftps", "host", 21, None, "a")),
+        ("ftps://host:21/a", "explicit", Site("ftpes", "host", 21, None, "a")),
+        ("ftp://host:990/a", "off", Site("ftp", "host", 990, None, "a")),
+        ("ftp://host:990/a", "explicit", Site("ftpes", "host", 990, None, "a")),
+    ],
+)
+def test_what_is_said_of_tls_goes_before_the_scheme_and_its_port(text: str, tls: str, site: Site) -> None:
+    assert parse_destination(text, tls) == site
+
+
+@pytest.mark.parametrize(
+    ("tls", "scheme", "port"),
+    [(None, "ftp", 21), ("off", "ftp", 21), ("explicit", "ftpes", 21), ("implicit", "ftps", 990)],
+)
+def test_the_original_form_is_of_the_scheme_that_is_said_of_tls(tls: str | None, scheme: str, port: int) -> None:
+    assert parse_original("host,me,secret,www", tls) == (Site(scheme, "host", port, "me", "www"), "secret")
+    assert parse_original("host,me,secret,www,2121", tls)[0] == Site(scheme, "host", 2121, "me", "www")
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("127.0.0.1", True),
+        ("127.0.0.2", True),
+        ("::1", True),
+        ("ftp.example.org", False),
+        ("localhost.example.org", False),
+        ("192.168.0.1", False),
+        ("0.0.0.0", False),
+        ("fe80::1", False),
+    ],
+)
+def test_only_what_stays_on_this_machine_is_here(host: str, here: bool) -> None:
+    assert Site("ftp", host, 21, None, "").is_here is here
+
+
+DIGITS = "0123456789abcdef" * 4
+COLONS = ":".join(DIGITS[place : place + 2] for place in range(0, 64, 2))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"sha256:{DIGITS}",
+        f"sha256:{DIGITS.upper()}",
+        f"SHA256:{DIGITS}",
+        f"sha256:{COLONS}",
+        f"sha256:{COLONS.upper()}",
+        f" sha256:{DIGITS}\n",
+    ],
+)
+def test_a_pin_is_read_with_colons_and_capitals_or_without(text: str) -> None:
+    assert parse_pin(text) == DIGITS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sha256:",
+        DIGITS,
+        COLONS,
+        f"sha1:{DIGITS[:40]}",
+        f"md5:{DIGITS}",
+        f"sha256:{DIGITS[:40]}",
+        f"sha256:{DIGITS[:-1]}",
+        f"sha256:{DIGITS}0",
+        f"sha256:{DIGITS}:",
+        f"sha256::{DIGITS}",
+        f"sha256:{DIGITS[:-1]}g",
+        f"sha256: {DIGITS}",
+        f"sha256:{COLONS.replace(':', ' ')}",
+        f"sha256:{COLONS.replace(':', '::')}",
+        f"sha256:{DIGITS[0]}:{DIGITS[1:]}",
+        f"sha256:{DIGITS}\nsha256:{DIGITS}",
+    ],
+)
+def test_a_pin_that_is_no_fingerprint_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no fingerprint: write sha256:"):
+        parse_pin(text)
+
+
+# Numbers, and the rest.
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,237 @@
+"""What was asked for: options become settings, a login and trust; every slip ends the command. Connects to nothing."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from async_mirror import config
+from async_mirror.entry import Entry, Kind
+from async_mirror.names import shown
+from async_mirror.options import DESTINATION
+from async_mirror.parameters import ENVIRONMENT, Failed, Option, as_given, origin, variable
+from async_mirror.password import ANONYMOUS, Login, Place, find_login, netrc_path
+from async_mirror.selection import Selection
+from async_mirror.settings import (
+    DeleteLimit,
+    Settings,
+    Site,
+    Trust,
+    UsageError,
+    is_original_form,
+    parse_destination,
+    parse_original,
+)
+from async_mirror.state import state_path
+
+_SITE = re.compile(r"(^|/)[a-z]+:/|^[^/,]+(,[^,]*){3,4}$", re.IGNORECASE)  # of the two slashes a path keeps one
+
+
+def login_of(options: dict[str, Any]) -> Login:
+    """Return site, user and password, as far as they are known without asking."""
+    site, secret = site_of(options)
+    try:
+        return find_login(site, _places(options, secret), os.environ)
+    except UsageError as error:
+        raise Failed(str(error), 2) from None
+
+
+def _places(options: dict[str, Any], secret: str) -> Iterator[Place]:
+    """Yield where a password may be: command line, environment, configuration file, and then the destination itself."""
+    context = click.get_current_context()
+    where = origin(context, DESTINATION)
+    for given in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP):
+        if (file := options["password_file"]) and context.get_parameter_source("password_file") is given:
+            yield Place(str(file), file=file)
+        if (command := options["password_command"]) and context.get_parameter_source("password_command") is given:
+            yield Place("the password command", command=command)
+        if given is ParameterSource.ENVIRONMENT:
+            yield Place(f"{ENVIRONMENT}_PASSWORD", os.environ.get(f"{ENVIRONMENT}_PASSWORD"))
+    if secret:
+        yield Place(where, secret, None if where == variable(DESTINATION) else config.file(context))
+
+
+def site_of(options: dict[str, Any]) -> tuple[Site, str]:
+    """Return the site, and the password if the destination holds one."""
+    text, tls = options["destination"], options["tls"]
+    if not text:
+        raise Failed(_missing("destination"), 2)
+    try:
+        site, password = parse_original(text, tls) if is_original_form(text) else (parse_destination(text, tls), "")
+    except UsageError as error:
+        raise Failed(str(error), 2) from None
+    if is_original_form(text) and origin(click.get_current_context(), DESTINATION) == "command line":
+        raise Failed(
+            "everybody on this machine can see a password on the command line: write"
+            f" {site.shown} and keep the password in --password-file, ASYNC_MIRROR_PASSWORD or ~/.netrc;"
+            " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION",
+            2,
+        )
+    return site, password
+
+
+def _missing(name: str) -> str:
+    return f"no {name}: give it on the command line, in ASYNC_MIRROR_{name.upper()} or as {name} in {config.NAME}"
+
+
+def trust_of(options: dict[str, Any], site: Site) -> Trust:
+    """Return which certificate the site may show. Said of a site without TLS it is a slip that sends a password."""
+    asked = Trust(
+        options["ca_cert"], options["tls_pin"] or "", options["client_cert"], options["client_key"], options["insecure"]
+    )
+    given = {
+        "--ca-cert": asked.ca_cert,
+        "--tls-pin": asked.pin,
+        "--client-cert": asked.client_cert,
+        "--client-key": asked.client_key,
+        "--insecure": asked.insecure,
+    }
+    used = [option for option, value in given.items() if value]
+    if used and not site.is_encrypted:
+        raise Failed(f"{used[0]} is for TLS, and ftp:// is without: write ftpes:// (or ftps://), or leave it out", 2)
+    ways = [option for option in used if not option.startswith("--client")]
+    if len(ways) > 1:
+        raise Failed(f"{ways[0]} and {ways[1]} exclude each other: leave one out", 2)
+    if asked.client_key and not asked.client_cert:
+        raise Failed("--client-key is nothing without --client-cert: name the certificate, too", 2)
+    if site.is_encrypted:
+        from async_mirror.tls import tls_for  # noqa: PLC0415 - only needed with TLS
+
+        try:
+            tls_for(asked)
+        except UsageError as error:
+            raise Failed(str(error), 2) from None
+    return asked
+
+
+def warnings_about(login: Login, trust: Trust) -> Iterator[str]:
+    """Yield what the user should change, but that is in the way of nothing."""
+    site = login.site
+    if login.warning:
+        yield login.warning
+    if not (site.is_encrypted or site.is_here or site.user == ANONYMOUS):
+        yield (
+            f"ftp:// sends the password and all files to {site.host} in clear text, for everybody on the way to read:"
+            " write ftpes:// if the server knows TLS"
+        )
+    if trust.insecure:
+        yield (
+            f"--insecure: nobody looks whether it is {site.host} that answers; whoever is on the way can read the"
+            " password and change the files. Give --tls-pin with the certificate's fingerprint instead"
+        )
+
+
+def caution_about(trust: Trust) -> str:
+    """Return what each pass is to say about its security, "" if there is nothing to say."""
+    return "INSECURE: the server's certificate was not checked" if trust.insecure else ""
+
+
+def source_of(options: dict[str, Any]) -> Path:
+    """Return the folder that is to be mirrored; it need not be there."""
+    path: Path | None = options["source"]
+    if path is None:
+        raise Failed(_missing("source"), 2)
+    resolved = Path(os.path.realpath(path))
+    if _SITE.search(str(path)) and not os.path.exists(resolved):
+        # the path is not repeated, for it may hold a password
+        raise Failed("the source looks like a site: the folder comes first, then the site, as ftp://user@host/path", 2)
+    if os.path.exists(resolved) and not resolved.is_dir():
+        raise Failed(f"the source {path} is no folder: name the one whose content is to be mirrored", 2)
+    return resolved
+
+
+def settings_of(options: dict[str, Any], source: Path, login: Login) -> Settings:
+    """Return what a run needs to know. No file with a secret, and no log, may lie in what is mirrored."""
+    asked = Settings(
+        source=source,
+        site=login.site,
+        max_depth=options["max_depth"],
+        excluded_extensions=frozenset(options["exclude_ext"]),
+        patterns=(*_patterns(options["exclude_from"]), *options["exclude"]),
+        delete=options["delete"],
+        delete_limit=options["max_delete"] or DeleteLimit(),
+        allow_empty_source=options["allow_empty_source"],
+        allow_unmounted=options["allow_unmounted"],
+        perms=options["perms"],
+        timeout_seconds=options["timeout"],
+        every_seconds=options["every"],
+    )
+    try:
+        selection = Selection(asked.max_depth, asked.excluded_extensions, asked.patterns)
+    except ValueError as error:
+        raise Failed(str(error), 2) from None
+    log = options["log_file"]
+    old_log = log and log.with_name(f"{log.name}{time.strftime('.%Y-%m-%d')}")
+    secrets = (("password", file) for file in _secret_files(login))
+    key = options["client_key"] or options["client_cert"]
+    for what, file in (("log", log), ("old log", old_log), ("key", key), *secrets):
+        if file and _is_published(file, asked.source, selection):
+            raise Failed(
+                f"the file {file} with the {what} lies in the source and would be published: move it, or --exclude it",
+                2,
+            )
+    return asked
+
+
+def _secret_files(login: Login) -> Iterator[Path]:
+    """Yield the files that are known to hold a password, whether or not that one is used."""
+    context = click.get_current_context()
+    configured = context.default_map or {}
+    candidates = [login.file, netrc_path(os.environ), configured.get("password_file")]
+    candidates.append(os.environ.get("ASYNC_MIRROR_PASSWORD_FILE"))
+    if is_original_form(configured.get("destination", "")):
+        candidates.append(config.file(context))
+    yield from (Path(os.path.expanduser(each)) for each in candidates if each and os.path.exists(each))
+
+
+def _is_published(file: Path, source: Path, selection: Selection) -> bool:
+    resolved = Path(os.path.realpath(file))
+    if not resolved.is_relative_to(source):
+        return False
+    return selection.includes_with_parents(Entry(resolved.relative_to(source).as_posix(), Kind.FILE))
+
+
+def _patterns(files: Iterable[Path]) -> Iterator[str]:
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        except OSError as error:
+            raise Failed(
+                f"the patterns in {file} cannot be read ({error.strerror}): name another --exclude-from", 2
+            ) from None
+        lines = text.split("\n")
+        try:
+            Selection(patterns=tuple(lines))
+        except ValueError as error:
+            raise Failed(f"{file}: {error}", 2) from None
+        yield from lines
+
+
+def state_file_of(options: dict[str, Any], source: Path, site: Site) -> Path:
+    """Return where the state of this source on this site is."""
+    from platformdirs import user_state_path  # noqa: PLC0415 - only needed where no folder is named
+
+    chosen: Path | None = options["state_dir"]
+    folder = Path(os.path.realpath(chosen or user_state_path("async-mirror")))
+    if folder.is_relative_to(source):
+        raise Failed(f"the state folder {folder} lies in the source: choose another with --state-dir", 2)
+    return state_path(folder, (str(source), *site.binding))
+
+
+def setting_line(context: click.Context, param: click.Parameter) -> str:
+    """Return a line of a configuration file for one setting, with where it is from as a comment."""
+    value, where = as_given(context, param), origin(context, param)
+    if value in (None, (), []):
+        default = f", so {param.unset}" if isinstance(param, Option) and param.unset else ""
+        return f"# {config.key(param)} is not set{default}"
+    if param is DESTINATION:
+        site, _ = site_of(context.params)  # fails for a URL that holds a password
+        value = site.shown if is_original_form(value) else value
+    written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{config.key(param)} = {written}".ljust(50) + f"  # {shown(where)}"

@@ -1,0 +1,139 @@
+"""TLS: whom we trust, and what is wrong with a certificate that we do not. Knows certificates, not FTP."""
+
+import hashlib
+import ssl
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from async_mirror.names import shown
+from async_mirror.remote import Untrusted
+from async_mirror.settings import Trust, UsageError
+
+_OTHER_HOST = {62, 64}
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+_ISSUER_UNKNOWN = "is signed by an issuer that is not known here"
+_WRONG = {
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is self-signed",
+    19: _ISSUER_UNKNOWN,
+    20: _ISSUER_UNKNOWN,
+    21: _ISSUER_UNKNOWN,
+    62: "is for another host",
+    64: "is for another host",
+}
+_MEND = {
+    9: "look at this machine's clock",
+    10: "ask the site's host to renew it, and look at this machine's clock",
+    62: "name the host as the certificate does",
+    64: "name the host as the certificate does",
+}
+_NAME_ISSUER = "name the file of its issuer's certificate with --ca-cert"
+_NAMES_TOLD = 10
+_NOT_TLS = {
+    "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG",
+    "WRONG_SSL_VERSION", "UNEXPECTED_RECORD", "BAD_RECORD_TYPE",
+}  # fmt: skip
+
+
+class Certificate(NamedTuple):
+    """What a server showed: the SHA-256 of its certificate, and the names that this is for if it was verified."""
+
+    fingerprint: str
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, peer: ssl.SSLObject) -> "Certificate":
+        """Return the one at the other end, once the handshake is done."""
+        raw = peer.getpeercert(binary_form=True) or b""
+        alternatives = (peer.getpeercert() or {}).get("subjectAltName", ())
+        return cls(hashlib.sha256(raw).hexdigest(), tuple(str(each[1]) for each in alternatives))
+
+
+class Tls:
+    """What TLS needs from session to session. `doubt` is what a data connection was refused for, until it is told."""
+
+    def __init__(self, trust: Trust) -> None:
+        """Make the context. Raises UsageError when a file cannot be used."""
+        self.context = _context(trust)
+        self.doubt: Untrusted | None = None
+        self._trust = trust
+
+    def check(self, peer: ssl.SSLObject, whose: str) -> None:
+        """See that the other end is the one that was pinned, if one was. Raises Untrusted."""
+        if self._trust.pin and (seen := Certificate.of(peer).fingerprint) != self._trust.pin:
+            raise Untrusted(
+                f"{whose} shows a certificate that is not the pinned one: sha256:{seen}",
+                "if the site's host confirms that this is its new one, give that to --tls-pin",
+            )
+
+    def to_look(self, error: ssl.SSLCertVerificationError) -> ssl.SSLContext:
+        """Return a context with which a certificate that was found wrong can be looked at; nothing else may use it."""
+        if error.verify_code not in _OTHER_HOST:
+            return _context(Trust(insecure=True))
+        context = _context(self._trust)
+        context.check_hostname = False
+        return context
+
+
+@lru_cache(maxsize=1)
+def tls_for(trust: Trust) -> Tls:
+    """Return what TLS needs, made once: reading all of a machine's certificates takes a while. Raises UsageError."""
+    return Tls(trust)
+
+
+def _context(trust: Trust) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=trust.ca_cert)
+    except OSError as error:
+        raise UsageError(f"the file {trust.ca_cert} cannot be used for --ca-cert: {_why(error)}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # a cut must not look like an end
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # Python 3.13's default, which many private issuers do not meet
+    if trust.ca_cert:
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if trust.pin or trust.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if trust.client_cert:
+        _show(context, trust.client_cert, trust.client_key)
+    return context
+
+
+def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    def passphrase() -> str:
+        raise UsageError(f"the key in {key or certificate} is encrypted, and nobody is asked: give one that is not")
+
+    try:
+        context.load_cert_chain(certificate, key, passphrase)
+    except OSError as error:
+        files = f"{certificate} with the key in {key}" if key else f"{certificate}, which must hold the key too,"
+        raise UsageError(f"the client certificate {files} cannot be used: {_why(error)}") from None
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "it is no PEM file of that kind" if error.reason in {None, "PEM"} else reason(error)
+    return error.strerror or str(error)
+
+
+def reason(error: ssl.SSLError) -> str:
+    """Return in words what OpenSSL says of an error."""
+    return (error.reason or str(error)).lower().replace("_", " ")
+
+
+def is_not_tls(error: ssl.SSLError) -> bool:
+    """Tell whether the other end does not speak TLS at all."""
+    return error.reason in _NOT_TLS
+
+
+def untrusted(whose: str, error: ssl.SSLCertVerificationError, seen: Certificate | None) -> Untrusted:
+    """Return what is wrong with a certificate, with its fingerprint if it was seen, and what to do."""
+    code = error.verify_code
+    wrong = _WRONG.get(code, f"cannot be verified ({error.verify_message})")
+    names = f" ({shown(', '.join(seen.names[:_NAMES_TOLD]))})" if seen and seen.names and code in _OTHER_HOST else ""
+    fingerprint = f": sha256:{seen.fingerprint}" if seen else ""
+    pin = "; or, if its host confirms this fingerprint, give that to --tls-pin" if seen else ""
+    mend = _MEND.get(code, _NAME_ISSUER)
+    return Untrusted(f"the certificate of {whose} {wrong}{names}{fingerprint}", f"{mend}{pin}")

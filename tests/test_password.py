@@ -1,0 +1,152 @@
+"""Where a password is looked for, and what the command that prints one may do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from here import FILE, Here
+from program import Program, names, write
+from servers import PASSWORD, ServerFactory
+
+from async_mirror.password import Login
+from async_mirror.settings import Site, UsageError
+
+CANARY = "canary-Pass"
+URL = "ftp://me@127.0.0.1/"
+
+
+# The places.
+
+
+def test_the_password_is_taken_from_the_first_place_that_has_one(here: Here, tmp_path: Path) -> None:
+    line = [("--password-file", "/no/1"), ("--password-command", "/no/2")]
+    environment = {"PASSWORD_FILE": "/no/3", "PASSWORD_COMMAND": "/no/4", "PASSWORD": "two\nlines"}
+    in_file = ["password-file = '/no/6'", "password-command = '/no/7'", f"destination = '127.0.0.1,me,{CANARY},'"]
+    netrc = write(tmp_path / "home/.netrc", f"machine 127.0.0.1 login me password two {CANARY}\n", mode=0o600)
+
+    def taken() -> str:
+        here.write("\n".join([*in_file, "source = '../source'"]))
+        arguments = [word for option in line for word in option]
+        url = [] if any("destination" in each for each in in_file) else ["../source", URL]
+        result = here.run("sync", "--once", *arguments, *url, **environment)
+        assert (result.code, result.out) == (2, "")
+        assert CANARY not in result.err
+        return result.err
+
+    for option in list(line):
+        assert f" {option[1]} cannot be" in taken()
+        line.remove(option)
+    assert "the password file /no/3 cannot be read" in taken()
+    del environment["PASSWORD_FILE"]
+    assert "the password command /no/4 cannot be run" in taken()
+    del environment["PASSWORD_COMMAND"]
+    assert "the password in ASYNC_MIRROR_PASSWORD holds a line break" in taken()
+    del environment["PASSWORD"]
+    assert "the password file /no/6 cannot be read" in taken()
+    del in_file[0]
+    assert "the password command /no/7 cannot be run" in taken()
+    del in_file[0]
+    here.write(in_file[0])
+    assert here.run("config").out.endswith(f"# the password: {FILE}\n")
+    del in_file[0]
+    assert f"the logins in {netrc} cannot be read: line " in taken()
+    netrc.unlink()
+    assert "no password for ftp://me@127.0.0.1/" in taken()
+
+
+def test_config_tells_of_a_password_command_without_running_it(here: Here, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    command = f"touch {shlex.quote(str(ran))}"
+    for arguments, environment in ((("--password-command", command), {}), ((), {"PASSWORD_COMMAND": command})):
+        out = here.run("config", ".", URL, *arguments, **environment).out
+        assert out.endswith("# the password: the password command\n")
+        result = here.run("healthcheck", ".", URL, *arguments, **environment)
+        assert "no pass was ever made" in result.err
+    assert not ran.exists()
+
+
+# The command.
+
+
+def printing(output: bytes) -> str:
+    return shlex.join([sys.executable, "-c", f"import sys; sys.stdout.buffer.write({output!r})"])
+
+
+def printed_by(command: str) -> str | None:
+    site = Site("ftpes", "host", 21, "me", "")
+    return Login(site, None, "the password command", command=command).ask()
+
+
+@pytest.mark.parametrize(
+    ("printed", "password"),
+    [
+        (b"secret", "secret"),
+        (b"secret\n", "secret"),
+        (b"secret\r\n", "secret"),
+        (b" secret word \n", " secret word "),
+        ("gehe\u00efm\n".encode(), "gehe\u00efm"),
+    ],
+)
+def test_what_the_command_prints_is_the_password_but_for_one_line_break(printed: bytes, password: str) -> None:
+    assert printed_by(printing(printed)) == password
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (printing(b""), "printed nothing"),
+        (printing(b"secret\n\n"), "holds a line break"),
+        (printing(b"canary-Pass\nlogin: me\n"), "holds a line break"),
+        (printing(b"canary-Pass\0"), "holds a line break"),
+        (printing(b"canary-Pass\xff"), "is not UTF-8 text"),
+        (f"sh -c 'echo {CANARY}; exit 3' {CANARY}", "the password command sh failed (exit code 3)"),
+        (f"sh -c 'kill -9 $$' {CANARY}", "the password command sh failed (exit code -9)"),
+        (f"/not/there {CANARY}", "the password command /not/there cannot be run: No such file or directory"),
+        (f"/etc/passwd {CANARY}", "the password command /etc/passwd cannot be run: Permission denied"),
+        (f"echo '{CANARY}", "cannot be read: no closing quotation"),
+        (f"echo {CANARY}\\", "cannot be read: no escaped character"),
+        ("  ", "is empty"),
+    ],
+)
+def test_a_command_that_gives_no_password_is_told_without_its_arguments(command: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)) as caught:
+        printed_by(command)
+    assert CANARY not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_is_split_as_by_a_shell_but_no_shell_runs_it() -> None:
+    assert printed_by("printf %s 'two  words'") == "two  words"
+    assert printed_by('printf %s,%s one\\ word "it\'s"') == "one word,it's"
+    assert printed_by("echo $HOME; exit 3 | cat > /tmp/no `id` * ~") == "$HOME; exit 3 | cat > /tmp/no `id` * ~"
+
+
+@pytest.fixture
+def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
+    return Program(tmp_path, server_factory("pyftpdlib"))
+
+
+@pytest.mark.parametrize("multi", ["A2", "T2", "P2", "S"])
+def test_the_command_is_run_once_however_many_connections_there_are(
+    program: Program, tmp_path: Path, multi: str
+) -> None:
+    for number in range(8):
+        program.write(f"{number}", "content")
+    ran = tmp_path / "ran"
+    command = f"sh -c 'echo ran >>\"$0\"; echo {PASSWORD}' {shlex.quote(str(ran))}"
+    result = program.sync("--password-command", command, "--multi", multi, "-v", password=False)
+    assert (result.code, names(program.site)) == (0, set(map(str, range(8)))), result.err
+    assert ran.read_text() == "ran\n"
+    assert PASSWORD not in result.out + result.err
+
+
+def test_a_command_that_fails_ends_the_program_before_anything_is_done(program: Program) -> None:
+    program.write("file", "content")
+    result = program.sync("--password-command", f"sh -c 'exit 1' {CANARY}", password=False)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "async-mirror: the password command sh failed (exit code 1)\n"
+    assert (program.server.connections(), program.state.exists()) == (0, False)
