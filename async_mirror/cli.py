@@ -82,8 +82,8 @@ def cli() -> None:
 
     \b
     Try it, with nothing to set up:   async-mirror demo
-    See what would be done:           async-mirror sync --once --dry-run ./site ftp://me@host/www
-    Keep the site a mirror:           async-mirror sync ./site ftp://me@host/www
+    See what would be done:           async-mirror sync --once --dry-run ./site ftpes://me@host/www
+    Keep the site a mirror:           async-mirror sync ./site ftpes://me@host/www
     """
 
 
@@ -92,14 +92,15 @@ def sync(**options: Any) -> int:
     """Make DESTINATION a mirror of the folder SOURCE, and keep it one.
 
     \b
-    See what would be done:  async-mirror sync --dry-run ./site ftp://me@host/www
-    One pass:                async-mirror sync --once ./site ftp://me@host/www
-    A pass every so often:   async-mirror sync --every 15m ./site ftp://me@host/www
+    See what would be done:  async-mirror sync --dry-run ./site ftpes://me@host/www
+    One pass:                async-mirror sync --once ./site ftpes://me@host/www
+    A pass every so often:   async-mirror sync --every 15m ./site ftpes://me@host/www
     What is configured:      async-mirror sync
 
     \b
-    DESTINATION is ftp://user@host[:port]/path; the path starts at the login
-    folder, with // or /%2F at the server's root. It is made if it is not there.
+    DESTINATION is ftpes://user@host[:port]/path (ftps:// with TLS from the first
+    byte, ftp:// without); the path starts at the login folder, with // or /%2F at
+    the server's root. It is made if it is not there.
 
     \b
     Each option can be set in the environment too (--every as ASYNC_MIRROR_EVERY) and in
@@ -249,8 +250,8 @@ def _password(login: "Login") -> str:
 def _ask_password(site: "Site") -> str:
     if not sys.stdin.isatty():
         raise Failed(
-            f"no password for {site.shown}: give --password-file, ASYNC_MIRROR_PASSWORD_FILE, ASYNC_MIRROR_PASSWORD"
-            " or an entry in ~/.netrc",
+            f"no password for {site.shown}: give --password-file, --password-command, ASYNC_MIRROR_PASSWORD_FILE,"
+            " ASYNC_MIRROR_PASSWORD or an entry in ~/.netrc",
             2,
         )
     return str(click.prompt(f"Password for {site.shown}", hide_input=True, err=True))

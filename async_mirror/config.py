@@ -53,6 +53,8 @@ def key(param: click.Parameter) -> str:
 def _found() -> Path | None:
     here = Path(NAME)
     if os.path.exists(here):
+        if here.stat().st_uid not in {0, os.geteuid()}:
+            raise ConfigError(f"{here.absolute()} belongs to another user: name it with --config if you trust it")
         return here
     from platformdirs import user_config_path  # noqa: PLC0415 - only needed here
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from async_mirror import names
 from async_mirror.settings import Site, UsageError
 
 ANONYMOUS = "anonymous"
@@ -20,7 +21,7 @@ class Place:
     where: str
     text: str | None = field(default=None, repr=False)
     file: Path | None = None
-    command: str = ""
+    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +35,11 @@ class Login:
     password: str | None = field(repr=False)
     where: str
     file: Path | None = None
-    command: str = ""
-
-    @property
-    def warning(self) -> str:
-        """What is wrong with where the password is, "" if nothing is."""
-        try:
-            open_to_others = self.file is not None and self.file.stat().st_mode & 0o044
-        except OSError:
-            return ""
-        return f"others on this machine can read the password in {self.file}: run chmod 600 on it" * bool(
-            open_to_others
-        )
+    command: str | None = None
 
     def ask(self) -> str | None:
         """Return the password, None if nobody knows it. The command may ask on the terminal. Raises UsageError."""
-        return _sendable(_printed_by(self.command), self.where) if self.command else self.password
+        return self.password if self.command is None else _sendable(_printed_by(self.command), self.where)
 
 
 def find_login(site: Site, places: Iterable[Place], environment: Mapping[str, str]) -> Login:
@@ -58,8 +48,7 @@ def find_login(site: Site, places: Iterable[Place], environment: Mapping[str, st
     A site without a user is logged in to as `anonymous`. Raises UsageError when what is there cannot be used.
     """
     login = _found(site, places, environment)
-    knows = login.password is not None or login.command
-    if login.site.user is None and knows:
+    if login.site.user is None and (login.password is not None or login.command is not None):
         raise UsageError(
             f"there is a password but no user: write {site.scheme}://user@{site.host} (anonymous is a user, too)"
         )
@@ -71,7 +60,7 @@ def find_login(site: Site, places: Iterable[Place], environment: Mapping[str, st
 
 def _sendable(password: str, where: str) -> str:
     if any(character in password for character in "\r\n\0"):
-        raise UsageError(f"the password in {where} holds a line break, which FTP cannot carry: write one line")
+        raise UsageError(f"the password from {where} holds a line break, which FTP cannot carry: give one line")
     return password
 
 
@@ -81,7 +70,7 @@ def _found(site: Site, places: Iterable[Place], environment: Mapping[str, str]) 
             return Login(site, place.text, place.where, place.file)
         if place.file:
             return Login(site, _from_file(place.file), place.where, place.file)
-        if place.command:
+        if place.command is not None:
             return Login(site, None, place.where, command=place.command)
     return _from_netrc(site, environment)
 
@@ -96,21 +85,35 @@ def _printed_by(command: str) -> str:
         raise UsageError("the password command is empty: write a program and its arguments")
     try:
         done = subprocess.run(words, stdout=subprocess.PIPE, check=False)  # noqa: S603 - that is what was asked for
-    except OSError as error:
-        raise UsageError(f"the password command {words[0]} cannot be run: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it holds a NUL character"
+        raise UsageError(f"the password command {names.shown(words[0])} cannot be run: {why}") from None
     if done.returncode:
         raise UsageError(f"the password command {words[0]} failed (exit code {done.returncode})")
     try:
-        text = done.stdout.decode()
+        password = _without_line_break(done.stdout.decode())
     except UnicodeDecodeError:
         raise UsageError(f"what the password command {words[0]} prints is not UTF-8 text") from None
-    if not text:
+    if not password:
         raise UsageError(f"the password command {words[0]} printed nothing")
-    return _without_line_break(text)
+    return password
 
 
 def _without_line_break(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def is_open_to_others(file: Path) -> bool:
+    """Tell whether others can read a file, and its owner, who is asking, could change that.
+
+    Secrets that are mounted read-only, as containers have them, are as they are.
+    """
+    try:
+        status = file.stat()
+        is_ours = status.st_uid == os.geteuid() and not os.statvfs(file).f_flag & os.ST_RDONLY
+    except OSError:
+        return False
+    return is_ours and bool(status.st_mode & 0o044)
 
 
 def _from_file(path: Path) -> str:

@@ -16,7 +16,7 @@ from async_mirror.entry import Entry, Kind
 from async_mirror.names import shown
 from async_mirror.options import DESTINATION
 from async_mirror.parameters import ENVIRONMENT, Failed, Option, as_given, origin, variable
-from async_mirror.password import ANONYMOUS, Login, Place, find_login, netrc_path
+from async_mirror.password import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
 from async_mirror.selection import Selection
 from async_mirror.settings import (
     DeleteLimit,
@@ -49,7 +49,9 @@ def _places(options: dict[str, Any], secret: str) -> Iterator[Place]:
     for given in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP):
         if (file := options["password_file"]) and context.get_parameter_source("password_file") is given:
             yield Place(str(file), file=file)
-        if (command := options["password_command"]) and context.get_parameter_source("password_command") is given:
+        if (command := options["password_command"]) is not None and context.get_parameter_source(
+            "password_command"
+        ) is given:
             yield Place("the password command", command=command)
         if given is ParameterSource.ENVIRONMENT:
             yield Place(f"{ENVIRONMENT}_PASSWORD", os.environ.get(f"{ENVIRONMENT}_PASSWORD"))
@@ -69,7 +71,7 @@ def site_of(options: dict[str, Any]) -> tuple[Site, str]:
     if is_original_form(text) and origin(click.get_current_context(), DESTINATION) == "command line":
         raise Failed(
             "everybody on this machine can see a password on the command line: write"
-            f" {site.shown} and keep the password in --password-file, ASYNC_MIRROR_PASSWORD or ~/.netrc;"
+            f" {site.shown} and keep the password in --password-file, --password-command or ASYNC_MIRROR_PASSWORD;"
             " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION",
             2,
         )
@@ -94,7 +96,7 @@ def trust_of(options: dict[str, Any], site: Site) -> Trust:
     }
     used = [option for option, value in given.items() if value]
     if used and not site.is_encrypted:
-        raise Failed(f"{used[0]} is for TLS, and ftp:// is without: write ftpes:// (or ftps://), or leave it out", 2)
+        raise Failed(f"{used[0]} is for TLS, and the destination is without (ftp://, or --tls off): choose one", 2)
     ways = [option for option in used if not option.startswith("--client")]
     if len(ways) > 1:
         raise Failed(f"{ways[0]} and {ways[1]} exclude each other: leave one out", 2)
@@ -113,8 +115,9 @@ def trust_of(options: dict[str, Any], site: Site) -> Trust:
 def warnings_about(login: Login, trust: Trust) -> Iterator[str]:
     """Yield what the user should change, but that is in the way of nothing."""
     site = login.site
-    if login.warning:
-        yield login.warning
+    for what, file in (("password", login.file), ("key", trust.client_key or trust.client_cert)):
+        if file and is_open_to_others(file):
+            yield f"others on this machine can read the {what} in {file}: run chmod 600 on it"
     if not (site.is_encrypted or site.is_here or site.user == ANONYMOUS):
         yield (
             f"ftp:// sends the password and all files to {site.host} in clear text, for everybody on the way to read:"
@@ -140,7 +143,9 @@ def source_of(options: dict[str, Any]) -> Path:
     resolved = Path(os.path.realpath(path))
     if _SITE.search(str(path)) and not os.path.exists(resolved):
         # the path is not repeated, for it may hold a password
-        raise Failed("the source looks like a site: the folder comes first, then the site, as ftp://user@host/path", 2)
+        raise Failed(
+            "the source looks like a site: the folder comes first, then the site, as ftpes://user@host/path", 2
+        )
     if os.path.exists(resolved) and not resolved.is_dir():
         raise Failed(f"the source {path} is no folder: name the one whose content is to be mirrored", 2)
     return resolved

@@ -55,7 +55,7 @@ class Site:
         """True if what is sent to the site does not leave this machine."""
         with suppress(ValueError):
             return ip_address(self.host).is_loopback
-        return self.host.lower().endswith("localhost")
+        return self.host.lower() == "localhost" or self.host.lower().endswith(".localhost")
 
     @property
     def account(self) -> str:
@@ -142,14 +142,16 @@ def parse_original(text: str, tls: str | None = None) -> tuple[Site, str]:
     parts = text.split(",")
     if len(parts) not in {4, 5} or not re.fullmatch(r"[^\s/@]+", parts[0].strip()):
         raise UsageError(
-            "the destination cannot be read: write ftp://user@host[:port]/path, or host,user,password,directory[,port]"
-            " (a password with a comma goes into a file: --password-file)"
+            "the destination cannot be read: write ftpes://user@host[:port]/path, or"
+            " host,user,password,directory[,port] (a password with a comma goes into a file: --password-file)"
         )
     host, user, password, directory = parts[:4]
     scheme = SCHEMES[tls or "off"]
     port = parts[4].strip() if len(parts) == 5 else str(DEFAULT_PORTS[scheme])
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise UsageError("the destination's port must be a number from 1 to 65535: host,user,password,directory[,port]")
+    if not tls and int(port) == DEFAULT_PORTS["ftps"]:
+        raise UsageError(f"on port {port} servers expect TLS from the first byte: say how it is there with --tls")
     return Site(scheme, host.strip(), int(port), user.strip() or None, _normal_root(directory.strip())), password
 
 
@@ -165,20 +167,20 @@ def parse_destination(text: str, tls: str | None = None) -> Site:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:  # its text may repeat a password
-        raise UsageError("the destination is no URL that can be read: write ftp://user@host[:port]/path") from None
+        raise UsageError("the destination is no URL that can be read: write ftpes://user@host[:port]/path") from None
     if parts.scheme not in DEFAULT_PORTS:
         raise UsageError("the destination must look like ftpes://user@host/path (ftpes is FTP with TLS, ftp without)")
     if parts.password is not None:
         raise UsageError(
             "the destination holds a password, which everybody on this machine could see: leave it out and use"
-            " --password-file, ASYNC_MIRROR_PASSWORD_FILE, ASYNC_MIRROR_PASSWORD or ~/.netrc"
+            " --password-file, --password-command, ASYNC_MIRROR_PASSWORD_FILE, ASYNC_MIRROR_PASSWORD or ~/.netrc"
         )
     if "," in (parts.netloc or ""):
         raise UsageError(
-            "the destination's host holds a comma: host,user,password,directory[,port] begins without ftp://"
+            "the destination's host holds a comma: host,user,password,directory[,port] begins without a scheme"
         )
     if not parts.hostname:
-        raise UsageError("the destination names no host: write ftp://user@host/path")
+        raise UsageError("the destination names no host: write ftpes://user@host/path")
     if parts.query or parts.fragment or "@" in parts.path:
         raise UsageError("the destination holds ?, # or @ in its path: if they belong there, write %3F, %23 and %40")
     if port == 0:

@@ -31,6 +31,7 @@ _MEND = {
 }
 _NAME_ISSUER = "name the file of its issuer's certificate with --ca-cert"
 _NAMES_TOLD = 10
+_NO_PEM = {None, "PEM", "NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "BAD_BASE64_DECODE", "BAD_END_LINE"}
 _NOT_TLS = {
     "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG",
     "WRONG_SSL_VERSION", "UNEXPECTED_RECORD", "BAD_RECORD_TYPE",
@@ -114,7 +115,7 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return "it is no PEM file of that kind" if error.reason in {None, "PEM"} else reason(error)
+        return "it is no PEM file of that kind" if error.reason in _NO_PEM else reason(error)
     return error.strerror or str(error)
 
 

@@ -22,8 +22,7 @@ def main() -> None:
     given = parser.parse_args()
     sys.path.insert(0, str(_TESTS))
     server_class = importlib.import_module("servers").FtpServer
-    server_class.host = given.host
-    with server_class(given.kind, given.docroot, given.work, log=False) as server:
+    with server_class(given.kind, given.docroot, given.work, host=given.host, log=False) as server:
         print(json.dumps({"port": server.port, "user": server.user, "password": server.password}), flush=True)
         sys.stdin.read()
 

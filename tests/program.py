@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from servers import PASSWORD, USER, FtpServer
+from servers import PASSWORD, USER, FtpServer, Tls
 
 PROGRAM: Final = (sys.executable, "-m", "async_mirror")
 LONGEST_SECONDS: Final = 60
@@ -27,6 +27,7 @@ MTIME: Final = 1_700_000_000
 
 _PROJECT = Path(__file__).resolve().parents[1]
 _FRACTION_NS = 250_000_000
+_SCHEMES: Final[dict[Tls, str]] = {"": "ftp", "explicit": "ftpes", "implicit": "ftps"}
 
 
 class Result(NamedTuple):
@@ -59,7 +60,9 @@ class Program:
         self.state = folder / "state"
         self.home = folder / "home"
         self.password_file = folder / "password"
-        self.url = f"ftp://{USER}@{server.host}:{server.port}/"
+        scheme = _SCHEMES[server.tls]
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        self.url = f"{scheme}://{USER}@{host}:{server.port}/"
         self.environment = {"PATH": os.defpath, "HOME": str(self.home), "LANG": "C.UTF-8"}
         self._prefix: list[str] = []
         self.source.mkdir()
@@ -76,8 +79,8 @@ class Program:
         if os.geteuid() == 0:
             self._prefix = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
 
-    def run(self, *arguments: str | Path) -> Result:
-        """Run the program with these arguments to its end."""
+    def run(self, *arguments: str | Path, seconds: float = LONGEST_SECONDS) -> Result:
+        """Run the program with these arguments to its end; fail when that takes longer."""
         done = subprocess.run(
             [*self._prefix, *PROGRAM, *arguments],
             cwd=_PROJECT,
@@ -85,7 +88,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=LONGEST_SECONDS,
+            timeout=seconds,
         )
         return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
@@ -109,7 +112,8 @@ class Program:
     def arguments(self, *options: str | Path, password: bool = True) -> list[str | Path]:
         """Return the command line of `sync` with these options beside the usual ones."""
         secret: list[str | Path] = ["--password-file", self.password_file] if password else []
-        return ["sync", *secret, "--state-dir", self.state, *options, "--", self.source, self.url]
+        trust: list[str | Path] = ["--ca-cert", self.server.certificates.ca] if self.server.tls else []
+        return ["sync", *secret, *trust, "--state-dir", self.state, *options, "--", self.source, self.url]
 
     def write(self, path: str | bytes, content: bytes | str = b"", mtime_s: int = MTIME, mode: int = 0o644) -> Path:
         """Write a file of the source, and the folders above it."""

@@ -87,7 +87,7 @@ def test_help_has_examples_before_options(empty: Path, command: str) -> None:
     headings = [re.escape(heading) for heading in sections(text)]
     before = re.split(rf"^(?:{'|'.join(headings)}):\n", text, maxsplit=1, flags=re.MULTILINE)[0]
     assert len(re.findall(r"async-mirror (?:demo|sync)\b.*", before)) >= 3
-    assert "--dry-run ./site ftp://me@host/www" in before
+    assert "--dry-run ./site ftpes://me@host/www" in before
 
 
 def test_help_of_sync_has_each_option_in_one_group(empty: Path) -> None:

@@ -768,3 +768,10 @@ def test_file_that_holds_a_password_is_not_published_though_another_one_is_used(
     assert result.code == 2
     assert "would be published" in result.err
     assert CANARY not in result.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_that_merely_lies_here_is_not_believed(here: Here) -> None:
+    os.chown(here.write("multi = 'S'"), 12345, 12345)
+    assert "belongs to another user" in here.refused()
+    assert here.config("--config", FILE)["multi"] == ("S", FILE)

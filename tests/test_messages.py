@@ -82,7 +82,6 @@ WORDERS = {  # functions that make texts for people: all their words count
     "health.praise",
     "login._connect",
     "names.refusal",
-    "password.warning",
     "plan.why_sent",
     "report._sentence",
     "report._next_pass",

@@ -44,7 +44,7 @@ def test_the_password_is_taken_from_the_first_place_that_has_one(here: Here, tmp
     del environment["PASSWORD_FILE"]
     assert "the password command /no/4 cannot be run" in taken()
     del environment["PASSWORD_COMMAND"]
-    assert "the password in ASYNC_MIRROR_PASSWORD holds a line break" in taken()
+    assert "the password from ASYNC_MIRROR_PASSWORD holds a line break" in taken()
     del environment["PASSWORD"]
     assert "the password file /no/6 cannot be read" in taken()
     del in_file[0]

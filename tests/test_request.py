@@ -75,7 +75,7 @@ def refused(here: Here, url: str, *options: str | Path, **environment: str) -> s
     ids=lambda option: option[0],
 )
 def test_an_option_of_tls_is_refused_without_tls(here: Here, option: tuple[str, ...]) -> None:
-    said = f"{option[0]} is for TLS, and ftp:// is without: write ftpes://"
+    said = f"{option[0]} is for TLS, and the destination is without"
     assert said in refused(here, "ftp://me@host/", *option)
     assert said in refused(here, "ftpes://me@host/", "--tls", "off", *option)
     name = option[0].removeprefix("--")
@@ -111,10 +111,10 @@ def test_what_does_not_go_together_is_refused(here: Here, options: list[str], sa
     [
         ("missing", "No such file or directory"),
         ("folder", "Is a directory"),
-        ("text", "no certificate"),
-        ("nothing", "no certificate"),
-        ("bytes", "no certificate"),
-        ("key", "no certificate"),
+        ("text", "no PEM file"),
+        ("nothing", "no PEM file"),
+        ("bytes", "no PEM file"),
+        ("key", "no PEM file"),
         ("cut", "no PEM file"),
     ],
 )

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import ftplib
+import functools
+import hashlib
 import io
 import os
+import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers import KINDS, PASSWORD, REAL, UID, USER, FtpServer, Kind, ServerFactory, available
+from servers import (
+    KINDS,
+    PASSWORD,
+    REAL,
+    TLS_MODES,
+    TLS_VERSIONS,
+    UID,
+    USER,
+    FtpServer,
+    Kind,
+    ServerFactory,
+    Tls,
+    TlsVersion,
+    available,
+)
+from servers.certificates import HOSTS, KEY_PASSWORD, Certificate, Certificates
 
 FROZEN_REPLY_TIMEOUT_S = 0.3
 
@@ -189,29 +208,227 @@ def test_proftpd_can_deny_overwriting(server_factory: ServerFactory) -> None:
             store(client, "once", b"2")
 
 
-class ReusingFtpTls(ftplib.FTP_TLS):
-    """ftplib's client with the control connection's TLS session on data connections, as servers insist."""
+class TlsClient(ftplib.FTP_TLS):
+    """ftplib's client with the control connection's TLS session on data connections, if so told; and with ftps."""
+
+    def __init__(self, server: FtpServer, *, context: ssl.SSLContext | None = None, reuse: bool = True) -> None:
+        super().__init__(context=context or trusting(server), timeout=20)
+        self._server = server
+        self._reuse = reuse
+        self.data_versions: set[str | None] = set()
+        self.reused: set[bool | None] = set()
+
+    def log_in(self) -> None:
+        if self._server.tls == "implicit":
+            self.host = self._server.host
+            plain = socket.create_connection((self.host, self._server.port), self.timeout)
+            self.sock: ssl.SSLSocket = self.context.wrap_socket(plain, server_hostname=self.host)
+            self.af = self.sock.family
+            self.file = self.sock.makefile("r", encoding=self.encoding)
+            self.getresp()
+        else:
+            self.connect(self._server.host, self._server.port)
+        self.login(USER, PASSWORD)
+        self.prot_p()
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[ssl.SSLSocket, int | None]:
         plain, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
-        assert isinstance(self.sock, ssl.SSLSocket)
-        wrapped = self.context.wrap_socket(plain, server_hostname=self.host, session=self.sock.session)
-        return wrapped, size
+        session = self.sock.session if self._reuse else None
+        data = self.context.wrap_socket(plain, server_hostname=self.host, session=session)
+        self.data_versions.add(data.version())
+        self.reused.add(data.session_reused)
+        return data, size
 
 
-@pytest.mark.parametrize("kind", REAL)
-def test_tls_is_required_and_verifies(kind: Kind, server_factory: ServerFactory) -> None:
-    server = server_factory(kind, tls=True)
+def trusting(server: FtpServer) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=server.certificates.ca)
+
+
+@pytest.fixture(params=[(kind, tls) for kind in KINDS for tls in TLS_MODES[kind]], ids="-".join)
+def secure_server(request: pytest.FixtureRequest, server_factory: ServerFactory) -> Callable[..., FtpServer]:
+    """Make a server of each kind, in each way that it knows TLS."""
+    return functools.partial(server_factory, request.param[0], tls=request.param[1])
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_files_are_stored_over_tls_with_the_session_of_the_control_connection(
+    secure_server: Callable[..., FtpServer], version: TlsVersion
+) -> None:
+    server = secure_server(tls_version=version)
+    with TlsClient(server) as client:
+        client.log_in()
+        store(client, "empty", b"")
+        store(client, "secret", b"content" * 10_000)
+        assert client.sock.version() == f"TLSv{version}"
+        assert client.data_versions == {f"TLSv{version}"}
+        assert client.reused == {server.kind != "pure-ftpd" or version == "1.2"}
+    assert {path.name: path.read_bytes() for path in server.docroot.iterdir()} == {
+        "empty": b"",
+        "secret": b"content" * 10_000,
+    }
+    assert "STOR secret" in server.commands()
+
+
+@pytest.mark.parametrize(("version", "other"), [("1.2", ssl.TLSVersion.TLSv1_3), ("1.3", ssl.TLSVersion.TLSv1_2)])
+def test_only_the_version_asked_for_is_spoken(
+    secure_server: Callable[..., FtpServer], version: TlsVersion, other: ssl.TLSVersion
+) -> None:
+    server = secure_server(tls_version=version)
+    context = trusting(server)
+    context.minimum_version = context.maximum_version = other
+    assert_no_login(server, context)
+
+
+def assert_no_login(server: FtpServer, context: ssl.SSLContext) -> None:
+    client = TlsClient(server, context=context)
+    with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+        client.log_in()
+    client.close()
+    assert [command for command in server.commands() if command.startswith("USER")] == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "explicit" in TLS_MODES[kind]])
+def test_plain_login_and_plain_data_are_refused_where_tls_is_explicit(
+    kind: Kind, server_factory: ServerFactory
+) -> None:
+    server = server_factory(kind, tls="explicit")
     with pytest.raises(ftplib.Error):
         log_in(server)
-    context = ssl.create_default_context(cafile=str(server.ca_file))
-    with ReusingFtpTls(context=context, timeout=20) as client:
-        client.connect(server.host, server.port)
-        client.login(USER, PASSWORD)
-        client.prot_p()
-        store(client, "secret", b"content")
-        assert (server.docroot / "secret").read_bytes() == b"content"
-        assert "STOR secret" in server.commands()
+    with TlsClient(server) as client:
+        client.log_in()
+        with pytest.raises(ftplib.Error):
+            begin_in_the_clear(client)
+
+
+def begin_in_the_clear(client: TlsClient) -> None:
+    client.prot_c()
+    ftplib.FTP.ntransfercmd(client, "STOR plain")
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+@pytest.mark.parametrize("tls", ["explicit", "implicit"])
+@pytest.mark.parametrize(("kind", "code"), [("vsftpd", "522"), ("proftpd", "425")])
+def test_transfer_without_the_session_is_refused_when_the_old_content_is_lost(
+    kind: Kind, code: str, tls: Tls, version: TlsVersion, server_factory: ServerFactory
+) -> None:
+    server = server_factory(kind, tls=tls, tls_version=version)
+    (server.docroot / "file").write_text("old")
+    server.adopt()
+    with TlsClient(server, reuse=False) as client:
+        client.log_in()
+        with pytest.raises(ftplib.Error, match=f"^{code}"):
+            store(client, "file", b"new")
+    assert (server.docroot / "file").read_bytes() == b""
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_vsftpd_insists_on_close_notify(version: TlsVersion, server_factory: ServerFactory) -> None:
+    server = server_factory("vsftpd", tls="explicit", tls_version=version)
+    with TlsClient(server) as client:
+        client.log_in()
+        data = client.transfercmd("STOR file")
+        data.sendall(b"content")
+        data.close()
+        with pytest.raises(ftplib.Error, match=r"^426"):
+            client.voidresp()
+
+
+@pytest.mark.parametrize(("kind", "tls"), [(kind, tls) for kind in KINDS for tls in ("", *TLS_MODES[kind])])
+def test_files_are_stored_over_ipv6(kind: Kind, tls: Tls, server_factory: ServerFactory) -> None:
+    server = server_factory(kind, tls=tls, host="::1")
+    client: ftplib.FTP
+    if tls:
+        client = TlsClient(server)
+        client.log_in()
+    else:
+        client = log_in(server)
+    with client:
+        store(client, "file", b"content")
+        assert server.connections() == 1
+    assert (server.docroot / "file").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize(
+    ("certificate", "reason"),
+    [
+        ("expired", "certificate has expired"),
+        ("early", "certificate is not yet valid"),
+        ("self-signed", "self-signed certificate"),
+        ("wrong-host", "IP address mismatch"),
+        ("unknown-ca", "unable to get local issuer certificate"),
+    ],
+)
+def test_certificate_has_the_flaw_asked_for(
+    certificate: Certificate, reason: str, server_factory: ServerFactory
+) -> None:
+    server = server_factory("aioftp", tls="implicit", certificate=certificate)
+    with pytest.raises(ssl.SSLCertVerificationError, match=reason):
+        handshake(server, server.host)
+    assert server.commands() == []
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_good_certificate_is_for_each_name_of_the_loopback(host: str, server_factory: ServerFactory) -> None:
+    server = server_factory("aioftp", tls="implicit")
+    shown = handshake(server, host)
+    assert hashlib.sha256(shown).hexdigest() == server.certificates.fingerprint()
+
+
+def handshake(server: FtpServer, host: str) -> bytes:
+    """Return the certificate that the server shows, once it is verified for the host."""
+    with (
+        socket.create_connection((server.host, server.port), 20) as plain,
+        trusting(server).wrap_socket(plain, server_hostname=host) as wrapped,
+    ):
+        return wrapped.getpeercert(binary_form=True) or b""
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_client_needs_a_certificate_where_it_is_asked_for_one(
+    secure_server: Callable[..., FtpServer], version: TlsVersion
+) -> None:
+    server = secure_server(tls_version=version, client_certificate=True)
+    context = trusting(server)
+    assert_no_login(server, context)
+    context.load_cert_chain(server.certificates.client)
+    with TlsClient(server, context=context) as client:
+        client.log_in()
+        store(client, "file", b"content")
+    assert (server.docroot / "file").read_bytes() == b"content"
+
+
+def test_certificate_of_another_ca_does_not_let_a_client_in(
+    secure_server: Callable[..., FtpServer], tmp_path: Path
+) -> None:
+    server = secure_server(client_certificate=True)
+    foreign = Certificates(tmp_path)
+    foreign.make()
+    context = trusting(server)
+    context.load_cert_chain(foreign.client)
+    assert_no_login(server, context)
+
+
+def test_key_of_the_client_is_there_apart_and_encrypted(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    certificates.make()
+    context = ssl.create_default_context()
+    context.load_cert_chain(certificates.client_certificate, certificates.client_key)
+    context.load_cert_chain(certificates.client_certificate, certificates.client_encrypted_key, KEY_PASSWORD)
+    with pytest.raises(ssl.SSLError):
+        context.load_cert_chain(certificates.client_certificate, certificates.client_encrypted_key, "wrong")
+
+
+def test_certificates_are_others_when_made_again(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    certificates.make()
+    before = certificates.fingerprint()
+    certificates.make()
+    assert certificates.fingerprint() != before
+
+
+def test_tls_that_a_server_does_not_know_is_refused(server_factory: ServerFactory) -> None:
+    with pytest.raises(RuntimeError, match="pure-ftpd knows no implicit TLS"):
+        server_factory("pure-ftpd", tls="implicit")
 
 
 def test_real_servers_are_refused_without_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,27 +9,39 @@ import importlib.util
 import os
 import random
 import re
-import select
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, get_args
 
+from servers.certificates import Certificate, Certificates
+from servers.processes import Namespace, kill, listens, living, parent, send_signal
+from servers.system_log import Syslog
+
 RealKind = Literal["vsftpd", "proftpd", "pure-ftpd"]
 Kind = Literal["vsftpd", "proftpd", "pure-ftpd", "pyftpdlib", "aioftp"]
 Options = Mapping[str, object]
+Tls = Literal["", "explicit", "implicit"]
+TlsVersion = Literal["1.2", "1.3"]
 
 REAL: Final[tuple[RealKind, ...]] = get_args(RealKind)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+TLS_MODES: Final[Mapping[Kind, tuple[Tls, ...]]] = {
+    "vsftpd": ("explicit", "implicit"),
+    "proftpd": ("explicit", "implicit"),
+    "pure-ftpd": ("explicit",),  # implicit TLS is a matter of compiling it, and Debian does not
+    "pyftpdlib": ("explicit", "implicit"),
+    "aioftp": ("implicit",),
+}
+TLS_VERSIONS: Final[tuple[TlsVersion, ...]] = get_args(TlsVersion)
 USER: Final = "tester"
 PASSWORD: Final = "s3cret-Pass"
 UID: Final = 2121
@@ -37,7 +49,17 @@ UID: Final = 2121
 _HERE = Path(__file__).resolve().parent
 _PASSWORD_HASH = "$6$asyncmirror$MFfOEmz1hIj5dWG4QgnVLrK6G8Itt.Buzy2AuRk9B.qlGidGTwffNgWCIEBfY/vRsKoId1HMcUr1mGek.voFg/"
 _TIMEOUT_S = 15
-_LISTEN = "0A"
+# For the library, because vsftpd and Pure-FTPd have no setting for it.
+_ONE_TLS_VERSION = """\
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = versions
+[versions]
+MinProtocol = TLSv{0}
+MaxProtocol = TLSv{0}
+"""
 # Below the kernel's usual ephemeral ports: a client's own socket must not take the port while the server restarts.
 _CONTROL_PORTS = range(20000, 29999)
 _PASSIVE_PORTS = (30000, 60000)
@@ -87,19 +109,25 @@ def available(kind: Kind) -> str:
 
 
 class FtpServer:
-    """One FTP server on 127.0.0.1 for the user `tester`, from `start` (or `with`) to `stop`.
+    """One FTP server on a loopback address for the user `tester`, from `start` (or `with`) to `stop`.
 
     The real servers see the docroot by a bind mount in a mount namespace of their own, so that it may lie below folders
     which only root can enter, as pytest's do; no permission outside the docroot is changed. When root runs the tests
     the docroot belongs to uid and gid 2121, as which the real servers work; the Python servers work as the caller.
     `work` is a folder for the server's configuration and logs. `max_per_ip` 0 means no limit. `port` 0 means any free
-    one, kept for the life of the object. `tls` is explicit TLS, required, with session reuse where the server can ask
-    for it; clients trust `ca_file`. `options` are settings of the server's own: directives of vsftpd.conf or
-    proftpd.conf, command-line switches of Pure-FTPd ({"-I": 1}), attributes of pyftpdlib's handler ({"timeout": 2}),
-    `delay_ms` for aioftp's server; and, for ProFTPD, {"deny_overwrite": True}.
+    one, kept for the life of the object. `host` is 127.0.0.1, ::1 or whatever the machine has.
+
+    `tls` is explicit or implicit (see TLS_MODES; True is explicit), always required, for logins and for data, and as
+    strict as the server can be: vsftpd and ProFTPD insist on the session of the control connection, vsftpd on
+    close_notify, too. `tls_version` is the only one that the server speaks, "" leaves it to the server. `certificate`
+    tells what is wrong with the server's, if anything; the files are named by `certificates`. With
+    `client_certificate` clients must show one, too.
+
+    `options` are settings of the server's own: directives of vsftpd.conf or proftpd.conf, command-line switches of
+    Pure-FTPd ({"-I": 1}), attributes of pyftpdlib's handler ({"timeout": 2}), `delay_ms` for aioftp's server; and, for
+    ProFTPD, {"deny_overwrite": True}.
     """
 
-    host = "127.0.0.1"
     user = USER
     password = PASSWORD
 
@@ -111,23 +139,31 @@ class FtpServer:
         *,
         max_per_ip: int = 0,
         log: bool = True,
-        tls: bool = False,
+        tls: Tls | bool = "",
+        tls_version: Literal["", TlsVersion] = "",
+        certificate: Certificate = "good",
+        client_certificate: bool = False,
+        host: str = "127.0.0.1",
         port: int = 0,
         options: Options | None = None,
     ) -> None:
         self.kind = kind
         self.docroot = docroot.resolve()
+        self.host = host
         self.port = port
-        self.ca_file = work.resolve() / "ca.pem"
+        self.tls: Tls = "explicit" if tls is True else tls or ""
+        self.certificates = Certificates(work.resolve(), certificate)
         self._work = work.resolve()
         self._max_per_ip = max_per_ip
         self._log = work.resolve() / "server.log" if log else None
         self._log_offset = 0
-        self._tls = tls
+        self._ipv6 = ":" in host
+        self._tls_version = tls_version
+        self._client_certificate = client_certificate
         self._options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._namespace: _Namespace | None = None
-        self._syslog: _Syslog | None = None
+        self._namespace: Namespace | None = None
+        self._syslog: Syslog | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -149,12 +185,14 @@ class FtpServer:
             raise RuntimeError(f"{self.kind} was started already")
         if reason := available(self.kind):
             raise RuntimeError(reason)
+        if self.tls and self.tls not in TLS_MODES[self.kind]:
+            raise RuntimeError(f"{self.kind} knows no {self.tls} TLS")
         self._work.mkdir(parents=True, exist_ok=True)
         self.docroot.mkdir(parents=True, exist_ok=True)
         self.adopt()
-        self.port = self.port or _free_port()
-        if self._tls and not self.ca_file.exists():
-            _make_certificates(self._work)
+        self.port = self.port or _free_port(self.host)
+        if self.tls and not self.certificates.server.exists():
+            self.certificates.make()
         argv, environment = self._command_line()
         output = self._work / "output"
         with output.open("wb") as out:
@@ -164,7 +202,7 @@ class FtpServer:
             )
         listening = self._wait_until_listening()
         if self.kind in REAL:
-            self._namespace = _Namespace.of(self._process.pid)
+            self._namespace = Namespace.of(self._process.pid)
         if not listening:
             self.stop()
             raise RuntimeError(f"{self.kind} did not start: {output.read_text(errors='replace')[-2000:].strip()}")
@@ -173,7 +211,7 @@ class FtpServer:
         """Kill every process of the server, frozen or not, and return when none is left; do nothing when stopped."""
         if self._process is None:
             return
-        _kill(self.processes)
+        kill(self.processes)
         self._process.wait()
         self._process = None
         if self._namespace:
@@ -195,7 +233,7 @@ class FtpServer:
         """
         if self.running:
             self.thaw()
-            _kill(self._children)
+            kill(self._children)
         else:
             self.stop()
         for path in self.docroot.iterdir():
@@ -221,19 +259,19 @@ class FtpServer:
         """Stop every process of the server, the clients' too, with SIGSTOP: the kernel still accepts connections."""
         stopped: set[int] = set()
         while fresh := set(self.processes()) - stopped:
-            _signal(fresh, signal.SIGSTOP)
+            send_signal(fresh, signal.SIGSTOP)
             stopped |= fresh
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
-        _signal(self.processes(), signal.SIGCONT)
+        send_signal(self.processes(), signal.SIGCONT)
 
     def processes(self) -> list[int]:
         """List the pids of every live process of the server, the main one included, oldest first."""
         if self._namespace:
             # vsftpd's sessions leave the process group, and their children may be orphaned: the namespace they keep
-            return _living(self._namespace.members())
-        return _living([self._process.pid] if self._process else [])
+            return living(self._namespace.members())
+        return living([self._process.pid] if self._process else [])
 
     def session_pids(self) -> list[int]:
         """List the processes that read the clients' commands, one for each client, oldest first.
@@ -242,7 +280,7 @@ class FtpServer:
         """
         if self._process is None or self.kind not in REAL:
             return []
-        parent_of = {pid: _stat(pid)[1] for pid in self._children()}
+        parent_of = {pid: parent(pid) for pid in self._children()}
         if self.kind == "vsftpd":  # the process that speaks to the client is the child of one that keeps privileges
             return [pid for pid in parent_of if pid not in parent_of.values()]
         return [pid for pid, parent in parent_of.items() if parent == self._process.pid]
@@ -302,7 +340,7 @@ class FtpServer:
         assert self._process is not None
         end = time.monotonic() + _TIMEOUT_S
         while self._process.poll() is None and time.monotonic() < end:
-            if _listens(self._process.pid, self.port):
+            if listens(self._process.pid, self.port):
                 return True
             time.sleep(0.005)
         return False
@@ -324,7 +362,11 @@ class FtpServer:
         server = f"exec env LD_LIBRARY_PATH={shlex.quote(_library_path())} {shlex.join(argv)}"
         script = " && ".join([bind, *mounts, server])
         unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
-        return unshare, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC"}
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC"}
+        if self._tls_version:
+            openssl = self._write("openssl.cnf", _ONE_TLS_VERSION.format(self._tls_version))
+            environment["OPENSSL_CONF"] = str(openssl)
+        return unshare, environment
 
     @property
     def _site(self) -> Path:
@@ -355,10 +397,7 @@ class FtpServer:
         empty = self._work / "empty"
         empty.mkdir(exist_ok=True)
         settings: dict[str, object] = {
-            "listen": "YES",
-            "listen_ipv6": "NO",
             "background": "NO",
-            "listen_address": self.host,
             "listen_port": self.port,
             "anonymous_enable": "NO",
             "local_enable": "YES",
@@ -377,18 +416,26 @@ class FtpServer:
             "max_per_ip": self._max_per_ip,
             "seccomp_sandbox": "NO",  # its list of system calls is older than today's libraries
         }
+        if self._ipv6:
+            settings |= {"listen": "NO", "listen_ipv6": "YES", "listen_address6": self.host}
+        else:
+            settings |= {"listen": "YES", "listen_ipv6": "NO", "listen_address": self.host}
         if self._log:
             settings |= {"xferlog_enable": "YES", "log_ftp_protocol": "YES", "vsftpd_log_file": self._log}
-        if self._tls:
+        if self.tls:
             settings |= {
                 "ssl_enable": "YES",
-                "rsa_cert_file": self._work / "server.pem",
-                "rsa_private_key_file": self._work / "server.pem",
+                "implicit_ssl": "YES" if self.tls == "implicit" else "NO",
+                "rsa_cert_file": self.certificates.server,
+                "rsa_private_key_file": self.certificates.server,
                 "force_local_data_ssl": "YES",
                 "force_local_logins_ssl": "YES",
                 "require_ssl_reuse": "YES",
+                "strict_ssl_read_eof": "YES",
                 "ssl_ciphers": "HIGH",
             }
+        if self._client_certificate:
+            settings |= {"require_cert": "YES", "validate_cert": "YES", "ca_certs_file": self.certificates.client_ca}
         settings |= self._options
         # vsftpd takes no blanks around the sign
         conf = self._write("vsftpd.conf", "".join(f"{key}={value}\n" for key, value in settings.items()))
@@ -404,7 +451,7 @@ class FtpServer:
             "ServerType": "standalone",
             "DefaultAddress": self.host,
             "Port": self.port,
-            "UseIPv6": "off",
+            "UseIPv6": "on" if self._ipv6 else "off",
             "User": "nobody",
             "Group": "nogroup",
             "Umask": "022",
@@ -431,16 +478,20 @@ class FtpServer:
         if self._log:
             # ExtendedLog is written after the reply; the debug log has a command before it is carried out
             settings |= {"SystemLog": f'"{self._log}"', "DebugLevel": 4}
-        if self._tls:
+        if self.tls:
             settings |= {
                 "LoadModule": "mod_tls.c",
                 "TLSEngine": "on",
                 "TLSRequired": "on",
-                "TLSECCertificateFile": f'"{self._work}/server.pem"',
-                "TLSECCertificateKeyFile": f'"{self._work}/server.pem"',
+                "TLSECCertificateFile": f'"{self.certificates.server}"',
+                "TLSECCertificateKeyFile": f'"{self.certificates.server}"',
                 "TLSVerifyClient": "off",
                 "TLSLog": "none",
             }
+        if self.tls == "implicit":
+            settings["TLSOptions"] = "UseImplicitSSL"
+        if self._client_certificate:
+            settings |= {"TLSVerifyClient": "on", "TLSCACertificateFile": f'"{self.certificates.client_ca}"'}
         options = dict(self._options)
         if options.pop("deny_overwrite", False):
             settings["AllowOverwrite"] = "off"
@@ -468,15 +519,19 @@ class FtpServer:
         }
         if self._max_per_ip:
             switches["-C"] = self._max_per_ip
-        if self._tls:
-            switches |= {"-Y": 2, "-2": self._work / "server.pem"}
+        if self.tls:
+            switches |= {"-Y": 3, "-2": self.certificates.server}
+        if self._client_certificate:
+            files = (self.certificates.server, self.certificates.client_ca)
+            both = self._write("server-and-client-ca.pem", "".join(path.read_text() for path in files))
+            switches |= {"-2": both, "-J": "-C:HIGH"}
         switches |= self._options
-        flags = ["-A", "-E", "-H", "-4", "-D", "-z", *(["-d"] if self._log else [])]
+        flags = ["-A", "-E", "-H", "-6" if self._ipv6 else "-4", "-D", "-z", *(["-d"] if self._log else [])]
         argv = [str(servers_folder() / "usr/sbin/pure-ftpd"), *flags]
         argv += [word for switch, value in switches.items() for word in (switch, str(value))]
         mounts = ["mount -t tmpfs none /run"]  # the server keeps a folder of its own there
         if self._log:
-            self._syslog = _Syslog(self._work / "syslog", self._log)
+            self._syslog = Syslog(self._work / "syslog", self._log)
             mounts += self._private_dev()
         return argv, mounts
 
@@ -493,17 +548,15 @@ class FtpServer:
         ]
 
     def _python_server(self) -> list[str]:
-        if self._tls and self.kind == "aioftp":
-            raise RuntimeError("aioftp's server knows no AUTH TLS")
-        if self._tls and not importlib.util.find_spec("OpenSSL"):
-            raise RuntimeError("pyftpdlib needs the package pyOpenSSL for TLS")
         argv = [sys.executable, str(_HERE / f"{self.kind}_server.py")]
         argv += ["--host", self.host, "--port", str(self.port), "--docroot", str(self.docroot)]
         argv += ["--user", USER, "--password", PASSWORD, "--max-connections", str(self._max_per_ip)]
         if self._log:
             argv += ["--log", str(self._log)]
-        if self._tls:
-            argv += ["--certificate", str(self._work / "server.pem")]
+        if self.tls:
+            argv += ["--certificate", str(self.certificates.server), "--tls", self.tls]
+            argv += ["--tls-version", self._tls_version] if self._tls_version else []
+            argv += ["--client-ca", str(self.certificates.client_ca)] if self._client_certificate else []
         for name, value in self._options.items():
             argv += [f"--{name.replace('_', '-')}", str(value)]
         return argv
@@ -513,172 +566,16 @@ ServerFactory = Callable[..., FtpServer]
 """Makes and starts a server that is stopped when the test ends: `(kind, **FtpServer's keywords)`."""
 
 
-class _Namespace:
-    """A mount namespace, held open: the kernel gives the number of one that has gone to the next, maybe not ours."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._identity = os.readlink(f"/proc/self/fd/{descriptor}")
-
-    @classmethod
-    def of(cls, pid: int) -> Self | None:
-        """Return the namespace of a process, or None when it has ended or has not left ours."""
-        try:
-            namespace = cls(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
-        except OSError:
-            return None
-        if os.getpid() in namespace.members():
-            namespace.close()
-            return None
-        return namespace
-
-    def members(self) -> list[int]:
-        """List the processes in it, but for those that have begun to end."""
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal() and self._holds(name)]
-
-    def close(self) -> None:
-        """Let it go."""
-        os.close(self._descriptor)
-
-    def _holds(self, pid: str) -> bool:
-        try:
-            return os.readlink(f"/proc/{pid}/ns/mnt") == self._identity
-        except OSError:  # ended, or another user's
-            return False
-
-
-class _Syslog:
-    """Stands in for syslog at a socket and writes each message as a line; the server waits for nobody else."""
-
-    _FLUSH = b"\0flush"
-    _CLOSE = b"\0close"
-
-    def __init__(self, path: Path, log: Path) -> None:
-        path.unlink(missing_ok=True)
-        self._log = log
-        self._folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-        self._address = f"/proc/self/fd/{self._folder}/{path.name}"  # a socket's path may have 107 bytes at most
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(self._address)
-        self._flushed = threading.Event()
-        self._thread = threading.Thread(target=self._collect, daemon=True)
-        self._thread.start()
-
-    def flush(self) -> None:
-        """Return when all that was sent so far is written: datagrams keep their order, and ours is the last."""
-        self._flushed.clear()
-        self._socket.sendto(self._FLUSH, self._address)
-        assert self._flushed.wait(_TIMEOUT_S), "the thread that collects syslog has ended"
-
-    def close(self) -> None:
-        """Write what was sent and give everything back."""
-        self._socket.sendto(self._CLOSE, self._address)
-        self._thread.join()
-        self._socket.close()
-        os.close(self._folder)
-
-    def _collect(self) -> None:
-        with self._log.open("ab", buffering=0) as log:
-            while (message := self._socket.recv(1 << 16)) != self._CLOSE:
-                if message == self._FLUSH:
-                    self._flushed.set()
-                else:
-                    log.write(message.rstrip(b"\0\n").replace(b"\n", b" ") + b"\n")
-
-
 def _library_path() -> str:
     return ":".join(str(folder) for part in ("lib", "usr/lib") for folder in servers_folder().glob(f"{part}/*-linux-*"))
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     for port in random.SystemRandom().sample(_CONTROL_PORTS, 100):
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             try:
-                probe.bind((FtpServer.host, port))
+                probe.bind((host, port))
             except OSError:
                 continue
             return port
     raise RuntimeError("no free port for a server")
-
-
-def _listens(pid: int, port: int) -> bool:
-    """Tell whether this process, not just any, listens on the port."""
-    sockets = {
-        f"socket:[{fields[9]}]"
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
-        if (fields := line.split())[3] == _LISTEN and fields[1].endswith(f":{port:04X}")
-    }
-    try:
-        return bool(sockets) and any(os.readlink(fd) in sockets for fd in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:  # a descriptor or the process went away meanwhile
-        return False
-
-
-def _stat(pid: int) -> tuple[str, int, int]:
-    """Return state, parent and start time of a process; state Z when it has gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return "Z", 0, 0
-    return fields[0], int(fields[1]), int(fields[19])
-
-
-def _living(pids: Iterable[int]) -> list[int]:
-    states = {pid: _stat(pid) for pid in pids}
-    return sorted((pid for pid in states if states[pid][0] not in "ZX"), key=lambda pid: (states[pid][2], pid))
-
-
-def _kill(pids: Callable[[], list[int]]) -> None:
-    """Kill until none is left; raise RuntimeError about a process that does not die."""
-    while doomed := pids():
-        watched = [fd for pid in doomed if (fd := _watch(pid)) is not None]
-        _signal(doomed, signal.SIGSTOP)  # all at once: vsftpd's child else reports its parent's death to the client
-        _signal(doomed, signal.SIGKILL)
-        try:
-            for fd in watched:
-                poll = select.poll()
-                poll.register(fd, select.POLLIN)
-                if not poll.poll(_TIMEOUT_S * 1000):
-                    raise RuntimeError(f"of {doomed} not all die")
-        finally:
-            for fd in watched:
-                os.close(fd)
-
-
-def _watch(pid: int) -> int | None:
-    """Open a descriptor that is readable once the process has ended; a dying process hides its namespace earlier."""
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue
-
-
-def _make_certificates(folder: Path) -> None:
-    """Make a CA (ca.pem) and a certificate for 127.0.0.1 and localhost with its key in one file (server.pem)."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        raise RuntimeError("tls=True needs the openssl command")
-    ca, leaf = folder / "ca", folder / "server"
-    new = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30".split()
-    authority = ["-subj", "/CN=tests CA", "-addext", "keyUsage=critical,keyCertSign"]
-    site = ["-subj", "/CN=localhost", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key"]
-    for extension in (
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-        "basicConstraints=critical,CA:FALSE",
-        "extendedKeyUsage=serverAuth",
-    ):
-        site += ["-addext", extension]
-    for name, arguments in ((ca, authority), (leaf, site)):
-        files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
-        subprocess.run([*new, *arguments, *files], check=True, capture_output=True)
-    with (folder / "server.pem").open("ab") as both:
-        both.write((folder / "server.key").read_bytes())
-    (folder / "server.pem").chmod(0o600)
