@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from faults.certificates import Certificates
+from faults.identities import Identities
 from here import Here
 from servers import KINDS, REAL, FtpServer, Kind, ServerFactory, available
 
@@ -22,9 +22,9 @@ def _require(kind: Kind) -> None:
 
 
 @pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
     """Make good and bad certificates for the servers that lie."""
-    return Certificates(tmp_path_factory.mktemp("certificates"))
+    return Identities(tmp_path_factory.mktemp("identities"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from faults import HOST, Background, reactions
-from faults.certificates import Certificates
+from faults.identities import Identities
 from faults.proxy import Action, FtpProxy
 from faults.scripted import Reaction, ScriptedServer
 
@@ -551,11 +551,11 @@ Speak = Callable[..., _TlsClient]
 
 
 @pytest.fixture
-def speak(certificates: Certificates) -> Iterator[Speak]:
+def speak(identities: Identities) -> Iterator[Speak]:
     clients: list[_TlsClient] = []
 
     def log_in(server: ScriptedServer, timeout: float = BOUND_SECONDS) -> _TlsClient:
-        client = _TlsClient(context=ssl.create_default_context(cafile=certificates.ca_file), timeout=timeout)
+        client = _TlsClient(context=ssl.create_default_context(cafile=identities.ca_file), timeout=timeout)
         clients.append(client)
         if server.implicit:
             client.connect_implicitly(server.port)
@@ -571,8 +571,8 @@ def speak(certificates: Certificates) -> Iterator[Speak]:
 
 
 @pytest.fixture
-def secure_server(certificates: Certificates) -> Iterator[ScriptedServer]:
-    server = ScriptedServer(tls=certificates.good.context())
+def secure_server(identities: Identities) -> Iterator[ScriptedServer]:
+    server = ScriptedServer(tls=identities["good"].context())
     with _ends_at_once(server):
         yield server
 
@@ -580,9 +580,9 @@ def secure_server(certificates: Certificates) -> Iterator[ScriptedServer]:
 @pytest.mark.parametrize("implicit", [False, True], ids=["explicit", "implicit"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 def test_files_and_listings_pass_through_tls_with_one_session(
-    certificates: Certificates, speak: Speak, version: ssl.TLSVersion, implicit: bool
+    identities: Identities, speak: Speak, version: ssl.TLSVersion, implicit: bool
 ) -> None:
-    context = certificates.good.context(oldest=version, newest=version)
+    context = identities["good"].context(oldest=version, newest=version)
     server = ScriptedServer(tls=context, implicit=implicit, requires_reuse=True)
     with _ends_at_once(server):
         client = speak(server)
@@ -633,43 +633,42 @@ def test_server_without_tls_knows_no_auth(server: ScriptedServer, connect: Conne
     ("kind", "error"),
     [
         ("expired", "expired"),
-        ("self_signed", "self-signed"),
-        ("wrong_host", "not valid for"),
-        ("unknown_issuer", "issuer"),
+        ("early", "not yet valid"),
+        ("self-signed", "self-signed"),
+        ("wrong-host", "not valid for"),
+        ("unknown-ca", "issuer"),
     ],
 )
-def test_bad_certificates_are_bad_in_one_way_each(
-    certificates: Certificates, speak: Speak, kind: str, error: str
-) -> None:
-    server = ScriptedServer(tls=getattr(certificates, kind).context())
+def test_bad_certificates_are_bad_in_one_way_each(identities: Identities, speak: Speak, kind: str, error: str) -> None:
+    server = ScriptedServer(tls=identities[kind].context())
     with _ends_at_once(server):
         with pytest.raises(ssl.SSLCertVerificationError, match=error):
             speak(server)
         assert server.commands() == ["AUTH TLS"]
 
 
-def test_old_tls_is_all_that_an_old_server_speaks(certificates: Certificates, speak: Speak) -> None:
-    old = certificates.good.context(oldest=ssl.TLSVersion.TLSv1_1, newest=ssl.TLSVersion.TLSv1_1)
+def test_old_tls_is_all_that_an_old_server_speaks(identities: Identities, speak: Speak) -> None:
+    old = identities["good"].context(oldest=ssl.TLSVersion.TLSv1_1, newest=ssl.TLSVersion.TLSv1_1)
     server = ScriptedServer(tls=old)
     with _ends_at_once(server), pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
         speak(server)
 
 
 def test_fingerprint_is_that_of_the_certificate_that_the_server_shows(
-    certificates: Certificates, secure_server: ScriptedServer, speak: Speak
+    identities: Identities, secure_server: ScriptedServer, speak: Speak
 ) -> None:
     client = speak(secure_server)
     assert isinstance(client.sock, ssl.SSLSocket)
     shown = client.sock.getpeercert(binary_form=True)
     assert shown
-    assert certificates.good.fingerprint == f"sha256:{hashlib.sha256(shown).hexdigest()}"
+    assert identities["good"].fingerprint == f"sha256:{hashlib.sha256(shown).hexdigest()}"
 
 
 @pytest.mark.parametrize("tickets", [0, 2])
 def test_session_that_the_client_cannot_take_up_is_refused_where_it_must(
-    certificates: Certificates, speak: Speak, tickets: int
+    identities: Identities, speak: Speak, tickets: int
 ) -> None:
-    context = certificates.good.context(oldest=ssl.TLSVersion.TLSv1_3, tickets=tickets)
+    context = identities["good"].context(oldest=ssl.TLSVersion.TLSv1_3, tickets=tickets)
     server = ScriptedServer(tls=context, requires_reuse=True)
     with _ends_at_once(server):
         client = speak(server)
@@ -696,9 +695,9 @@ def test_auth_can_be_answered_by_anything_with_or_without_a_handshake(
 
 
 @pytest.mark.parametrize("more", [b"230 Logged in.\r\n", b"230 log"])
-def test_more_can_come_behind_the_234(certificates: Certificates, secure_server: ScriptedServer, more: bytes) -> None:
+def test_more_can_come_behind_the_234(identities: Identities, secure_server: ScriptedServer, more: bytes) -> None:
     secure_server.on("AUTH", reactions.with_more_behind(more))
-    context = ssl.create_default_context(cafile=certificates.ca_file)
+    context = ssl.create_default_context(cafile=identities.ca_file)
     with _raw(secure_server) as sock:
         _read_until(sock, b"\r\n")
         sock.sendall(b"AUTH TLS\r\n")
@@ -716,11 +715,11 @@ def test_handshake_can_be_left_without_an_answer(secure_server: ScriptedServer, 
     assert secure_server.commands() == ["AUTH TLS"]
 
 
-@pytest.mark.parametrize("kind", ["self_signed", "wrong_host", "other"])
+@pytest.mark.parametrize("kind", ["self-signed", "wrong-host", "other"])
 def test_data_connection_can_have_another_certificate(
-    certificates: Certificates, secure_server: ScriptedServer, speak: Speak, kind: str
+    identities: Identities, secure_server: ScriptedServer, speak: Speak, kind: str
 ) -> None:
-    secure_server.on("STOR", reactions.secure_data_with(getattr(certificates, kind).context()))
+    secure_server.on("STOR", reactions.secure_data_with(identities[kind].context()))
     client = speak(secure_server)
     if kind == "other":
         assert _store(client, "/f", b"content").startswith("226")
@@ -782,9 +781,9 @@ def test_upload_that_ends_without_a_word_of_tls_is_a_426(secure_server: Scripted
 
 @pytest.mark.parametrize("reads_on", [True, False])
 def test_client_that_is_gone_before_the_tickets_come_gets_a_426(
-    certificates: Certificates, speak: Speak, reads_on: bool
+    identities: Identities, speak: Speak, reads_on: bool
 ) -> None:
-    server = ScriptedServer(tls=certificates.good.context(oldest=ssl.TLSVersion.TLSv1_3))
+    server = ScriptedServer(tls=identities["good"].context(oldest=ssl.TLSVersion.TLSv1_3))
     server.on("STOR", reactions.tickets_after_the_data)
     with _ends_at_once(server):
         client = speak(server)
@@ -800,6 +799,26 @@ def test_client_that_is_gone_before_the_tickets_come_gets_a_426(
             pass
         data.close()
         assert client.getline().startswith("226" if reads_on else "426")
+
+
+def test_tls_can_end_in_the_middle_of_a_session(secure_server: ScriptedServer, speak: Speak) -> None:
+    secure_server.on("NOOP", reactions.strip_tls)
+    client = speak(secure_server)
+    assert isinstance(client.sock, ssl.SSLSocket)
+    client.putcmd("NOOP")
+    plain = client.sock.unwrap()
+    assert plain.recv(1000) == b"200 Done.\r\n"
+    plain.sendall(b"\r\nPWD\r\n")  # the client's own close_notify comes before it, and is no command
+    assert b"\r\n257" in _read_until(plain, b"folder.\r\n")
+    plain.close()
+    assert secure_server.clear_log[-1] == "PWD"
+
+
+@pytest.mark.parametrize("verb", ["AUTH", "STOR"])
+def test_tls_can_dribble(secure_server: ScriptedServer, speak: Speak, verb: str) -> None:
+    secure_server.on(verb, reactions.dribble_tls(0.01))
+    with pytest.raises(TimeoutError):
+        _store(speak(secure_server, GIVE_UP_SECONDS), "/f", b"content")
 
 
 def test_cut_in_the_middle_of_an_upload_can_be_called_a_success(secure_server: ScriptedServer, speak: Speak) -> None:

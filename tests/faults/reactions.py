@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from . import BLOCK, Refused, text
@@ -177,6 +178,19 @@ def reply_after(event: threading.Event) -> Reaction:
     return react
 
 
+def dribble_tls(seconds_per_byte: float) -> Reaction:
+    """Do the command, and send TLS one byte at a time: on the data connection, or after AUTH on the control one."""
+
+    def react(exchange: Exchange) -> None:
+        pause = partial(exchange.connection.server.closing.wait, seconds_per_byte)
+        if exchange.verb == "AUTH":
+            exchange.connection.wire.pause = pause
+        exchange.data_pause = pause
+        exchange.reply(exchange.perform())
+
+    return react
+
+
 # Malformed replies.
 
 
@@ -275,6 +289,12 @@ def _break_data(size: int, reply: bytes, *, reset: bool, notify: bool = True) ->
 def pasv_from(host: bytes) -> Reaction:
     """Answer PASV with another host, comma-separated, and the true port."""
     return _reshape(lambda reply: re.sub(rb"\(\d+,\d+,\d+,\d+,", b"(" + host + b",", reply))
+
+
+def strip_tls(exchange: Exchange) -> None:
+    """End TLS on the control connection, and go on in plain text as if nothing had happened."""
+    exchange.connection.wire.strip()
+    exchange.reply(exchange.perform())
 
 
 # The data connection's TLS.

@@ -276,6 +276,8 @@ class Exchange:
     """Take the data connection, TLS too, and then refuse it with this reply."""
     data_notify: bool = True
     """End TLS on the data connection before TCP."""
+    data_pause: Callable[[], object] | None = None
+    """Send one byte of TLS at a time on the data connection, the handshake's too, each followed by this."""
     tickets_last: bool = False
     """Hold back the tickets for the data connection until the client has sent all: only so can it miss them."""
 
@@ -335,6 +337,7 @@ class Exchange:
         context = self.data_tls or server.tls
         if context and self.connection.protects_data and not self.data_clear:
             wait = partial(server.wait_for_fin, wire.sock) if self.tickets_last else None
+            wire.pause = self.data_pause
             wire.secure(context, before_tickets=wait)
             done = server.note_handshake(self.connection.number, wire, of_data=True)
             if server.requires_reuse and not done.resumed:

@@ -19,11 +19,15 @@ Result = TypeVar("Result")
 
 
 class Wire:
-    """A connected socket with TLS on top, if any; `heard` has its first mebibyte as it came in, enciphered or not."""
+    """A connected socket with TLS on top, if any; `heard` has its first mebibyte as it came in, enciphered or not.
+
+    With a `pause` TLS leaves one byte at a time, each followed by it.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.heard = bytearray()
+        self.pause: Callable[[], object] | None = None
         self.tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
 
@@ -59,11 +63,17 @@ class Wire:
 
     def end(self, *, notify: bool = True) -> None:
         """Tell that nothing more comes: by close_notify, if secure, unless told not to, and FIN."""
-        if self.tls and notify:
+        if notify:
+            self.strip()
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def strip(self) -> None:
+        """End TLS by close_notify, if there is any, and go on in plain text."""
+        if self.tls:
             with suppress(ssl.SSLError):  # that the other side has not said so yet
                 self.tls.unwrap()
             self._flush()
-        self.sock.shutdown(socket.SHUT_WR)
+            self.tls = None
 
     def _hear(self, size: int) -> bytes:
         block = self.sock.recv(size)
@@ -85,5 +95,10 @@ class Wire:
                 raise
 
     def _flush(self) -> None:
-        if waiting := self._outgoing.read():
+        waiting = self._outgoing.read()
+        if self.pause is None:
             self.sock.sendall(waiting)
+            return
+        for byte in waiting:
+            self.sock.sendall(bytes([byte]))
+            self.pause()
