@@ -19,6 +19,8 @@ WINDOW = 1200
 
 GREETING = "the connection was made"
 
+_LONGEST_TOLD = 80
+"""Characters of what is no reply that are told."""
 
 _SUCCESS = {"EPSV": 229, "PASV": 227, "SIZE": 213, "RNFR": 350}
 """The one code with which a server says yes to these; another yes answers another command."""
@@ -65,41 +67,45 @@ class Control:
     def received(self, data: bytes) -> None:
         """Take bytes from the server."""
         try:
-            for reply in self._parser.feed(data):
+            replies = self._parser.feed(data)
+            while not self.broken and (reply := next(replies, None)):
                 self._on_reply(reply)
         except ReplyError as error:
-            self.break_off(str(error))
+            self.break_off(str(error), repr(names.shown(self._discreet(error.line)[:_LONGEST_TOLD])))
 
     def _on_reply(self, reply: Reply) -> None:
-        if self.broken:
-            return
-        reply = self._discreet(reply)
+        discreet = reply._replace(lines=tuple(map(self._discreet, reply.lines)))
+        if self._at_login or reply.code >= 400:
+            reply = discreet
         if not self._waiting:
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
-            self.break_off(closing, reply)
+            self.break_off(closing, discreet.text)
         elif reply.code >= 200:
             expected = self._waiting[0]
             if reply.code < 400 and _SUCCESS.get(expected.command, reply.code) != reply.code:
-                self.break_off(f"the server's answers are out of step at {expected.command}", reply)
+                self.break_off(f"the server's answers are out of step at {expected.command}", discreet.text)
                 return
             self._waiting.popleft()
             self.in_flight -= expected.length
             if not expected.reply.done():
                 expected.reply.set_result(reply._replace(command=expected.command))
             if reply.code == 421 and expected.command != GREETING:
-                self.break_off("the server closed the connection", reply)
+                self.break_off("the server closed the connection", discreet.text)
 
-    def _discreet(self, reply: Reply) -> Reply:
-        """Return a reply without the password, which some servers repeat: it will be shown and logged."""
-        at_login = self._waiting and self._waiting[0].command in {"USER", "PASS", "ACCT"}
-        if self.secret and (at_login or (reply.code >= 400 and len(self.secret) >= 4)):
-            return reply._replace(lines=tuple(line.replace(self.secret, "***") for line in reply.lines))
-        return reply
+    @property
+    def _at_login(self) -> bool:
+        return bool(self._waiting) and self._waiting[0].command in {"USER", "PASS", "ACCT"}
 
-    def break_off(self, why: str, reply: Reply | None = None) -> None:
-        """Give the connection up; whoever waits on it is told why."""
+    def _discreet(self, text: str) -> str:
+        """Return text without the password, which some servers repeat: it will be shown and logged."""
+        if self.secret and (self._at_login or len(self.secret) >= 4):
+            return text.replace(self.secret, "***")
+        return text
+
+    def break_off(self, why: str, said: str = "") -> None:
+        """Give the connection up; whoever waits on it is told why, and what the server said."""
         if not self.broken:
-            self.broken = ConnectionBroken(why, reply.text if reply else "")
+            self.broken = ConnectionBroken(why, said)
         for expected in self._waiting:
             if not expected.reply.done():
                 expected.reply.set_exception(self.broken)

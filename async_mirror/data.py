@@ -13,7 +13,7 @@ from async_mirror.replies import Reply
 
 PIECE = 64 * 1024
 """Bytes that must be on their way within one time-out: the least progress that counts as any."""
-_RECEIVED = 256 * 1024
+_RECEIVED = 64 * 1024
 
 
 class ContentFailedError(Exception):
@@ -127,16 +127,18 @@ class SecureData(Data):
     async def open(self, address: tuple[Any, ...]) -> None:
         """Connect, and agree upon TLS. Raises ssl.SSLCertVerificationError among other OSErrors."""
         await super().open(address)
+        async with asyncio.timeout(self._timeout_seconds):
+            await self._shake_hands()
+
+    async def _shake_hands(self) -> None:
         while True:
             try:
                 self.peer.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                async with asyncio.timeout(self._timeout_seconds):
-                    await self._flush()
-                    await self._fill()
-        async with asyncio.timeout(self._timeout_seconds):
-            await self._flush()
+                await self._flush()
+                await self._fill()
+        await self._flush()
 
     async def finish(self) -> None:
         """Say that nothing more will be sent, in TLS too."""

@@ -1,7 +1,6 @@
 """A RemoteSession over FTP. The only module that knows the protocol's commands; `control` carries them."""
 
 import asyncio
-import re
 import socket
 import ssl
 import time
@@ -13,7 +12,7 @@ from async_mirror import names
 from async_mirror.control import WINDOW, Client, Expected
 from async_mirror.data import ContentFailedError, Data, SecureData
 from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.listing import UnreadableLineError, format_time, parse_facts, parse_listing, parse_time
+from async_mirror.listing import ListingParser, UnreadableLineError, format_time, parse_facts, parse_size, parse_time
 from async_mirror.login import client_for, greet, log_in
 from async_mirror.remote import (
     ConnectionBroken,
@@ -29,7 +28,6 @@ from async_mirror.replies import Reply, parse_epsv, parse_features, parse_pasv, 
 from async_mirror.settings import MACHINE, Site, Trust
 from async_mirror.tls import Tls, tls_for, untrusted
 
-LONGEST_LISTING = 256 * 1024 * 1024
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
 _SEND_BUFFER = 4 * 1024 * 1024
@@ -250,7 +248,7 @@ class FtpSession:
     def _check_transfer(self, reply: Reply) -> None:
         """Raise if a transfer was refused; in TLS a new session may be what is missing, as after an hour or two."""
         if reply.code in {425, 522} and self._control.peer:
-            self._control.break_off("the server does not take the data connection", reply)
+            self._control.break_off("the server does not take the data connection", reply.text)
             raise ConnectionBroken("the server does not take the data connection", reply.text)
         self._check(reply)
 
@@ -286,14 +284,14 @@ class FtpSession:
         """Return how long the last reply may take: what the kernel still holds must leave, the server must flush."""
         return self._control.timeout_seconds + min(size, _SEND_BUFFER) / 32_768 + size / 20e6
 
-    async def _fetch(self, command: str) -> tuple[bytes, Reply, bool]:
-        """Return what a listing command sends over its data connection, its last reply, and whether that was all."""
-        received = bytearray()
+    async def _fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
+        """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self._alone():
             data, expected = await self._open_data(command)
             try:
-                while len(received) <= LONGEST_LISTING and (block := await data.receive()):
-                    received += block
+                while not listing.endless and (block := await data.receive()):
+                    listing.feed(block)
+                    await asyncio.sleep(0)  # receiving what is there already lets nobody else run
                 with suppress(OSError):  # it has all been received
                     await data.finish()
             except (OSError, TimeoutError) as error:
@@ -304,9 +302,9 @@ class FtpSession:
                 self._control.break_off("it was interrupted")
                 raise
             data.close()
-            if len(received) > LONGEST_LISTING:
+            if listing.endless:
                 self._control.break_off("the server sent an endless listing")
-            return bytes(received), await self._control.reply(expected), data.whole
+            return await self._control.reply(expected), data.whole
 
     # Files.
 
@@ -314,8 +312,8 @@ class FtpSession:
         """Ask SIZE; else MLST; else look the file up in its folder's listing."""
         if self._gives_size:
             (reply,) = await self._exchange(f"SIZE {self._name(path)}")
-            if reply.code == 213 and reply.lines[0].strip().isdecimal():
-                return int(reply.lines[0])
+            if reply.code == 213 and (size := parse_size(reply.lines[0].strip())) != UNKNOWN:
+                return size
             if not reply.unknown_command:
                 return self._absent(reply)
             self._gives_size = False
@@ -476,26 +474,26 @@ class FtpSession:
         async with self._alone():
             entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self.root}")
         if not back.succeeded:
-            self._control.break_off("the root cannot be entered again", back)
+            self._control.break_off("the root cannot be entered again", back.text)
         return entered.succeeded
 
     async def list_folder(self, path: str) -> RemoteListing | None:
         """List by MLSD, else by LIST as Unix servers write it."""
         facts = self._gives_facts
         command = "MLSD" if facts else "LIST -a" if self._lists_all else "LIST"
-        raw, reply, whole = await self._fetch(f"{command} {self._name(path)}")
+        listing = ListingParser(path, facts=facts, now=time.time())
+        reply, whole = await self._fetch(f"{command} {self._name(path)}", listing)
         if facts and reply.unknown_command:
             self._gives_facts = False
             return await self.list_folder(path)
-        if not reply.succeeded or not _shows_itself(raw, facts=facts):
+        if not reply.succeeded or not listing.shows_itself:
             if not reply.transient and not await self._is_folder(path):
                 return None
             if not reply.succeeded and command == "LIST -a":
                 self._lists_all = False
                 return await self.list_folder(path)
             self._check(reply)
-        cut = not whole or "truncated" in reply.text.lower()
-        return parse_listing(raw, path, facts=facts, now=time.time(), cut=cut)
+        return listing.end(cut=not whole or "truncated" in reply.text.lower())
 
     # Looking.
 
@@ -537,11 +535,6 @@ class FtpSession:
             with suppress(ConnectionBroken):
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
         self._control.break_off("it was closed")
-
-
-def _shows_itself(raw: bytes, *, facts: bool) -> bool:
-    """Tell whether a listing is of a folder for sure; some servers list a file, or nothing, without complaint."""
-    return bool(raw) if facts else re.search(rb" \.\r?\n", raw) is not None
 
 
 def _rename_refusal(first: Reply, second: Reply) -> Refusal:

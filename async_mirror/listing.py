@@ -4,19 +4,28 @@ import re
 import time
 from datetime import UTC, datetime
 
-from async_mirror import names
+from async_mirror import names, replies
 from async_mirror.entry import UNKNOWN, Entry, Kind
 from async_mirror.remote import RemoteListing
+
+LONGEST_LISTING = 192 * 1024 * 1024
+"""Bytes; a million files have 100 to 190 bytes each. What is kept of them may take four times as many, as text."""
+MOST_LINES = 1_500_000
+"""An entry takes 300 bytes of memory or more, however short its line is."""
+_MOST_ODDITIES = 100
 
 _UNIX = re.compile(
     r"([-dlbcps])([-rwxsStT]{9})[+.@]?\s+\d+(?:\s+\S+){1,2}?\s+(\d+)\s+"
     r"([A-Za-z]{3})\s+(\d{1,2})\s+(\d{1,2}:\d{2}|\d{4}) (.*)",
     re.DOTALL | re.ASCII,
 )
+_SIZE = re.compile(r"\d{1,19}", re.ASCII)
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{1,9})\d*)?", re.ASCII)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAY_S = 86400
 _NS = 1_000_000_000
+_BEYOND = 1 << 63
+"""What the state cannot keep as a size or a time."""
 
 
 class UnreadableLineError(ValueError):
@@ -29,8 +38,13 @@ def parse_time(text: str) -> int:
     if not found:
         return UNKNOWN
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
-    seconds = _seconds((year, month, day), hour, minute, second)
-    return UNKNOWN if seconds is None else seconds * _NS + int((found[7] or "0").ljust(9, "0"))
+    return _kept(_seconds((year, month, day), hour, minute, second), int((found[7] or "0").ljust(9, "0")))
+
+
+def _kept(seconds: int | None, fraction_ns: int = 0) -> int:
+    """Return a moment in ns, UNKNOWN if there is none or it is too far from 1970 to be kept."""
+    ns = UNKNOWN if seconds is None else seconds * _NS + fraction_ns
+    return ns if -_BEYOND <= ns < _BEYOND else UNKNOWN
 
 
 def _seconds(date: tuple[int, int, int], hour: int = 0, minute: int = 0, second: int = 0) -> int | None:
@@ -70,14 +84,21 @@ def parse_facts(line: str, folder: str, *, itself: bool = False) -> tuple[str, E
     if kind in {"dir", "cdir", "pdir"}:
         return name, Entry(path, Kind.FOLDER, 0, modified, mode)
     if kind == "file":
-        return name, Entry(path, Kind.FILE, _size(facts.get("size", "")), modified, mode)
+        return name, Entry(path, Kind.FILE, _known_size(facts.get("size", "")), modified, mode)
     return name, None
 
 
-def _size(text: str) -> int:
-    if not re.fullmatch(r"\d{1,19}", text, re.ASCII) or int(text) >= 1 << 63:
+def parse_size(text: str) -> int:
+    """Return the bytes that a number says, as after SIZE (RFC 3659, 4); UNKNOWN if no file can have them."""
+    size = int(text) if _SIZE.fullmatch(text) else UNKNOWN
+    return size if size < _BEYOND else UNKNOWN
+
+
+def _known_size(text: str) -> int:
+    size = parse_size(text)
+    if size == UNKNOWN:
         raise UnreadableLineError(text)
-    return int(text)
+    return size
 
 
 def _octal(text: str) -> int:
@@ -105,7 +126,7 @@ def parse_unix(line: str, folder: str, now: float) -> tuple[str, Entry | None] |
     mode = sum(1 << 8 - place for place, right in enumerate(rights) if right not in "-ST")
     is_folder = kind == "d"
     entry_kind = Kind.FOLDER if is_folder else Kind.FILE
-    return name, Entry(names.join(folder, name), entry_kind, 0 if is_folder else _size(size), modified, mode)
+    return name, Entry(names.join(folder, name), entry_kind, 0 if is_folder else _known_size(size), modified, mode)
 
 
 def _unix_time(month_name: str, day: int, clock: str, now: float) -> int:
@@ -113,8 +134,7 @@ def _unix_time(month_name: str, day: int, clock: str, now: float) -> int:
         return UNKNOWN
     month = _MONTHS.index(month_name.lower()) + 1
     if ":" not in clock:
-        seconds = _seconds((int(clock), month, day))
-        return UNKNOWN if seconds is None else seconds * _NS
+        return _kept(_seconds((int(clock), month, day)))
     hour, minute = (int(part) for part in clock.split(":"))
     this_year = time.gmtime(now).tm_year
     for year in range(this_year + 1, this_year - 9, -1):
@@ -124,28 +144,72 @@ def _unix_time(month_name: str, day: int, clock: str, now: float) -> int:
     return UNKNOWN
 
 
-def parse_listing(raw: bytes, folder: str, *, facts: bool, now: float, cut: bool = False) -> RemoteListing:
-    """Read a whole listing of a folder; it counts as cut if a line of it cannot be read.
+class ListingParser:
+    """Turns the bytes of a whole listing, as they come, into entries; `end` gives what they are."""
 
-    Names that are not one plain component are kept apart as oddities.
-    """
-    entries: dict[str, Entry] = {}
-    others: list[str] = []
-    oddities: list[str] = []
-    for raw_line in raw.split(b"\n"):
-        line = names.decode(raw_line).removesuffix("\r")
+    def __init__(self, folder: str, *, facts: bool, now: float) -> None:
+        """Begin with nothing received of a folder's listing, which is of MLSD (`facts`) or of LIST."""
+        self.endless = False
+        """True once it is longer than any honest one; nothing more is taken then."""
+        self.shows_itself = False
+        """True once it is of a folder for sure; some servers list a file, or nothing, without complaint."""
+        self._folder = folder
+        self._facts = facts
+        self._now = now
+        self._rest = b""
+        self._bytes = 0
+        self._lines = 0
+        self._entries: dict[str, Entry] = {}
+        self._others: list[str] = []
+        self._oddities: list[str] = []
+        self._cut = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._bytes += len(data)
+        self._lines += len(lines)
+        self.endless = self.endless or (
+            self._bytes > LONGEST_LISTING
+            or self._lines > MOST_LINES
+            or max(map(len, lines), default=0) > replies.LONGEST_LINE
+            or len(self._rest) > replies.LONGEST_LINE
+        )
+        if self.endless:
+            self._rest = b""
+            return
+        self.shows_itself = self.shows_itself or (self._facts and self._bytes > 0)
+        for line in lines:
+            self._take(line)
+
+    def end(self, *, cut: bool = False) -> RemoteListing:
+        """Take the last line, and return the listing; it counts as cut if a line of it could not be read.
+
+        Names that are not one plain component are kept apart as oddities, as many as anybody wants to read of.
+        """
+        self._take(self._rest)
+        entries = tuple(self._entries.values())
+        cut = cut or self._cut or self.endless
+        return RemoteListing(entries, self._facts, cut, tuple(self._others), tuple(self._oddities))
+
+    def _take(self, raw: bytes) -> None:
+        line = names.decode(raw).removesuffix("\r")
+        self.shows_itself = self.shows_itself or line.endswith(" .")
         try:
-            read = (parse_facts(line, folder) if facts else parse_unix(line, folder, now)) if line else None
+            read = self._read(line) if line else None
         except UnreadableLineError:
-            cut = True
-            continue
+            self._cut = True
+            return
         if read is None:
-            continue
+            return
         name, entry = read
         if not names.is_one_component(name):
-            oddities.append(name)
+            if len(self._oddities) < _MOST_ODDITIES:
+                self._oddities.append(name)
         elif entry is None:
-            others.append(name)
+            self._others.append(name)
         else:
-            entries[name] = entry
-    return RemoteListing(tuple(entries.values()), facts, cut, tuple(others), tuple(oddities))
+            self._entries[entry.path] = entry
+
+    def _read(self, line: str) -> tuple[str, Entry | None] | None:
+        return parse_facts(line, self._folder) if self._facts else parse_unix(line, self._folder, self._now)

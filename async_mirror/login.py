@@ -52,6 +52,7 @@ async def greet(client: Client, site: Site, tls: Tls | None) -> None:
         raise ConnectionBroken(f"{where} did not answer within {client.control.timeout_seconds:g} s") from None
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        why = why or "the server closed the connection"  # asyncio's error for an end in the handshake has no text
         raise ConnectionBroken(f"cannot connect to {where}: {why}") from None
 
 

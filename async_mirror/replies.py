@@ -1,13 +1,16 @@
 """Replies of an FTP server, read from bytes. Pure: owns no connection, and believes no length it was not given."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from async_mirror import names
 
 LONGEST_LINE = 16 * 1024
-LONGEST_REPLY = 4 * 1024 * 1024
+LONGEST_REPLY = 256 * 1024
+"""Bytes; in memory, as very short lines, they become forty times as many."""
 
+_CODE = re.compile(r"[1-6][0-9][0-9]")
 _EPSV = re.compile(r"\(([!-~])\1\1(\d{1,5})\1\)")
 _PASV = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
@@ -20,7 +23,11 @@ _NO_SPACE = re.compile(r"no space|quota|disk (?:is )?full|insufficient (?:storag
 
 
 class ReplyError(ValueError):
-    """What came is no reply of RFC 959, or longer than any honest one."""
+    """What came is no reply of RFC 959, or longer than any honest one. `line` is the server's own, unescaped."""
+
+    def __init__(self, message: str, line: bytes) -> None:
+        super().__init__(message)
+        self.line = names.decode(line[:LONGEST_LINE])
 
 
 class Reply(NamedTuple):
@@ -86,28 +93,32 @@ class ReplyParser:
         """True if nothing was received but whole replies."""
         return not self._rest and not self._code
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """Take the next bytes and return the replies that they complete. After a ReplyError it is of no more use."""
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """Take the next bytes and yield the replies that they complete; nothing is taken before the first is asked for.
+
+        Raises ReplyError at the same byte whatever the pieces, and is of no more use then.
+        """
         *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if reply := self._take(line):
+                yield reply
         if len(self._rest) > LONGEST_LINE:
-            raise ReplyError("the server sent an endless line")
-        replies = [reply for line in lines if (reply := self._take(line))]
-        if self._length > LONGEST_REPLY:
-            raise ReplyError("the server sent an endless reply")
-        return replies
+            raise ReplyError("the server sent an endless line", self._rest)
 
     def _take(self, raw: bytes) -> Reply | None:
         if len(raw) > LONGEST_LINE:
-            raise ReplyError("the server sent an endless line")
+            raise ReplyError("the server sent an endless line", raw)
         self._length += len(raw) + 1
+        if self._length > LONGEST_REPLY:
+            raise ReplyError("the server sent an endless reply", raw)
         line = names.decode(raw).removesuffix("\r")
         code, mark = line[:3], line[3:4]
         if self._code:
             ends = code == self._code and mark in {" ", ""}
             self._lines.append(line[4:] if ends else line)
         else:
-            if not (code.isascii() and code.isdigit() and "1" <= code[0] <= "6" and mark in {" ", "-", ""}):
-                raise ReplyError(f"the server sent what is no FTP reply: {names.shown(line[:80])!r}")
+            if not (_CODE.fullmatch(code) and mark in {" ", "-", ""}):
+                raise ReplyError("the server sent what is no FTP reply", raw.removesuffix(b"\r"))
             ends = mark != "-"
             self._code = code
             self._lines = [line[4:]]
@@ -146,6 +157,7 @@ def parse_features(reply: Reply) -> dict[str, str]:
 
 
 def parse_path(reply: Reply) -> str | None:
-    """Return the quoted path of a 257 reply (RFC 959, appendix II), None if there is none."""
+    """Return the quoted path of a 257 reply (RFC 959, appendix II), None if there is none that a command can hold."""
     found = _QUOTED.search(reply.lines[0])
-    return found[1].replace('""', '"') if found else None
+    path = found[1].replace('""', '"') if found else None
+    return None if path is None or names.refusal(path) else path

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from faults.identities import Identities
 from here import Here
 from servers import KINDS, REAL, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
 
@@ -19,6 +20,12 @@ def _require(kind: Kind) -> None:
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
+    """Make good and bad certificates for the servers that lie."""
+    return Identities(tmp_path_factory.mktemp("identities"))
 
 
 @pytest.fixture

@@ -38,16 +38,30 @@ class Ran(NamedTuple):
 
 
 class Mirror:
-    """A source folder, a state folder, and the program between them and whatever listens on a port."""
+    """A source folder, a state folder, and the program between them and whatever listens on a port.
 
-    def __init__(self, folder: Path, port: int, root: str = "", *, before: Sequence[str] = ()) -> None:
+    `before` comes before the program's name, `options` come with those of every run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        root: str = "",
+        *,
+        scheme: str = "ftp",
+        options: Sequence[str | Path] = (),
+        before: Sequence[str] = (),
+    ) -> None:
         self.source = folder / "source"
         self.state = folder / "state"
         self.source.mkdir()
         self.source.chmod(0o755)
         self._password_file = folder / "password"
         self._password_file.write_text(PASSWORD)
-        self._url = f"ftp://{USER}@127.0.0.1:{port}/{root}"
+        self._password_file.chmod(0o600)
+        self._url = f"{scheme}://{USER}@127.0.0.1:{port}/{root}"
+        self.options = options
         self.before = before
 
     def write(self, path: str, content: bytes | str, mtime_s: int = MTIME, mode: int = 0o644) -> Path:
@@ -55,7 +69,7 @@ class Mirror:
 
     def start(self, *options: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start one pass; an option given here wins over the usual ones."""
-        usual = ["--once", "--multi", "A3", "--timeout", "2s", "--retries", "3"]
+        usual = ["--once", "--multi", "A3", "--timeout", "2s", "--retries", "3", *map(str, self.options)]
         places = ["--password-file", str(self._password_file), "--state-dir", str(self.state)]
         return subprocess.Popen(
             [*self.before, *before, *PROGRAM, "sync", *places, *usual, *options, "--", str(self.source), self._url],
@@ -670,6 +684,31 @@ def test_malformed_reply_costs_one_connection_and_no_file(
     assert_mirrored(mirror, server, "--multi", "A2")
 
 
+# Row 34.
+def test_endless_listing_costs_one_connection_and_no_file(mirror: Mirror, server: ScriptedServer) -> None:
+    some_files(mirror)
+    cue = server.on("MLSD", reactions.send_listing(b"x" * 1_000_000))
+    assert_mirrored(mirror, server)
+    assert cue.reached.is_set()
+
+
+# Row 34.
+def test_size_that_no_file_has_is_taken_for_a_refusal(mirror: Mirror, server: ScriptedServer) -> None:
+    some_files(mirror)
+    server.on("SIZE", reactions.say(b"213 " + b"9" * 5000))
+    ran = mirror.run()
+    assert ran.code == 1, ran.said
+    assert "the server answered SIZE with: 213 999" in ran.said
+    assert_mirrored(mirror, server)
+
+
+# Row 34.
+def test_path_that_no_command_can_hold_is_not_used(mirror: Mirror, server: ScriptedServer) -> None:
+    mirror.write("-x.txt", "a name that goes behind the path of the root, if that is known")
+    server.on("PWD", reactions.say(b'257 "/a\rb" is where you are'), times=ALWAYS)
+    assert_mirrored(mirror, server)
+
+
 # Row 34, 35.
 @pytest.mark.parametrize(
     "reaction", [reactions.non_utf8_reply, reactions.odd_middle_lines], ids=["not UTF-8", "odd lines"]
@@ -817,7 +856,7 @@ class HeldUpload:
     def react(self, exchange: Exchange) -> None:
         listener = exchange.connection.announce_data()
         content = bytearray()
-        with exchange.connection.accepted(listener) as data:
+        with exchange.accepted(listener) as data:
             while len(content) < self.first and (block := data.recv(self.first - len(content))):
                 content += block
             self.begun.set()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ftplib
+import hashlib
 import io
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from faults import HOST, Background, reactions
+from faults.identities import Identities
 from faults.proxy import Action, FtpProxy
 from faults.scripted import Reaction, ScriptedServer
 
@@ -76,6 +79,13 @@ def connect() -> Iterator[Callable[..., _Client]]:
 
 def _store(client: ftplib.FTP, path: str, content: bytes) -> str:
     return client.storbinary(f"STOR {path}", io.BytesIO(content))
+
+
+def _store_in_vain(client: ftplib.FTP, path: str) -> None:
+    """Send what the server does not wait for, and raise its reply."""
+    with suppress(*LOST), client.transfercmd(f"STOR {path}") as data:
+        data.sendall(b"content")
+    client.voidresp()
 
 
 def _fetch(client: ftplib.FTP, command: str) -> bytes:
@@ -374,6 +384,11 @@ def test_pasv_answers_a_foreign_address(server: ScriptedServer, connect: Connect
     assert _store(client, "/f", b"x").startswith("226")  # ftplib takes the control connection's address
 
 
+def test_epsv_answers_a_foreign_address(server: ScriptedServer, connect: Connect) -> None:
+    server.on("EPSV", reactions.epsv_from(b"192.0.2.1"))
+    assert re.search(r"\(\|1\|192\.0\.2\.1\|\d+\|\)", connect(server).sendcmd("EPSV"))
+
+
 def test_passive_replies_can_be_garbled(server: ScriptedServer, connect: Connect) -> None:
     server.on("PASV", reactions.garbled_pasv)
     server.on("EPSV", reactions.garbled_epsv)
@@ -504,6 +519,332 @@ def test_a_broken_reaction_fails_the_test() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run_a_test()
+
+
+# The server speaks TLS, and lies.
+
+
+class _TlsClient(ftplib.FTP_TLS):
+    """Implicit TLS too, and data connections with the control connection's session where a test asks for it."""
+
+    reuses = True
+    raw: socket.socket
+
+    def connect_implicitly(self, port: int) -> None:
+        self.host = HOST
+        self.raw = socket.create_connection((HOST, port), BOUND_SECONDS)
+        self.af = self.raw.family
+        self.sock = self.context.wrap_socket(self.raw, server_hostname=HOST)
+        self.file = self.sock.makefile("r", encoding="latin-1")
+        self.welcome = self.getresp()
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        data, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        assert isinstance(self.sock, ssl.SSLSocket)
+        if not self._prot_p:  # type: ignore[attr-defined]  # prot_p and prot_c set it
+            return data, size
+        session = self.sock.session if self.reuses else None
+        return self.context.wrap_socket(data, server_hostname=HOST, session=session), size
+
+
+Speak = Callable[..., _TlsClient]
+
+
+@pytest.fixture
+def speak(identities: Identities) -> Iterator[Speak]:
+    clients: list[_TlsClient] = []
+
+    def log_in(server: ScriptedServer, timeout: float = BOUND_SECONDS) -> _TlsClient:
+        client = _TlsClient(context=ssl.create_default_context(cafile=identities.ca_file), timeout=timeout)
+        clients.append(client)
+        if server.implicit:
+            client.connect_implicitly(server.port)
+        else:
+            client.connect(HOST, server.port)
+        client.login("user", "password")  # with AUTH before it
+        client.prot_p()
+        return client
+
+    yield log_in
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def secure_server(identities: Identities) -> Iterator[ScriptedServer]:
+    server = ScriptedServer(tls=identities["good"].context())
+    with _ends_at_once(server):
+        yield server
+
+
+@pytest.mark.parametrize("implicit", [False, True], ids=["explicit", "implicit"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_files_and_listings_pass_through_tls_with_one_session(
+    identities: Identities, speak: Speak, version: ssl.TLSVersion, implicit: bool
+) -> None:
+    context = identities["good"].context(oldest=version, newest=version)
+    server = ScriptedServer(tls=context, implicit=implicit, requires_reuse=True)
+    with _ends_at_once(server):
+        client = speak(server)
+        content = b"a canary and more " * 20_000
+        assert _store(client, "/f", content).startswith("226")
+        assert _fetch(client, "RETR /f") == content
+        assert _fetch(client, "MLSD").endswith(b"; f\r\n")
+        assert client.quit().startswith("221")
+        assert server.clear_log == ([] if implicit else ["AUTH TLS"])
+        assert not server.heard(b"canary")
+        assert not server.heard(b"PASS password")
+        assert [(each.of_data, each.resumed) for each in server.handshakes] == [(False, False), *[(True, True)] * 3]
+        assert {each.version for each in server.handshakes} == {version.name.replace("_", ".")}
+
+
+def test_what_crosses_the_wire_in_the_clear_is_heard(secure_server: ScriptedServer, speak: Speak) -> None:
+    client = speak(secure_server)
+    client.prot_c()
+    assert _store(client, "/f", b"a canary").startswith("226")
+    assert secure_server.heard(b"canary")
+    with _raw(secure_server) as sock:
+        sock.sendall(b"USER u\r\n")
+        _read_until(sock, b"please.\r\n")
+    assert secure_server.clear_log == ["AUTH TLS", "USER u"]
+    assert secure_server.heard(b"USER u")
+
+
+def test_refusals_about_tls_are_those_of_a_real_server(secure_server: ScriptedServer, speak: Speak) -> None:
+    with _raw(secure_server) as sock:
+        _read_until(sock, b"\r\n")
+        for command, code in (("PBSZ 0", "503"), ("PROT P", "503"), ("AUTH NO", "504")):
+            sock.sendall(f"{command}\r\n".encode())
+            assert _read_until(sock, b"\r\n").startswith(code.encode())
+    client = speak(secure_server)
+    for again, code in (("AUTH TLS", "503"), ("PROT X", "536")):
+        with pytest.raises(ftplib.error_perm, match=f"^{code}"):
+            client.sendcmd(again)
+
+
+def test_server_without_tls_knows_no_auth(server: ScriptedServer, connect: Connect) -> None:
+    client = connect(server)
+    assert "AUTH" not in client.sendcmd("FEAT")
+    with pytest.raises(ftplib.error_perm, match=r"^502"):
+        client.sendcmd("AUTH TLS")
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("expired", "expired"),
+        ("early", "not yet valid"),
+        ("self-signed", "self-signed"),
+        ("wrong-host", "not valid for"),
+        ("unknown-ca", "issuer"),
+    ],
+)
+def test_bad_certificates_are_bad_in_one_way_each(identities: Identities, speak: Speak, kind: str, error: str) -> None:
+    server = ScriptedServer(tls=identities[kind].context())
+    with _ends_at_once(server):
+        with pytest.raises(ssl.SSLCertVerificationError, match=error):
+            speak(server)
+        assert server.commands() == ["AUTH TLS"]
+
+
+def test_old_tls_is_all_that_an_old_server_speaks(identities: Identities, speak: Speak) -> None:
+    old = identities["good"].context(oldest=ssl.TLSVersion.TLSv1_1, newest=ssl.TLSVersion.TLSv1_1)
+    server = ScriptedServer(tls=old)
+    with _ends_at_once(server), pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
+        speak(server)
+
+
+def test_fingerprint_is_that_of_the_certificate_that_the_server_shows(
+    identities: Identities, secure_server: ScriptedServer, speak: Speak
+) -> None:
+    client = speak(secure_server)
+    assert isinstance(client.sock, ssl.SSLSocket)
+    shown = client.sock.getpeercert(binary_form=True)
+    assert shown
+    assert identities["good"].fingerprint == f"sha256:{hashlib.sha256(shown).hexdigest()}"
+
+
+@pytest.mark.parametrize("tickets", [0, 2])
+def test_session_that_the_client_cannot_take_up_is_refused_where_it_must(
+    identities: Identities, speak: Speak, tickets: int
+) -> None:
+    context = identities["good"].context(oldest=ssl.TLSVersion.TLSv1_3, tickets=tickets)
+    server = ScriptedServer(tls=context, requires_reuse=True)
+    with _ends_at_once(server):
+        client = speak(server)
+        client.reuses = tickets == 0
+        with pytest.raises(ftplib.error_perm, match=r"^522"):
+            _store_in_vain(client, "/f")
+        assert server.files[b"/f"].content == b""
+
+
+@pytest.mark.parametrize("reply", [b"500 Unknown.", b"230 Logged in.", b"334 More, please."])
+def test_auth_can_be_answered_by_anything_with_or_without_a_handshake(
+    secure_server: ScriptedServer, reply: bytes
+) -> None:
+    secure_server.on("AUTH", reactions.say(reply))
+    secure_server.on("AUTH", reactions.perform_but_say(reply))
+    with _raw(secure_server) as sock:
+        _read_until(sock, b"\r\n")
+        for _ in range(2):
+            sock.sendall(b"AUTH TLS\r\n")
+            assert _read_until(sock, b"\r\n") == reply + b"\r\n"
+        sock.sendall(b"USER u\r\n")
+        assert b"331" not in sock.recv(1000)  # but an alert, or the end: this is no handshake
+    assert secure_server.commands() == ["AUTH TLS", "AUTH TLS"]
+
+
+@pytest.mark.parametrize("more", [b"230 Logged in.\r\n", b"230 log"])
+def test_more_can_come_behind_the_234(identities: Identities, secure_server: ScriptedServer, more: bytes) -> None:
+    secure_server.on("AUTH", reactions.with_more_behind(more))
+    context = ssl.create_default_context(cafile=identities.ca_file)
+    with _raw(secure_server) as sock:
+        _read_until(sock, b"\r\n")
+        sock.sendall(b"AUTH TLS\r\n")
+        assert sock.recv(1000) == b"234 Go ahead.\r\n" + more
+        with context.wrap_socket(sock, server_hostname=HOST) as secure:
+            secure.sendall(b"NOOP\r\n")
+            assert secure.recv(1000).startswith(b"530")
+
+
+def test_handshake_can_be_left_without_an_answer(secure_server: ScriptedServer, speak: Speak) -> None:
+    secure_server.on("AUTH", reactions.say_then_only_listen(b"234 Go ahead.\r\n"))
+    with pytest.raises(TimeoutError):
+        speak(secure_server, GIVE_UP_SECONDS)
+    assert secure_server.wait_until(lambda: secure_server.open_connections == 0)
+    assert secure_server.commands() == ["AUTH TLS"]
+
+
+@pytest.mark.parametrize("kind", ["self-signed", "wrong-host", "other"])
+def test_data_connection_can_have_another_certificate(
+    identities: Identities, secure_server: ScriptedServer, speak: Speak, kind: str
+) -> None:
+    secure_server.on("STOR", reactions.secure_data_with(identities[kind].context()))
+    client = speak(secure_server)
+    if kind == "other":
+        assert _store(client, "/f", b"content").startswith("226")
+        assert not secure_server.handshakes[-1].resumed
+        return
+    with pytest.raises(ssl.SSLCertVerificationError):
+        _store(client, "/f", b"content")
+    with pytest.raises(ftplib.error_temp, match=r"^426"):
+        client.voidresp()
+
+
+def test_data_connection_can_speak_plain_text(secure_server: ScriptedServer, speak: Speak) -> None:
+    secure_server.on("MLSD", reactions.data_in_the_clear)
+    with pytest.raises(ssl.SSLError, match=r"(?i)wrong.version"):
+        _fetch(speak(secure_server), "MLSD")
+
+
+@pytest.mark.parametrize("reply", [b"522 No.", b"425 No."])
+def test_data_connection_can_be_refused_when_the_file_is_emptied_already(
+    secure_server: ScriptedServer, speak: Speak, reply: bytes
+) -> None:
+    secure_server.put(b"/f", b"old")
+    secure_server.on("STOR", reactions.refuse_data(reply))
+    client = speak(secure_server)
+    with pytest.raises(ftplib.Error, match=reply.decode()):
+        _store_in_vain(client, "/f")
+    assert secure_server.files[b"/f"].content == b""
+    assert _store(client, "/f", b"content").startswith("226")
+
+
+@pytest.mark.parametrize("notify", [True, False])
+def test_listing_can_end_with_or_without_a_word_of_tls(
+    secure_server: ScriptedServer, speak: Speak, notify: bool
+) -> None:
+    secure_server.on("MLSD", reactions.behave if notify else reactions.data_without_close_notify)
+    secure_server.on("MLSD", reactions.truncate_listing(25, notify=notify))
+    client = speak(secure_server)
+    for length in (29, 25):
+        with client.transfercmd("MLSD") as data:
+            assert isinstance(data, ssl.SSLSocket)
+            data.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # typeshed has it as an argument alone
+            assert len(data.recv(1000)) == length
+            if notify:
+                assert data.recv(1) == b""
+            else:
+                with pytest.raises(ssl.SSLEOFError):
+                    data.recv(1)
+        assert client.voidresp().startswith("226")
+
+
+def test_upload_that_ends_without_a_word_of_tls_is_a_426(secure_server: ScriptedServer, speak: Speak) -> None:
+    client = speak(secure_server)
+    data = client.transfercmd("STOR /f")
+    data.sendall(b"content")
+    data.close()
+    with pytest.raises(ftplib.error_temp, match=r"^426"):
+        client.voidresp()
+
+
+@pytest.mark.parametrize("reads_on", [True, False])
+def test_client_that_is_gone_before_the_tickets_come_gets_a_426(
+    identities: Identities, speak: Speak, reads_on: bool
+) -> None:
+    server = ScriptedServer(tls=identities["good"].context(oldest=ssl.TLSVersion.TLSv1_3))
+    server.on("STOR", reactions.tickets_after_the_data)
+    with _ends_at_once(server):
+        client = speak(server)
+        data = client.transfercmd("STOR /f")
+        assert isinstance(data, ssl.SSLSocket)
+        data.sendall(b"content")
+        data.settimeout(0)
+        with suppress(ssl.SSLWantReadError):
+            data.unwrap()
+        data.settimeout(BOUND_SECONDS)
+        data.shutdown(socket.SHUT_WR)
+        while reads_on and data.recv(65536):
+            pass
+        data.close()
+        assert client.getline().startswith("226" if reads_on else "426")
+
+
+def test_tls_can_end_in_the_middle_of_a_session(secure_server: ScriptedServer, speak: Speak) -> None:
+    secure_server.on("NOOP", reactions.strip_tls)
+    client = speak(secure_server)
+    assert isinstance(client.sock, ssl.SSLSocket)
+    client.putcmd("NOOP")
+    plain = client.sock.unwrap()
+    assert plain.recv(1000) == b"200 Done.\r\n"
+    plain.sendall(b"\r\nPWD\r\n")  # the client's own close_notify comes before it, and is no command
+    assert b"\r\n257" in _read_until(plain, b"folder.\r\n")
+    plain.close()
+    assert secure_server.clear_log[-1] == "PWD"
+
+
+@pytest.mark.parametrize("verb", ["AUTH", "STOR"])
+def test_tls_can_dribble(secure_server: ScriptedServer, speak: Speak, verb: str) -> None:
+    secure_server.on(verb, reactions.dribble_tls(0.01))
+    with pytest.raises(TimeoutError):
+        _store(speak(secure_server, GIVE_UP_SECONDS), "/f", b"content")
+
+
+def test_cut_in_the_middle_of_an_upload_can_be_called_a_success(secure_server: ScriptedServer, speak: Speak) -> None:
+    secure_server.on("STOR", reactions.close_data_after(3, b"226 Transfer complete."))
+    client = speak(secure_server)
+    with client.transfercmd("STOR /f") as data:
+        data.sendall(b"content")
+        assert client.voidresp().startswith("226")
+    assert secure_server.files[b"/f"].content == b"con"
+
+
+@pytest.mark.parametrize("verb", ["NOOP", "MLSD"])
+def test_replies_and_listings_can_be_endless_through_tls(
+    secure_server: ScriptedServer, speak: Speak, verb: str
+) -> None:
+    secure_server.on("NOOP", reactions.endless_reply)
+    secure_server.on("MLSD", reactions.endless_listing)
+    client = speak(secure_server)
+    sock = client.transfercmd(verb) if verb == "MLSD" else client.sock
+    if verb == "NOOP":
+        client.putcmd(verb)
+    assert sock
+    received = 0
+    while received < 3_000_000:
+        received += len(sock.recv(1 << 20))
+    sock.close()
 
 
 # The proxy.
@@ -662,6 +1003,21 @@ def test_the_proxy_injects_before_tls_and_then_lets_bytes_pass(proxy: FtpProxy, 
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(1) == b""
     assert [line for _, line in proxy.commands] == [b"AUTH TLS"]
+
+
+def test_the_proxy_answers_for_the_server_and_rewrites_what_it_says(secure_server: ScriptedServer) -> None:
+    proxy = FtpProxy(secure_server.port)
+    proxy.on_reply(b"211", reactions.rewrite(b" AUTH TLS\r\n", b""))
+    proxy.on_command(b"AUTH", reactions.answer(b"502 No."))
+    with _ends_at_once(proxy), _raw(proxy) as sock:
+        sock.sendall(b"FEAT\r\n")
+        assert b"AUTH" not in _read_until(sock, b"211 End\r\n")
+        sock.sendall(b"AUTH TLS\r\n")
+        assert _read_until(sock, b"\r\n") == b"502 No.\r\n"
+        sock.sendall(b"NOOP\r\n")
+        assert _read_until(sock, b"\r\n").startswith(b"530")
+        assert secure_server.commands() == ["FEAT", "NOOP"]
+        assert proxy.heard == [b"FEAT\r\nAUTH TLS\r\nNOOP\r\n"]
 
 
 def test_everything_ends_at_once_in_the_midst_of_things() -> None:

@@ -11,8 +11,19 @@ from hypothesis import strategies as st
 
 from async_mirror import names
 from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.listing import UnreadableLineError, format_time, parse_facts, parse_listing, parse_time, parse_unix
+from async_mirror.listing import (
+    LONGEST_LISTING,
+    MOST_LINES,
+    ListingParser,
+    UnreadableLineError,
+    format_time,
+    parse_facts,
+    parse_size,
+    parse_time,
+    parse_unix,
+)
 from async_mirror.remote import RemoteListing
+from async_mirror.replies import LONGEST_LINE
 
 NS = 1_000_000_000
 LARGEST_SIZE = 2**63 - 1  # what the state, SQLite, can hold
@@ -35,6 +46,12 @@ def file(path: str, size: int, mtime_ns: int = UNKNOWN, mode: int = UNKNOWN) -> 
 
 def folder(path: str, mtime_ns: int = UNKNOWN, mode: int = UNKNOWN) -> Entry:
     return Entry(path, Kind.FOLDER, 0, mtime_ns, mode)
+
+
+def parse_listing(raw: bytes, under: str, *, facts: bool, now: float, cut: bool = False) -> RemoteListing:
+    parser = ListingParser(under, facts=facts, now=now)
+    parser.feed(raw)
+    return parser.end(cut=cut)
 
 
 def read_mlsd(raw: bytes, under: str = "") -> RemoteListing:
@@ -255,7 +272,7 @@ def test_arbitrary_bytes_never_raise_and_never_give_a_path_outside_the_folder(ra
         assert names.is_one_component(name)
         assert 0 <= entry.size <= LARGEST_SIZE
         assert UNKNOWN <= entry.mode <= 0o777
-        assert entry.mtime_ns == UNKNOWN or abs(entry.mtime_ns) < 2**69
+        assert -(2**63) <= entry.mtime_ns < 2**63
     assert len(listing.entries) + len(listing.others) + len(listing.oddities) <= raw.count(b"\n") + 1
     assert len({entry.path for entry in listing.entries}) == len(listing.entries)
 
@@ -266,6 +283,25 @@ def test_size_that_no_file_can_have_is_not_believed(size: str) -> None:
     unix = read_list(f"-rw-r--r-- 1 a b {size} Feb 29 2024 x\r\n".encode())
     for listing in (facts, unix):
         assert all(entry.size <= LARGEST_SIZE for entry in listing.entries)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", 0),
+        ("0005", 5),
+        (str(LARGEST_SIZE), LARGEST_SIZE),
+        (str(LARGEST_SIZE + 1), UNKNOWN),
+        ("9" * 5000, UNKNOWN),
+        ("", UNKNOWN),
+        ("-1", UNKNOWN),
+        ("5 bytes", UNKNOWN),
+        ("\u0665", UNKNOWN),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_size_is_read_if_a_file_can_have_it(text: str, expected: int) -> None:
+    assert parse_size(text) == expected
 
 
 @pytest.mark.parametrize("size", ["", "-1", "+5", "5x", "0x5", "\u0665", "1e3"])
@@ -286,6 +322,13 @@ def test_file_without_a_readable_size_is_no_entry(size: str) -> None:
         ("20240229123456.123456789123", at(2024, 2, 29, 12, 34, 56) + 123_456_789),
         ("20231231235959", at(2023, 12, 31, 23, 59, 59)),
         ("20161231235960", at(2017, 1, 1)),
+        # The state keeps 63 bits.
+        ("22620411234716.854775807", 2**63 - 1),
+        ("22620411234716.854775808", UNKNOWN),
+        ("16770921001243.145224192", -(2**63)),
+        ("16770921001243.145224191", UNKNOWN),
+        ("99991231235960", UNKNOWN),
+        ("00010101000000", UNKNOWN),
         ("20230229123456", UNKNOWN),
         ("20240431000000", UNKNOWN),
         ("20241301000000", UNKNOWN),
@@ -307,14 +350,14 @@ def test_time_of_rfc_3659_is_read_and_anything_else_unknown(text: str, expected:
     assert parse_time(text) == expected
 
 
-@given(st.integers(0, 9999), st.integers(0, 13), st.integers(0, 32), st.integers(0, 25), st.integers(0, 61))
+@given(st.integers(1670, 2270), st.integers(0, 13), st.integers(0, 32), st.integers(0, 25), st.integers(0, 61))
 def test_time_is_either_what_it_says_or_unknown(year: int, month: int, day: int, hour: int, minute: int) -> None:
     text = f"{year:04}{month:02}{day:02}{hour:02}{minute:02}07"
     found = parse_time(text)
-    assert found == UNKNOWN or time.strftime("%Y%m%d%H%M%S", time.gmtime(found // NS)).rjust(14, "0") == text
+    assert found == UNKNOWN or time.strftime("%Y%m%d%H%M%S", time.gmtime(found // NS)) == text
 
 
-@given(st.integers(-(2**33), 2**36), st.integers(0, NS - 1))
+@given(st.integers(-(2**33), 2**33), st.integers(0, NS - 1))
 def test_time_that_is_written_is_read_back_to_the_second(seconds: int, fraction: int) -> None:
     assume(seconds * NS != UNKNOWN)
     assert parse_time(format_time(seconds * NS + fraction)) == seconds * NS
@@ -349,6 +392,8 @@ def list_time(day: str, now: float) -> int:
         ("Jan 01 1970", at_noon(2026, 1, 1), 0),
         # What no calendar or clock has.
         ("Jan 01 0000", at_noon(2026, 1, 1), UNKNOWN),
+        ("Jan 01 0001", at_noon(2026, 1, 1), UNKNOWN),
+        ("Dec 31 9999", at_noon(2026, 1, 1), UNKNOWN),
         ("Foo 01 2024", at_noon(2026, 1, 1), UNKNOWN),
         ("Jan 32 2024", at_noon(2026, 1, 1), UNKNOWN),
         ("Jan 01 24:00", at_noon(2026, 1, 1), UNKNOWN),
@@ -455,9 +500,68 @@ def test_listing_that_was_cut_stays_marked() -> None:
     assert parse_listing(b"", "", facts=True, now=NOW, cut=True).cut
 
 
+# As it comes, and when to stop.
+
+
+@pytest.mark.parametrize("raw", [PROFTPD_MLSD, VSFTPD_LIST, b"\n\r\n\n", b"no end of line", b"\xff\r\n\xc3"])
+@pytest.mark.parametrize("facts", [True, False])
+def test_pieces_in_which_a_listing_comes_do_not_matter(raw: bytes, facts: bool) -> None:
+    whole = parse_listing(raw, "f", facts=facts, now=NOW)
+    for length in (1, 2, 7, 100):
+        parser = ListingParser("f", facts=facts, now=NOW)
+        for start in range(0, len(raw), length):
+            parser.feed(raw[start : start + length])
+        assert parser.end() == whole
+
+
+def test_listing_is_of_a_folder_for_sure_if_it_shows_the_folder_or_is_in_facts() -> None:
+    for raw, facts, expected in (
+        (VSFTPD_LIST, False, True),
+        (PYFTPDLIB_LIST, False, False),
+        (b"", False, False),
+        (PYFTPDLIB_MLSD, True, True),
+        (b"", True, False),
+    ):
+        parser = ListingParser("f", facts=facts, now=NOW)
+        parser.feed(raw)
+        assert parser.shows_itself is expected
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"\n" * 65536, b"x\r\n" * 20_000, b"x" * 65536, (b"x" * 10_000 + b"\n") * 20],
+    ids=["empty", "short", "one line", "long"],
+)
+def test_listing_without_end_is_noticed_and_nothing_more_of_it_kept(piece: bytes) -> None:
+    parser = ListingParser("f", facts=True, now=NOW)
+    pieces = 0
+    while not parser.endless:
+        parser.feed(piece)
+        pieces += 1
+    assert pieces <= min(LONGEST_LISTING // len(piece), MOST_LINES // max(piece.count(b"\n"), 1)) + 1
+    parser.feed(mlsd_line("more"))
+    listing = parser.end()
+    assert listing.cut
+    assert "f/more" not in {entry.path for entry in listing.entries}
+
+
+@pytest.mark.parametrize("facts", [True, False])
+def test_line_is_too_long_for_any_folder_whether_its_end_has_come_or_not(facts: bool) -> None:
+    for tail, endless in ((b"", False), (b"x", True), (b"\n", False), (b"x\n", True)):
+        parser = ListingParser("f", facts=facts, now=NOW)
+        parser.feed(b"x" * LONGEST_LINE + tail)
+        assert parser.endless is endless
+
+
+def test_of_many_oddities_some_are_kept() -> None:
+    listing = read_mlsd(mlsd_line("..") * 100_000 + mlsd_line("x"))
+    assert 0 < len(listing.oddities) <= 1000
+    assert [entry.path for entry in listing.entries] == ["x"]
+
+
 @pytest.mark.parametrize("hostile", [" ", "1 ", "- ", "a 1 ", "-rw-r--r-- 1 "])
 def test_cost_of_a_hostile_line_is_bounded(hostile: str) -> None:
-    line = "-rw-r--r-- 1 " + hostile * (200_000 // len(hostile))
+    line = "-rw-r--r-- 1 " + hostile * ((LONGEST_LINE - 100) // len(hostile))
     start = time.process_time()
     for facts in (True, False):
         assert parse_listing(line.encode(), "", facts=facts, now=NOW).cut

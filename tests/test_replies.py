@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_mirror.control import Control
+from async_mirror.remote import ConnectionBroken
 from async_mirror.replies import (
     LONGEST_LINE,
     LONGEST_REPLY,
@@ -25,7 +27,7 @@ from async_mirror.replies import (
 
 
 def read(raw: bytes) -> list[Reply]:
-    return ReplyParser().feed(raw)
+    return list(ReplyParser().feed(raw))
 
 
 def reply(text: str) -> Reply:
@@ -71,6 +73,8 @@ def test_replies_are_read_as_rfc_959_has_them(raw: bytes, replies: list[Reply]) 
         "\u0662\u0662\u0660 Arabic digits\r\n".encode(),
         b"\r\n",
         b"\x16\x03\x01 TLS\r\n",
+        b"22\r\n",
+        b"2\r\n",
         b"226 first\r\ngarbage\r\n",
     ],
 )
@@ -79,16 +83,10 @@ def test_what_is_no_reply_is_an_error(raw: bytes) -> None:
         read(raw)
 
 
-def test_error_shows_no_control_characters_of_the_servers() -> None:
-    with pytest.raises(ReplyError) as raised:
-        read(b"\x1b[31mboo\x07\r\n")
-    assert str(raised.value).isprintable()
-
-
 def feed_again_and_again(parser: ReplyParser, piece: bytes, length: int) -> None:
     """Feed one piece until so many bytes have come."""
     for _ in range(length // len(piece)):
-        parser.feed(piece)
+        list(parser.feed(piece))
 
 
 def pieces_of(raw: bytes, cuts: list[int]) -> list[bytes]:
@@ -102,6 +100,16 @@ def test_pieces_in_which_replies_come_do_not_matter(chosen: list[tuple[bytes, li
     raw = b"".join(each for each, _ in chosen)
     found = [each for piece in pieces_of(raw, cuts) for each in parser.feed(piece)]
     assert found == [each for _, replies in chosen for each in replies]
+
+
+@pytest.mark.parametrize("bad", [b"no reply\r\n", b"x" * (LONGEST_LINE + 1), b"226-" + b"x\r\n" * (LONGEST_REPLY // 3)])
+def test_replies_before_what_is_none_are_read_whether_it_comes_with_them_or_after(bad: bytes) -> None:
+    for pieces in ([b"250 ok\r\n" + bad], [b"250 ok\r\n", bad]):
+        parser = ReplyParser()
+        found: list[Reply] = []
+        with pytest.raises(ReplyError):
+            found.extend(each for piece in pieces for each in parser.feed(piece))
+        assert found == [Reply(250, ("ok",))]
 
 
 LINES = st.lists(
@@ -148,7 +156,7 @@ def test_line_that_is_too_long_is_an_error_though_it_comes_whole() -> None:
 @pytest.mark.parametrize("line", [b"x" * 998 + b"\r\n", b"\r\n", b"\n"], ids=["long", "empty", "bare"])
 def test_endless_reply_is_an_error(line: bytes) -> None:
     parser = ReplyParser()
-    parser.feed(b"226-\r\n")
+    list(parser.feed(b"226-\r\n"))
     with pytest.raises(ReplyError):
         feed_again_and_again(parser, line * (65536 // len(line)), LONGEST_REPLY + 2 * 65536)
 
@@ -156,7 +164,7 @@ def test_endless_reply_is_an_error(line: bytes) -> None:
 def test_many_short_replies_are_no_endless_reply() -> None:
     parser = ReplyParser()
     piece = b"250 ok\r\n" * 10_000
-    assert sum(len(parser.feed(piece)) for _ in range(60)) == 600_000
+    assert sum(len(list(parser.feed(piece))) for _ in range(60)) == 600_000
 
 
 @pytest.mark.parametrize("hostile", ["max ", "limit ", "client limi ", "too man", "quot", '"" "', "(|||", "1,2,3,"])
@@ -286,6 +294,8 @@ def test_reply_of_one_line_has_no_features() -> None:
         ('257 "/caf\u00e9"', "/caf\u00e9"),
         ('257 ""', ""),
         ("257 no quotes", None),
+        ('257 "/never\rin a command"', None),
+        ('257 "/nor\0this"', None),
         ('257 "no end', None),
     ],
 )
@@ -308,3 +318,63 @@ def test_password_that_a_server_repeats_is_not_passed_on() -> None:
 
     told = asyncio.run(scenario())
     assert told == ["530 no such user / or password (***)", "550 ***: no such file"]
+
+
+@pytest.mark.parametrize(
+    ("command", "raw", "told"),
+    [
+        ("PASS", b"PASS S3cret pass\r\n", "the server sent what is no FTP reply: 'PASS ***'"),
+        ("PASS", b"x" * 75 + b" S3cret pass\r\n", "the server sent what is no FTP reply: '" + "x" * 75 + " ***'"),
+        ("EPSV", b"230 S3cret pass\r\n", "the server's answers are out of step at EPSV: 230 ***"),
+        ("EPSV", b"500 EPSV?\r\n230 S3cret pass\r\n", "the server spoke unasked: 230 ***"),
+    ],
+)
+def test_password_is_not_told_where_the_connection_is_given_up(command: str, raw: bytes, told: str) -> None:
+    async def scenario() -> str:
+        control = Control(1.0)
+        control.secret = "S3cret pass"
+        control.expect(command)
+        control.received(raw)
+        assert control.broken
+        return control.broken.told
+
+    assert asyncio.run(scenario()) == told
+
+
+@pytest.mark.parametrize("pieces", [[b"250 Done.\r\n", b"?\r\n"], [b"250 Done.\r\n?\r\n"], [b"250 Done.\r\n\r\n"]])
+def test_reply_is_not_believed_when_what_is_none_follows_at_once(pieces: list[bytes]) -> None:
+    async def scenario() -> None:
+        control = Control(1.0)
+        expected = control.expect("RNTO")
+        for piece in pieces:
+            control.received(piece)
+        with pytest.raises(ConnectionBroken, match="what is no FTP reply"):
+            await control.reply(expected)
+
+    asyncio.run(scenario())
+
+
+def test_no_reply_is_told_without_control_characters() -> None:
+    async def scenario() -> str:
+        control = Control(1.0)
+        control.received(b"\x1b[31mboo\x07" * 100 + b"\r\n")
+        assert control.broken
+        return control.broken.told
+
+    told = asyncio.run(scenario())
+    assert told.isprintable()
+    assert len(told) < 500
+
+
+def test_connection_that_was_given_up_keeps_nothing_more() -> None:
+    async def scenario() -> int:
+        control = Control(1.0)
+        control.received(b"220 unasked\r\n")
+        tracemalloc.start()
+        for _ in range(100):
+            control.received(b"226-" + b"x" * 10_000 + b"\r\n")
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return kept
+
+    assert asyncio.run(scenario()) < 100_000

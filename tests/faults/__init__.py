@@ -18,6 +18,7 @@ HOST = "127.0.0.1"
 CLOSING_SECONDS = 1.0
 BLOCK = 65536
 TEMPORARY = b".am-"
+ESTABLISHED = 1
 
 Event = TypeVar("Event")
 
@@ -132,6 +133,12 @@ class Background:
         """Wait until the event, if there is one, is set or the tool is closed."""
         while event and not self.closing.is_set() and not event.wait(0.02):
             pass
+
+    def wait_for_fin(self, sock: socket.socket) -> None:
+        """Wait until the other side has sent all that it will (Linux), or the tool is closed."""
+        while sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED:
+            if self.closing.wait(0.005):
+                return
 
     def close(self) -> None:
         """End every thread and close every socket; raise if a thread does not end within a second."""

@@ -62,13 +62,17 @@ Action = Callable[[Passage], None]
 
 
 class FtpProxy(Background):
-    """Relays FTP to a port of the loopback address until `close`; `commands` has (connection number, line)."""
+    """Relays FTP to a port of the loopback address until `close`.
+
+    `commands` has (connection number, line) of all before TLS, `heard` for each connection what the client sent.
+    """
 
     def __init__(self, upstream_port: int) -> None:
         super().__init__()
         self.upstream_port = upstream_port
         self.commands: list[tuple[int, bytes]] = []
         self.connections = self.data_connections = 0
+        self.heard: list[bytearray] = []
         self.cues: Cues[Passage] = Cues()
         self.counted_sizes: set[int] = {0}
         self._listener = self.listen()
@@ -123,6 +127,8 @@ class Link:
         self.closed_to: set[socket.socket] = set()
         self._passed = 0
         self._unfinished = {client: b"", upstream: b""}
+        self._heard = bytearray()
+        proxy.heard.append(self._heard)
         self._counting = threading.RLock()
 
     def relay(self) -> None:
@@ -178,6 +184,8 @@ class Link:
             block = b"not ended"
             while block and not self.ended:
                 block = source.recv(BLOCK)
+                if source is self.client:
+                    self._heard += block
                 self.proxy.wait_for(self.session.frozen_until)
                 self.pass_on(block, target)
             if not self.ended:

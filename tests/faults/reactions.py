@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
-from . import text
+from . import BLOCK, Refused, text
 from .proxy import Action, Passage
 from .scripted import Exchange, Reaction
 
@@ -89,7 +94,7 @@ def turn_away(reply: bytes = b"421 Too many connections.") -> Reaction:
 
 
 def perform_but_say(reply: bytes) -> Reaction:
-    """Do the command, then lie about its outcome."""
+    """Do the command, then lie about its outcome; after AUTH the handshake comes all the same."""
 
     def react(exchange: Exchange) -> None:
         exchange.perform()
@@ -105,6 +110,17 @@ def stay_silent(exchange: Exchange) -> None:
     """Do nothing and say nothing, to this and all later commands, until the client gives up."""
     while exchange.connection.next_line() is not None:
         pass
+
+
+def say_then_only_listen(data: bytes = b"") -> Reaction:
+    """Send exactly these bytes, and nothing more whatever comes: not even a handshake is answered."""
+
+    def react(exchange: Exchange) -> None:
+        exchange.connection.send(data)
+        while exchange.connection.wire.recv(BLOCK):
+            pass
+
+    return react
 
 
 def perform_then_stay_silent(exchange: Exchange) -> None:
@@ -162,6 +178,19 @@ def reply_after(event: threading.Event) -> Reaction:
     return react
 
 
+def dribble_tls(seconds_per_byte: float) -> Reaction:
+    """Do the command, and send TLS one byte at a time: on the data connection, or after AUTH on the control one."""
+
+    def react(exchange: Exchange) -> None:
+        pause = partial(exchange.connection.server.closing.wait, seconds_per_byte)
+        if exchange.verb == "AUTH":
+            exchange.connection.wire.pause = pause
+        exchange.data_pause = pause
+        exchange.reply(exchange.perform())
+
+    return react
+
+
 # Malformed replies.
 
 
@@ -205,6 +234,11 @@ def with_unsolicited(reply: bytes = b"226 Something else is done.", *, before: b
     return _reshape(lambda true: reply + b"\r\n" + true if before else true + b"\r\n" + reply)
 
 
+def with_more_behind(data: bytes) -> Reaction:
+    """Do the command and send more bytes in the same write: behind a 234, what an attacker puts before TLS."""
+    return lambda exchange: exchange.reply(exchange.perform(), data)
+
+
 def _reshape(change: Callable[[bytes], bytes]) -> Reaction:
     return lambda exchange: exchange.reply(change(exchange.perform()))
 
@@ -218,9 +252,9 @@ def never_accept_data(exchange: Exchange) -> None:
     stay_silent(exchange)
 
 
-def close_data_after(size: int, reply: bytes = b"426 Transfer aborted.") -> Reaction:
-    """Close the data connection after that many bytes in either direction, and answer."""
-    return _break_data(size, reply, reset=False)
+def close_data_after(size: int, reply: bytes = b"426 Transfer aborted.", *, notify: bool = True) -> Reaction:
+    """Close the data connection after that many bytes in either direction, TLS too if there is any, and answer."""
+    return _break_data(size, reply, reset=False, notify=notify)
 
 
 def reset_data_after(size: int, reply: bytes = b"426 Transfer aborted.") -> Reaction:
@@ -228,9 +262,9 @@ def reset_data_after(size: int, reply: bytes = b"426 Transfer aborted.") -> Reac
     return _break_data(size, reply, reset=True)
 
 
-def truncate_listing(size: int) -> Reaction:
+def truncate_listing(size: int, *, notify: bool = True) -> Reaction:
     """Send only the first bytes of a listing and say all went well."""
-    return close_data_after(size, b"226 Transfer complete.")
+    return close_data_after(size, b"226 Transfer complete.", notify=notify)
 
 
 def truncate_stored(size: int) -> Reaction:
@@ -243,9 +277,9 @@ def truncate_stored(size: int) -> Reaction:
     return react
 
 
-def _break_data(size: int, reply: bytes, *, reset: bool) -> Reaction:
+def _break_data(size: int, reply: bytes, *, reset: bool, notify: bool = True) -> Reaction:
     def react(exchange: Exchange) -> None:
-        exchange.data_limit, exchange.data_reset = size, reset
+        exchange.data_limit, exchange.data_reset, exchange.data_notify = size, reset, notify
         true = exchange.perform()
         exchange.reply(reply if true.startswith(b"226") else true)
 
@@ -255,6 +289,40 @@ def _break_data(size: int, reply: bytes, *, reset: bool) -> Reaction:
 def pasv_from(host: bytes) -> Reaction:
     """Answer PASV with another host, comma-separated, and the true port."""
     return _reshape(lambda reply: re.sub(rb"\(\d+,\d+,\d+,\d+,", b"(" + host + b",", reply))
+
+
+def strip_tls(exchange: Exchange) -> None:
+    """End TLS on the control connection, and go on in plain text as if nothing had happened."""
+    exchange.connection.wire.strip()
+    exchange.reply(exchange.perform())
+
+
+# The data connection's TLS.
+
+
+def secure_data_with(context: ssl.SSLContext) -> Reaction:
+    """Do the transfer with another certificate than the control connection's, and without its sessions."""
+    return _with_data(data_tls=context)
+
+
+def refuse_data(reply: bytes) -> Reaction:
+    """Take the data connection, TLS too, then refuse it: as on real servers, STOR has emptied the file by then."""
+    return _with_data(data_refusal=reply)
+
+
+def _with_data(**fields: Any) -> Reaction:
+    return lambda exchange: exchange.reply(replace(exchange, **fields).perform())
+
+
+data_in_the_clear = _with_data(data_clear=True)
+data_without_close_notify = _with_data(data_notify=False)
+tickets_after_the_data = _with_data(tickets_last=True)
+no_session_reuse = refuse_data(b"522 SSL connection failed; session reuse required: see require_ssl_reuse option")
+
+
+def epsv_from(host: bytes) -> Reaction:
+    """Answer EPSV with another host, which has no place there (RFC 2428), and the true port."""
+    return _reshape(lambda reply: reply.replace(b"(|||", b"(|1|" + host + b"|"))
 
 
 garbled_epsv = say(b"229 Entering Extended Passive Mode (|||not-a-port|)")
@@ -281,6 +349,14 @@ def list_names(*names: bytes) -> Reaction:
 
 empty_listing = send_listing(b"")
 odd_list = send_listing(text(list(ODD_LIST_LINES)))
+
+
+def endless_listing(exchange: Exchange) -> None:
+    """Send a listing that never ends, until the client gives up."""
+    lines = text([b"type=file;size=1;modify=20260101000000; one of many"] * 10_000)
+    with suppress(Refused), exchange.accepted(exchange.connection.announce_data()) as data:
+        while True:
+            data.sendall(lines)
 
 
 def refuse_existing_target(exchange: Exchange) -> None:
@@ -343,6 +419,21 @@ def throttle(bytes_per_second: int) -> Action:
 
     def act(passage: Passage) -> None:
         passage.link.session.bytes_per_second = bytes_per_second
+        passage.forward()
+
+    return act
+
+
+def answer(reply: bytes) -> Action:
+    """Answer a command oneself; the server never hears of it."""
+    return lambda passage: passage.link.deliver(passage.link.client, reply + b"\r\n")
+
+
+def rewrite(old: bytes, new: bytes) -> Action:
+    """Let it pass with other words in it."""
+
+    def act(passage: Passage) -> None:
+        passage.payload = passage.payload.replace(old, new)
         passage.forward()
 
     return act

@@ -8,14 +8,27 @@ from __future__ import annotations
 import calendar
 import re
 import socket
+import ssl
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from . import BLOCK, HOST, Background, Cue, Cues, Refused, StoredTree, arm_reset, text, timestamp
+from .wire import Wire
 
 PARTIAL_CONTENTS_UP_TO = 1 << 20  # longer partial contents add nothing: the shorter ones already show the tear
+
+
+class Handshake(NamedTuple):
+    """A TLS handshake that came to its end; the number is that of the control connection."""
+
+    number: int
+    of_data: bool
+    version: str | None
+    resumed: bool
 
 
 class ScriptedServer(Background):
@@ -23,14 +36,28 @@ class ScriptedServer(Background):
 
     `log` has every command as (connection number from 1, line); `history` the contents each path outside the
     temporaries has shown, None for absent. `limit` and `without` may be changed at any time.
+
+    With a context for `tls` it speaks TLS when it is asked to, if `implicit` from the first byte on; it asks nobody to,
+    so that a client that goes on without is seen to. `clear_log` has the lines that came outside TLS.
     """
 
     def __init__(
-        self, *, limit: int | None = None, without: Collection[str] = (), case_insensitive: bool = False
+        self,
+        *,
+        limit: int | None = None,
+        without: Collection[str] = (),
+        case_insensitive: bool = False,
+        tls: ssl.SSLContext | None = None,
+        implicit: bool = False,
+        requires_reuse: bool = False,
     ) -> None:
         super().__init__()
         self.limit = limit
         self.without = set(without)
+        self.tls, self.implicit, self.requires_reuse = tls, implicit, requires_reuse
+        self.clear_log: list[str] = []
+        self.handshakes: list[Handshake] = []
+        self.wires: list[Wire] = []
         self.data_seconds = 10.0
         self.site = StoredTree(case_insensitive=case_insensitive)
         self.files, self.folders, self.history = self.site.files, self.site.folders, self.site.history
@@ -64,6 +91,10 @@ class ScriptedServer(Background):
         """Return the commands of one connection, or of all, in order of arrival."""
         return [line for connection, line in self.log if number in (None, connection)]
 
+    def heard(self, canary: bytes) -> bool:
+        """Say whether these bytes came in as they are, on whatever connection: enciphered ones do not."""
+        return any(canary in wire.heard for wire in self.wires)
+
     def wait_until(self, is_true: Callable[[], bool], seconds: float = 5.0) -> bool:
         """Wait for something about the site, the log or the open connections, and say whether it came true."""
         with self.site.changed:
@@ -76,6 +107,18 @@ class ScriptedServer(Background):
             exchange.reply(exchange.perform())
         else:
             cue.react(exchange)
+
+    def wire(self, sock: socket.socket) -> Wire:
+        """Return the wire over an accepted socket, which is remembered."""
+        self.wires.append(Wire(sock))
+        return self.wires[-1]
+
+    def note_handshake(self, number: int, wire: Wire, *, of_data: bool = False) -> Handshake:
+        """Remember a handshake that has come to its end, and return what it came to."""
+        assert wire.tls is not None
+        done = Handshake(number, of_data, wire.tls.version(), bool(wire.tls.session_reused))
+        self.handshakes.append(done)
+        return done
 
     def enter(self) -> bool:
         """Count a connection in, unless the limit is reached."""
@@ -106,8 +149,9 @@ class Connection:
 
     def __init__(self, server: ScriptedServer, sock: socket.socket, number: int) -> None:
         self.server, self.site, self.sock, self.number = server, server.site, sock, number
+        self.wire = server.wire(sock)
         self.admitted = server.enter()
-        self.ended = self.logged_in = False
+        self.ended = self.logged_in = self.protects_data = False
         self.folder = b"/"
         self.listener: socket.socket | None = None
         self.rename_source: bytes | None = None
@@ -117,6 +161,8 @@ class Connection:
     def serve(self) -> None:
         """Greet, then answer commands until the client leaves or a reaction ends the connection."""
         try:
+            if self.server.implicit:
+                self.secure()
             self.server.answer(Exchange(self, "CONNECT", b""))
             while not self.ended and (line := self.next_line()) is not None:
                 verb, _, argument = line.partition(b" ")
@@ -126,11 +172,18 @@ class Connection:
             if self.listener is not None:
                 self.server.release(self.listener)
 
+    def secure(self) -> None:
+        """Shake hands; what came behind the command that asked for it is taken for a part of the handshake."""
+        assert self.server.tls is not None
+        received, self._unread = self._unread, b""
+        self.wire.secure(self.server.tls, received)
+        self.server.note_handshake(self.number, self.wire)
+
     def next_line(self) -> bytes | None:
         """Return the next command line, logged, without its CRLF; None when the client has left."""
         while b"\n" not in self._unread:
             try:
-                block = self.sock.recv(BLOCK)
+                block = self.wire.recv(BLOCK)
             except OSError:
                 return None
             if not block:
@@ -140,13 +193,15 @@ class Connection:
         line = line.removesuffix(b"\r")
         with self.site.changed:
             self.server.log.append((self.number, line.decode("utf-8", "surrogateescape")))
+            if self.wire.tls is None:
+                self.server.clear_log.append(self.server.log[-1][1])
             self.site.changed.notify_all()
         return line
 
     def send(self, data: bytes) -> bool:
         """Send bytes as they are and say whether it worked: the queued commands of a client that left still run."""
         with suppress(OSError):
-            self.sock.sendall(data)
+            self.wire.sendall(data)
             return True
         return False
 
@@ -164,7 +219,7 @@ class Connection:
             arm_reset(self.sock)
         else:
             with suppress(OSError):  # unread commands would turn the close into an RST
-                self.sock.shutdown(socket.SHUT_WR)
+                self.wire.end()
                 while self.sock.recv(BLOCK, socket.MSG_DONTWAIT):
                     pass
         self.server.release(self.sock)
@@ -195,20 +250,6 @@ class Connection:
         self.send(b"150 Here we go.\r\n")
         return listener
 
-    @contextmanager
-    def accepted(self, listener: socket.socket) -> Iterator[socket.socket]:
-        """Accept the data connection; closed at the end. Its loss becomes a 426, its absence a 425."""
-        with self.server.held(listener):
-            try:
-                data, _ = listener.accept()
-            except TimeoutError:
-                raise Refused(b"425 No data connection.") from None
-        with self.server.held(data):
-            try:
-                yield data
-            except OSError:
-                raise Refused(b"426 Data connection lost.") from None
-
 
 @dataclass
 class Exchange:
@@ -225,6 +266,20 @@ class Exchange:
     """Receive everything but store only that many bytes."""
     listing: bytes | None = None
     """Send this instead of the true listing."""
+    begins_tls: bool = False
+    """Shake hands on the control connection after the reply."""
+    data_tls: ssl.SSLContext | None = None
+    """Have the data connection's handshake with this, not with what the control connection has."""
+    data_clear: bool = False
+    """Speak plain text on the data connection although it was to be protected."""
+    data_refusal: bytes = b""
+    """Take the data connection, TLS too, and then refuse it with this reply."""
+    data_notify: bool = True
+    """End TLS on the data connection before TCP."""
+    data_pause: Callable[[], object] | None = None
+    """Send one byte of TLS at a time on the data connection, the handshake's too, each followed by this."""
+    tickets_last: bool = False
+    """Hold back the tickets for the data connection until the client has sent all: only so can it miss them."""
 
     @property
     def site(self) -> StoredTree:
@@ -248,14 +303,47 @@ class Exchange:
         except Refused as refused:
             return refused.reply
 
-    def reply(self, reply: bytes) -> None:
-        """Send a reply; a 421 or 221 ends the connection."""
+    def reply(self, reply: bytes, behind: bytes = b"") -> None:
+        """Send a reply, and more in the same write; a 421 or 221 ends the connection, one to AUTH may begin TLS."""
         is_farewell = reply[:4] in (b"421 ", b"221 ")
         if is_farewell:
             self.connection.count_out()
-        self.connection.send(reply + b"\r\n")
+        self.connection.send(reply + b"\r\n" + behind)
         if is_farewell:
             self.connection.hang_up()
+        elif self.begins_tls:
+            self.connection.secure()
+
+    @contextmanager
+    def accepted(self, listener: socket.socket) -> Iterator[Wire]:
+        """Accept the data connection; closed at the end. Its loss becomes a 426, its absence a 425."""
+        server = self.connection.server
+        with server.held(listener):
+            try:
+                data, _ = listener.accept()
+            except TimeoutError:
+                raise Refused(b"425 No data connection.") from None
+        with server.held(data):
+            try:
+                wire = server.wire(data)
+                self._protect(wire)
+                yield wire
+            except OSError:
+                raise Refused(b"426 Data connection lost.") from None
+
+    def _protect(self, wire: Wire) -> None:
+        """Shake hands on the data connection, which real servers do only now, after the 150."""
+        server = self.connection.server
+        context = self.data_tls or server.tls
+        if context and self.connection.protects_data and not self.data_clear:
+            wait = partial(server.wait_for_fin, wire.sock) if self.tickets_last else None
+            wire.pause = self.data_pause
+            wire.secure(context, before_tickets=wait)
+            done = server.note_handshake(self.connection.number, wire, of_data=True)
+            if server.requires_reuse and not done.resumed:
+                raise Refused(b"522 SSL connection failed: session reuse required.")
+        if self.data_refusal:
+            raise Refused(self.data_refusal)
 
     def _behaviour(self) -> Callable[[Exchange], bytes]:
         hidden = self.connection.server.without
@@ -263,9 +351,33 @@ class Exchange:
             raise Refused(b"500 Unknown command.")
         if self.verb not in BEHAVIOURS:
             raise Refused(b"502 Command not implemented.")
-        if not self.connection.logged_in and self.verb not in ("CONNECT", "USER", "PASS", "FEAT", "QUIT"):
+        if not self.connection.logged_in and self.verb not in BEFORE_LOGIN:
             raise Refused(b"530 Please log in.")
         return BEHAVIOURS[self.verb]
+
+
+def _auth(exchange: Exchange) -> bytes:
+    if exchange.connection.server.tls is None:
+        return b"502 Command not implemented."
+    if exchange.connection.wire.tls:
+        return b"503 TLS is on already."
+    if exchange._first_word not in ("TLS", "TLS-C", "SSL"):
+        return b"504 Unknown mechanism."
+    exchange.begins_tls = True
+    return b"234 Go ahead."
+
+
+def _pbsz(exchange: Exchange) -> bytes:
+    return b"200 PBSZ=0" if exchange.connection.wire.tls else b"503 AUTH first."
+
+
+def _prot(exchange: Exchange) -> bytes:
+    if exchange.connection.wire.tls is None:
+        return b"503 AUTH first."
+    if exchange._first_word not in ("P", "C"):
+        return b"536 Only P and C."
+    exchange.connection.protects_data = exchange._first_word == "P"
+    return b"200 Done."
 
 
 def _pass(exchange: Exchange) -> bytes:
@@ -278,6 +390,8 @@ def _feat(exchange: Exchange) -> bytes:
     shown = [name for name in ("EPSV", "MDTM", "MFMT", "SIZE", "UTF8") if name not in hidden]
     if not hidden & {"MLST", "MLSD"}:
         shown.append("MLST type*;size*;modify*;UNIX.mode*;")
+    if exchange.connection.server.tls:
+        shown += [name for name in ("AUTH TLS", "PBSZ", "PROT") if name.split(" ")[0] not in hidden]
     return "\r\n ".join(["211-Features:", *shown]).encode() + b"\r\n211 End"
 
 
@@ -311,12 +425,12 @@ def _stor(exchange: Exchange) -> bytes:
     site.require_storable(exchange.path)
     listener = exchange.connection.announce_data()
     site.put(exchange.path, b"")
-    with exchange.connection.accepted(listener) as data:
+    with exchange.accepted(listener) as data:
         _receive(exchange, data)
     return b"226 Transfer complete."
 
 
-def _receive(exchange: Exchange, data: socket.socket) -> None:
+def _receive(exchange: Exchange, data: Wire) -> None:
     """Store what arrives, every partial content visible, as on a real server; what came before a loss is kept."""
     content = bytearray()
     kept = slice(exchange.stored_limit)
@@ -334,17 +448,17 @@ def _receive(exchange: Exchange, data: socket.socket) -> None:
 
 
 def _send(exchange: Exchange, content: bytes) -> bytes:
-    with exchange.connection.accepted(exchange.connection.announce_data()) as data:
+    with exchange.accepted(exchange.connection.announce_data()) as data:
         data.sendall(content[: exchange.data_limit])
         _end_data(exchange, data)
     return b"226 Transfer complete."
 
 
-def _end_data(exchange: Exchange, data: socket.socket) -> None:
+def _end_data(exchange: Exchange, data: Wire) -> None:
     if exchange.data_reset:
-        arm_reset(data)
+        arm_reset(data.sock)
     else:
-        data.shutdown(socket.SHUT_WR)  # FIN now: a close with unread bytes would send RST
+        data.end(notify=exchange.data_notify)  # FIN now: a close with unread bytes would send RST
 
 
 def _mfmt(exchange: Exchange) -> bytes:
@@ -419,11 +533,15 @@ def quoted(path: bytes) -> bytes:
 
 
 Reaction = Callable[[Exchange], None]
+BEFORE_LOGIN = ("CONNECT", "USER", "PASS", "FEAT", "QUIT", "AUTH", "PBSZ", "PROT")
 BEHAVIOURS: dict[str, Callable[[Exchange], bytes]] = {
     "CONNECT": lambda its: b"220 Scripted server." if its.connection.admitted else b"421 Too many connections.",
     "USER": lambda _: b"331 Password, please.",
     "PASS": _pass,
     "FEAT": _feat,
+    "AUTH": _auth,
+    "PBSZ": _pbsz,
+    "PROT": _prot,
     "OPTS": _opts,
     "NOOP": lambda _: b"200 Done.",
     "TYPE": lambda _: b"200 Done.",

@@ -1,0 +1,221 @@
+"""What must hold of whatever a server sends, as functions of arbitrary bytes. Knows nothing of who makes them up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import pairwise
+
+from async_mirror import listing, names, replies
+from async_mirror.control import GREETING, Control, Expected
+from async_mirror.entry import UNKNOWN, Entry
+from async_mirror.listing import ListingParser, UnreadableLineError
+from async_mirror.remote import ConnectionBroken, RemoteListing
+from async_mirror.replies import Reply, ReplyError, ReplyParser
+
+SECRET = "hunter2"
+LOGIN = ("USER", "PASS", "ACCT")
+SCRIPT = (GREETING, *LOGIN, "FEAT", "EPSV", "PASV", "STOR", "SIZE", "RNFR", "RNTO", "QUIT")
+_NOW = 1_781_524_800.0  # 15 June 2026
+_FOLDERS = ("", "f", "a/b c")
+_BEYOND = 2**63  # what the state cannot hold
+
+
+def cuttings(data: bytes) -> Iterator[list[bytes]]:
+    """Yield some ways in which a network may hand the bytes over; the same ones for the same bytes."""
+    yield [data]
+    if len(data) <= 200:
+        yield [data[place : place + 1] for place in range(len(data))]
+    chance = random.Random(zlib.crc32(data))
+    places = sorted(chance.randint(0, len(data)) for _ in range(8))
+    yield [data[start:end] for start, end in pairwise([0, *places, len(data)])]
+
+
+# Replies.
+
+
+def read_replies(data: bytes) -> None:
+    """The same replies come of the same bytes, whatever the pieces; no byte is lost, and no bound exceeded."""
+    first, *others = [_replies(pieces) for pieces in cuttings(data)]
+    assert all(other == first for other in others), (first, others)
+    read, error = first
+    lines = [line for each in read for line in each.lines]
+    sent = data.split(b"\n")
+    for line, raw in zip(lines, sent, strict=False):
+        assert names.encode(line) in {raw.removesuffix(b"\r"), raw.removesuffix(b"\r")[4:]}
+    longest, unread = max(map(len, sent)), b"\n".join(sent[len(lines) :])
+    assert error or longest <= replies.LONGEST_LINE
+    assert "endless line" not in error or longest > replies.LONGEST_LINE
+    assert "endless reply" not in error or len(unread) >= replies.LONGEST_REPLY
+    for each in read:
+        assert 100 <= each.code <= 699
+        assert sum(map(len, each.lines)) <= replies.LONGEST_REPLY
+
+
+def _replies(pieces: list[bytes]) -> tuple[list[Reply], str]:
+    parser = ReplyParser()
+    read: list[Reply] = []
+    try:
+        for piece in pieces:
+            read.extend(parser.feed(piece))
+    except ReplyError as error:
+        return read, repr(error)
+    return read, ""
+
+
+def judge_lines(data: bytes) -> None:
+    """What lines are taken for can be used as it is, and costs little, however long they are."""
+    lines = tuple(line.removesuffix("\r") for line in names.decode(data).split("\n"))
+    for code in (211, 227, 229, 257, 550):
+        _judge(Reply(code, lines))
+    for line in lines:
+        _assert_time(listing.parse_time(line.strip()))
+        assert UNKNOWN <= listing.parse_size(line.strip()) < _BEYOND
+        for read in (partial(listing.parse_facts, itself=True), partial(listing.parse_unix, now=_NOW)):
+            with suppress(UnreadableLineError):
+                if (found := read(line.removeprefix(" "), "f")) and found[1]:
+                    _assert_figures(found[1])
+
+
+def _judge(told: Reply) -> None:
+    assert told.text.startswith(str(told.code))
+    assert "\n" not in told.text
+    names.encode(told.text)
+    assert told.too_many in {True, False}
+    assert told.no_space in {True, False}
+    for port in (replies.parse_epsv(told), replies.parse_pasv(told)):
+        assert port is None or 1 <= port <= 65535
+    path = replies.parse_path(told)
+    assert path is None or names.refusal(path) is None, path  # it will stand in commands
+    for feature in replies.parse_features(told):
+        assert feature == feature.upper()
+        assert " " not in feature
+
+
+def _assert_figures(entry: Entry) -> None:
+    assert 0 <= entry.size < _BEYOND
+    assert UNKNOWN <= entry.mode <= 0o777
+    _assert_time(entry.mtime_ns)
+
+
+def _assert_time(mtime_ns: int) -> None:
+    assert -_BEYOND <= mtime_ns < _BEYOND, mtime_ns
+
+
+# Listings.
+
+
+def read_mlsd(data: bytes) -> None:
+    """What MLSD brings names nothing outside its folder, and no figure that cannot be kept."""
+    _assert_listing(data, facts=True)
+
+
+def read_list(data: bytes) -> None:
+    """So it is with LIST."""
+    _assert_listing(data, facts=False)
+
+
+def _assert_listing(data: bytes, *, facts: bool) -> None:
+    folder = _FOLDERS[len(data) % len(_FOLDERS)]
+    found, *others = [_listing(pieces, folder, facts=facts) for pieces in cuttings(data)]
+    assert all(other == found for other in others), (found, others)
+    if found is None:
+        return
+    lines = data.split(b"\n")
+    assert max(map(len, lines)) <= replies.LONGEST_LINE
+    assert len(lines) - 1 <= listing.MOST_LINES
+    for entry in found.entries:
+        before, name = names.split(entry.path)
+        assert before == folder
+        assert names.is_one_component(name), name
+        assert names.encode(name) in data
+        _assert_figures(entry)
+    for name in found.others:
+        assert names.is_one_component(name), name
+    for name in found.oddities:
+        assert not names.is_one_component(name), name
+    assert len({entry.path for entry in found.entries}) == len(found.entries)
+    assert len(found.entries) + len(found.others) + len(found.oddities) <= len(lines)
+    assert found.exact is facts
+
+
+def _listing(pieces: list[bytes], folder: str, *, facts: bool) -> RemoteListing | None:
+    """Return what was read, or None for an endless one."""
+    parser = ListingParser(folder, facts=facts, now=_NOW)
+    for piece in pieces:
+        parser.feed(piece)
+    return None if parser.endless else parser.end()
+
+
+# The control connection.
+
+
+def match_replies(data: bytes) -> None:
+    """Replies go to the commands in order, or the connection is broken; no secret is told, and little is kept.
+
+    The first byte says with which command of the script to begin.
+    """
+    script = SCRIPT[data[0] % len(SCRIPT) :] if data else SCRIPT
+
+    async def ends() -> list[list[str]]:
+        return [await _talk(script, pieces) for pieces in cuttings(data[1:])]
+
+    first, *others = asyncio.run(ends())
+    assert all(other == first for other in others), (first, others)
+
+
+async def _talk(script: tuple[str, ...], pieces: list[bytes]) -> list[str]:
+    """Return how it ended: for the connection and for each command."""
+    line = Control(60.0)
+    line.secret = SECRET
+    expected = [line.expect(command, length) for length, command in enumerate(script, 5)]
+    for piece in pieces:
+        line.received(piece)
+        _assert_little_is_kept(line)
+    if line.broken:
+        _assert_stays_broken(line, b"".join(pieces))
+    final = [each for each in _replies(pieces)[0] if each.code >= 200]
+    answered = [each.reply.result() for each in expected if each.reply.done() and not each.reply.exception()]
+    assert [each.code for each in answered] == [each.code for each in final[: len(answered)]]
+    assert [each.command for each in answered] == list(script[: len(answered)])
+    assert line.broken or len(answered) == len(final)
+    assert line.broken or line.in_flight == sum(each.length for each in expected[len(answered) :])
+    for told in answered:
+        assert SECRET not in told.text or (told.code < 400 and told.command not in LOGIN), told
+    return [line.broken.told if line.broken else "", *[await _end(line, each) for each in expected]]
+
+
+async def _end(line: Control, expected: Expected) -> str:
+    if not expected.reply.done():
+        assert not line.broken
+        return ""
+    with suppress(ConnectionBroken):
+        return (await line.reply(expected)).text
+    assert line.broken
+    assert SECRET not in line.broken.told
+    return line.broken.told
+
+
+def _assert_little_is_kept(line: Control) -> None:
+    rest, lines = _kept(line)
+    assert line.broken or rest <= replies.LONGEST_LINE
+    assert lines <= replies.LONGEST_REPLY
+
+
+def _assert_stays_broken(line: Control, data: bytes) -> None:
+    before = line.broken, _kept(line)
+    line.received(data)
+    line.received(data)
+    assert (line.broken, _kept(line)) == before
+
+
+def _kept(line: Control) -> tuple[int, int]:
+    """Return how many bytes wait for their line's end, and how many characters for their reply's."""
+    return len(line._parser._rest), sum(map(len, line._parser._lines))
+
+
+TARGETS = {target.__name__: target for target in (read_replies, judge_lines, read_mlsd, read_list, match_replies)}
