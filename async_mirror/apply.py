@@ -23,7 +23,7 @@ from async_mirror.change import (
 )
 from async_mirror.entry import UNKNOWN, Entry
 from async_mirror.pace import LONGEST_PIECE
-from async_mirror.remote import ConnectionBroken, Published, Refusal, RemoteSession
+from async_mirror.remote import ConnectionBroken, LedElsewhere, Published, Refusal, RemoteSession
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
 NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
@@ -186,10 +186,11 @@ class _Attempt:
 
     def broken(self, error: ConnectionBroken) -> Outcome:
         """Tell of a connection that broke: what is on the site is not known until somebody looks."""
+        problem = Problem.LED_ELSEWHERE if isinstance(error, LedElsewhere) else Problem.CONNECTION
         return Outcome(
             self.job,
             self.sending,
-            Failure(self.path, Problem.CONNECTION, error.told, transient=True),
+            Failure(self.path, problem, error.told, transient=True),
             certain=False,
             temporary=self.left_behind,
             whole=self.whole,

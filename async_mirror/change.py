@@ -130,6 +130,10 @@ class Problem(StrEnum):
         "lost its connection",
         "it is tried again in the next pass; if it happens often, use fewer connections (--multi) or more --timeout",
     )
+    LED_ELSEWHERE = (
+        "was not sent to whom we do not know",
+        "the site's server is another one for files than for commands, or somebody is on the way: ask the site's host",
+    )
     INCOMPLETE = (
         "arrived incomplete",
         "it was not published, and is tried again in the next pass; if it happens often, ask the site's host",

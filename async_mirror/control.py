@@ -46,6 +46,7 @@ class Control:
         self.timeout_seconds = timeout_seconds
         self.transport: asyncio.Transport | None = None
         self.broken: ConnectionBroken | None = None
+        self.alert: ssl.SSLError | None = None
         self.in_flight = 0
         self.secret = ""
         self._waiting: deque[Expected] = deque()
@@ -182,7 +183,8 @@ class _Reader(asyncio.StreamReader):
         super().feed_eof()
 
     def set_exception(self, exc: BaseException) -> None:
-        self._control.break_off(f"the connection was lost ({reason(exc) if isinstance(exc, ssl.SSLError) else exc})")
+        self._control.alert = exc if isinstance(exc, ssl.SSLError) else None
+        self._control.break_off(f"the connection was lost ({reason(exc)})")
 
 
 class _Protocol(asyncio.StreamReaderProtocol):

@@ -7,6 +7,7 @@ import time
 from enum import IntEnum
 from functools import partial
 
+from async_mirror.change import Problem
 from async_mirror.counts import Counts
 from async_mirror.hands import WrongSite
 from async_mirror.health import Beat
@@ -147,4 +148,6 @@ def _exit_of(counts: Counts, failure: Exit) -> Exit:
         return Exit.SAFETY
     if failure is not Exit.MIRRORED:
         return failure
+    if counts.problems[Problem.LED_ELSEWHERE]:
+        return Exit.CONNECTION
     return Exit.PARTLY if counts.failures else Exit.MIRRORED

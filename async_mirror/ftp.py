@@ -17,6 +17,7 @@ from async_mirror.login import client_for, greet, log_in
 from async_mirror.remote import (
     ConnectionBroken,
     Content,
+    LedElsewhere,
     Published,
     Refusal,
     RemoteListing,
@@ -26,7 +27,7 @@ from async_mirror.remote import (
 )
 from async_mirror.replies import Reply, parse_epsv, parse_features, parse_pasv, parse_path
 from async_mirror.settings import MACHINE, Site, Trust
-from async_mirror.tls import Tls, tls_for, untrusted
+from async_mirror.tls import Tls, concerns_trust, reason, tls_for
 
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
@@ -55,6 +56,16 @@ async def connect(
         client.control.break_off("it was not to be opened")
         raise
     return session
+
+
+class Refused(Refusal):
+    """The server said no to a command."""
+
+    def __init__(self, answer: Reply) -> None:
+        """Tell to which, and keep what it said."""
+        what = f"the server answered {answer.command} with"
+        super().__init__(what, answer.text, transient=answer.transient, no_space=answer.no_space)
+        self.answer = answer
 
 
 class FtpSession:
@@ -168,7 +179,7 @@ class FtpSession:
     def _check(self, *replies: Reply) -> None:
         for reply in replies:
             if not reply.succeeded:
-                raise _refusal(reply)
+                raise Refused(reply)
 
     def _name(self, path: str) -> str:
         """Return a path as it may stand in a command.
@@ -188,12 +199,12 @@ class FtpSession:
             if reply.code == 229 and (port := parse_epsv(reply)):
                 return port
             if reply.transient:
-                raise _refusal(reply)
+                raise Refused(reply)
             self._extended_passive = False
         reply = await self._control.reply(self._control.send("PASV")[0])
         if reply.code == 227 and (port := parse_pasv(reply)):
             return port
-        raise _refusal(reply)
+        raise Refused(reply)
 
     async def _open_data(self, command: str) -> tuple[Data, Expected]:
         """Send a transfer's command and connect to where the server waits, on the control connection's own address."""
@@ -207,9 +218,11 @@ class FtpSession:
             await data.open((address[0], port, *address[2:]))
             if self._tls and isinstance(data, SecureData):
                 self._tls.check(data.peer, _DATA_CONNECTION)
-        except (ssl.SSLCertVerificationError, Untrusted) as error:
+        except (ssl.SSLError, Untrusted) as error:
             data.reset()
-            self._distrust(error)
+            if isinstance(data, SecureData) and (isinstance(error, Untrusted) or concerns_trust(error)):
+                self._distrust(error, data.peer)
+            await self._explain(expected, f"no data connection to port {port}: {reason(error)}")
         except (OSError, TimeoutError) as error:
             data.reset()
             await self._explain(expected, f"no data connection to port {port}: {str(error) or 'time-out'}")
@@ -227,14 +240,12 @@ class FtpSession:
             self._ticket = peer.session
         return SecureData(family, seconds, self._tls.context, self._site.host, self._ticket)
 
-    def _distrust(self, error: ssl.SSLCertVerificationError | Untrusted) -> NoReturn:
+    def _distrust(self, error: ssl.SSLError | Untrusted, peer: ssl.SSLObject) -> NoReturn:
         """End the session because of whom a data connection leads to; the next session is not opened either."""
-        if not isinstance(error, Untrusted):
-            error = untrusted(_DATA_CONNECTION, error, None)
         assert self._tls is not None
-        self._tls.doubt = error
-        self._control.break_off(str(error))
-        raise ConnectionBroken(str(error))
+        doubt = self._tls.distrust(_DATA_CONNECTION, error, peer)
+        self._control.break_off(str(doubt))
+        raise LedElsewhere(str(doubt))
 
     async def _explain(self, expected: Expected, what: str) -> NoReturn:
         """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
@@ -287,7 +298,10 @@ class FtpSession:
     async def _fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
         """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self._alone():
-            data, expected = await self._open_data(command)
+            try:
+                data, expected = await self._open_data(command)
+            except Refused as refused:  # without TLS it is told when the listing was received, and is empty
+                return refused.answer, True
             try:
                 while not listing.endless and (block := await data.receive()):
                     listing.feed(block)
@@ -331,7 +345,7 @@ class FtpSession:
     def _absent(reply: Reply) -> None:
         """Take 550 for the absence of what was asked for; any other refusal says nothing about that."""
         if reply.code != 550:
-            raise _refusal(reply)
+            raise Refused(reply)
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Set attributes and rename, in one write where the server takes that."""
@@ -446,7 +460,7 @@ class FtpSession:
             refused = [each for each, reply in zip(refused, seen, strict=True) if reply.code != 550]
         for path, reply in refused:
             if await self.look(path) is not None:
-                raise _refusal(reply)
+                raise Refused(reply)
 
     # Folders.
 
@@ -456,7 +470,7 @@ class FtpSession:
         if reply.succeeded:
             return
         if not await self._is_folder(path):
-            raise _refusal(reply)
+            raise Refused(reply)
         listing = await self.list_folder(names.parent(path))
         if listing and names.split(path)[1] in listing.others:
             raise Refusal("a link, which is not followed, is in the way (remove it from the site)", reply.text)
@@ -465,7 +479,7 @@ class FtpSession:
         """Remove by RMD; a refusal for what is absent counts as done."""
         (reply,) = await self._exchange(f"RMD {self._name(path)}")
         if not reply.succeeded and await self.look(path) is not None:
-            raise _refusal(reply)
+            raise Refused(reply)
 
     async def _is_folder(self, path: str) -> bool:
         """Try to enter the folder, and come back in the same breath."""
@@ -539,9 +553,4 @@ class FtpSession:
 
 def _rename_refusal(first: Reply, second: Reply) -> Refusal:
     """Return the refusal of a rename: what RNFR said if it was not taken, for RNTO then says only "bad sequence"."""
-    return _refusal(second if first.continues else first)
-
-
-def _refusal(reply: Reply) -> Refusal:
-    text = f"the server answered {reply.command} with"
-    return Refusal(text, reply.text, transient=reply.transient, no_space=reply.no_space)
+    return Refused(second if first.continues else first)

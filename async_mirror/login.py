@@ -4,6 +4,7 @@ import os
 import re
 import ssl
 from contextlib import suppress
+from typing import Any
 
 import aioftp
 from aioftp.errors import StatusCodeError
@@ -124,7 +125,7 @@ async def log_in(client: Client, site: Site, password: str) -> None:
     where = f"{site.host}:{site.port}"
     user = site.user or aioftp.DEFAULT_USER
     try:
-        code, _ = await client.command(f"USER {user}", ("2xx", "33x"))
+        code, _ = await _first_command(client, site, f"USER {user}")
         if code == "331":
             code, _ = await client.command(f"PASS {password}", ("2xx", "332"), censor_after=5)
         if code == "332":
@@ -137,6 +138,17 @@ async def log_in(client: Client, site: Site, password: str) -> None:
         raise _refused(where, reply, otherwise) from None
     if site.is_encrypted:
         await _protect(client, where)
+
+
+async def _first_command(client: Client, site: Site, command: str) -> tuple[str, Any]:
+    """Send what TLS 1.3 may yet forbid: there a server looks at our certificate when the handshake is done for us."""
+    try:
+        code, lines = await client.command(command, ("2xx", "33x"))
+    except ConnectionBroken:
+        if client.control.alert:
+            raise _no_tls(site, client.control.alert) from None
+        raise
+    return code, lines
 
 
 async def _protect(client: Client, where: str) -> None:

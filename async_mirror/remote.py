@@ -31,6 +31,12 @@ class ConnectionBroken(RemoteError):
     advice = "check host, port and network, and whether the server runs; what is not done yet is done later"
 
 
+class LedElsewhere(ConnectionBroken):
+    """A data connection led to somebody who is not known to be the site; nothing was sent there."""
+
+    advice = ""
+
+
 class ConnectionRefused(RemoteError):
     """The server has too many clients (421, 530 "too many"): fewer connections may do better."""
 

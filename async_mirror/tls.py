@@ -2,9 +2,10 @@
 
 import hashlib
 import ssl
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from async_mirror.names import shown
 from async_mirror.remote import Untrusted
@@ -31,6 +32,7 @@ _MEND = {
 }
 _NAME_ISSUER = "name the file of its issuer's certificate with --ca-cert"
 _NAMES_TOLD = 10
+_DER = 2
 _NO_PEM = {None, "PEM", "NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "BAD_BASE64_DECODE", "BAD_END_LINE"}
 _NOT_TLS = {
     "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG",
@@ -51,6 +53,15 @@ class Certificate(NamedTuple):
         alternatives = (peer.getpeercert() or {}).get("subjectAltName", ())
         return cls(hashlib.sha256(raw).hexdigest(), tuple(str(each[1]) for each in alternatives))
 
+    @classmethod
+    def refused(cls, peer: ssl.SSLObject) -> "Certificate | None":
+        """Return the one that the handshake failed for, None where Python does not tell."""
+        with suppress(AttributeError, TypeError, ValueError):  # of Python's own use: SSLObject has no way to it
+            connection: Any = getattr(peer, "_sslobj", peer)
+            certificates = connection.get_unverified_chain()
+            return cls(hashlib.sha256(certificates[0].public_bytes(_DER)).hexdigest(), ())
+        return None
+
 
 class Tls:
     """What TLS needs from session to session. `doubt` is what a data connection was refused for, until it is told."""
@@ -60,6 +71,18 @@ class Tls:
         self.context = _context(trust)
         self.doubt: Untrusted | None = None
         self._trust = trust
+
+    def distrust(self, whose: str, error: ssl.SSLError | Untrusted, peer: ssl.SSLObject) -> Untrusted:
+        """Return why a connection beside the first is not to be used, and let the next session be refused for that."""
+        if isinstance(error, Untrusted):
+            self.doubt = error
+        elif isinstance(error, ssl.SSLCertVerificationError):
+            self.doubt = untrusted(whose, error, Certificate.refused(peer))
+        else:
+            self.doubt = Untrusted(
+                f"{whose} is not in TLS", "ask the site's host: its server promised that it would be"
+            )
+        return self.doubt
 
     def check(self, peer: ssl.SSLObject, whose: str) -> None:
         """See that the other end is the one that was pinned, if one was. Raises Untrusted."""
@@ -119,9 +142,16 @@ def _why(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def reason(error: ssl.SSLError) -> str:
-    """Return in words what OpenSSL says of an error."""
-    return (error.reason or str(error)).lower().replace("_", " ")
+def reason(error: BaseException) -> str:
+    """Return in words what OpenSSL says of an error, if it is one of TLS."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    return str(error)
+
+
+def concerns_trust(error: ssl.SSLError) -> bool:
+    """Tell whether the other end is not, or not provably, the one that was meant."""
+    return isinstance(error, ssl.SSLCertVerificationError) or is_not_tls(error)
 
 
 def is_not_tls(error: ssl.SSLError) -> bool:

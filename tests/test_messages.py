@@ -49,6 +49,7 @@ TEXTS: dict[str, int | str | tuple[int, ...]] = {
     "*.LoginFailed": 0,
     "*.SiteUnusable": 0,
     "*.Untrusted": (0, 1),
+    "*.distrust": 0,
     "*.untrusted": 0,
     "*.RootMissing": 0,
     "*.WrongSite": 0,
@@ -69,6 +70,7 @@ TEXTS: dict[str, int | str | tuple[int, ...]] = {
     "*.crew.end": 2,
     "apply.failed": 1,
     "apply.skipped": 0,
+    "ftp.__init__": 0,
     "ftp._explain": 1,
     "logs.print": 0,
     "parameters.fail": 0,
@@ -105,7 +107,7 @@ PASSED_ON = {  # what such calls hand on as it is, and where it is from
     "control: why": "`break_off` hands on what it is given",
     "engine: _told(error)": "where the error was raised",
     "engine: str(error)": "where the StateError was raised",
-    "ftp: str(error)": "where the Untrusted was made",
+    "ftp: str(doubt)": "where the Untrusted was made",
     "ftp: what": "`_explain` hands on what it is given",
     "one_pass: done.error": "what broke, in Python's words",
     "options: str(error)": "where the error was raised",
@@ -117,6 +119,7 @@ PASSED_ON = {  # what such calls hand on as it is, and where it is from
     "report: text": "`halt` hands on what it is given",
     "request: str(error)": "where the UsageError was raised",
     "state: check": "SQLite, of a damaged database",
+    "tls: whose": "`distrust` hands on what it is given",
     "survey: broken.told": "where the connection was given up",
     "survey: refusal.told": "where the refusal was raised",
 }
@@ -136,6 +139,8 @@ NEVER_SHOWN = {  # texts of these kinds that no user meets, and why
 WITHOUT_TEXT = {  # errors that are raised with something else than a text
     "ContentFailedError": "carries the operating system's error to where the file is read",
     "DamagedStateError": "makes its own text",
+    "LedElsewhere": "has that of the Untrusted that it stands for",
+    "Refused": "makes its own text",
     "UnreadableLineError": "is caught where the listing is read, which then counts as cut",
 }
 OTHER_WORDS = {  # where sentences stand that are no messages

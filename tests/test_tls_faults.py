@@ -43,11 +43,6 @@ SUCCESS = b"226 Transfer complete."
 SCHEMES = ("ftpes", "ftps")
 
 
-def known(defect: str) -> pytest.MarkDecorator:
-    """Mark what the program does not do yet."""
-    return pytest.mark.xfail(reason=defect, strict=True, raises=AssertionError)
-
-
 Serve = Callable[..., ScriptedServer]
 Aim = Callable[..., Mirror]
 Meet = Callable[..., RemoteError]
@@ -542,7 +537,6 @@ def test_data_connection_with_a_certificate_in_doubt_carries_nothing(
 
 
 # Row 39, 41.
-@known("the fingerprint is told for the control connection alone")
 def test_data_connection_with_a_certificate_in_doubt_tells_its_fingerprint(
     mirror: Mirror, server: ScriptedServer, identities: Identities
 ) -> None:
@@ -551,7 +545,6 @@ def test_data_connection_with_a_certificate_in_doubt_tells_its_fingerprint(
 
 
 # Row 39, 41: it does not come right by trying again.
-@known("only the next session tells that this is the end")
 def test_data_connection_with_a_certificate_in_doubt_is_fatal_without_another_try(
     mirror: Mirror, server: ScriptedServer, identities: Identities
 ) -> None:
