@@ -154,7 +154,7 @@ def test_client_certificate_is_shown_and_asked_for(
     assert version == "1.3" or "trying again" not in result.err  # in 1.3 a reset may overtake the server's word
     assert not program.commands("USER", "PASS")
     files = program.server.certificates
-    mirrored(program, "--client-cert", files.client_certificate, "--client-key", files.client_key)
+    mirrored(program, "--client-cert", str(files.client_certificate), "--client-key", str(files.client_key))
 
 
 @pytest.mark.parametrize("tls", ["", "explicit"])
