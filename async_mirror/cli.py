@@ -123,7 +123,7 @@ def sync(**options: Any) -> int:
     4 no connection or no such folder to be had, 5 halted for safety,
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
-    from async_mirror.state import StateError, open_copy, open_state
+    from async_mirror.state import StateError, open_copy, open_state, open_to_others
 
     source = _source(options)
     login = _login(options)
@@ -133,8 +133,8 @@ def sync(**options: Any) -> int:
     try:
         with open_copy(path) if mirror.dry_run else open_state(path) as state:
             mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-            if login.warning:
-                mirror.report.warn(login.warning)
+            for warning in filter(None, (login.warning, open_to_others(path))):
+                mirror.report.warn(warning)
             return _run(mirror, state, display, once=options["once"] or options["dry_run"])
     except StateError as error:
         raise Failed(str(error), 6) from None

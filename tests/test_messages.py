@@ -84,6 +84,7 @@ WORDERS = {  # functions that make texts for people: all their words count
     "report._sentence",
     "report._next_pass",
     "state._unusable",
+    "state.open_to_others",
 }
 PASSED_ON = {  # what such calls hand on as it is, and where it is from
     "apply: detail": "`failed` hands on what it is given",
@@ -91,7 +92,7 @@ PASSED_ON = {  # what such calls hand on as it is, and where it is from
     "apply: error.told": "where the connection was given up",
     "apply: what": "where the WorkerDied was raised",
     "apply: refusal.told": "where the refusal was raised",
-    "cli: login.warning": "password.warning",
+    "cli: warning": "password.warning and state.open_to_others",
     "cli: str(error)": "where the error was raised",
     "control: str(error)": "where the ReplyError was raised",
     "control: why": "`break_off` hands on what it is given",
