@@ -23,13 +23,22 @@ class Login:
     @property
     def warning(self) -> str:
         """What is wrong with where the password is, "" if nothing is."""
-        try:
-            open_to_others = self.file is not None and self.file.stat().st_mode & 0o044
-        except OSError:
-            return ""
-        return f"others on this machine can read the password in {self.file}: run chmod 600 on it" * bool(
-            open_to_others
-        )
+        told = f"others on this machine can read the password in {self.file}: run chmod 600 on it"
+        return told * bool(self.file and _is_open_to_others(self.file))
+
+
+def _is_open_to_others(file: Path) -> bool:
+    """Tell whether others may read a file, and somebody can change that.
+
+    The file of another user is ours to read by its group. A container's secrets are on a mount that is read-only.
+    """
+    try:
+        status = file.stat()
+        can_be_changed = not os.statvfs(file).f_flag & os.ST_RDONLY
+    except OSError:
+        return False
+    readers = 0o044 if status.st_uid == os.geteuid() else 0o004
+    return can_be_changed and bool(status.st_mode & readers)
 
 
 def find_login(
