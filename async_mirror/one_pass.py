@@ -172,10 +172,10 @@ class Pass:
 
     async def _learn_root(self, answer: Answer) -> None:
         if answer.made_root:
-            self.report.made_root(answer.root)
+            self.report.made_root(answer.root or self.settings.site.root)
         if answer.root and not self.root_known:
             self.root_known = True
-            await self.offload(partial(self.state.learn, root=answer.root))
+            await self.offload(partial(self.state.learn, root=names.shown(answer.root)))
 
     def _cut_short(self, done: Done[Item, Answer]) -> None:
         """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
