@@ -18,6 +18,11 @@ WINDOW = 1200
 GREETING = "the connection was made"
 
 
+_LONGEST_TOLD = 80
+"""Characters of what is no reply that are told."""
+_SHORTEST_HIDDEN = 4
+_HIDDEN = "***"
+
 _SUCCESS = {"EPSV": 229, "PASV": 227, "SIZE": 213, "RNFR": 350}
 """The one code with which a server says yes to these; another yes answers another command."""
 
@@ -55,12 +60,13 @@ class Control:
             for reply in self._parser.feed(data):
                 self._on_reply(reply)
         except ReplyError as error:
-            self.break_off(str(error))
+            said = names.shown(self.discreet(error.line)[:_LONGEST_TOLD])
+            self.break_off(f"{error}: {said!r}" if said else str(error))
 
     def _on_reply(self, reply: Reply) -> None:
         if self.broken:
             return
-        reply = self._discreet(reply)
+        reply = reply._replace(told=tuple(map(self.discreet, reply.lines)))
         if not self._waiting:
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
             self.break_off(closing, reply)
@@ -76,12 +82,20 @@ class Control:
             if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply)
 
-    def _discreet(self, reply: Reply) -> Reply:
-        """Return a reply without the password, which some servers repeat: it will be shown and logged."""
-        at_login = self._waiting and self._waiting[0].command in {"USER", "PASS", "ACCT"}
-        if self.secret and (at_login or (reply.code >= 400 and len(self.secret) >= 4)):
-            return reply._replace(lines=tuple(line.replace(self.secret, "***") for line in reply.lines))
-        return reply
+    @property
+    def _at_login(self) -> bool:
+        return bool(self._waiting) and self._waiting[0].command in {"USER", "PASS", "ACCT"}
+
+    def discreet(self, text: str) -> str:
+        """Return text without the password, which some servers repeat: it will be shown, logged, remembered.
+
+        One of a few letters is in many words, and is looked for only where it was just told. In a path of RFC 959 a
+        quotation mark is written twice.
+        """
+        secret = self.secret.strip()
+        if not secret or not (self._at_login or len(secret) >= _SHORTEST_HIDDEN):
+            return text
+        return text.replace(secret, _HIDDEN).replace(secret.replace('"', '""'), _HIDDEN)
 
     def break_off(self, why: str, reply: Reply | None = None) -> None:
         """Give the connection up; whoever waits on it is told why."""
@@ -198,8 +212,8 @@ class Client(aioftp.Client):
         """Do what aioftp's own method does; preliminary replies never come this far."""
         expected = self._greeting if command is None else self.control.send(command)[0]
         reply = await self.control.reply(expected)
-        code = Code(str(reply.code))
+        code, told = Code(str(reply.code)), list(reply.told)
         accepted = (expected_codes,) if isinstance(expected_codes, str) else expected_codes
         if accepted:
-            self.check_codes(tuple(Code(each) for each in accepted), code, list(reply.lines))
-        return code, list(reply.lines)
+            self.check_codes(tuple(Code(each) for each in accepted), code, told)
+        return code, told

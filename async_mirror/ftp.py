@@ -62,6 +62,7 @@ class FtpSession:
         self.kept: set[str] = set()
         self.root = ""
         self.made_root = False
+        self._folder = ""
         self._client = client
         self._control = client.control
         self._site = site
@@ -98,7 +99,8 @@ class FtpSession:
         if self._site.root:
             await self._enter_root(create_root)
         (reply,) = await self._exchange("PWD")
-        self.root = (parse_path(reply) or "") if reply.succeeded else ""
+        self._folder = (parse_path(reply) or "") if reply.succeeded else ""
+        self.root = self._folder if self._control.discreet(self._folder) == self._folder else ""
 
     async def _enter_root(self, create: bool) -> None:
         root = self._site.root
@@ -173,7 +175,7 @@ class FtpSession:
         """
         if path[:1] not in {"~", "-", " ", "\t"}:
             return path or "."
-        return f"{self.root.rstrip('/')}/{path}" if self.root else f"./{path}"
+        return f"{self._folder.rstrip('/')}/{path}" if self._folder else f"./{path}"
 
     # Transfers.
 
@@ -444,10 +446,10 @@ class FtpSession:
 
     async def _is_folder(self, path: str) -> bool:
         """Try to enter the folder, and come back in the same breath."""
-        if not self.root:
+        if not self._folder:
             raise Refusal("the server does not tell where it is (PWD), so no folder can be told from a file")
         async with self._alone():
-            entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self.root}")
+            entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self._folder}")
         if not back.succeeded:
             self._control.break_off("the root cannot be entered again", back)
         return entered.succeeded

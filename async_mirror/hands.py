@@ -23,7 +23,7 @@ class RootedSession(RemoteSession, Protocol):
     """A session that tells where it is."""
 
     root: str
-    """The absolute path of the site's root, "" if the server does not say."""
+    """The absolute path of the site's root, "" if the server does not say, or names the password in it."""
 
     made_root: bool
     """True if the root was not there and this session made it."""

@@ -20,20 +20,32 @@ _NO_SPACE = re.compile(r"no space|quota|disk (?:is )?full|insufficient (?:storag
 
 
 class ReplyError(ValueError):
-    """What came is no reply of RFC 959, or longer than any honest one."""
+    """What came is no reply of RFC 959, or longer than any honest one. `line` is the server's own, unescaped, or ""."""
+
+    def __init__(self, message: str, line: str = "") -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class Reply(NamedTuple):
-    """One reply: its code, its lines without the code's column on the first and last, and the verb that it answers."""
+    """One reply: its code, its lines without the code's column on the first and last, and the verb that it answers.
+
+    `told` are the lines as they may be told, where somebody decided about that.
+    """
 
     code: int
     lines: tuple[str, ...]
     command: str = ""
+    told: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Tell no more than `text` does: asyncio logs what a future holds when it looks for what is slow."""
+        return f"Reply({self.text!r})"
 
     @property
     def text(self) -> str:
         """The reply as one line, for people, unescaped."""
-        return f"{self.code} {' / '.join(line.strip() for line in self.lines if line.strip())}".strip()
+        return f"{self.code} {' / '.join(line.strip() for line in self.told or self.lines if line.strip())}".strip()
 
     @property
     def succeeded(self) -> bool:
@@ -102,7 +114,7 @@ class ReplyParser:
             self._lines.append(line[4:] if ends else line)
         else:
             if not (code.isascii() and code.isdigit() and "1" <= code[0] <= "6" and mark in {" ", "-", ""}):
-                raise ReplyError(f"the server sent what is no FTP reply: {names.shown(line[:80])!r}")
+                raise ReplyError("the server sent what is no FTP reply", line)
             ends = mark != "-"
             self._code = code
             self._lines = [line[4:]]
@@ -115,13 +127,13 @@ class ReplyParser:
 
 def parse_epsv(reply: Reply) -> int | None:
     """Return the port of a 229 reply (RFC 2428), None if there is none."""
-    found = _EPSV.search(reply.text)
+    found = _EPSV.search(" ".join(reply.lines))
     return _port(int(found[2])) if found else None
 
 
 def parse_pasv(reply: Reply) -> int | None:
     """Return the port of a 227 reply (RFC 959); its address is not believed, so it is not returned."""
-    found = _PASV.search(reply.text)
+    found = _PASV.search(" ".join(reply.lines))
     if not found or any(int(number) > 255 for number in found.groups()):
         return None
     return _port(int(found[5]) * 256 + int(found[6]))
@@ -141,6 +153,7 @@ def parse_features(reply: Reply) -> dict[str, str]:
 
 
 def parse_path(reply: Reply) -> str | None:
-    """Return the quoted path of a 257 reply (RFC 959, appendix II), None if there is none."""
+    """Return the quoted path of a 257 reply (RFC 959, appendix II), None if there is none that a command can hold."""
     found = _QUOTED.search(reply.lines[0])
-    return found[1].replace('""', '"') if found else None
+    path = found[1].replace('""', '"') if found else None
+    return None if path is None or names.refusal(path) else path
