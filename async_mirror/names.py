@@ -9,6 +9,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 _SPECIAL = r'\x01-\x1f\x7f\\:*?"<>|'
 _ODD = re.compile(rf"^ |[ .]$|[{_SPECIAL}]|[^\x00-\x7f]")
 _TELNET = re.compile("\udcff[\udcf0-\udcff]")
+_MISREAD = re.compile("[\x01-\x1f\x7f]|" + _TELNET.pattern)
 _ODD_CHARACTER = re.compile(rf"[{_SPECIAL}]")
 
 
@@ -76,6 +77,14 @@ def refusal(name: str) -> str | None:
 def is_one_component(name: str) -> bool:
     """Tell whether a name from the server is a plain component: not empty, no `/`, no NUL, neither `.` nor `..`."""
     return name not in {"", ".", ".."} and "/" not in name and refusal(name) is None
+
+
+def may_be_misread(name: str) -> bool:
+    """Tell whether a server may list a name as it is, and yet take it for another one in a command.
+
+    Pure-FTPd reads `_` for a control character, ProFTPD nothing for a pair of Telnet's, in DELE as in STOR.
+    """
+    return _MISREAD.search(name) is not None
 
 
 def odd_traits(name: str) -> frozenset[str]:

@@ -163,6 +163,18 @@ def test_whatever_is_not_plain_ascii_has_an_odd_trait(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["a\tb", "\x01", "a\x7f", "a\x1b[31m", "\udcff\udcff", "a\udcff\udcfb\x01b", "c\udcff\udcf0"]
+)
+def test_a_name_that_a_server_takes_for_another_one_may_be_misread(name: str) -> None:
+    assert names.may_be_misread(name)
+
+
+@pytest.mark.parametrize("name", ["a b", " a ", "\u00e9", "a\udcff", "\udcffb", "\udcff\udcef", "a\\b", "\u202e"])
+def test_a_name_that_is_only_odd_may_not_be_misread(name: str) -> None:
+    assert not names.may_be_misread(name)
+
+
+@pytest.mark.parametrize(
     "name", ["", ".", "..", "/", "/x", "x/", "a/b", "../x", "\0", "a\0b", "a\rb", "a\nb", "\r\n", "x\n"]
 )
 def test_a_name_that_could_lead_elsewhere_is_not_one_component(name: str) -> None:
