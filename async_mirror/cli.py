@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from async_mirror import __version__, config
+from async_mirror.names import CONTROL, shown
 from async_mirror.options import (
     CONTEXT,
     DESTINATION,
@@ -50,7 +51,7 @@ def main() -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
-        click.echo(f"async-mirror: {error.format_message().replace(chr(10), ' ')}{hint}", err=True)
+        click.echo(f"async-mirror: {shown(error.format_message().replace(chr(10), ' '))}{hint}", err=True)
         code = error.exit_code
     except click.Abort:
         code = 130
@@ -149,14 +150,14 @@ def show_config(**options: Any) -> None:
     context = click.get_current_context()
     lines = [_setting_line(context, param) for param in SYNC if param.expose_value]
     used = config.file(context)
-    click.echo(f"# the configuration file: {used or 'there is none'}")
+    click.echo(f"# the configuration file: {shown(str(used)) if used else 'there is none'}")
     click.echo("\n".join(lines))
     if options["destination"]:
         try:
             where = _login(options).where or "not found, it is asked for on a terminal"
         except Failed as error:
             where = error.message
-        click.echo(f"# the password: {where}")
+        click.echo(f"# the password: {shown(where)}")
 
 
 @cli.command(
@@ -353,7 +354,6 @@ def _setting_line(context: click.Context, param: click.Parameter) -> str:
     """Return a line of a configuration file for one setting, with where it is from as a comment."""
     import json
 
-    from async_mirror.names import shown
     from async_mirror.settings import is_original_form
 
     value, where = as_given(context, param), origin(context, param)
@@ -363,7 +363,7 @@ def _setting_line(context: click.Context, param: click.Parameter) -> str:
     if param is DESTINATION:
         site, _ = _site(context.params)  # fails for a URL that holds a password
         value = site.shown if is_original_form(value) else value
-    written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    written = CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     return f"{config.key(param)} = {written}".ljust(50) + f"  # {shown(where)}"
 
 
@@ -376,7 +376,6 @@ def _mirror(
     from async_mirror import hosts, multi
     from async_mirror.hosts import Hosts
     from async_mirror.mirror import Mirror
-    from async_mirror.names import shown
     from async_mirror.pace import Pace
     from async_mirror.report import Report
 

@@ -5,7 +5,11 @@ import unicodedata
 
 TEMPORARY = re.compile(r"\.am-[0-9a-f]{8}-[0-9a-z]+\.part")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
+"""What a terminal would obey, what turns the order of the text around it, and what is no character at all.
+
+Joiners, which no emoji and no Persian word can do without, alter nothing but their neighbours' shape.
+"""
 _SPECIAL = r'\x01-\x1f\x7f\\:*?"<>|'
 _ODD = re.compile(rf"^ |[ .]$|[{_SPECIAL}]|[^\x00-\x7f]")
 _TELNET = re.compile("\udcff[\udcf0-\udcff]")
@@ -24,8 +28,8 @@ def decode(raw: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    r"""Return text fit for a terminal or a log: control characters and stray bytes as `\x..`, nothing else changed."""
-    return _CONTROL.sub(lambda found: _escape(found[0]), text)
+    r"""Return text fit for a terminal or a log: what is `CONTROL` as `\x..` or `\u....`, nothing else changed."""
+    return CONTROL.sub(lambda found: _escape(found[0]), text)
 
 
 def _escape(character: str) -> str:

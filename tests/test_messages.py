@@ -127,7 +127,7 @@ WITHOUT_TEXT = {  # errors that are raised with something else than a text
     "UnreadableLineError": "is caught where the listing is read, which then counts as cut",
 }
 OTHER_WORDS = {  # where sentences stand that are no messages
-    "*.Formatter": "how a line is laid out",
+    "*.TextLines": "how a line is laid out",
     "*.Option": "help",
     "*._exchange": "FTP",
     "*.command": "help",
