@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -381,9 +382,9 @@ def _mirror(
 
     watched = _is_watched(options)
     tell_pass = _print_pass if options["json"] else None
-    about = {"source": shown(str(settings.source)), "destination": settings.site.shown}
+    about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched, about=about)
-    password = login.password if login.password is not None else _ask_password(login.site)
+    password = login.password if login.password is not None else _ask_password(login)
     display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
     _set_up_log(options, display)
     mirror = Mirror(
@@ -410,14 +411,21 @@ def _print_pass(line: str) -> None:
         raise Failed(f"standard output cannot be written: {error.strerror}", 1) from None
 
 
-def _ask_password(site: "Site") -> str:
+def _ask_password(login: "Login") -> str:
+    from async_mirror.password import sendable
+
     if not sys.stdin.isatty():
         raise Failed(
-            f"no password for {site.shown}: give --password-file, ASYNC_MIRROR_PASSWORD_FILE, ASYNC_MIRROR_PASSWORD"
-            " or an entry in ~/.netrc",
+            f"no password for {login.site.shown}: give --password-file, ASYNC_MIRROR_PASSWORD_FILE,"
+            " ASYNC_MIRROR_PASSWORD or an entry in ~/.netrc",
             2,
         )
-    return str(click.prompt(f"Password for {site.shown}", hide_input=True, err=True))
+    answer = str(click.prompt(f"Password for {shown(login.site.shown)}", hide_input=True, err=True))
+    try:
+        sendable(replace(login, password=answer, where="your answer"))
+    except ValueError as error:
+        raise Failed(str(error), 2) from None
+    return answer
 
 
 def _is_watched(options: dict[str, Any]) -> bool:

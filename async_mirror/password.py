@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from async_mirror.names import refusal
 from async_mirror.settings import Site, UsageError
 
 ANONYMOUS = "anonymous"
@@ -57,8 +58,14 @@ def find_login(
         )
     if login.site.user is None:
         login = Login(replace(site, user=ANONYMOUS), f"{ANONYMOUS}@", ANONYMOUS)
-    if login.password is not None and any(character in login.password for character in "\r\n\0"):
-        raise UsageError(f"the password in {login.where} holds a line break, which FTP cannot carry: write one line")
+    return sendable(login)
+
+
+def sendable(login: Login) -> Login:
+    """Return a login that commands can be made of. Raises UsageError for another one."""
+    for what, text in (("user", login.site.user), ("password", login.password)):
+        if refusal(text or ""):
+            raise UsageError(f"the {what} in {login.where} holds a line break, which FTP cannot carry: write one line")
     return login
 
 

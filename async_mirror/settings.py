@@ -11,7 +11,8 @@ DEFAULT_PORTS = {"ftp": 21, "ftpes": 21, "ftps": 990}
 SLOWEST_BYTES_PER_S = 1000
 
 _RATE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmg]?)(i?)(?:b(?:/s|ps)?)?", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x1f\x7f]|\udcff[\udcf0-\udcff]")
+"""What ends a command or alters it: ProFTPD takes pairs that begin with 0xFF for Telnet's, and takes them out."""
 _MISREAD = re.compile(r"[%?#@]")
 _INTERVAL = re.compile(
     r"(?:(\d{1,9}(?:\.\d{1,9})?)h)?(?:(\d{1,9}(?:\.\d{1,9})?)m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.IGNORECASE
@@ -112,7 +113,7 @@ def parse_original(text: str) -> tuple[Site, str]:
     port = parts[4].strip() if len(parts) == 5 else str(DEFAULT_PORTS["ftp"])
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise UsageError("the destination's port must be a number from 1 to 65535: host,user,password,directory[,port]")
-    return Site("ftp", host.strip(), int(port), user.strip() or None, _normal_root(directory.strip())), password
+    return Site("ftp", _host(host.strip()), int(port), user.strip() or None, _normal_root(directory.strip())), password
 
 
 def parse_destination(text: str) -> Site:
@@ -148,7 +149,16 @@ def parse_destination(text: str) -> Site:
     root = _normal_root(unquote(parts.path[1:], errors="surrogateescape"))
     if _CONTROL.search(f"{user}{root}{parts.hostname}"):
         raise UsageError("the destination holds a line break or another control character, which FTP cannot carry")
-    return Site(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], user, root)
+    return Site(parts.scheme, _host(parts.hostname), port or DEFAULT_PORTS[parts.scheme], user, root)
+
+
+def _host(name: str) -> str:
+    """Return a host's name if it can be looked up: no part of it is empty, too long, or holds what is no letter."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise UsageError("the destination's host is no name that can be looked up: check its spelling") from None
+    return name
 
 
 def _normal_root(path: str) -> str:
