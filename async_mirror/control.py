@@ -140,7 +140,7 @@ class Control:
             async with asyncio.timeout(seconds):
                 reply = await expected.reply
         except TimeoutError:
-            self.break_off(f"the server was silent for {seconds:g} s after {expected.command}")
+            self.break_off(f"the server was silent for {round(seconds, 1):g} s after {expected.command}")
             assert self.broken is not None
             raise self.broken from None
         except asyncio.CancelledError:

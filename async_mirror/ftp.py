@@ -219,6 +219,8 @@ class FtpSession:
 
     async def _explain(self, expected: Expected, what: str) -> NoReturn:
         """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
+        if self._control.broken:  # and this is why
+            raise self._control.broken
         try:
             reply = await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
         except ConnectionBroken as error:
