@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from async_mirror import __version__, config
+from async_mirror.names import shown
 from async_mirror.options import CONTEXT, HEALTHCHECK, SYNC
 from async_mirror.parameters import Command, Failed
 
@@ -38,7 +40,7 @@ def main() -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
-        click.echo(f"async-mirror: {error.format_message().replace(chr(10), ' ')}{hint}", err=True)
+        click.echo(f"async-mirror: {shown(error.format_message().replace(chr(10), ' '))}{hint}", err=True)
         code = error.exit_code
     except click.Abort:
         code = 130
@@ -113,7 +115,7 @@ def sync(**options: Any) -> int:
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
     from async_mirror import request
-    from async_mirror.state import StateError, open_copy, open_state
+    from async_mirror.state import StateError, open_copy, open_state, open_to_others
 
     source = request.source_of(options)
     login = request.login_of(options)
@@ -124,7 +126,7 @@ def sync(**options: Any) -> int:
     try:
         with open_copy(path) if mirror.dry_run else open_state(path) as state:
             mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-            for warning in request.warnings_about(login, trust):
+            for warning in filter(None, (*request.warnings_about(login, trust), open_to_others(path))):
                 mirror.report.warn(warning)
             return _run(mirror, state, display, once=options["once"] or options["dry_run"])
     except StateError as error:
@@ -142,14 +144,14 @@ def show_config(**options: Any) -> None:
     context = click.get_current_context()
     lines = [request.setting_line(context, param) for param in SYNC if param.expose_value]
     used = config.file(context)
-    click.echo(f"# the configuration file: {used or 'there is none'}")
+    click.echo(f"# the configuration file: {shown(str(used)) if used else 'there is none'}")
     click.echo("\n".join(lines))
     if options["destination"]:
         try:
             where = request.login_of(options).where or "not found, it is asked for on a terminal"
         except Failed as error:
             where = error.message
-        click.echo(f"# the password: {where}")
+        click.echo(f"# the password: {shown(where)}")
 
 
 @cli.command(
@@ -203,13 +205,12 @@ def _mirror(
     from async_mirror import hosts, multi, request
     from async_mirror.hosts import Hosts
     from async_mirror.mirror import Mirror
-    from async_mirror.names import shown
     from async_mirror.pace import Pace
     from async_mirror.report import Report
 
     watched = _is_watched(options)
     tell_pass = _print_pass if options["json"] else None
-    about = {"source": shown(str(settings.source)), "destination": settings.site.shown}
+    about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     caution = request.caution_about(trust)
     report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched, about=about, caution=caution)
     password = _password(login)
@@ -244,17 +245,24 @@ def _password(login: "Login") -> str:
         password = login.ask()
     except ValueError as error:
         raise Failed(str(error), 2) from None
-    return password if password is not None else _ask_password(login.site)
+    return password if password is not None else _ask_password(login)
 
 
-def _ask_password(site: "Site") -> str:
+def _ask_password(login: "Login") -> str:
+    from async_mirror.password import sendable
+
     if not sys.stdin.isatty():
         raise Failed(
-            f"no password for {site.shown}: give --password-file, --password-command, ASYNC_MIRROR_PASSWORD_FILE,"
+            f"no password for {login.site.shown}: give --password-file, --password-command, ASYNC_MIRROR_PASSWORD_FILE,"
             " ASYNC_MIRROR_PASSWORD or an entry in ~/.netrc",
             2,
         )
-    return str(click.prompt(f"Password for {site.shown}", hide_input=True, err=True))
+    answer = str(click.prompt(f"Password for {shown(login.site.shown)}", hide_input=True, err=True))
+    try:
+        sendable(replace(login, password=answer, where="your answer"))
+    except ValueError as error:
+        raise Failed(str(error), 2) from None
+    return answer
 
 
 def _is_watched(options: dict[str, Any]) -> bool:

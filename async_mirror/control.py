@@ -21,6 +21,8 @@ GREETING = "the connection was made"
 
 _LONGEST_TOLD = 80
 """Characters of what is no reply that are told."""
+_SHORTEST_HIDDEN = 4
+_HIDDEN = "***"
 
 _SUCCESS = {"EPSV": 229, "PASV": 227, "SIZE": 213, "RNFR": 350}
 """The one code with which a server says yes to these; another yes answers another command."""
@@ -72,36 +74,39 @@ class Control:
             while not self.broken and (reply := next(replies, None)):
                 self._on_reply(reply)
         except ReplyError as error:
-            self.break_off(str(error), repr(names.shown(self._discreet(error.line)[:_LONGEST_TOLD])))
+            self.break_off(str(error), repr(names.shown(self.discreet(error.line)[:_LONGEST_TOLD])))
 
     def _on_reply(self, reply: Reply) -> None:
-        discreet = reply._replace(lines=tuple(map(self._discreet, reply.lines)))
-        if self._at_login or reply.code >= 400:
-            reply = discreet
+        reply = reply._replace(told=tuple(map(self.discreet, reply.lines)))
         if not self._waiting:
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
-            self.break_off(closing, discreet.text)
+            self.break_off(closing, reply.text)
         elif reply.code >= 200:
             expected = self._waiting[0]
             if reply.code < 400 and _SUCCESS.get(expected.command, reply.code) != reply.code:
-                self.break_off(f"the server's answers are out of step at {expected.command}", discreet.text)
+                self.break_off(f"the server's answers are out of step at {expected.command}", reply.text)
                 return
             self._waiting.popleft()
             self.in_flight -= expected.length
             if not expected.reply.done():
                 expected.reply.set_result(reply._replace(command=expected.command))
             if reply.code == 421 and expected.command != GREETING:
-                self.break_off("the server closed the connection", discreet.text)
+                self.break_off("the server closed the connection", reply.text)
 
     @property
     def _at_login(self) -> bool:
         return bool(self._waiting) and self._waiting[0].command in {"USER", "PASS", "ACCT"}
 
-    def _discreet(self, text: str) -> str:
-        """Return text without the password, which some servers repeat: it will be shown and logged."""
-        if self.secret and (self._at_login or len(self.secret) >= 4):
-            return text.replace(self.secret, "***")
-        return text
+    def discreet(self, text: str) -> str:
+        """Return text without the password, which some servers repeat: it will be shown, logged, remembered.
+
+        One of a few letters is in many words, and is looked for only where it was just told. In a path of RFC 959 a
+        quotation mark is written twice.
+        """
+        secret = self.secret.strip()
+        if not secret or not (self._at_login or len(secret) >= _SHORTEST_HIDDEN):
+            return text
+        return text.replace(secret, _HIDDEN).replace(secret.replace('"', '""'), _HIDDEN)
 
     def break_off(self, why: str, said: str = "") -> None:
         """Give the connection up; whoever waits on it is told why, and what the server said."""
@@ -146,7 +151,7 @@ class Control:
             async with asyncio.timeout(seconds):
                 reply = await expected.reply
         except TimeoutError:
-            self.break_off(f"the server was silent for {seconds:g} s after {expected.command}")
+            self.break_off(f"the server was silent for {round(seconds, 1):g} s after {expected.command}")
             assert self.broken is not None
             raise self.broken from None
         except asyncio.CancelledError:
@@ -234,8 +239,8 @@ class Client(aioftp.Client):
         """Do what aioftp's own method does; preliminary replies never come this far."""
         expected = self._greeting if command is None else self.control.send(command)[0]
         reply = await self.control.reply(expected)
-        code = Code(str(reply.code))
+        code, told = Code(str(reply.code)), list(reply.told)
         accepted = (expected_codes,) if isinstance(expected_codes, str) else expected_codes
         if accepted:
-            self.check_codes(tuple(Code(each) for each in accepted), code, list(reply.lines))
-        return code, list(reply.lines)
+            self.check_codes(tuple(Code(each) for each in accepted), code, told)
+        return code, told

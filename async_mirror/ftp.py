@@ -76,6 +76,7 @@ class FtpSession:
         self.kept: set[str] = set()
         self.root = ""
         self.made_root = False
+        self._folder = ""
         self._client = client
         self._control = client.control
         self._site = site
@@ -114,7 +115,8 @@ class FtpSession:
         if self._site.root:
             await self._enter_root(create_root)
         (reply,) = await self._exchange("PWD")
-        self.root = (parse_path(reply) or "") if reply.succeeded else ""
+        self._folder = (parse_path(reply) or "") if reply.succeeded else ""
+        self.root = self._folder if self._control.discreet(self._folder) == self._folder else ""
 
     async def _enter_root(self, create: bool) -> None:
         root = self._site.root
@@ -189,7 +191,7 @@ class FtpSession:
         """
         if path[:1] not in {"~", "-", " ", "\t"}:
             return path or "."
-        return f"{self.root.rstrip('/')}/{path}" if self.root else f"./{path}"
+        return f"{self._folder.rstrip('/')}/{path}" if self._folder else f"./{path}"
 
     # Transfers.
 
@@ -249,6 +251,8 @@ class FtpSession:
 
     async def _explain(self, expected: Expected, what: str) -> NoReturn:
         """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
+        if self._control.broken:  # and this is why
+            raise self._control.broken
         try:
             reply = await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
         except ConnectionBroken as error:
@@ -483,10 +487,10 @@ class FtpSession:
 
     async def _is_folder(self, path: str) -> bool:
         """Try to enter the folder, and come back in the same breath."""
-        if not self.root:
+        if not self._folder:
             raise Refusal("the server does not tell where it is (PWD), so no folder can be told from a file")
         async with self._alone():
-            entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self.root}")
+            entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self._folder}")
         if not back.succeeded:
             self._control.break_off("the root cannot be entered again", back.text)
         return entered.succeeded

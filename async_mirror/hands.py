@@ -23,7 +23,7 @@ class RootedSession(RemoteSession, Protocol):
     """A session that tells where it is."""
 
     root: str
-    """The absolute path of the site's root, "" if the server does not say."""
+    """The absolute path of the site's root, "" if the server does not say, or names the password in it."""
 
     made_root: bool
     """True if the root was not there and this session made it."""
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Hands:
-    """Does the work of a pass. `expected_root` is where the state was made, if that is known."""
+    """Does the work of a pass. `expected_root` is where the state was made, as it is shown, if that is known."""
 
     connect: Connect
     site: Site
@@ -70,11 +70,11 @@ class Hands:
         session = await self.connect(
             self.site, self.password, timeout_seconds=self.timeout_seconds, create_root=self.create_root
         )
-        if self.expected_root and session.root and session.root != self.expected_root:
+        if self.expected_root and session.root and shown(session.root) != self.expected_root:
             await session.close()
             raise WrongSite(
                 f"{self.site.shown} is now the folder {shown(session.root)} of the server; what was mirrored is in"
-                f" {shown(self.expected_root)}. Name that one, or use another --state-dir for a new mirror"
+                f" {self.expected_root}. Name that one, or use another --state-dir for a new mirror"
             )
         return session
 

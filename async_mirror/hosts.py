@@ -1,18 +1,21 @@
 """What was learned about servers, for all mirrors of one user of this program. Knows no server."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from async_mirror import private
+
 NAME = "hosts.db"
 
 _TABLE = """CREATE TABLE IF NOT EXISTS facts
 (host TEXT, name TEXT, value INTEGER, learned REAL, PRIMARY KEY (host, name))"""
 
-_HARMLESS = (sqlite3.Error, ValueError, TypeError)
-"""What a file that is damaged may lead to, or that somebody else wrote, or a name that is no text."""
+_HARMLESS = (sqlite3.Error, OSError, ValueError, TypeError)
+"""What a file that is damaged may lead to, or that somebody else wrote, or linked, or a name that is no text."""
 
 
 class Hosts:
@@ -39,9 +42,7 @@ class Hosts:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path or ":memory:", timeout=5)) as database:
+        kept = private.connect(self._path, os.O_RDONLY, timeout=5) if self._path else sqlite3.connect(":memory:")
+        with closing(kept) as database:
             database.execute(_TABLE)
-            if self._path:
-                with suppress(OSError):
-                    self._path.chmod(0o600)
             yield database

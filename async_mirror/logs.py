@@ -15,13 +15,21 @@ _DATE = "%Y-%m-%d %H:%M:%S"
 _log = logging.getLogger("async_mirror")
 
 
+class TextLines(logging.Formatter):
+    """Lines for people, with nothing in them that a terminal would obey: libraries write here too, and tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or lines."""
+        return "\n".join(map(shown, super().format(record).split("\n")))
+
+
 class JsonLines(logging.Formatter):
     """One JSON object per record: time, level, event, text, and what else the event has (see docs/json.md)."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object, on one line."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        text = getattr(record, "text", None) or record.getMessage()
+        text = shown(getattr(record, "text", None) or record.getMessage())
         event = getattr(record, "event", "info")
         fields = getattr(record, "fields", {})
         told = {key: shown(value) if isinstance(value, str) else value for key, value in fields.items()}
@@ -51,15 +59,13 @@ def set_up(
     _log.propagate = False
     _log.setLevel(logging.DEBUG if verbose or file else logging.WARNING if quiet else logging.INFO)
     screen.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-    text = logging.Formatter("%(asctime)s  %(message)s", _DATE)
+    text = TextLines("%(asctime)s  %(message)s", _DATE)
     screen.setFormatter(JsonLines() if as_json and not is_screen_text else text)
     _log.addHandler(screen)
     logging.getLogger().addHandler(screen)  # what libraries have to say must not write into a display
     if file:
         handler = _DailyFile(file, when="midnight", backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(
-            JsonLines()
-            if as_json
-            else logging.Formatter("%(asctime)s.%(msecs)03d  %(levelname)-7s  %(message)s", _DATE)
+            JsonLines() if as_json else TextLines("%(asctime)s.%(msecs)03d  %(levelname)-7s  %(message)s", _DATE)
         )
         _log.addHandler(handler)

@@ -5,10 +5,15 @@ import unicodedata
 
 TEMPORARY = re.compile(r"\.am-[0-9a-f]{8}-[0-9a-z]+\.part")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
+"""What a terminal would obey, what turns the order of the text around it, and what is no character at all.
+
+Joiners, which no emoji and no Persian word can do without, alter nothing but their neighbours' shape.
+"""
 _SPECIAL = r'\x01-\x1f\x7f\\:*?"<>|'
 _ODD = re.compile(rf"^ |[ .]$|[{_SPECIAL}]|[^\x00-\x7f]")
 _TELNET = re.compile("\udcff[\udcf0-\udcff]")
+_MISREAD = re.compile("[\x01-\x1f\x7f]|" + _TELNET.pattern)
 _ODD_CHARACTER = re.compile(rf"[{_SPECIAL}]")
 
 
@@ -23,8 +28,8 @@ def decode(raw: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    r"""Return text fit for a terminal or a log: control characters and stray bytes as `\x..`, nothing else changed."""
-    return _CONTROL.sub(lambda found: _escape(found[0]), text)
+    r"""Return text fit for a terminal or a log: what is `CONTROL` as `\x..` or `\u....`, nothing else changed."""
+    return CONTROL.sub(lambda found: _escape(found[0]), text)
 
 
 def _escape(character: str) -> str:
@@ -76,6 +81,14 @@ def refusal(name: str) -> str | None:
 def is_one_component(name: str) -> bool:
     """Tell whether a name from the server is a plain component: not empty, no `/`, no NUL, neither `.` nor `..`."""
     return name not in {"", ".", ".."} and "/" not in name and refusal(name) is None
+
+
+def may_be_misread(name: str) -> bool:
+    """Tell whether a server may list a name as it is, and yet take it for another one in a command.
+
+    Pure-FTPd reads `_` for a control character, ProFTPD nothing for a pair of Telnet's, in DELE as in STOR.
+    """
+    return _MISREAD.search(name) is not None
 
 
 def odd_traits(name: str) -> frozenset[str]:

@@ -46,6 +46,8 @@ PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
 BEGUN_AT_ONCE = 256
 CLEAN_UP_SECONDS = 3.0
+NAMES_TOLD, LONGEST_NAME = 10, 255
+"""How many names that no site may have are told of a folder, and how much of each."""
 
 Beside = Callable[[Coroutine[None, None, None]], None]
 
@@ -172,10 +174,10 @@ class Pass:
 
     async def _learn_root(self, answer: Answer) -> None:
         if answer.made_root:
-            self.report.made_root(answer.root)
+            self.report.made_root(answer.root or self.settings.site.root)
         if answer.root and not self.root_known:
             self.root_known = True
-            await self.offload(partial(self.state.learn, root=answer.root))
+            await self.offload(partial(self.state.learn, root=names.shown(answer.root)))
 
     def _cut_short(self, done: Done[Item, Answer]) -> None:
         """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
@@ -274,12 +276,15 @@ class Pass:
         if compared.failure:
             self.unseen.add(compared.folder)
             self.report.failure(compared.failure)
+        folder = compared.folder or "/"
         if compared.cut:
-            folder = compared.folder or "/"
             self.report.note(f"the server cut its listing of {folder} short; what it left out is sent again")
-        for name in compared.oddities:
-            folder = compared.folder or "/"
-            self.report.note(f"the server lists in {folder} a name that no site may have, which is left alone: {name}")
+        if odd := compared.oddities:
+            named = ", ".join(name[:LONGEST_NAME] for name in odd[:NAMES_TOLD])
+            more = f" and {len(odd) - NAMES_TOLD:,} more" if len(odd) > NAMES_TOLD else ""
+            self.report.note(
+                f"the server lists in {folder} names that no site may have, which are left alone: {named}{more}"
+            )
         await self.offload(self.state.hold, compared.adopted)
         if compared.lost:
             await self.offload(self.state.drop, compared.lost)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from async_mirror import names
+from async_mirror.names import refusal, shown
 from async_mirror.settings import Site, UsageError
 
 ANONYMOUS = "anonymous"
@@ -39,7 +39,9 @@ class Login:
 
     def ask(self) -> str | None:
         """Return the password, None if nobody knows it. The command may ask on the terminal. Raises UsageError."""
-        return self.password if self.command is None else _sendable(_printed_by(self.command), self.where)
+        if self.command is None:
+            return self.password
+        return sendable(replace(self, password=_printed_by(self.command))).password
 
 
 def find_login(site: Site, places: Iterable[Place], environment: Mapping[str, str]) -> Login:
@@ -54,14 +56,15 @@ def find_login(site: Site, places: Iterable[Place], environment: Mapping[str, st
         )
     if login.site.user is None:
         login = Login(replace(site, user=ANONYMOUS), f"{ANONYMOUS}@", ANONYMOUS)
-    _sendable(login.password or "", login.where)
+    return sendable(login)
+
+
+def sendable(login: Login) -> Login:
+    """Return a login that commands can be made of. Raises UsageError for another one."""
+    for what, text in (("user", login.site.user), ("password", login.password)):
+        if refusal(text or ""):
+            raise UsageError(f"the {what} from {login.where} holds a line break, which FTP cannot carry: give one line")
     return login
-
-
-def _sendable(password: str, where: str) -> str:
-    if any(character in password for character in "\r\n\0"):
-        raise UsageError(f"the password from {where} holds a line break, which FTP cannot carry: give one line")
-    return password
 
 
 def _found(site: Site, places: Iterable[Place], environment: Mapping[str, str]) -> Login:
@@ -87,7 +90,7 @@ def _printed_by(command: str) -> str:
         done = subprocess.run(words, stdout=subprocess.PIPE, check=False)  # noqa: S603 - that is what was asked for
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it holds a NUL character"
-        raise UsageError(f"the password command {names.shown(words[0])} cannot be run: {why}") from None
+        raise UsageError(f"the password command {shown(words[0])} cannot be run: {why}") from None
     if done.returncode:
         raise UsageError(f"the password command {words[0]} failed (exit code {done.returncode})")
     try:
@@ -104,16 +107,17 @@ def _without_line_break(text: str) -> str:
 
 
 def is_open_to_others(file: Path) -> bool:
-    """Tell whether others can read a file, and its owner, who is asking, could change that.
+    """Tell whether others may read a file, and somebody can change that.
 
-    Secrets that are mounted read-only, as containers have them, are as they are.
+    The file of another user is ours to read by its group. A container's secrets are on a mount that is read-only.
     """
     try:
         status = file.stat()
-        is_ours = status.st_uid == os.geteuid() and not os.statvfs(file).f_flag & os.ST_RDONLY
+        can_be_changed = not os.statvfs(file).f_flag & os.ST_RDONLY
     except OSError:
         return False
-    return is_ours and bool(status.st_mode & 0o044)
+    readers = 0o044 if status.st_uid == os.geteuid() else 0o004
+    return can_be_changed and bool(status.st_mode & readers)
 
 
 def _from_file(path: Path) -> str:

@@ -31,16 +31,24 @@ class ReplyError(ValueError):
 
 
 class Reply(NamedTuple):
-    """One reply: its code, its lines without the code's column on the first and last, and the verb that it answers."""
+    """One reply: its code, its lines without the code's column on the first and last, and the verb that it answers.
+
+    `told` are the lines as they may be told, where somebody decided about that.
+    """
 
     code: int
     lines: tuple[str, ...]
     command: str = ""
+    told: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Tell no more than `text` does: asyncio logs what a future holds when it looks for what is slow."""
+        return f"Reply({self.text!r})"
 
     @property
     def text(self) -> str:
         """The reply as one line, for people, unescaped."""
-        return f"{self.code} {' / '.join(line.strip() for line in self.lines if line.strip())}".strip()
+        return f"{self.code} {' / '.join(line.strip() for line in self.told or self.lines if line.strip())}".strip()
 
     @property
     def succeeded(self) -> bool:
@@ -131,13 +139,13 @@ class ReplyParser:
 
 def parse_epsv(reply: Reply) -> int | None:
     """Return the port of a 229 reply (RFC 2428), None if there is none."""
-    found = _EPSV.search(reply.text)
+    found = _EPSV.search(" ".join(reply.lines))
     return _port(int(found[2])) if found else None
 
 
 def parse_pasv(reply: Reply) -> int | None:
     """Return the port of a 227 reply (RFC 959); its address is not believed, so it is not returned."""
-    found = _PASV.search(reply.text)
+    found = _PASV.search(" ".join(reply.lines))
     if not found or any(int(number) > 255 for number in found.groups()):
         return None
     return _port(int(found[5]) * 256 + int(found[6]))

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from async_mirror import config
 from async_mirror.entry import Entry, Kind
-from async_mirror.names import shown
+from async_mirror.names import CONTROL, shown
 from async_mirror.options import DESTINATION
 from async_mirror.parameters import ENVIRONMENT, Failed, Option, as_given, origin, variable
 from async_mirror.password import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
@@ -238,5 +238,5 @@ def setting_line(context: click.Context, param: click.Parameter) -> str:
     if param is DESTINATION:
         site, _ = site_of(context.params)  # fails for a URL that holds a password
         value = site.shown if is_original_form(value) else value
-    written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    written = CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     return f"{config.key(param)} = {written}".ljust(50) + f"  # {shown(where)}"

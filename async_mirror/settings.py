@@ -15,7 +15,8 @@ SCHEMES = {"off": "ftp", "explicit": "ftpes", "implicit": "ftps"}
 SLOWEST_BYTES_PER_S = 1000
 
 _RATE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmg]?)(i?)(?:b(?:/s|ps)?)?", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x1f\x7f]|\udcff[\udcf0-\udcff]")
+"""What ends a command or alters it: ProFTPD takes pairs that begin with 0xFF for Telnet's, and takes them out."""
 _MISREAD = re.compile(r"[%?#@]")
 _INTERVAL = re.compile(
     r"(?:(\d{1,9}(?:\.\d{1,9})?)h)?(?:(\d{1,9}(?:\.\d{1,9})?)m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.IGNORECASE
@@ -152,7 +153,8 @@ def parse_original(text: str, tls: str | None = None) -> tuple[Site, str]:
         raise UsageError("the destination's port must be a number from 1 to 65535: host,user,password,directory[,port]")
     if not tls and int(port) == DEFAULT_PORTS["ftps"]:
         raise UsageError(f"on port {port} servers expect TLS from the first byte: say how it is there with --tls")
-    return Site(scheme, host.strip(), int(port), user.strip() or None, _normal_root(directory.strip())), password
+    root = _normal_root(directory.strip())
+    return Site(scheme, _host(host.strip()), int(port), user.strip() or None, root), password
 
 
 def parse_destination(text: str, tls: str | None = None) -> Site:
@@ -195,7 +197,16 @@ def parse_destination(text: str, tls: str | None = None) -> Site:
     root = _normal_root(unquote(parts.path[1:], errors="surrogateescape"))
     if _CONTROL.search(f"{user}{root}{parts.hostname}"):
         raise UsageError("the destination holds a line break or another control character, which FTP cannot carry")
-    return Site(scheme, parts.hostname, port or DEFAULT_PORTS[scheme], user, root)
+    return Site(scheme, _host(parts.hostname), port or DEFAULT_PORTS[scheme], user, root)
+
+
+def _host(name: str) -> str:
+    """Return a host's name if it can be looked up: no part of it is empty, too long, or holds what is no letter."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise UsageError("the destination's host is no name that can be looked up: check its spelling") from None
+    return name
 
 
 def _normal_root(path: str) -> str:

@@ -17,6 +17,10 @@ from async_mirror.entry import Entry, Kind
 BLOCK = 256 * 1024
 _WHOLE_SECOND_TICK_NS = 2_000_000_000
 _TICK_NS = 20_000_000
+_PLAINLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
+_NO_FILE = {errno.ENOENT, *_NO_FOLDER, errno.EISDIR, errno.ENXIO}
+"""How an open fails on nothing, a link, a folder, a socket: on what took a file's place since somebody looked."""
 _LONGEST_NS = (1 << 63) - 1
 """As far from 1970 as a time can be kept, some 292 years; what lies beyond counts as that."""
 
@@ -60,14 +64,33 @@ def is_there(root: bytes, path: str) -> bool:
     What lies behind a link counts as there: it left the mirror, it was not removed.
     """
     try:
-        for folder in names.lineage(path):
-            mode = os.lstat(local_path(root, folder)).st_mode
-            if not stat.S_ISDIR(mode):
-                return stat.S_ISLNK(mode)
-        os.lstat(local_path(root, path))
+        _status(root, path)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_FOLDER:
+            raise
+        return _leads_through_link(root, path)
     return True
+
+
+def _leads_through_link(root: bytes, path: str) -> bool:
+    """Tell whether the first thing above a path that is no folder is a link; in doubt it is."""
+    for folder in names.lineage(path):
+        mode = _status(root, folder).st_mode
+        if not stat.S_ISDIR(mode):
+            return stat.S_ISLNK(mode)
+    return True
+
+
+def _status(root: bytes, path: str) -> os.stat_result:
+    """Return what is at a path itself; no link below the root is followed on the way. Raises OSError."""
+    folder, name = names.split(path)
+    inside = open_folder(root, folder)
+    try:
+        return os.stat(names.encode(name) or b".", dir_fd=inside, follow_symlinks=False)
+    finally:
+        os.close(inside)
 
 
 def is_gone(root: bytes, path: str) -> bool:
@@ -81,7 +104,7 @@ def is_gone(root: bytes, path: str) -> bool:
 def look(root: bytes, path: str) -> Entry | None:
     """Return what the source has at a path now; None for nothing, and for what is not mirrored."""
     try:
-        return entry_of(path, os.lstat(local_path(root, path)))
+        return entry_of(path, _status(root, path))
     except OSError:
         return None
 
@@ -145,7 +168,7 @@ async def open_file(root: bytes, path: str) -> LocalFile | None:
     try:
         file = await aiofiles.open(local_path(root, path), "rb", buffering=0, opener=partial(_open_plainly, root, path))
     except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+        if error.errno in _NO_FILE:
             return None
         raise
     status = os.fstat(file.fileno())
@@ -160,7 +183,7 @@ def _open_plainly(root: bytes, path: str, _: str, flags: int) -> int:
     folder, name = names.split(path)
     inside = open_folder(root, folder)
     try:
-        return os.open(names.encode(name), flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=inside)
+        return os.open(names.encode(name), flags | _PLAINLY, dir_fd=inside)
     finally:
         os.close(inside)
 

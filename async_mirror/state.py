@@ -1,5 +1,6 @@
 """What the site is known to hold, what is being done to it, what was learned. SQLite; knows neither site nor source."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -8,6 +9,7 @@ import secrets
 import shutil
 import socket
 import sqlite3
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from async_mirror import names
+from async_mirror import names, private
 from async_mirror.change import Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
 from async_mirror.entry import UNKNOWN, Entry, Kind
 
@@ -65,9 +67,13 @@ def _explained(path: Path) -> Iterator[None]:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise DamagedStateError(path, error) from error
         raise StateError(_unusable(path, error)) from error
-    except (sqlite3.Error, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise StateError(_unusable(path, reason)) from error
+    except sqlite3.Error as error:
+        raise StateError(_unusable(path, error)) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            text = f"the state {path} is a symbolic link, which is not followed: put the file itself there"
+            raise StateError(text) from error
+        raise StateError(_unusable(path, error.strerror)) from error
 
 
 class State:
@@ -374,8 +380,10 @@ def facts_of(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise StateError(f"no pass was ever made: there is no state {path}; see that sync has the same settings")
     try:
-        with _explained(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
-            return dict(database.execute("SELECT name, value FROM facts"))
+        with _explained(path):
+            private.refuse_links(path)
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+                return dict(database.execute("SELECT name, value FROM facts"))
     except DamagedStateError:
         raise StateError(f"the state {path} is damaged; the next run of sync sets it aside") from None
 
@@ -388,6 +396,7 @@ def open_copy(path: Path) -> State:
     copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     if path.exists():
         with _explained(path), tempfile.TemporaryDirectory(prefix="async-mirror-") as folder:
+            private.refuse_links(path)
             for suffix in ("", "-wal"):
                 with suppress(FileNotFoundError):
                     shutil.copyfile(f"{path}{suffix}", f"{folder}/copy{suffix}")
@@ -403,15 +412,26 @@ def open_state(path: Path) -> State:
     Raises StateError: in use (the text names by whom), from a newer version, or damaged (then it is set aside).
     """
     with _explained(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make_folder(path.parent)
     lock = _lock(path.with_suffix(".lock"))
     try:
-        return State(path, _open_database(path), lock)
+        with _explained(path):
+            database = _open_sound(path)
+        return State(path, database, lock)
     except BaseException as error:
         if isinstance(error, DamagedStateError):
             _set_aside(path)
         os.close(lock)
         raise
+
+
+def open_to_others(path: Path) -> str:
+    """Say that anybody may put files where a state is, "" if it is not so."""
+    try:
+        writable = path.parent.stat().st_mode & stat.S_IWOTH
+    except OSError:
+        return ""
+    return f"others on this machine can write to the state folder {path.parent}: run chmod o-w on it" * bool(writable)
 
 
 def _set_aside(path: Path) -> None:
@@ -453,6 +473,7 @@ def _has_ended(holder: str) -> bool:
 def _lock(path: Path) -> int:
     with _explained(path):
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        private.close_to_others(lock)
     holder = _holder_after(lock, ORPHANS_END_SECONDS)
     if holder:
         os.close(lock)
@@ -465,19 +486,10 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _open_database(path: Path) -> sqlite3.Connection:
-    with _explained(path):
-        if path.is_symlink():
-            raise StateError(f"the state {path} is a symbolic link, which is not followed: put the file itself there")
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    with _explained(path):
-        return _open_sound(path)
-
-
 def _open_sound(path: Path) -> sqlite3.Connection:
     log = path.with_name(path.name + "-wal")
     was_cut_short = log.exists() and log.stat().st_size > 0
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    database = private.connect(path, os.O_RDWR, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         _prepare(database, path)
         database.execute("PRAGMA journal_mode = WAL")

@@ -74,7 +74,8 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     )
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
-        if version := _version(seen, known, here, keeps_times=keeps_times):
+        like = here if known or not names.may_be_misread(names.split(path)[1]) else None
+        if version := _version(seen, known, like, keeps_times=keeps_times):
             adopted.append(version)
             continue
         lost += [path] if known else []

@@ -656,7 +656,7 @@ def test_whatever_the_original_form_says_its_url_says_too(
     try:
         site, password = parse_original(original, tls)
     except ValueError:
-        assert ".." in folder
+        assert ".." in f"{folder} {host}"
     else:
         assert password == CANARY
         assert parse_destination(site.shown, tls) == site
@@ -710,6 +710,39 @@ def test_a_password_that_others_can_read_is_told_of(program: Program, tmp_path: 
     program.environment["ASYNC_MIRROR_PASSWORD_FILE"] = "~/password"
     config.write_text(f"source = 'source'\ndestination = '{program.url}'\n")
     assert told(password, 0o644, "--config", config)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make files of others and mounts")
+def test_a_password_that_nobody_else_need_see_is_not_told_of(program: Program) -> None:
+    """A group may have been given the file to read it; a container's secrets are readable, and cannot be changed."""
+    program.write("file", "content")
+    password = program.password_file
+
+    def told(*before: str) -> bool:
+        options = ["--once", "--state-dir", str(program.state), "--password-file", str(password)]
+        ran = subprocess.run(
+            [*before, *PROGRAM, "sync", *options, str(program.source), program.url],
+            cwd=PROJECT,
+            env=program.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return "others on this machine can read the password" in ran.stderr
+
+    password.chmod(0o640)
+    assert told()
+    os.chown(password, 12345, -1)
+    assert not told(), "it is another user's, and read by the group"
+    password.chmod(0o644)
+    assert told()
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mount namespaces are needed, and unshare -m is refused here")
+    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    assert not told("unshare", "-m", "sh", "-c", mount, str(password))
 
 
 def test_a_password_file_in_the_source_is_refused_unless_it_is_left_out(program: Program, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ WORDERS = {  # functions that make texts for people: all their words count
     "tls.<module>",
     "tls._why",
     "tls.untrusted",
+    "state.open_to_others",
 }
 PASSED_ON = {  # what such calls hand on as it is, and where it is from
     "apply: detail": "`failed` hands on what it is given",
@@ -101,7 +102,7 @@ PASSED_ON = {  # what such calls hand on as it is, and where it is from
     "apply: error.told": "where the connection was given up",
     "apply: what": "where the WorkerDied was raised",
     "apply: refusal.told": "where the refusal was raised",
-    "cli: warning": "request.warnings_about",
+    "cli: warning": "request.warnings_about and state.open_to_others",
     "cli: str(error)": "where the error was raised",
     "control: str(error)": "where the ReplyError was raised",
     "control: why": "`break_off` hands on what it is given",
@@ -144,7 +145,7 @@ WITHOUT_TEXT = {  # errors that are raised with something else than a text
     "UnreadableLineError": "is caught where the listing is read, which then counts as cut",
 }
 OTHER_WORDS = {  # where sentences stand that are no messages
-    "*.Formatter": "how a line is laid out",
+    "*.TextLines": "how a line is laid out",
     "*.Option": "help",
     "*._exchange": "FTP",
     "*.command": "help",

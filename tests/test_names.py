@@ -11,6 +11,7 @@ from async_mirror import names
 CALM = settings(deadline=None, print_blob=True)
 
 RAW_NAMES = st.binary(min_size=1, max_size=255).map(lambda raw: raw.replace(b"\0", b"~").replace(b"/", b"-"))
+TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 LOCAL_NAMES = RAW_NAMES.map(names.decode)
 RAW_PATHS = st.lists(RAW_NAMES, min_size=1, max_size=5).map(b"/".join)
 PATHS = RAW_PATHS.map(names.decode)
@@ -41,6 +42,8 @@ def test_two_paths_are_one_text_only_if_they_are_one_in_bytes(one: bytes, other:
 def test_shown_holds_no_control_character_and_can_be_written_as_utf_8(text: str) -> None:
     shown = names.shown(text)
     assert not any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in shown)
+    assert not any(unicodedata.bidirectional(character) in TURNING for character in shown)
+    assert not {"\u061c", "\u200e", "\u200f"} & set(shown)
     assert shown.encode().decode() == shown
 
 
@@ -60,6 +63,9 @@ def test_shown_leaves_plain_text_alone(text: str) -> None:
         ("\udcff", r"\xff"),
         ("\u202egpj.exe", r"\u202egpj.exe"),
         ("\u2028\u2066", r"\u2028\u2066"),
+        ("a\u200fb\u200ec\u061cd", r"a\u200fb\u200ec\u061cd"),
+        ("\u2069\u206a\u206f", r"\u2069\u206a\u206f"),
+        ("\U0001f469\u200d\U0001f4bb \u0645\u06cc\u200c\u062e", "\U0001f469\u200d\U0001f4bb \u0645\u06cc\u200c\u062e"),
         ("\ud800", r"\ud800"),
         ("na\u00efve \u6f22\U0001f600 *?", "na\u00efve \u6f22\U0001f600 *?"),
     ],
@@ -160,6 +166,18 @@ def test_a_plain_ascii_name_has_no_odd_trait(name: str) -> None:
 @given(LOCAL_NAMES)
 def test_whatever_is_not_plain_ascii_has_an_odd_trait(name: str) -> None:
     assert names.odd_traits(name) or (name.isascii() and name.isprintable())
+
+
+@pytest.mark.parametrize(
+    "name", ["a\tb", "\x01", "a\x7f", "a\x1b[31m", "\udcff\udcff", "a\udcff\udcfb\x01b", "c\udcff\udcf0"]
+)
+def test_a_name_that_a_server_takes_for_another_one_may_be_misread(name: str) -> None:
+    assert names.may_be_misread(name)
+
+
+@pytest.mark.parametrize("name", ["a b", " a ", "\u00e9", "a\udcff", "\udcffb", "\udcff\udcef", "a\\b", "\u202e"])
+def test_a_name_that_is_only_odd_may_not_be_misread(name: str) -> None:
+    assert not names.may_be_misread(name)
 
 
 @pytest.mark.parametrize(

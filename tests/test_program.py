@@ -737,6 +737,23 @@ def test_names_that_a_server_alters_or_refuses_are_reported_and_never_stored_oth
     assert tree(program.site) == before
 
 
+def test_file_of_others_is_not_removed_for_one_that_the_server_takes_for_it(program: Program) -> None:
+    """Pure-FTPd deletes `a_b` when told to delete a name with a TAB, ProFTPD takes pairs that begin with 0xFF out."""
+    foreign = {b"a_b": b"of others", b"c\xffd": b"of others"}
+    for name in (b"a\tb", b"c\xff\xffd"):
+        program.write(name, "ours")
+        write(program.site / os.fsdecode(name), "ours")
+    for name in foreign:
+        write(program.site / os.fsdecode(name), "of others")
+    program.server.adopt()
+    program.sync()
+    for path in program.source.iterdir():
+        path.unlink()
+    program.write("stays", "content")
+    program.sync("--max-delete", "100%")
+    assert foreign.items() <= {os.fsencode(path): content for path, content in contents(program.site).items()}.items()
+
+
 def shown(path: str) -> str:
     """Return a path as the program shows it: what a terminal would not, by its code."""
     return re.sub(r"[\x00-\x1f\x7f\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", path)

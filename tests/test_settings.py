@@ -53,6 +53,8 @@ CALM = settings(deadline=None, print_blob=True)
         ("ftp://host/caf%E9", Site("ftp", "host", 21, None, "caf\udce9")),
         ("ftp://host/caf\u00e9", Site("ftp", "host", 21, None, "caf\u00e9")),
         ("ftp://host/..a/b..", Site("ftp", "host", 21, None, "..a/b..")),
+        ("ftp://host/a%ffb%ff", Site("ftp", "host", 21, None, "a\udcffb\udcff")),
+        ("ftp://m\u00fcnchen.example/", Site("ftp", "m\u00fcnchen.example", 21, None, "")),
     ],
 )
 def test_a_destination_is_read(text: str, site: Site) -> None:
@@ -83,6 +85,13 @@ def test_a_destination_is_read(text: str, site: Site) -> None:
         ("ftp://host/a%0a", "line break"),
         ("ftp://host/a%00", "line break"),
         ("ftp://me%0d%0aQUIT@host/", "line break"),
+        ("ftp://host/a%ff%ffb", "control character"),
+        ("ftp://host/a%FF%F4", "control character"),
+        ("ftp://me%ff%fbx@host/", "control character"),
+        ("ftp://me@ftp..example.org/", "looked up"),
+        ("ftp://me@.example.org/", "looked up"),
+        (f"ftp://me@{'x' * 64}.org/", "looked up"),
+        ("ftp://me@\u202ehost/", "looked up"),
         ("ftp://host:abc/", "URL"),
         ("ftp://host:99999/", "URL"),
         ("ftp://host:-1/", "URL"),

@@ -65,6 +65,14 @@ def test_what_the_site_holds_as_it_was_sent_keeps_what_is_known_of_it() -> None:
     assert (found.lost, found.differing) == ((), ())
 
 
+@pytest.mark.parametrize("name", ["a\tb", "a\udcff\udcffb"])
+def test_what_a_server_may_take_for_another_name_is_not_adopted(name: str) -> None:
+    found = looked_at(site(**{name: (3, OLD)}), [file(name)])
+    assert (found.adopted, found.differing) == ((), (name,))
+    found = looked_at(site(**{name: (3, OLD)}), [file(name)], [file(name)])
+    assert found.adopted == (file(name),), "it was sent, so this server is known to take it for what it is"
+
+
 def test_what_another_version_replaced_is_ours_of_no_known_version() -> None:
     found = looked_at(site(a=(4, NEW)), [file("a")], [file("a")])
     assert found.adopted == (file("a", UNKNOWN, digest=b""),)
