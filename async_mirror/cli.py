@@ -111,7 +111,7 @@ def sync(**options: Any) -> int:
 
     \b
     Exit code: 0 all mirrored, 1 some paths not, 2 wrong use, 3 login refused,
-    4 no connection or no such folder to be had, 5 halted for safety,
+    4 no connection, no trust in the server or no such folder, 5 halted for safety,
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
     from async_mirror import request

@@ -48,6 +48,8 @@ class Data:
     def __init__(self, family: int, timeout_seconds: float) -> None:
         """Make a socket, not connected yet."""
         self._timeout_seconds = timeout_seconds
+        self._received = PIECE
+        self._due = 0.0
         self._loop = asyncio.get_running_loop()
         self._reply: asyncio.Future[Reply] = self._loop.create_future()
         self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -76,8 +78,13 @@ class Data:
 
     async def receive(self) -> bytes:
         """Return the next bytes, none at the end."""
-        async with asyncio.timeout(self._timeout_seconds):
-            return await self._receive()
+        if self._received >= PIECE:
+            self._received = 0
+            self._due = self._loop.time() + self._timeout_seconds
+        async with asyncio.timeout_at(self._due):
+            block = await self._receive()
+        self._received += len(block)
+        return block
 
     async def finish(self) -> None:
         """Say that nothing more will be sent."""
@@ -119,10 +126,10 @@ class SecureData(Data):
         self, family: int, timeout_seconds: float, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None
     ) -> None:
         """Make a socket and what encrypts for it; `host` is whose certificate is to be shown."""
-        super().__init__(family, timeout_seconds)
         self._arrived = ssl.MemoryBIO()
         self._leaving = ssl.MemoryBIO()
         self.peer = context.wrap_bio(self._arrived, self._leaving, server_hostname=host, session=session)
+        super().__init__(family, timeout_seconds)
 
     async def open(self, address: tuple[Any, ...]) -> None:
         """Connect, and agree upon TLS. Raises ssl.SSLCertVerificationError among other OSErrors."""
@@ -153,8 +160,12 @@ class SecureData(Data):
         self._reply.add_done_callback(self._stop_receiving)
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(self._timeout_seconds):
-                while await super()._receive():
+                while await self._discard():
                     pass
+
+    async def _discard(self) -> bytes:
+        await asyncio.sleep(0)  # as in `_fill`
+        return await super()._receive()
 
     async def _send(self, piece: memoryview) -> None:
         while piece:
@@ -172,6 +183,7 @@ class SecureData(Data):
                 return b""
 
     async def _fill(self) -> None:
+        await asyncio.sleep(0)  # receiving what is there already lets nobody else run, not even a time-out
         block = await self._loop.sock_recv(self._socket, _RECEIVED)
         if block:
             self._arrived.write(block)

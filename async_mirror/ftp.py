@@ -213,7 +213,10 @@ class FtpSession:
         port = await self._passive()
         assert self._control.transport is not None
         address = self._control.transport.get_extra_info("peername")
-        data = self._data(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        try:
+            data = self._data(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        except OSError as error:
+            raise Refusal(f"no data connection can be made: {error.strerror}", transient=True) from None
         try:
             (expected,) = self._control.send(command)
             data.heed(expected.reply)
@@ -236,8 +239,9 @@ class FtpSession:
 
     def _data(self, family: int) -> Data:
         peer, seconds = self._control.peer, self._control.timeout_seconds
-        if self._tls is None or peer is None:
+        if self._tls is None:
             return Data(family, seconds)
+        assert peer is not None
         if self._ticket is None or not self._ticket.has_ticket:  # in TLS 1.3 it comes some time after the handshake
             self._ticket = peer.session
         return SecureData(family, seconds, self._tls.context, self._site.host, self._ticket)
@@ -273,20 +277,20 @@ class FtpSession:
             data, expected = await self._open_data(f"STOR {self._name(path)}")
             try:
                 await data.send(content)
+                left()
+                await data.drain()
             except (OSError, TimeoutError) as error:
                 data.reset()
                 await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
-            except asyncio.CancelledError:
-                data.reset()
-                self._control.break_off("it was interrupted")
-                raise
             except ContentFailedError as failed:
                 data.reset()
                 with suppress(ConnectionBroken):
                     await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
                 raise failed.error from None
-            left()
-            await data.drain()
+            except BaseException:
+                data.reset()
+                self._control.break_off("it was interrupted")
+                raise
             data.close()
             reply = await self._control.reply(expected, self._patience(content.size))
             self._check_transfer(reply)

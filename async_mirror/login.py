@@ -17,10 +17,11 @@ from async_mirror.settings import Site
 from async_mirror.tls import Certificate, Tls, is_not_tls, reason, untrusted
 
 _WANTS_TLS = re.compile(r"\b(?:tls|ssl)\b|encrypt|cleartext", re.IGNORECASE)
+_REFUSES_OURS = re.compile("ALERT_(?:UNKNOWN_CA|BAD_CERT|UNSUPPORTED_CERT|CERTIFICATE_(?:REVOKED|EXPIRED|UNKNOWN))")
 _JUDGED = 400
 """Characters of a reply that are looked at."""
 _TRICK = "try it from another network; if it stays so, ask the site's host"
-_CLEAR_TEXT = "no file was sent; if clear text will do, write ftp://"
+_CLEAR_TEXT = "ask whoever runs the server whether it has TLS, or try ftps://; ftp:// would show everything to anybody"
 
 
 def client_for(site: Site, context: ssl.SSLContext | None, timeout_seconds: float) -> Client:
@@ -34,13 +35,13 @@ async def greet(client: Client, site: Site, tls: Tls | None) -> None:
     Raises ConnectionBroken, ConnectionRefused when there are too many clients, and Untrusted when no TLS is to be had
     with the server that was meant. Nothing was said then but the wish for TLS.
     """
-    if tls and (doubt := tls.doubt):
-        tls.doubt = None
+    if tls and (doubt := tls.take_doubt()):
         raise doubt
     where = f"{site.host}:{site.port}"
     try:
         await _connect(client, site, tls.context if tls else None)
-        if tls and client.control.peer:
+        if tls:
+            assert client.control.peer is not None
             tls.check(client.control.peer, where)
     except ssl.SSLCertVerificationError as error:
         client.control.break_off("its certificate is not to be trusted")
@@ -70,7 +71,8 @@ async def _connect(client: Client, site: Site, context: ssl.SSLContext | None) -
         raise ConnectionBroken(f"{where} does not greet as an FTP server does", reply.text) from None
     except ConnectionBroken as broken:
         if site.scheme != "ftps":
-            broken.advice = f"{broken.advice}; if it speaks TLS from the first byte, write ftps://"
+            what = f"{broken}; if it speaks TLS from the first byte, write ftps://"
+            raise ConnectionBroken(what, broken.reply) from None
         raise
     if context and site.scheme == "ftpes":
         await _ask_for_tls(client, where)
@@ -101,6 +103,8 @@ def _no_tls(site: Site, error: ssl.SSLError) -> Untrusted:
     if is_not_tls(error):
         return Untrusted(f"{where} says that it speaks TLS now, and does not", _TRICK)
     advice = "it may want a client certificate (--client-cert), or know no TLS from 1.2 on: ask the site's host"
+    if error.reason and _REFUSES_OURS.search(error.reason):
+        advice = "it does not accept the certificate of --client-cert: ask the site's host for one that it does"
     return Untrusted(f"no TLS can be agreed upon with {where}: {reason(error)}", advice)
 
 
@@ -144,9 +148,11 @@ async def _first_command(client: Client, site: Site, command: str) -> tuple[str,
     """Send what TLS 1.3 may yet forbid: there a server looks at our certificate when the handshake is done for us."""
     try:
         code, lines = await client.command(command, ("2xx", "33x"))
-    except ConnectionBroken:
+    except ConnectionBroken as broken:
         if client.control.alert:
             raise _no_tls(site, client.control.alert) from None
+        if site.is_encrypted and not broken.reply:
+            broken.advice = f"{broken.advice}; servers that want a client certificate (--client-cert) end so, too"
         raise
     return code, lines
 

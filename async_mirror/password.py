@@ -69,9 +69,9 @@ def sendable(login: Login) -> Login:
 
 def _found(site: Site, places: Iterable[Place], environment: Mapping[str, str]) -> Login:
     for place in places:
-        if place.text is not None:
+        if place.text:
             return Login(site, place.text, place.where, place.file)
-        if place.file:
+        if place.file and place.text is None:
             return Login(site, _from_file(place.file), place.where, place.file)
         if place.command is not None:
             return Login(site, None, place.where, command=place.command)
@@ -92,13 +92,13 @@ def _printed_by(command: str) -> str:
         why = error.strerror if isinstance(error, OSError) else "it holds a NUL character"
         raise UsageError(f"the password command {shown(words[0])} cannot be run: {why}") from None
     if done.returncode:
-        raise UsageError(f"the password command {words[0]} failed (exit code {done.returncode})")
+        raise UsageError(f"the password command {shown(words[0])} failed (exit code {done.returncode})")
     try:
         password = _without_line_break(done.stdout.decode())
     except UnicodeDecodeError:
-        raise UsageError(f"what the password command {words[0]} prints is not UTF-8 text") from None
+        raise UsageError(f"what the password command {shown(words[0])} prints is not UTF-8 text") from None
     if not password:
-        raise UsageError(f"the password command {words[0]} printed nothing")
+        raise UsageError(f"the password command {shown(words[0])} printed nothing")
     return password
 
 
@@ -126,6 +126,8 @@ def _from_file(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"the password file {path} cannot be read: {reason}") from None
+    if not _without_line_break(text):
+        raise UsageError(f"the password file {path} is empty")
     return _without_line_break(text)
 
 
@@ -148,4 +150,4 @@ def _from_netrc(site: Site, environment: Mapping[str, str]) -> Login:
         raise UsageError(f"the logins in {path} cannot be read: {reason}") from None
     if entry is None or (site.user is not None and entry[0] != site.user):
         return Login(site, None, "")
-    return Login(replace(site, user=site.user or entry[0] or None), entry[2], str(path), path)
+    return Login(replace(site, user=site.user or entry[0] or None), entry[2] or None, str(path), path)

@@ -46,7 +46,9 @@ class ConnectionRefused(RemoteError):
 class LoginFailed(RemoteError):
     """The server does not accept user and password; asking again locks accounts."""
 
-    advice = "check the user, and the password where you keep it (async-mirror config tells where it is from)"
+    advice = (
+        "check the user, and the password where you keep it; async-mirror config, with the same options, tells where"
+    )
 
 
 class SiteUnusable(RemoteError):

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from click.core import ParameterSource
 from async_mirror import config
 from async_mirror.entry import Entry, Kind
 from async_mirror.names import CONTROL, shown
-from async_mirror.options import DESTINATION
+from async_mirror.options import DESTINATION, TLS
 from async_mirror.parameters import ENVIRONMENT, Failed, Option, as_given, origin, variable
 from async_mirror.password import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
 from async_mirror.selection import Selection
@@ -30,6 +31,8 @@ from async_mirror.settings import (
 )
 from async_mirror.state import state_path
 
+_SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+"""Where a setting may be from, the one that goes before the others first."""
 _SITE = re.compile(r"(^|/)[a-z]+:/|^[^/,]+(,[^,]*){3,4}$", re.IGNORECASE)  # of the two slashes a path keeps one
 
 
@@ -46,7 +49,7 @@ def _places(options: dict[str, Any], secret: str) -> Iterator[Place]:
     """Yield where a password may be: command line, environment, configuration file, and then the destination itself."""
     context = click.get_current_context()
     where = origin(context, DESTINATION)
-    for given in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP):
+    for given in _SOURCES:
         if (file := options["password_file"]) and context.get_parameter_source("password_file") is given:
             yield Place(str(file), file=file)
         if (command := options["password_command"]) is not None and context.get_parameter_source(
@@ -69,13 +72,28 @@ def site_of(options: dict[str, Any]) -> tuple[Site, str]:
     except UsageError as error:
         raise Failed(str(error), 2) from None
     if is_original_form(text) and origin(click.get_current_context(), DESTINATION) == "command line":
+        better = site if tls else replace(site, scheme="ftpes")
         raise Failed(
             "everybody on this machine can see a password on the command line: write"
-            f" {site.shown} and keep the password in --password-file, --password-command or ASYNC_MIRROR_PASSWORD;"
+            f" {better.shown} and keep the password in --password-file, --password-command or ASYNC_MIRROR_PASSWORD;"
             " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION",
             2,
         )
+    scheme = text.partition("://")[0]
+    weaker = _rank(TLS) > _rank(DESTINATION)
+    if weaker and not site.is_encrypted and scheme in {"ftpes", "ftps"}:
+        raise Failed(
+            f"{origin(click.get_current_context(), TLS)} says that TLS is off, and the destination says {scheme}://:"
+            " write ftp:// if clear text is meant",
+            2,
+        )
     return site, password
+
+
+def _rank(param: click.Parameter) -> int:
+    """Return how far down the list a value is from: command line, environment, file."""
+    source = click.get_current_context().get_parameter_source(str(param.name))
+    return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
 
 
 def _missing(name: str) -> str:
@@ -123,6 +141,8 @@ def warnings_about(login: Login, trust: Trust) -> Iterator[str]:
             f"ftp:// sends the password and all files to {site.host} in clear text, for everybody on the way to read:"
             " write ftpes:// if the server knows TLS"
         )
+    if site.is_encrypted and (log := os.environ.get("SSLKEYLOGFILE")):
+        yield f"SSLKEYLOGFILE is set: with {log} everybody can decrypt what is sent"
     if trust.insecure:
         yield (
             f"--insecure: nobody looks whether it is {site.host} that answers; whoever is on the way can read the"
@@ -132,7 +152,7 @@ def warnings_about(login: Login, trust: Trust) -> Iterator[str]:
 
 def caution_about(trust: Trust) -> str:
     """Return what each pass is to say about its security, "" if there is nothing to say."""
-    return "INSECURE: the server's certificate was not checked" if trust.insecure else ""
+    return "INSECURE: certificates are not checked" if trust.insecure else ""
 
 
 def source_of(options: dict[str, Any]) -> Path:

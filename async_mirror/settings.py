@@ -254,8 +254,13 @@ def parse_delete_limit(text: str) -> DeleteLimit:
 
 
 def parse_pin(text: str) -> str:
-    """Read `sha256:` and the 64 hexadecimal digits of a certificate's fingerprint, with colons or without."""
-    found = re.fullmatch(r"sha256:((?:[0-9a-f]{2}:?){31}[0-9a-f]{2})", text.strip(), re.IGNORECASE)
+    """Read the 64 hexadecimal digits of a certificate's fingerprint, with colons or without, behind `sha256:` or not.
+
+    openssl writes `sha256 Fingerprint=` before them.
+    """
+    found = re.fullmatch(
+        r"(?:sha-?256(?::| fingerprint=))?((?:[0-9a-f]{2}:?){31}[0-9a-f]{2})", text.strip(), re.IGNORECASE
+    )
     if not found:
         raise UsageError(
             f"{text!r} is no fingerprint: write sha256: and its 64 digits, as a failed connection tells them, or"

@@ -2,7 +2,9 @@
 
 import hashlib
 import ssl
+import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,11 +29,13 @@ _WRONG = {
 _MEND = {
     9: "look at this machine's clock",
     10: "ask the site's host to renew it, and look at this machine's clock",
-    62: "name the host as the certificate does",
-    64: "name the host as the certificate does",
+    18: "name its file with --ca-cert",
+    62: "write the host in the destination as the certificate names it",
+    64: "write the host in the destination as the certificate names it",
 }
 _NAME_ISSUER = "name the file of its issuer's certificate with --ca-cert"
 _NAMES_TOLD = 10
+_DOUBT_LASTS_SECONDS = 60.0
 _DER = 2
 _NO_PEM = {None, "PEM", "NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "BAD_BASE64_DECODE", "BAD_END_LINE"}
 _NOT_TLS = {
@@ -64,39 +68,43 @@ class Certificate(NamedTuple):
 
 
 class Tls:
-    """What TLS needs from session to session. `doubt` is what a data connection was refused for, until it is told."""
+    """What TLS needs from session to session: a context, and the doubt that a data connection left."""
 
     def __init__(self, trust: Trust) -> None:
         """Make the context. Raises UsageError when a file cannot be used."""
         self.context = _context(trust)
-        self.doubt: Untrusted | None = None
         self._trust = trust
+        self._doubt: tuple[Untrusted, float] | None = None
 
     def distrust(self, whose: str, error: ssl.SSLError | Untrusted, peer: ssl.SSLObject) -> Untrusted:
         """Return why a connection beside the first is not to be used, and let the next session be refused for that."""
         if isinstance(error, Untrusted):
-            self.doubt = error
+            doubt = error.with_traceback(None)
         elif isinstance(error, ssl.SSLCertVerificationError):
-            self.doubt = untrusted(whose, error, Certificate.refused(peer))
+            doubt = untrusted(whose, error, Certificate.refused(peer))
         else:
-            self.doubt = Untrusted(
-                f"{whose} is not in TLS", "ask the site's host: its server promised that it would be"
-            )
-        return self.doubt
+            doubt = Untrusted(f"{whose} is not in TLS", "ask the site's host: its server promised that it would be")
+        self._doubt = doubt, time.monotonic()
+        return doubt
+
+    def take_doubt(self) -> Untrusted | None:
+        """Return why no session should be opened now, once; what was long ago does not count."""
+        doubt, self._doubt = self._doubt, None
+        return doubt[0] if doubt and time.monotonic() - doubt[1] < _DOUBT_LASTS_SECONDS else None
 
     def check(self, peer: ssl.SSLObject, whose: str) -> None:
         """See that the other end is the one that was pinned, if one was. Raises Untrusted."""
         if self._trust.pin and (seen := Certificate.of(peer).fingerprint) != self._trust.pin:
             raise Untrusted(
                 f"{whose} shows a certificate that is not the pinned one: sha256:{seen}",
-                "if the site's host confirms that this is its new one, give that to --tls-pin",
+                "if whoever runs the server confirms that this is its new one, give that to --tls-pin",
             )
 
     def to_look(self, error: ssl.SSLCertVerificationError) -> ssl.SSLContext:
         """Return a context with which a certificate that was found wrong can be looked at; nothing else may use it."""
         if error.verify_code not in _OTHER_HOST:
             return _context(Trust(insecure=True))
-        context = _context(self._trust)
+        context = _context(replace(self._trust, client_cert=None, client_key=None))
         context.check_hostname = False
         return context
 
@@ -111,9 +119,12 @@ def _context(trust: Trust) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=trust.ca_cert)
     except OSError as error:
+        if trust.ca_cert is None:
+            raise UsageError(f"TLS cannot be set up: {_why(error)}") from None
         raise UsageError(f"the file {trust.ca_cert} cannot be used for --ca-cert: {_why(error)}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # a cut must not look like an end
+    context.options |= getattr(ssl, "OP_NO_RENEGOTIATION", 0)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # Python 3.13's default, which many private issuers do not meet
     if trust.ca_cert:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -133,13 +144,18 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
         context.load_cert_chain(certificate, key, passphrase)
     except OSError as error:
         files = f"{certificate} with the key in {key}" if key else f"{certificate}, which must hold the key too,"
-        raise UsageError(f"the client certificate {files} cannot be used: {_why(error)}") from None
+        why = "there is no certificate, or no key, in PEM" if _is_no_pem(error) else _why(error)
+        raise UsageError(f"the client certificate {files} cannot be used: {why}") from None
 
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return "it is no PEM file of that kind" if error.reason in _NO_PEM else reason(error)
+        return "it is no PEM file of that kind" if _is_no_pem(error) else reason(error)
     return error.strerror or str(error)
+
+
+def _is_no_pem(error: OSError) -> bool:
+    return isinstance(error, ssl.SSLError) and error.reason in _NO_PEM
 
 
 def reason(error: BaseException) -> str:
@@ -165,6 +181,6 @@ def untrusted(whose: str, error: ssl.SSLCertVerificationError, seen: Certificate
     wrong = _WRONG.get(code, f"cannot be verified ({error.verify_message})")
     names = f" ({shown(', '.join(seen.names[:_NAMES_TOLD]))})" if seen and seen.names and code in _OTHER_HOST else ""
     fingerprint = f": sha256:{seen.fingerprint}" if seen else ""
-    pin = "; or, if its host confirms this fingerprint, give that to --tls-pin" if seen else ""
+    pin = "; or, if whoever runs the server confirms this fingerprint, give that to --tls-pin" if seen else ""
     mend = _MEND.get(code, _NAME_ISSUER)
     return Untrusted(f"the certificate of {whose} {wrong}{names}{fingerprint}", f"{mend}{pin}")

@@ -83,6 +83,7 @@ WORDERS = {  # functions that make texts for people: all their words count
     "health.complaint",
     "health.praise",
     "login._connect",
+    "login._first_command",
     "names.refusal",
     "plan.why_sent",
     "report._sentence",

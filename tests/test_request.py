@@ -235,7 +235,7 @@ def test_a_run_on_this_machine_is_not_warned_of_clear_text(program: Program) -> 
 def test_insecure_is_told_at_the_start_and_with_each_pass(program: Program, quiet: tuple[str, ...]) -> None:
     program.write("file", "content")
     program.url = CLOSED
-    caution = "INSECURE: the server's certificate was not checked"
+    caution = "INSECURE: certificates are not checked"
     with program.started("--insecure", "--every", "1s", "--retries", "0", *quiet) as running:
         for _ in range(2):
             assert f"; {caution}; next pass in" in running.wait_for("pass: ")
@@ -247,7 +247,7 @@ def test_insecure_is_told_at_the_start_and_with_each_pass(program: Program, quie
 def test_insecure_is_told_in_json(program: Program) -> None:
     program.write("file", "content")
     program.url = CLOSED
-    caution = "INSECURE: the server's certificate was not checked"
+    caution = "INSECURE: certificates are not checked"
     for options, meant in ((("--insecure",), caution), ((), None)):
         result = program.sync("--json", "--log-format", "json", "--retries", "0", *options)
         assert json.loads(result.out)["caution"] == meant
