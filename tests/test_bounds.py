@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from faults import Refused, reactions
+from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
 from test_faults import Mirror, answer_at_once, contents, tree_of
 
@@ -157,3 +158,12 @@ def test_many_names_that_no_site_may_have_are_told_in_short(mirror: Mirror, serv
     assert "left alone: ../0xxx" in line
     assert " more" in line
     assert len(line) < 4000
+
+
+def test_listing_that_dribbles_in_is_not_waited_for_much_longer_than_the_time_out(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    server.on("MLSD", reactions.dribble_listing(0.05), times=ALWAYS)
+    ran = mirror.run("--timeout", "1s", "--retries", "0")
+    assert ran.code == 1
+    assert "the data connection failed: time-out" in ran.said

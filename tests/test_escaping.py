@@ -121,6 +121,9 @@ def hostile(tmp_path: Path, server: ScriptedServer) -> Hostile:
 
 def list_evil(exchange: Exchange) -> None:
     """List what is there and names that no site may have."""
+    if exchange.path not in exchange.site.folders:
+        exchange.reply(b"550 " + EVIL_BYTES)
+        return
     lies = [b"type=file;size=1; ../" + EVIL_BYTES, b"type=file;size=1; nul\0" + EVIL_BYTES]
     exchange.listing = text([b"type=cdir; .", *exchange.site.mlsd_lines(exchange.path), *lies])
     exchange.reply(exchange.perform() + b" " + EVIL_BYTES)
@@ -163,8 +166,9 @@ def change(hostile: Hostile) -> None:
     page[2].chmod(0o600)
     (hostile.source / os.fsdecode(b"in" + EVIL_BYTES + b"/deep")).unlink()
     (hostile.source / os.fsdecode(b"in" + EVIL_BYTES)).rmdir()
-    hostile.server.on("DELE", say_evil(b"550"))
-    hostile.server.on("RMD", say_evil(b"550"), when=reactions.for_path(hostile.root + b"/in" + EVIL_BYTES))
+    folder = hostile.root + b"/in" + EVIL_BYTES
+    hostile.server.on("DELE", say_evil(b"550"), when=reactions.for_path(folder + b"/deep"))
+    hostile.server.on("RMD", say_evil(b"550"), when=reactions.for_path(folder))
 
 
 def told_as_text(hostile: Hostile, result: tuple[int, bytes, bytes]) -> str:
@@ -178,7 +182,7 @@ def test_nothing_that_is_logged_obeys_a_name_or_a_reply(hostile: Hostile) -> Non
     plan = told_as_text(hostile, hostile.sync("--dry-run"))
     assert f"send     page1{ESCAPED}\\x9b\\xff" in plan
     misbehave(hostile.server)
-    code, *written = result = hostile.sync("-v", "--log-file", hostile.log)
+    code, *written = result = hostile.sync("-v", "--log-file", hostile.log, "--multi", "S")
     assert code == 1, written
     said = told_as_text(hostile, result)
     for event in (
@@ -191,7 +195,7 @@ def test_nothing_that_is_logged_obeys_a_name_or_a_reply(hostile: Hostile) -> Non
         f"450 first {ESCAPED}",
         f"550 first {ESCAPED}",
         "what is no FTP reply",
-        "spoke unasked",
+        f"226 unasked {ESCAPED}",
         f"ftp://me%C2%9B%E2%80%AE@127.0.0.1:{hostile.server.port}/root\\x9b\\u202e",
     ):
         assert event in said, f"{event} is not in {said}"

@@ -12,7 +12,7 @@ from here import FILE, Here
 from program import Program, names, write
 from servers import PASSWORD, ServerFactory
 
-from async_mirror.password import Login
+from async_mirror.password import Login, Place, find_login
 from async_mirror.settings import Site, UsageError
 
 CANARY = "canary-Pass"
@@ -150,3 +150,19 @@ def test_a_command_that_fails_ends_the_program_before_anything_is_done(program: 
     assert (result.code, result.out) == (2, "")
     assert result.err == "async-mirror: the password command sh failed (exit code 1)\n"
     assert (program.server.connections(), program.state.exists()) == (0, False)
+
+
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_empty_password_file_is_a_secret_that_was_not_filled_in(here: Here, content: str) -> None:
+    file = here.write(content, "secret")
+    result = here.run("sync", "--once", "--password-file", file, ".", URL)
+    assert result.code == 2
+    assert f"the password file {file} is empty" in result.err
+
+
+def test_an_empty_variable_or_an_entry_without_a_password_is_none(here: Here) -> None:
+    logins = here.write('machine 127.0.0.1 login me password ""\n', "logins")
+    result = here.run("sync", "--once", ".", URL, PASSWORD="", CONFIG="")
+    assert (result.code, "no password for" in result.err) == (2, True)
+    found = find_login(Site("ftp", "127.0.0.1", 21, "me", ""), [Place("variable", "")], {"NETRC": str(logins)})
+    assert found.password is None

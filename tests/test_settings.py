@@ -267,6 +267,9 @@ COLONS = ":".join(DIGITS[place : place + 2] for place in range(0, 64, 2))
         f"sha256:{COLONS}",
         f"sha256:{COLONS.upper()}",
         f" sha256:{DIGITS}\n",
+        DIGITS,
+        COLONS,
+        f"sha256 Fingerprint={COLONS.upper()}",
     ],
 )
 def test_a_pin_is_read_with_colons_and_capitals_or_without(text: str) -> None:
@@ -278,8 +281,6 @@ def test_a_pin_is_read_with_colons_and_capitals_or_without(text: str) -> None:
     [
         "",
         "sha256:",
-        DIGITS,
-        COLONS,
         f"sha1:{DIGITS[:40]}",
         f"md5:{DIGITS}",
         f"sha256:{DIGITS[:40]}",

@@ -260,14 +260,14 @@ def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
     return Mirror(tmp_path, server.port)
 
 
-def when_stored(server: ScriptedServer, act: Callable[[], None]) -> None:
-    """Do something when the first file arrives."""
+def when_stored(server: ScriptedServer, folder: bytes, act: Callable[[], None]) -> None:
+    """Do something when the first file arrives in a folder: all that is in it was seen by then."""
 
     def react(exchange: Exchange) -> None:
         act()
         reactions.behave(exchange)
 
-    server.on("STOR", react)
+    server.on("STOR", react, when=lambda exchange: os.path.dirname(exchange.path) == folder)
 
 
 def all_shown(server: ScriptedServer) -> set[bytes]:
@@ -291,12 +291,12 @@ def test_files_that_are_swapped_before_their_turn_are_left_for_the_next_pass(
     mirror: Mirror, server: ScriptedServer
 ) -> None:
     mirror.write("first", "the first")
-    paths = {replace: mirror.write(f"zz/{replace.__name__}/file", INSIDE) for replace in NO_FILES}
-    when_stored(server, lambda: replace_all(paths))
+    paths = {replace: mirror.write(f"folder/{replace.__name__}", INSIDE) for replace in NO_FILES}
+    when_stored(server, b"/folder", lambda: replace_all(paths))
     ran = mirror.run("--multi", "S")
     assert ran.code == 0, ran.said
     for replace in NO_FILES:
-        assert f"zz/{replace.__name__}/file  (it is no longer in the source)" in ran.said
+        assert f"folder/{replace.__name__}  (it is no longer in the source)" in ran.said
     assert contents(tree_of(server)) == {b"first": b"the first"}
     assert_nothing_from_outside(server)
 
@@ -311,7 +311,7 @@ def test_file_that_is_swapped_while_it_is_sent_is_not_published(
         path.unlink()
         replace(path)
 
-    when_stored(server, act)
+    when_stored(server, b"/", act)
     ran = mirror.run("--multi", "S")
     assert ran.code == 0, ran.said
     assert contents(tree_of(server)) == {}
@@ -323,7 +323,7 @@ def test_folder_that_is_swapped_for_a_link_before_its_turn_brings_nothing_from_o
 ) -> None:
     mirror.write("first", "the first")
     mirror.write("folder/file", INSIDE)
-    when_stored(server, lambda: swap_for_link(mirror, "folder", "outside"))
+    when_stored(server, b"/", lambda: swap_for_link(mirror, "folder", "outside"))
     ran = mirror.run("--multi", "S")
     assert ran.code == 0, ran.said
     assert_nothing_from_outside(server)
@@ -339,16 +339,15 @@ def swap_for_link(mirror: Mirror, folder: str, target: str) -> None:
 def test_renamed_files_that_are_swapped_before_they_are_hashed_are_no_moves(
     mirror: Mirror, server: ScriptedServer
 ) -> None:
-    mirror.write("first", "the first")
-    old = {replace: mirror.write(f"{replace.__name__}/old", INSIDE) for replace in NO_FILES}
+    old = {replace: mirror.write(f"folder/{replace.__name__}-old", INSIDE) for replace in NO_FILES}
     assert mirror.run().code == 0
-    new = {replace: path.rename(path.with_name("renamed")) for replace, path in old.items()}
-    mirror.write("first", "the first, changed")
-    when_stored(server, lambda: replace_all(new))
+    new = {replace: path.rename(path.with_name(replace.__name__)) for replace, path in old.items()}
+    mirror.write("folder/new", "a new one")
+    when_stored(server, b"/folder", lambda: replace_all(new))
     ran = mirror.run("--multi", "S", "--max-delete", "100%")
     assert ran.code == 0, ran.said
-    assert contents(tree_of(server)) == {b"first": b"the first, changed"}
-    assert not [line for line in server.commands() if line.startswith("RNFR") and line.endswith("/old")]
+    assert contents(tree_of(server)) == {b"folder/new": b"a new one"}
+    assert not [line for line in server.commands() if line.startswith("RNFR") and line.endswith("-old")]
     assert_nothing_from_outside(server)
 
 
@@ -356,13 +355,12 @@ def test_renamed_files_that_are_swapped_before_they_are_hashed_are_no_moves(
 def test_file_is_not_removed_when_a_link_takes_the_place_of_its_folder(
     mirror: Mirror, server: ScriptedServer, target: str
 ) -> None:
-    mirror.write("first", "the first")
     mirror.write("folder/stays", "stays")
     gone = mirror.write("folder/gone", INSIDE)
     assert mirror.run().code == 0
     gone.unlink()
-    mirror.write("first", "the first, changed")
-    when_stored(server, lambda: swap_for_link(mirror, "folder", target))
+    mirror.write("folder/stays", "stays, changed")
+    when_stored(server, b"/folder", lambda: swap_for_link(mirror, "folder", target))
     ran = mirror.run("--multi", "S")
     assert ran.code == 0, ran.said
     assert "folder/gone  (it is in the source again)" in ran.said
@@ -375,7 +373,7 @@ def test_folder_that_comes_back_as_a_link_keeps_what_it_held(mirror: Mirror, ser
     assert mirror.run().code == 0
     shutil.rmtree(gone.parent)
     mirror.write("first", "the first, changed")
-    when_stored(server, lambda: gone.parent.symlink_to(mirror.source.parent / "empty"))
+    when_stored(server, b"/", lambda: gone.parent.symlink_to(mirror.source.parent / "empty"))
     ran = mirror.run("--multi", "S")
     assert ran.code == 0, ran.said
     assert server.files[b"/folder/gone"].content == INSIDE

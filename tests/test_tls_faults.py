@@ -9,8 +9,9 @@ import asyncio
 import re
 import shutil
 import ssl
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from test_faults import Mirror, Ran, answer_at_once, count, temporaries_of, tree
 from async_mirror import ftp
 from async_mirror.remote import ConnectionBroken, RemoteError, Untrusted
 from async_mirror.settings import Site, Trust
+from async_mirror.tls import Tls
 
 CANARY = b"a canary that crosses the wire enciphered or not at all"
 OLD = b"what the site had before"
@@ -433,6 +435,12 @@ def test_handshake_of_data_that_dribbles_in_is_not_waited_for_longer_than_the_ti
     assert_sent(mirror.run("--timeout", "1s"), server)
 
 
+# Row 16: what comes without end must not keep the time-out from being noticed.
+def test_handshake_of_data_that_is_flooded_ends_with_the_time_out(mirror: Mirror, server: ScriptedServer) -> None:
+    server.on("STOR", reactions.flood_handshake)
+    assert_sent(mirror.run("--timeout", "1s"), server)
+
+
 def greet_then_only_listen(exchange: Exchange) -> None:
     reactions.say_then_only_listen(exchange.perform() + b"\r\n")(exchange)
 
@@ -778,3 +786,56 @@ def test_attacker_who_answers_auth_for_the_server_does_not_get_the_login(attack:
 def test_attacker_who_says_that_all_are_logged_in_does_not_get_the_files(attack: Attack) -> None:
     attack.proxy.on_reply(b"220", reactions.rewrite(b"220", b"230"), times=ALWAYS)
     assert_fails(attack, "230")
+
+
+# What is asked for in several places.
+
+
+@pytest.mark.parametrize("where", ["variable", "file"])
+def test_encryption_that_was_typed_is_not_taken_away_by_what_ranks_lower(
+    mirror: Mirror, server: ScriptedServer, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('tls = "off"' if where == "file" else "")
+    if where == "variable":
+        monkeypatch.setenv("ASYNC_MIRROR_TLS", "off")
+    ran = mirror.run("--config", str(settings))
+    assert ran.code == 2
+    assert "TLS is off" in ran.said
+    assert server.connections == 0
+
+
+def test_client_certificate_is_not_shown_to_who_is_only_looked_at(identities: Identities) -> None:
+    trust = Trust(ca_cert=identities.ca_file, client_cert=identities["good"].file)
+    wrong_host = ssl.SSLCertVerificationError()
+    wrong_host.verify_code = 62
+    tls = Tls(trust)
+    assert shown_to_server(tls.context, identities)
+    assert not shown_to_server(tls.to_look(wrong_host), identities)
+
+
+def shown_to_server(ours: ssl.SSLContext, identities: Identities) -> bytes | None:
+    """Return the certificate that a server gets to see."""
+    context = identities["good"].context()
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(identities.ca_file)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(up, down, server_side=True)
+    client = ours.wrap_bio(down, up, server_hostname="localhost")
+    for end in (client, server, client, server):
+        with suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    return server.getpeercert(binary_form=True)
+
+
+@pytest.mark.parametrize("age_s", [0.0, 3600.0])
+def test_doubt_about_a_data_connection_is_told_once_and_soon_or_never(
+    age_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = Tls(Trust(insecure=True))
+    peer = tls.context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
+    doubt = tls.distrust("somebody", Untrusted("is not the one"), peer)
+    later = time.monotonic() + age_s
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert tls.take_doubt() is (None if age_s else doubt)
+    assert tls.take_doubt() is None

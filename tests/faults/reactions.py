@@ -300,6 +300,26 @@ def strip_tls(exchange: Exchange) -> None:
 # The data connection's TLS.
 
 
+def flood_handshake(exchange: Exchange) -> None:
+    """Answer the handshake of the data connection with what TLS passes over, without end, until the client gives up."""
+    hello_requests = b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 8192
+    with suppress(OSError), exchange.connection.announce_data() as listener, listener.accept()[0] as data:
+        while not exchange.connection.server.closing.is_set():
+            data.sendall(hello_requests)
+
+
+def dribble_listing(seconds_per_byte: float) -> Reaction:
+    """Send a listing byte by byte, and begin anew at its end, until the client gives up."""
+
+    def react(exchange: Exchange) -> None:
+        server = exchange.connection.server
+        with suppress(OSError), exchange.connection.announce_data() as listener, listener.accept()[0] as data:
+            while not server.closing.wait(seconds_per_byte):
+                data.sendall(b"x")
+
+    return react
+
+
 def secure_data_with(context: ssl.SSLContext) -> Reaction:
     """Do the transfer with another certificate than the control connection's, and without its sessions."""
     return _with_data(data_tls=context)
