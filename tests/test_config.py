@@ -424,7 +424,7 @@ def test_a_value_of_another_type_is_refused_with_what_is_allowed(here: Here, par
         ("max-depth", ["0", "-1"]),
         ("retries", ["-1"]),
         ("exclude-ext", ["['.tar.gz']", "['']"]),
-        ("tls-pin", ["'sha256:0f'", "''", f"'{'0f' * 32}'"]),
+        ("tls-pin", ["'sha256:0f'", "''", f"'md5:{'0f' * 32}'"]),
     ],
 )
 def test_a_value_that_means_nothing_is_refused_with_its_file_or_variable(
@@ -620,7 +620,7 @@ def test_the_original_form_is_refused_on_the_command_line_with_the_one_to_use(
     assert (result.code, result.out) == (2, "")
     (line,) = result.err.splitlines()
     assert "command line" in line
-    assert f"write {url} " in line
+    assert f"write {url.replace('ftp:', 'ftpes:')} " in line
     assert "--password-file" in line
     assert CANARY not in line
 
