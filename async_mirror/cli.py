@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from async_mirror.hands import RootedSession
     from async_mirror.mirror import Mirror
     from async_mirror.password import Login
+    from async_mirror.remote import Manners
     from async_mirror.report import Report
     from async_mirror.settings import Settings, Site, Trust
     from async_mirror.state import State
@@ -312,9 +313,11 @@ def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: b
 
 
 async def ftp_session(
-    site: "Site", password: str, *, trust: "Trust", timeout_seconds: float, create_root: bool
+    site: "Site", password: str, *, trust: "Trust", manners: "Manners", timeout_seconds: float, create_root: bool
 ) -> "RootedSession":
     """Open an FTP session; FTP is imported when the first one is needed."""
     from async_mirror.ftp import connect
 
-    return await connect(site, password, trust=trust, timeout_seconds=timeout_seconds, create_root=create_root)
+    return await connect(
+        site, password, trust=trust, manners=manners, timeout_seconds=timeout_seconds, create_root=create_root
+    )

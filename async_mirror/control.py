@@ -1,6 +1,7 @@
 """The control connection: commands out, replies in, in order, bounded in time. Knows FTP's grammar, not its meaning."""
 
 import asyncio
+import math
 import ssl
 from collections import deque
 from typing import Any
@@ -24,24 +25,39 @@ _LONGEST_TOLD = 80
 _SHORTEST_HIDDEN = 4
 _HIDDEN = "***"
 
-_SUCCESS = {"EPSV": 229, "PASV": 227, "SIZE": 213, "RNFR": 350}
-"""The one code with which a server says yes to these; another yes answers another command."""
+_READ_AT_MOST = 64 * 1024
+"""asyncio would map 256 KiB anew for every read."""
+
+_SUCCESS = {
+    "EPSV": frozenset({229}),
+    "PASV": frozenset({227}),
+    "SIZE": frozenset({213}),
+    "RNFR": frozenset({350}),
+    "STOR": frozenset({226, 250}),
+}
+"""The codes with which a server says yes to these; another yes answers another command."""
 
 
 class Expected:
-    """A reply that is to come."""
+    """A reply that is to come; once somebody waits for it, it is `due` so many `seconds` later."""
 
-    __slots__ = ("command", "length", "reply")
+    __slots__ = ("command", "due", "length", "reply", "seconds")
 
-    def __init__(self, command: str, length: int) -> None:
+    def __init__(self, command: str, length: int, reply: "asyncio.Future[Reply]") -> None:
         """Expect the reply to a command of so many bytes on the wire."""
         self.command = command
         self.length = length
-        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.reply = reply
+        self.due = math.inf
+        self.seconds = 0.0
 
 
 class Control:
-    """What is under way on one control connection. Once `broken`, it stays so."""
+    """What is under way on one control connection. Once `broken`, it stays so.
+
+    Commands leave when the loop comes round, so that what is sent by one who was just answered, and by the next one
+    in the queue, goes out in one write. One timer watches over all replies that somebody waits for.
+    """
 
     def __init__(self, timeout_seconds: float) -> None:
         """Begin without a transport; the first thing expected is whatever `expect` says."""
@@ -51,8 +67,12 @@ class Control:
         self.alert: ssl.SSLError | None = None
         self.in_flight = 0
         self.secret = ""
+        self.out_of_step = False
+        self.overtaken = False
         self._waiting: deque[Expected] = deque()
         self._parser = ReplyParser()
+        self._leaving: list[bytes] = []
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def peer(self) -> ssl.SSLObject | None:
@@ -77,21 +97,37 @@ class Control:
             self.break_off(str(error), repr(names.shown(self.discreet(error.line)[:_LONGEST_TOLD])))
 
     def _on_reply(self, reply: Reply) -> None:
-        reply = reply._replace(told=tuple(map(self.discreet, reply.lines)))
+        if self.secret:
+            reply = self._made_discreet(reply)
         if not self._waiting:
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
             self.break_off(closing, reply.text)
         elif reply.code >= 200:
-            expected = self._waiting[0]
-            if reply.code < 400 and _SUCCESS.get(expected.command, reply.code) != reply.code:
+            expected = self._answered(reply.code)
+            if reply.code < 400 and reply.code not in _SUCCESS.get(expected.command, {reply.code}):
+                self.out_of_step = True
                 self.break_off(f"the server's answers are out of step at {expected.command}", reply.text)
                 return
-            self._waiting.popleft()
+            self._waiting.remove(expected)
             self.in_flight -= expected.length
             if not expected.reply.done():
                 expected.reply.set_result(reply._replace(command=expected.command))
             if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply.text)
+
+    def _answered(self, code: int) -> Expected:
+        """Return what a reply answers: the oldest command; or NOOP, if the server did that while a file comes in."""
+        oldest = self._waiting[0]
+        if code == 200 and oldest.command == "STOR" and len(self._waiting) > 1:
+            following = self._waiting[1]
+            if following.command == "NOOP":
+                self.overtaken = True
+                return following
+        return oldest
+
+    def _made_discreet(self, reply: Reply) -> Reply:
+        told = tuple(map(self.discreet, reply.lines))
+        return reply if told == reply.lines else reply._replace(told=told)
 
     @property
     def _at_login(self) -> bool:
@@ -112,6 +148,10 @@ class Control:
         """Give the connection up; whoever waits on it is told why, and what the server said."""
         if not self.broken:
             self.broken = ConnectionBroken(why, said)
+        if self._watch:
+            self._watch.cancel()
+            self._watch = None
+        self._leaving.clear()
         for expected in self._waiting:
             if not expected.reply.done():
                 expected.reply.set_exception(self.broken)
@@ -124,36 +164,39 @@ class Control:
 
     def expect(self, command: str, length: int = 0) -> Expected:
         """Expect a reply to what was sent, or to nothing in the case of the greeting."""
-        expected = Expected(command, length)
         if self.broken:
             raise self.broken
+        expected = Expected(command, length, asyncio.get_running_loop().create_future())
         self._waiting.append(expected)
         self.in_flight += length
         return expected
 
     def send(self, *commands: str) -> list[Expected]:
-        """Send commands in one write and expect a reply to each."""
-        assert self.transport is not None
-        wire = [names.encode(command) + b"\r\n" for command in commands]
+        """Send commands in one write, perhaps with others, and expect a reply to each."""
+        wire = [names.encode(command) for command in commands]
         for line in wire:
-            if b"\r" in line[:-2] or b"\n" in line[:-2] or b"\0" in line:
+            if b"\r" in line or b"\n" in line or b"\0" in line:
                 raise ValueError("a command must not hold CR, LF or NUL")
         expected = [
-            self.expect(command.partition(" ")[0], len(line)) for command, line in zip(commands, wire, strict=True)
+            self.expect(command.partition(" ")[0], len(line) + 2) for command, line in zip(commands, wire, strict=True)
         ]
-        self.transport.write(b"".join(wire))
+        if not self._leaving:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._leaving += wire
         return expected
+
+    def flush(self) -> None:
+        """Let what was sent leave now."""
+        if self._leaving and self.transport:
+            leaving, self._leaving = self._leaving, []
+            self.transport.write(b"\r\n".join([*leaving, b""]))
 
     async def reply(self, expected: Expected, timeout_seconds: float | None = None) -> Reply:
         """Wait for a reply, for a bounded time; whoever gives up waiting leaves the connection out of step: broken."""
-        seconds = timeout_seconds or self.timeout_seconds
+        if not expected.reply.done():
+            self._watch_over(expected, timeout_seconds or self.timeout_seconds)
         try:
-            async with asyncio.timeout(seconds):
-                reply = await expected.reply
-        except TimeoutError:
-            self.break_off(f"the server was silent for {round(seconds, 1):g} s after {expected.command}")
-            assert self.broken is not None
-            raise self.broken from None
+            reply = await expected.reply
         except asyncio.CancelledError:
             self.break_off("it was interrupted")
             raise
@@ -162,13 +205,34 @@ class Control:
             raise self.broken
         return reply
 
+    def _watch_over(self, expected: Expected, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        expected.seconds = seconds
+        expected.due = loop.time() + seconds
+        if self._watch is None or self._watch.when() > expected.due:
+            if self._watch:
+                self._watch.cancel()
+            self._watch = loop.call_at(expected.due, self._look_at_watch)
+
+    def _look_at_watch(self) -> None:
+        """Break off if a reply is overdue; else look again when the next one is due."""
+        self._watch = None
+        loop = asyncio.get_running_loop()
+        first = min(self._waiting, key=lambda each: each.due, default=None)
+        if first is None or first.due == math.inf:
+            return
+        if first.due <= loop.time():
+            self.break_off(f"the server was silent for {round(first.seconds, 1):g} s after {first.command}")
+        else:
+            self._watch = loop.call_at(first.due, self._look_at_watch)
+
     async def room(self, length: int) -> None:
         """Wait until so many bytes of commands may be sent."""
         while self.in_flight and self.in_flight + length > WINDOW and self._waiting:
             oldest = self._waiting[0]
-            await asyncio.wait({oldest.reply}, timeout=self.timeout_seconds)
-            if not oldest.reply.done():
-                self.break_off(f"the server was silent for {self.timeout_seconds:g} s after {oldest.command}")
+            if oldest.due == math.inf:
+                self._watch_over(oldest, self.timeout_seconds)
+            await asyncio.wait({oldest.reply})
             if self.broken:
                 raise self.broken
 
@@ -219,6 +283,8 @@ class Client(aioftp.Client):
         self._greeting = greeting
         async with asyncio.timeout(self.control.timeout_seconds):
             transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=self.ssl)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_AT_MOST
         self.control.transport = transport
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
@@ -239,7 +305,7 @@ class Client(aioftp.Client):
         """Do what aioftp's own method does; preliminary replies never come this far."""
         expected = self._greeting if command is None else self.control.send(command)[0]
         reply = await self.control.reply(expected)
-        code, told = Code(str(reply.code)), list(reply.told)
+        code, told = Code(str(reply.code)), list(reply.told or reply.lines)
         accepted = (expected_codes,) if isinstance(expected_codes, str) else expected_codes
         if accepted:
             self.check_codes(tuple(Code(each) for each in accepted), code, told)

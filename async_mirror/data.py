@@ -1,6 +1,8 @@
 """Data connections, plain and in TLS: bytes out or in, and ends that no server misunderstands. Knows no command."""
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 import struct
@@ -52,8 +54,7 @@ class Data:
         self._due = 0.0
         self._loop = asyncio.get_running_loop()
         self._reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.setblocking(False)
+        self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def heed(self, reply: "asyncio.Future[Reply]") -> None:
@@ -62,9 +63,13 @@ class Data:
         reply.add_done_callback(self._wake)
 
     async def open(self, address: tuple[Any, ...]) -> None:
-        """Connect."""
-        async with asyncio.timeout(self._timeout_seconds):
-            await self._loop.sock_connect(self._socket, address)
+        """Connect; on a short way that is done before anybody could wait for it."""
+        code = self._socket.connect_ex(address)
+        if code == errno.EINPROGRESS and self._socket.connect_ex(address) not in {0, errno.EISCONN}:
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._loop.sock_connect(self._socket, address)
+        elif code not in {0, errno.EINPROGRESS}:
+            raise OSError(code, os.strerror(code))
 
     async def send(self, content: Content) -> None:
         """Send all of the content, and that this was all. Raises ContentFailedError if it cannot be read."""

@@ -133,7 +133,11 @@ async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) 
         mirror.report.begin_again()
         settings = mirror.settings
         session = await mirror.connect(
-            settings.site, mirror.password, timeout_seconds=settings.timeout_seconds, create_root=True
+            settings.site,
+            mirror.password,
+            manners=mirror.manners,
+            timeout_seconds=settings.timeout_seconds,
+            create_root=True,
         )
         await session.close()
         await offload(state.void, "")

@@ -1,53 +1,52 @@
 """A RemoteSession over FTP. The only module that knows the protocol's commands; `control` carries them."""
 
-import asyncio
-import socket
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from async_mirror import names
 from async_mirror.control import WINDOW, Client, Expected
-from async_mirror.data import ContentFailedError, Data, SecureData
 from async_mirror.entry import UNKNOWN, Entry, Kind
 from async_mirror.listing import ListingParser, UnreadableLineError, format_time, parse_facts, parse_size, parse_time
 from async_mirror.login import client_for, greet, log_in
 from async_mirror.remote import (
     ConnectionBroken,
     Content,
-    LedElsewhere,
+    Manners,
     Published,
     Refusal,
     RemoteListing,
     RootMissing,
     SiteUnusable,
-    Untrusted,
 )
-from async_mirror.replies import Reply, parse_epsv, parse_features, parse_pasv, parse_path
+from async_mirror.replies import Reply, parse_features, parse_path
 from async_mirror.settings import MACHINE, Site, Trust
-from async_mirror.tls import Tls, concerns_trust, reason, tls_for
+from async_mirror.tls import Tls, tls_for
+from async_mirror.transfer import Refused, Transfers
 
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
-_SEND_BUFFER = 4 * 1024 * 1024
-_EXPLANATION_SECONDS = 5.0
-_DATA_CONNECTION = "the data connection"
 
 
 async def connect(
-    site: Site, password: str, *, trust: Trust = MACHINE, timeout_seconds: float, create_root: bool = True
+    site: Site,
+    password: str,
+    *,
+    trust: Trust = MACHINE,
+    manners: Manners | None = None,
+    timeout_seconds: float,
+    create_root: bool = True,
 ) -> "FtpSession":
     """Open a session, logged in and in the site's root.
 
     Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken, SiteUnusable (Untrusted if whom we
-    speak to is not sure), and RootMissing when the root is absent and not to be made.
+    speak to is not sure), and RootMissing when the root is absent and not to be made. What is found out about the
+    server's `manners` is noted there, for whoever opens the next session.
     """
     tls = tls_for(trust) if site.is_encrypted else None
     client = client_for(site, tls.context if tls else None, timeout_seconds)
     client.control.secret = password
-    session = FtpSession(client, site, tls)
+    session = FtpSession(client, site, tls, manners or Manners())
     try:
         await greet(client, site, tls)
         await log_in(client, site, password)
@@ -58,20 +57,10 @@ async def connect(
     return session
 
 
-class Refused(Refusal):
-    """The server said no to a command."""
-
-    def __init__(self, answer: Reply) -> None:
-        """Tell to which, and keep what it said."""
-        what = f"the server answered {answer.command} with"
-        super().__init__(what, answer.text, transient=answer.transient, no_space=answer.no_space)
-        self.answer = answer
-
-
 class FtpSession:
     """One logged-in connection; see `remote.RemoteSession` for what its methods promise."""
 
-    def __init__(self, client: Client, site: Site, tls: Tls | None) -> None:
+    def __init__(self, client: Client, site: Site, tls: Tls | None, manners: Manners) -> None:
         """Wrap a client; `begin` makes it ready."""
         self.kept: set[str] = set()
         self.root = ""
@@ -80,13 +69,7 @@ class FtpSession:
         self._client = client
         self._control = client.control
         self._site = site
-        self._tls = tls
-        self._ticket: ssl.SSLSession | None = None
-        self._free = asyncio.Event()
-        self._free.set()
-        self._holder: asyncio.Task[object] | None = None
-        self._sequential = False
-        self._extended_passive = True
+        self._transfers = Transfers(client.control, site.host, tls, manners)
         self._sets_mode = True
         self._gives_size = True
         self._gives_facts = True
@@ -106,7 +89,7 @@ class FtpSession:
         features = parse_features(reply) if reply.succeeded else {}
         if reply.succeeded:
             self._gives_facts = "MLST" in features or "MLSD" in features
-        self._sequential = not reply.succeeded
+        self._transfers.sequential = not reply.succeeded
         if "UTF8" in features:
             await self._exchange("OPTS UTF8 ON")
         self._check(*await self._exchange("TYPE I"))
@@ -138,35 +121,12 @@ class FtpSession:
 
     # Commands and replies.
 
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """Keep the control connection to oneself: nothing may be written between a transfer's command and its 226."""
-        if self._is_mine:
-            yield
-            return
-        await self._until_free()
-        self._free.clear()
-        self._holder = asyncio.current_task()
-        try:
-            yield
-        finally:
-            self._holder = None
-            self._free.set()
-
-    @property
-    def _is_mine(self) -> bool:
-        return self._holder is not None and self._holder is asyncio.current_task()
-
-    async def _until_free(self) -> None:
-        while not self._free.is_set() and not self._is_mine:
-            await self._free.wait()
-
     async def _exchange(self, *commands: str) -> list[Reply]:
         """Send commands, in one write if this server takes that, and return their replies."""
-        await self._until_free()
+        await self._transfers.until_free()
         length = sum(len(names.encode(command)) + 2 for command in commands)
-        if self._sequential or self._control.in_flight + length > WINDOW:
-            async with self._alone():
+        if self._transfers.sequential or self._control.in_flight + length > WINDOW:
+            async with self._transfers.alone():
                 return await self._one_by_one(commands)
         expected = self._control.send(*commands)
         return [await self._control.reply(each) for each in expected]
@@ -174,7 +134,7 @@ class FtpSession:
     async def _one_by_one(self, commands: Sequence[str]) -> list[Reply]:
         expected: list[Expected] = []
         for command in commands:
-            await self._control.room(WINDOW if self._sequential else len(names.encode(command)) + 2)
+            await self._control.room(WINDOW if self._transfers.sequential else len(names.encode(command)) + 2)
             expected.extend(self._control.send(command))
         return [await self._control.reply(each) for each in expected]
 
@@ -193,152 +153,39 @@ class FtpSession:
             return path or "."
         return f"{self._folder.rstrip('/')}/{path}" if self._folder else f"./{path}"
 
-    # Transfers.
-
-    async def _passive(self) -> int:
-        if self._extended_passive:
-            reply = await self._control.reply(self._control.send("EPSV")[0])
-            if reply.code == 229 and (port := parse_epsv(reply)):
-                return port
-            if reply.transient:
-                raise Refused(reply)
-            self._extended_passive = False
-        reply = await self._control.reply(self._control.send("PASV")[0])
-        if reply.code == 227 and (port := parse_pasv(reply)):
-            return port
-        raise Refused(reply)
-
-    async def _open_data(self, command: str) -> tuple[Data, Expected]:
-        """Send a transfer's command and connect to where the server waits, on the control connection's own address."""
-        port = await self._passive()
-        assert self._control.transport is not None
-        address = self._control.transport.get_extra_info("peername")
-        try:
-            data = self._data(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-        except OSError as error:
-            raise Refusal(f"no data connection can be made: {error.strerror}", transient=True) from None
-        try:
-            (expected,) = self._control.send(command)
-            data.heed(expected.reply)
-            await data.open((address[0], port, *address[2:]))
-            if self._tls and isinstance(data, SecureData):
-                self._tls.check(data.peer, _DATA_CONNECTION)
-        except (ssl.SSLError, Untrusted) as error:
-            data.reset()
-            if isinstance(data, SecureData) and (isinstance(error, Untrusted) or concerns_trust(error)):
-                self._distrust(error, data.peer)
-            await self._explain(expected, f"no data connection to port {port}: {reason(error)}")
-        except (OSError, TimeoutError) as error:
-            data.reset()
-            await self._explain(expected, f"no data connection to port {port}: {str(error) or 'time-out'}")
-        except BaseException:
-            data.reset()
-            self._control.break_off("it was interrupted")
-            raise
-        return data, expected
-
-    def _data(self, family: int) -> Data:
-        peer, seconds = self._control.peer, self._control.timeout_seconds
-        if self._tls is None:
-            return Data(family, seconds)
-        assert peer is not None
-        if self._ticket is None or not self._ticket.has_ticket:  # in TLS 1.3 it comes some time after the handshake
-            self._ticket = peer.session
-        return SecureData(family, seconds, self._tls.context, self._site.host, self._ticket)
-
-    def _distrust(self, error: ssl.SSLError | Untrusted, peer: ssl.SSLObject) -> NoReturn:
-        """End the session because of whom a data connection leads to; the next session is not opened either."""
-        assert self._tls is not None
-        doubt = self._tls.distrust(_DATA_CONNECTION, error, peer)
-        self._control.break_off(str(doubt))
-        raise LedElsewhere(str(doubt))
-
-    async def _explain(self, expected: Expected, what: str) -> NoReturn:
-        """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
-        if self._control.broken:  # and this is why
-            raise self._control.broken
-        try:
-            reply = await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
-        except ConnectionBroken as error:
-            raise ConnectionBroken(what, error.reply) from None
-        self._check_transfer(reply)
-        raise Refusal(what, reply.text, transient=True)
-
-    def _check_transfer(self, reply: Reply) -> None:
-        """Raise if a transfer was refused; in TLS a new session may be what is missing, as after an hour or two."""
-        if reply.code in {425, 522} and self._control.peer:
-            self._control.break_off("the server does not take the data connection", reply.text)
-            raise ConnectionBroken("the server does not take the data connection", reply.text)
-        self._check(reply)
+    # Files.
 
     async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
         """Write a file whole, and return the size that the site says it has."""
-        async with self._alone():
-            data, expected = await self._open_data(f"STOR {self._name(path)}")
-            try:
-                await data.send(content)
-                left()
-                await data.drain()
-            except (OSError, TimeoutError) as error:
-                data.reset()
-                await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
-            except ContentFailedError as failed:
-                data.reset()
-                with suppress(ConnectionBroken):
-                    await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
-                raise failed.error from None
-            except BaseException:
-                data.reset()
-                self._control.break_off("it was interrupted")
-                raise
-            data.close()
-            reply = await self._control.reply(expected, self._patience(content.size))
-            self._check_transfer(reply)
-            size = await self.size(path)
+        size_command = self._size_command(path) if self._gives_size else ""
+        async with self._transfers.alone():
+            reply, answer = await self._transfers.store(f"STOR {self._name(path)}", size_command, content, left)
+            size = self._told_size(answer) if answer else None
+            if size is None and not (answer and self._gives_size):
+                size = await self.size(path)
         if size is None:
             raise Refusal("the file is not there after it was sent", reply.text, transient=True)
         return size
 
-    def _patience(self, size: int) -> float:
-        """Return how long the last reply may take: what the kernel still holds must leave, the server must flush."""
-        return self._control.timeout_seconds + min(size, _SEND_BUFFER) / 32_768 + size / 20e6
+    def _size_command(self, path: str) -> str:
+        return f"SIZE {self._name(path)}"
 
-    async def _fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
-        """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
-        async with self._alone():
-            try:
-                data, expected = await self._open_data(command)
-            except Refused as refused:  # without TLS it is told when the listing was received, and is empty
-                return refused.answer, True
-            try:
-                while not listing.endless and (block := await data.receive()):
-                    listing.feed(block)
-                    await asyncio.sleep(0)  # receiving what is there already lets nobody else run
-                with suppress(OSError):  # it has all been received
-                    await data.finish()
-            except (OSError, TimeoutError) as error:
-                data.reset()
-                await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
-            except BaseException:
-                data.reset()
-                self._control.break_off("it was interrupted")
-                raise
-            data.close()
-            if listing.endless:
-                self._control.break_off("the server sent an endless listing")
-            return await self._control.reply(expected), data.whole
-
-    # Files.
+    def _told_size(self, reply: Reply) -> int | None:
+        """Return what SIZE was answered with: None if there is no such file, or if the server does not know SIZE."""
+        if reply.code == 213 and (size := parse_size(reply.lines[0].strip())) != UNKNOWN:
+            return size
+        if reply.unknown_command:
+            self._gives_size = False
+            return None
+        return self._absent(reply)
 
     async def size(self, path: str) -> int | None:
         """Ask SIZE; else MLST; else look the file up in its folder's listing."""
         if self._gives_size:
-            (reply,) = await self._exchange(f"SIZE {self._name(path)}")
-            if reply.code == 213 and (size := parse_size(reply.lines[0].strip())) != UNKNOWN:
+            (reply,) = await self._exchange(self._size_command(path))
+            size = self._told_size(reply)
+            if self._gives_size:
                 return size
-            if not reply.unknown_command:
-                return self._absent(reply)
-            self._gives_size = False
         if self._gives_facts:
             (reply,) = await self._exchange(f"MLST {self._name(path)}")
             if not reply.unknown_command:
@@ -493,7 +340,7 @@ class FtpSession:
         """Try to enter the folder, and come back in the same breath."""
         if not self._folder:
             raise Refusal("the server does not tell where it is (PWD), so no folder can be told from a file")
-        async with self._alone():
+        async with self._transfers.alone():
             entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self._folder}")
         if not back.succeeded:
             self._control.break_off("the root cannot be entered again", back.text)
@@ -504,7 +351,7 @@ class FtpSession:
         facts = self._gives_facts
         command = "MLSD" if facts else "LIST -a" if self._lists_all else "LIST"
         listing = ListingParser(path, facts=facts, now=time.time())
-        reply, whole = await self._fetch(f"{command} {self._name(path)}", listing)
+        reply, whole = await self._transfers.fetch(f"{command} {self._name(path)}", listing)
         if facts and reply.unknown_command:
             self._gives_facts = False
             return await self.list_folder(path)
@@ -553,7 +400,7 @@ class FtpSession:
 
     async def close(self) -> None:
         """Say QUIT and go; the farewell is not waited for longer than a second."""
-        if self.usable and self._free.is_set() and not self._control.in_flight:
+        if self.usable and self._transfers.is_free and not self._control.in_flight:
             with suppress(ConnectionBroken):
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
         self._control.break_off("it was closed")

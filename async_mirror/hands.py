@@ -9,7 +9,7 @@ from async_mirror.apply import Progress, Publisher
 from async_mirror.change import Change, Job, Move, Outcome, Pending, RemoveFile, RemoveFolder, SetAttributes
 from async_mirror.entry import Entry
 from async_mirror.names import shown
-from async_mirror.remote import ConnectionRefused, LoginFailed, RemoteSession, RootMissing, SiteUnusable
+from async_mirror.remote import ConnectionRefused, LoginFailed, Manners, RemoteSession, RootMissing, SiteUnusable
 from async_mirror.settings import Site
 from async_mirror.source import digest_of
 from async_mirror.survey import Compare, Compared, Settled
@@ -33,7 +33,7 @@ class Connect(Protocol):
     """Opens sessions; see `ftp.connect`."""
 
     def __call__(
-        self, site: Site, password: str, *, timeout_seconds: float, create_root: bool
+        self, site: Site, password: str, *, manners: Manners, timeout_seconds: float, create_root: bool
     ) -> Awaitable[RootedSession]:
         """Open a session in the site's root."""
         ...
@@ -46,11 +46,12 @@ class WrongSite(SiteUnusable):
 
 
 class Answer(NamedTuple):
-    """A result, the root of the session that it was had on, and whether that session made it."""
+    """A result, the root of the session that it was had on, whether that session made it, and what was found out."""
 
     result: Result
     root: str
     made_root: bool
+    in_order: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,16 @@ class Hands:
     publisher: Publisher
     create_root: bool
     expected_root: str
+    manners: Manners = field(default_factory=Manners)
 
     async def open(self) -> RootedSession:
         """Open a session, and see that it is where it ought to be."""
         session = await self.connect(
-            self.site, self.password, timeout_seconds=self.timeout_seconds, create_root=self.create_root
+            self.site,
+            self.password,
+            manners=self.manners,
+            timeout_seconds=self.timeout_seconds,
+            create_root=self.create_root,
         )
         if self.expected_root and session.root and shown(session.root) != self.expected_root:
             await session.close()
@@ -99,7 +105,7 @@ class Hands:
         result = await self._result(session, item, previous, progress)
         failure = result.failure
         again = failure is not None and failure.transient
-        return Performed(Answer(result, session.root, session.made_root), again)
+        return Performed(Answer(result, session.root, session.made_root, self.manners.in_order), again)
 
     async def _result(self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress) -> Result:
         match item:

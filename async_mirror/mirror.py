@@ -11,6 +11,7 @@ from async_mirror.hosts import Hosts
 from async_mirror.loop import Offload, Stop
 from async_mirror.multi import MOST_LANES, Crew, FixedCap, Mode, Patience
 from async_mirror.pace import Pace
+from async_mirror.remote import Manners
 from async_mirror.report import Report
 from async_mirror.selection import Selection
 from async_mirror.settings import Settings
@@ -20,6 +21,7 @@ from async_mirror.wording import plural
 
 MAX_CONNECTIONS = 16
 LIMIT_LASTS_SECONDS = 3600.0
+MANNERS_LAST_SECONDS = 30 * 86400.0
 
 MirrorCrew = Crew[RootedSession, Item, Answer]
 
@@ -37,6 +39,7 @@ class Mirror:
     max_connections: int = MAX_CONNECTIONS
     hosts: Hosts = field(default_factory=Hosts)
     pace: Pace = field(default_factory=Pace)
+    manners: Manners = field(default_factory=Manners)
     dry_run: bool = False
     resurvey: bool = False
 
@@ -71,6 +74,9 @@ async def _hands(mirror: Mirror, state: State, offload: Offload) -> Hands:
     settings = mirror.settings
     holds = await offload(state.holds_anything)
     root = await offload(state.fact, "root")
+    if mirror.manners.in_order is None:
+        known = await offload(mirror.hosts.number, settings.site.account, "in order", MANNERS_LAST_SECONDS)
+        mirror.manners.in_order = bool(known - 1) if known else None
     make = DryHands if mirror.dry_run else Hands
     return make(
         connect=mirror.connect,
@@ -80,6 +86,7 @@ async def _hands(mirror: Mirror, state: State, offload: Offload) -> Hands:
         publisher=Publisher(mirror.root, state.id, settings.perms, mirror.pace.piece),
         create_root=not holds and not mirror.dry_run,
         expected_root=root or "",
+        manners=mirror.manners,
     )
 
 
@@ -93,8 +100,10 @@ async def _cap(mirror: Mirror, mode: Mode, offload: Offload) -> FixedCap | Climb
 
 
 async def remember_limits(crew: MirrorCrew, mirror: Mirror, offload: Offload) -> None:
-    """Remember what the crew learned about how many connections are right for this server."""
+    """Remember what the crew learned about this server: how many connections are right, whether it works in order."""
     account = mirror.settings.site.account
+    if mirror.manners.in_order is not None and crew.opened:
+        await offload(mirror.hosts.learn, account, "in order", 1 + mirror.manners.in_order)
     if crew.refused:
         mirror.report.note(
             f"the server allows no more than {plural(crew.most_open, 'connection')}; that is kept in mind for an hour"

@@ -155,7 +155,7 @@ class Pass:
                 if isinstance(done.item, Job):
                     unbegun.append(done.item)
             else:
-                await self._learn_root(done.result)
+                await self._learn_site(done.result)
                 match done.result.result:
                     case Outcome() as outcome:
                         outcomes.append(outcome)
@@ -172,7 +172,9 @@ class Pass:
         for job in unbegun:
             self.gates.open(job.change, made=False)
 
-    async def _learn_root(self, answer: Answer) -> None:
+    async def _learn_site(self, answer: Answer) -> None:
+        if answer.in_order is not None:
+            self.mirror.manners.in_order = answer.in_order
         if answer.made_root:
             self.report.made_root(answer.root or self.settings.site.root)
         if answer.root and not self.root_known:

@@ -80,6 +80,16 @@ class Refusal(RemoteError):
         self.no_space = no_space
 
 
+@dataclass
+class Manners:
+    """How a server takes what it is asked, found out once and good for all sessions with it.
+
+    `in_order` says that it does one thing after the other, whatever is sent to it meanwhile; None until that was seen.
+    """
+
+    in_order: bool | None = None
+
+
 class Published(NamedTuple):
     """What came of a publication: which attributes the site took, and whether the rename was one step."""
 

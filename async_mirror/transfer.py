@@ -1,0 +1,299 @@
+"""Transfers over one session: files and listings, one at a time, each over a data connection. Knows no other command.
+
+Where the server does its commands strictly one after the other, what follows a file's STOR is sent along with it: its
+SIZE, and the EPSV for the next file. So the port of the next data connection is known before it is needed, and a small
+file costs two round trips. Nothing else is written between a STOR and its 226.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
+
+from async_mirror import names
+from async_mirror.control import WINDOW, Control, Expected
+from async_mirror.data import ContentFailedError, Data, SecureData
+from async_mirror.listing import ListingParser
+from async_mirror.remote import ConnectionBroken, Content, LedElsewhere, Manners, Refusal, Untrusted
+from async_mirror.replies import Reply, parse_epsv, parse_pasv
+from async_mirror.tls import Tls, concerns_trust, reason
+
+PORT_LASTS_S = 5.0
+"""How long a port is used that was asked for in advance: servers close it again, firewalls forget it."""
+_SEND_BUFFER = 4 * 1024 * 1024
+_EXPLANATION_SECONDS = 5.0
+_DATA_CONNECTION = "the data connection"
+_PROBE = ["NOOP"]
+
+
+def _length(*commands: str) -> int:
+    """Return how many bytes commands take on the wire."""
+    return sum(len(names.encode(command)) + 2 for command in commands)
+
+
+class Refused(Refusal):
+    """The server said no to a command."""
+
+    def __init__(self, answer: Reply) -> None:
+        """Tell to which, and keep what it said."""
+        what = f"the server answered {answer.command} with"
+        super().__init__(what, answer.text, transient=answer.transient, no_space=answer.no_space)
+        self.answer = answer
+
+
+class Transfers:
+    """The one data connection that a session may have at a time, and the right to the control connection meanwhile."""
+
+    def __init__(self, control: Control, host: str, tls: Tls | None, manners: Manners) -> None:
+        """Begin with a session that is logged in; `host` is whose certificate data connections are to show."""
+        self.sequential = False
+        self._control = control
+        self._host = host
+        self._tls = tls
+        self._manners = manners
+        self._ticket: ssl.SSLSession | None = None
+        self._extended_passive = True
+        self._ahead: Expected | None = None
+        self._asked_at = 0.0
+        self._free = asyncio.Event()
+        self._free.set()
+        self._holder: asyncio.Task[object] | None = None
+
+    # The right to the control connection.
+
+    @property
+    def is_free(self) -> bool:
+        """True while nothing is transferred."""
+        return self._free.is_set()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Keep the control connection to oneself: nothing may be written between a transfer's command and its 226."""
+        if self._is_mine:
+            yield
+            return
+        await self.until_free()
+        self._free.clear()
+        self._holder = asyncio.current_task()
+        try:
+            yield
+        finally:
+            self._holder = None
+            self._free.set()
+
+    @property
+    def _is_mine(self) -> bool:
+        return self._holder is not None and self._holder is asyncio.current_task()
+
+    async def until_free(self) -> None:
+        """Wait until a command may be written."""
+        while not self._free.is_set() and not self._is_mine:
+            await self._free.wait()
+
+    # Ports.
+
+    @property
+    def _passive_command(self) -> str:
+        return "EPSV" if self._extended_passive else "PASV"
+
+    def _ask_ahead(self, expected: Expected) -> None:
+        self._ahead = expected
+        self._asked_at = asyncio.get_running_loop().time()
+
+    async def _port(self) -> int:
+        """Return a port where the server waits: one that was asked for in advance, or a new one."""
+        ahead, self._ahead = self._ahead, None
+        if ahead and asyncio.get_running_loop().time() - self._asked_at < PORT_LASTS_S:
+            reply = await self._control.reply(ahead)
+            if port := parse_epsv(reply) if reply.code == 229 else parse_pasv(reply) if reply.code == 227 else None:
+                return port
+        return await self._new_port()
+
+    async def _new_port(self) -> int:
+        if self._extended_passive:
+            reply = await self._control.reply(self._control.send("EPSV")[0])
+            if reply.code == 229 and (port := parse_epsv(reply)):
+                return port
+            if reply.transient:
+                raise Refused(reply)
+            self._extended_passive = False
+        reply = await self._control.reply(self._control.send("PASV")[0])
+        if reply.code == 227 and (port := parse_pasv(reply)):
+            return port
+        raise Refused(reply)
+
+    # Data connections.
+
+    def _new_data(self) -> Data:
+        """Make what will connect to the control connection's own address, whatever the server says of addresses."""
+        assert self._control.transport is not None
+        address = self._control.transport.get_extra_info("peername")
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        seconds = self._control.timeout_seconds
+        try:
+            if self._tls is None:
+                return Data(family, seconds)
+            peer = self._control.peer
+            assert peer is not None
+            if self._ticket is None or not self._ticket.has_ticket:  # in TLS 1.3 it comes some time after the handshake
+                self._ticket = peer.session
+            return SecureData(family, seconds, self._tls.context, self._host, self._ticket)
+        except OSError as error:
+            raise Refusal(f"no data connection can be made: {error.strerror}", transient=True) from None
+
+    async def _open(self, data: Data, port: int, expected: Expected) -> None:
+        """Connect to where the server waits; the command is sent already."""
+        assert self._control.transport is not None
+        address = self._control.transport.get_extra_info("peername")
+        try:
+            data.heed(expected.reply)
+            await data.open((address[0], port, *address[2:]))
+            if self._tls and isinstance(data, SecureData):
+                self._tls.check(data.peer, _DATA_CONNECTION)
+        except (ssl.SSLError, Untrusted) as error:
+            data.reset()
+            if isinstance(data, SecureData) and (isinstance(error, Untrusted) or concerns_trust(error)):
+                self._distrust(error, data.peer)
+            await self._explain(expected, f"no data connection to port {port}: {reason(error)}")
+        except (OSError, TimeoutError) as error:
+            data.reset()
+            await self._explain(expected, f"no data connection to port {port}: {str(error) or 'time-out'}")
+        except BaseException:
+            data.reset()
+            self._control.break_off("it was interrupted")
+            raise
+
+    def _distrust(self, error: ssl.SSLError | Untrusted, peer: ssl.SSLObject) -> NoReturn:
+        """End the session because of whom a data connection leads to; the next session is not opened either."""
+        assert self._tls is not None
+        doubt = self._tls.distrust(_DATA_CONNECTION, error, peer)
+        self._control.break_off(str(doubt))
+        raise LedElsewhere(str(doubt))
+
+    async def _explain(self, expected: Expected, what: str) -> NoReturn:
+        """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
+        if self._control.broken:  # and this is why
+            raise self._control.broken
+        try:
+            reply = await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
+        except ConnectionBroken as error:
+            raise ConnectionBroken(what, error.reply) from None
+        self._check(reply)
+        raise Refusal(what, reply.text, transient=True)
+
+    def _check(self, reply: Reply) -> None:
+        """Raise if a transfer was refused; in TLS a new session may be what is missing, as after an hour or two."""
+        if reply.code in {425, 522} and self._tls:
+            self._control.break_off("the server does not take the data connection", reply.text)
+            raise ConnectionBroken("the server does not take the data connection", reply.text)
+        if not reply.succeeded:
+            raise Refused(reply)
+
+    # Files.
+
+    async def store(
+        self, command: str, size_command: str, content: Content, left: Callable[[], None]
+    ) -> tuple[Reply, Reply | None]:
+        """Send a file, and return the reply to that, and to `size_command` if there is one.
+
+        Raises Refused, Refusal for a data connection that failed, ConnectionBroken, and whatever `content` raises.
+        """
+        async with self.alone():
+            port = await self._port()
+            data = self._new_data()
+            after = [each for each in (size_command, self._passive_command) if each]
+            along = self._goes_along(command, after)
+            expected, *following = await self._send(command, *along)
+            if along == after:
+                self._ask_ahead(following[-1])
+            try:
+                await self._send_content(data, port, expected, content, left)
+                reply = await self._control.reply(expected, self._patience(content.size))
+            except ConnectionBroken:
+                if self._control.out_of_step:
+                    self._manners.in_order = False
+                raise
+            self._check(reply)
+            if along == _PROBE:
+                self._manners.in_order = await self._was_in_order(following[0])
+            if along != after:
+                following = self._control.send(*(after[:-1] if self.sequential else after))
+                if not self.sequential:
+                    self._ask_ahead(following[-1])
+            return reply, await self._control.reply(following[0]) if size_command else None
+
+    def _goes_along(self, command: str, after: list[str]) -> list[str]:
+        """Return what is sent in one write with a STOR: as much of what comes after it as this server takes."""
+        along = after if self._manners.in_order else [] if self._manners.in_order is False else _PROBE
+        return [] if self.sequential or _length(command, *along) > WINDOW else along
+
+    async def _send(self, *commands: str) -> list[Expected]:
+        """Send commands now, in one write, once there is room for them."""
+        await self._control.room(min(_length(*commands), WINDOW))
+        expected = self._control.send(*commands)
+        self._control.flush()
+        return expected
+
+    async def _was_in_order(self, noop: Expected) -> bool:
+        reply = await self._control.reply(noop)
+        return reply.succeeded and not self._control.overtaken
+
+    async def _send_content(
+        self, data: Data, port: int, expected: Expected, content: Content, left: Callable[[], None]
+    ) -> None:
+        await self._open(data, port, expected)
+        try:
+            await data.send(content)
+            left()
+            await data.drain()
+        except (OSError, TimeoutError) as error:
+            data.reset()
+            await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
+        except ContentFailedError as failed:
+            data.reset()
+            with suppress(ConnectionBroken):
+                await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
+            raise failed.error from None
+        except BaseException:
+            data.reset()
+            self._control.break_off("it was interrupted")
+            raise
+        data.close()
+
+    def _patience(self, size: int) -> float:
+        """Return how long the last reply may take: what the kernel still holds must leave, the server must flush."""
+        return self._control.timeout_seconds + min(size, _SEND_BUFFER) / 32_768 + size / 20e6
+
+    # Listings.
+
+    async def fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
+        """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
+        async with self.alone():
+            port = await self._port()
+            data = self._new_data()
+            expected, *ahead = await self._send(command, *([self._passive_command] if self._manners.in_order else []))
+            if ahead:
+                self._ask_ahead(ahead[0])
+            try:
+                await self._open(data, port, expected)
+            except Refused as refused:  # without TLS it is told when the listing was received, and is empty
+                return refused.answer, True
+            try:
+                while not listing.endless and (block := await data.receive()):
+                    listing.feed(block)
+                    await asyncio.sleep(0)  # receiving what is there already lets nobody else run
+                with suppress(OSError):  # it has all been received
+                    await data.finish()
+            except (OSError, TimeoutError) as error:
+                data.reset()
+                await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
+            except BaseException:
+                data.reset()
+                self._control.break_off("it was interrupted")
+                raise
+            data.close()
+            if listing.endless:
+                self._control.break_off("the server sent an endless listing")
+            return await self._control.reply(expected), data.whole
