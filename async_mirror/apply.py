@@ -89,9 +89,16 @@ class _Flow:
 
     def __init__(self, file: source.LocalFile, piece: int, progress: Progress) -> None:
         self.size = file.size
+        self.whole = None if piece else file.whole
         self._file = file
         self._piece = piece
         self._progress = progress
+
+    def all_left(self) -> None:
+        """Take note that all has left, if that was not in blocks."""
+        if self.whole is not None:
+            self._file.sent = len(self.whole)
+            self._progress.advanced(len(self.whole))
 
     async def blocks(self) -> AsyncIterator[bytes]:
         piece = self._piece or LONGEST_PIECE
@@ -328,17 +335,24 @@ class _Attempt:
         if file is None:
             return self.skipped("it is no longer in the source")
         try:
-            await asyncio.sleep(source.settling_seconds(file.entry.mtime_ns))
+            if wait := source.settling_seconds(file.entry.mtime_ns):
+                file.close()
+                await asyncio.sleep(wait)
+                file = await source.open_file(self.publisher.source, self.path)
+                if file is None:
+                    return self.skipped("it is no longer in the source")
             return await self.publish(file)
         except OSError as error:
             await self.drop_temporary()
             return self.failed(Problem.UNREADABLE, error.strerror or str(error))
         finally:
-            self.bytes_sent += file.sent
-            await file.close()
+            if file:
+                self.bytes_sent += file.sent
+                file.close()
 
     async def publish(self, file: source.LocalFile) -> Outcome | None:
         def all_sent() -> None:
+            flow.all_left()
             self.sending = file.entry._replace(digest=file.digest)
             self.whole = file.is_unchanged()
             self.progress.left()

@@ -62,11 +62,12 @@ class Control:
     def __init__(self, timeout_seconds: float) -> None:
         """Begin without a transport; the first thing expected is whatever `expect` says."""
         self.timeout_seconds = timeout_seconds
+        self._loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
         self.broken: ConnectionBroken | None = None
         self.alert: ssl.SSLError | None = None
         self.in_flight = 0
-        self.secret = ""
+        self.secret = self._secret_in_paths = ""
         self.out_of_step = False
         self.overtaken = False
         self._waiting: deque[Expected] = deque()
@@ -79,6 +80,11 @@ class Control:
         """The other end as TLS knows it, None without TLS."""
         found: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object") if self.transport else None
         return found
+
+    def hide(self, secret: str) -> None:
+        """Keep a secret out of all that is told of replies."""
+        self.secret = secret.strip()
+        self._secret_in_paths = self.secret.replace('"', '""')
 
     @property
     def is_quiet(self) -> bool:
@@ -97,21 +103,21 @@ class Control:
             self.break_off(str(error), repr(names.shown(self.discreet(error.line)[:_LONGEST_TOLD])))
 
     def _on_reply(self, reply: Reply) -> None:
-        if self.secret:
-            reply = self._made_discreet(reply)
         if not self._waiting:
+            reply = self._made_discreet(reply)
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
             self.break_off(closing, reply.text)
         elif reply.code >= 200:
             expected = self._answered(reply.code)
-            if reply.code < 400 and reply.code not in _SUCCESS.get(expected.command, {reply.code}):
+            reply = self._made_discreet(reply, expected.command)
+            if reply.code < 400 and reply.code not in _SUCCESS.get(expected.command, (reply.code,)):
                 self.out_of_step = True
                 self.break_off(f"the server's answers are out of step at {expected.command}", reply.text)
                 return
             self._waiting.remove(expected)
             self.in_flight -= expected.length
             if not expected.reply.done():
-                expected.reply.set_result(reply._replace(command=expected.command))
+                expected.reply.set_result(reply)
             if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply.text)
 
@@ -125,9 +131,10 @@ class Control:
                 return following
         return oldest
 
-    def _made_discreet(self, reply: Reply) -> Reply:
-        told = tuple(map(self.discreet, reply.lines))
-        return reply if told == reply.lines else reply._replace(told=told)
+    def _made_discreet(self, reply: Reply, command: str = "") -> Reply:
+        """Return a reply with the verb that it answers, and with what may be told of it."""
+        told = tuple(map(self.discreet, reply.lines)) if self.secret else ()
+        return Reply(reply.code, reply.lines, command, () if told == reply.lines else told)
 
     @property
     def _at_login(self) -> bool:
@@ -139,10 +146,12 @@ class Control:
         One of a few letters is in many words, and is looked for only where it was just told. In a path of RFC 959 a
         quotation mark is written twice.
         """
-        secret = self.secret.strip()
-        if not secret or not (self._at_login or len(secret) >= _SHORTEST_HIDDEN):
+        secret, written = self.secret, self._secret_in_paths
+        if not secret or not (secret in text or written in text):
             return text
-        return text.replace(secret, _HIDDEN).replace(secret.replace('"', '""'), _HIDDEN)
+        if not (self._at_login or len(secret) >= _SHORTEST_HIDDEN):
+            return text
+        return text.replace(secret, _HIDDEN).replace(written, _HIDDEN)
 
     def break_off(self, why: str, said: str = "") -> None:
         """Give the connection up; whoever waits on it is told why, and what the server said."""
@@ -166,7 +175,7 @@ class Control:
         """Expect a reply to what was sent, or to nothing in the case of the greeting."""
         if self.broken:
             raise self.broken
-        expected = Expected(command, length, asyncio.get_running_loop().create_future())
+        expected = Expected(command, length, self._loop.create_future())
         self._waiting.append(expected)
         self.in_flight += length
         return expected
@@ -174,14 +183,14 @@ class Control:
     def send(self, *commands: str) -> list[Expected]:
         """Send commands in one write, perhaps with others, and expect a reply to each."""
         wire = [names.encode(command) for command in commands]
-        for line in wire:
-            if b"\r" in line or b"\n" in line or b"\0" in line:
-                raise ValueError("a command must not hold CR, LF or NUL")
+        together = b"".join(wire)
+        if b"\r" in together or b"\n" in together or b"\0" in together:
+            raise ValueError("a command must not hold CR, LF or NUL")
         expected = [
             self.expect(command.partition(" ")[0], len(line) + 2) for command, line in zip(commands, wire, strict=True)
         ]
-        if not self._leaving:
-            asyncio.get_running_loop().call_soon(self.flush)
+        if not self._leaving:  # whoever waits for its turn to send gets it in the next round
+            self._loop.call_soon(self._loop.call_soon, self.flush)
         self._leaving += wire
         return expected
 
@@ -206,25 +215,23 @@ class Control:
         return reply
 
     def _watch_over(self, expected: Expected, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
         expected.seconds = seconds
-        expected.due = loop.time() + seconds
+        expected.due = self._loop.time() + seconds
         if self._watch is None or self._watch.when() > expected.due:
             if self._watch:
                 self._watch.cancel()
-            self._watch = loop.call_at(expected.due, self._look_at_watch)
+            self._watch = self._loop.call_at(expected.due, self._look_at_watch)
 
     def _look_at_watch(self) -> None:
         """Break off if a reply is overdue; else look again when the next one is due."""
         self._watch = None
-        loop = asyncio.get_running_loop()
         first = min(self._waiting, key=lambda each: each.due, default=None)
         if first is None or first.due == math.inf:
             return
-        if first.due <= loop.time():
+        if first.due <= self._loop.time():
             self.break_off(f"the server was silent for {round(first.seconds, 1):g} s after {first.command}")
         else:
-            self._watch = loop.call_at(first.due, self._look_at_watch)
+            self._watch = self._loop.call_at(first.due, self._look_at_watch)
 
     async def room(self, length: int) -> None:
         """Wait until so many bytes of commands may be sent."""

@@ -45,7 +45,7 @@ async def connect(
     """
     tls = tls_for(trust) if site.is_encrypted else None
     client = client_for(site, tls.context if tls else None, timeout_seconds)
-    client.control.secret = password
+    client.control.hide(password)
     session = FtpSession(client, site, tls, manners or Manners())
     try:
         await greet(client, site, tls)
@@ -126,7 +126,7 @@ class FtpSession:
         await self._transfers.until_free()
         length = sum(len(names.encode(command)) + 2 for command in commands)
         if self._transfers.sequential or self._control.in_flight + length > WINDOW:
-            async with self._transfers.alone():
+            async with self._transfers.alone:
                 return await self._one_by_one(commands)
         expected = self._control.send(*commands)
         return [await self._control.reply(each) for each in expected]
@@ -158,11 +158,10 @@ class FtpSession:
     async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
         """Write a file whole, and return the size that the site says it has."""
         size_command = self._size_command(path) if self._gives_size else ""
-        async with self._transfers.alone():
-            reply, answer = await self._transfers.store(f"STOR {self._name(path)}", size_command, content, left)
-            size = self._told_size(answer) if answer else None
-            if size is None and not (answer and self._gives_size):
-                size = await self.size(path)
+        reply, answer = await self._transfers.store(f"STOR {self._name(path)}", size_command, content, left)
+        size = self._told_size(answer) if answer else None
+        if size is None and not (answer and self._gives_size):
+            size = await self.size(path)
         if size is None:
             raise Refusal("the file is not there after it was sent", reply.text, transient=True)
         return size
@@ -340,7 +339,7 @@ class FtpSession:
         """Try to enter the folder, and come back in the same breath."""
         if not self._folder:
             raise Refusal("the server does not tell where it is (PWD), so no folder can be told from a file")
-        async with self._transfers.alone():
+        async with self._transfers.alone:
             entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self._folder}")
         if not back.succeeded:
             self._control.break_off("the root cannot be entered again", back.text)

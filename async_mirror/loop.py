@@ -5,12 +5,18 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
+A = TypeVar("A")
 T = TypeVar("T")
+
+_MOST_AT_ONCE = 64
+_BESIDE, _LONG_S = 4, 0.002
+"""A batch that has taken so long gets others beside it, so many in all."""
 
 
 class Stop:
@@ -93,6 +99,63 @@ class Offload:
     def close(self) -> None:
         """End the thread once what it has begun is done."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+class Batched(Generic[A, T]):
+    """Calls a function in a thread. What is asked for while it works goes together into its next call.
+
+    The function gets a list and returns as many results. A call that takes long, as on a slow disk, gets others beside.
+    """
+
+    def __init__(self, function: Callable[[Sequence[A]], Sequence[T]], discard: Callable[[T], None]) -> None:
+        """Call this function; `discard` gets the results that nobody waits for any more."""
+        self._function = function
+        self._discard = discard
+        self._waiting: list[tuple[A, asyncio.Future[T]]] = []
+        self._running = 0
+        self._begun = 0.0
+
+    async def __call__(self, argument: A) -> T:
+        """Return what the function makes of an argument."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((argument, result))
+        if not self._running or (self._running < _BESIDE and loop.time() - self._begun > _LONG_S):
+            self._call(loop)
+        return await result
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
+        asked, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
+        self._running += 1
+        self._begun = loop.time()
+
+        def done(called: "asyncio.Future[Sequence[T]]") -> None:
+            self._running -= 1
+            if self._waiting:
+                self._call(loop)
+            error = called.exception()
+            results: Sequence[T] = () if error else called.result()
+            for index, (_, waiting) in enumerate(asked):
+                if error and not waiting.done():
+                    waiting.set_exception(error)
+                elif not error and waiting.done():
+                    self._discard(results[index])
+                elif not error:
+                    waiting.set_result(results[index])
+
+        arguments = [argument for argument, _ in asked]
+        loop.run_in_executor(None, self._function, arguments).add_done_callback(done)
+
+
+_batched: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Batched[Any, Any]]]" = WeakKeyDictionary()
+
+
+def batched(function: Callable[[Sequence[A]], Sequence[T]], discard: Callable[[T], None]) -> Batched[A, T]:
+    """Return what calls a function in batches, the same for all who run in this event loop."""
+    of_loop = _batched.setdefault(asyncio.get_running_loop(), {})
+    if function not in of_loop:
+        of_loop[function] = Batched(function, discard)
+    return of_loop[function]
 
 
 async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGenerator[list[T], None]:

@@ -194,6 +194,7 @@ class Crew(Generic[S, I, R]):
         self.most_open = 0
         self.hands = hands
         self.overlap = 1
+        self.ending = 0
         self.watcher = watcher or Watcher()
         self._mode = mode
         self._stop = stop
@@ -341,7 +342,7 @@ class Crew(Generic[S, I, R]):
 
     @property
     def _manned(self) -> int:
-        return sum(not lane.ending for lane in self._lanes.values())
+        return len(self._lanes) - self.ending
 
     def _measure(self) -> None:
         """Tell the cap what the lanes brought, every now and then."""
@@ -356,7 +357,7 @@ class Crew(Generic[S, I, R]):
         self._staff()
 
     def _lane_ended(self, lane: "asyncio.Task[None]") -> None:
-        del self._lanes[lane]
+        self.ending -= self._lanes.pop(lane).ending
         if not lane.cancelled() and (error := lane.exception()):
             self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._staff()
@@ -521,7 +522,8 @@ class _Lane(Generic[S, I, R]):
         self.hands = hands
         self.session: S | None = None
         self.had_one = False
-        self.running: set[asyncio.Task[None]] = set()
+        self.running: set[asyncio.Task[Any]] = set()
+        self.turn: asyncio.Future[None] | None = None
         self.ending = False
 
     async def work(self) -> None:
@@ -534,7 +536,7 @@ class _Lane(Generic[S, I, R]):
                 await self.begin(ticket)
             await ended(self.running)
         finally:
-            self.ending = True
+            self.end()
             cancel(self.running)
             await ended(self.running)
             await self.close_session()
@@ -562,10 +564,14 @@ class _Lane(Generic[S, I, R]):
         progress = _Progress(self, ticket.item)
         task = asyncio.create_task(self.perform(ticket, progress))
         self.running.add(task)
-        task.add_done_callback(self.running.discard)
-        await progress.has_left.wait()
-        while len(self.running) >= self.crew.overlap:
-            await asyncio.wait(self.running, return_when=asyncio.FIRST_COMPLETED)
+        while not progress.has_left or len(self.running) >= self.crew.overlap:
+            self.turn = asyncio.get_running_loop().create_future()
+            await self.turn
+
+    def nudge(self) -> None:
+        """Let the lane see whether the next item may start."""
+        if self.turn and not self.turn.done():
+            self.turn.set_result(None)
 
     async def perform(self, ticket: _Ticket[I, R], progress: "_Progress[I]") -> None:
         assert self.session is not None
@@ -584,26 +590,38 @@ class _Lane(Generic[S, I, R]):
             self.crew.give(ticket, performed)
         finally:
             self.crew.watcher.ended(self.number, ticket.item)
+            task = asyncio.current_task()
+            assert task is not None
+            self.running.discard(task)
             progress.left()
 
     async def close_session(self) -> None:
         session, self.session = self.session, None
         if session is not None:
-            before, self.ending = self.ending, True
+            before = self.ending
+            self.end()
             await self.crew.close(session)
-            self.ending = before
+            if not before:
+                self.ending = False
+                self.crew.ending -= 1
+
+    def end(self) -> None:
+        """Count as one that takes nothing more."""
+        self.crew.ending += not self.ending
+        self.ending = True
 
 
 class _Progress(Generic[I]):
     """The progress of one perform on its lane."""
 
     def __init__(self, lane: _Lane[Any, I, Any], item: I) -> None:
-        self.has_left = asyncio.Event()
+        self.has_left = False
         self._lane = lane
         self._item = item
 
     def left(self) -> None:
-        self.has_left.set()
+        self.has_left = True
+        self._lane.nudge()
 
     def advanced(self, amount: int) -> None:
         self._lane.crew.advanced(self._lane.number, self._item, amount)

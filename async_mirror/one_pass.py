@@ -44,7 +44,8 @@ from async_mirror.wording import plural
 
 PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
-BEGUN_AT_ONCE = 256
+BEGUN_AT_ONCE = COMMITTED_AT_ONCE = 256
+COMMITTED_EVERY_S = 0.5
 CLEAN_UP_SECONDS = 3.0
 NAMES_TOLD, LONGEST_NAME = 10, 255
 """How many names that no site may have are told of a folder, and how much of each."""
@@ -65,6 +66,8 @@ class Pass:
         self.offload = offload
         self.token = secrets.token_hex(4)
         self.jobs_made = 0
+        self.confirmed: list[Outcome] = []
+        self.committed_at = time.monotonic()
         self.root_known = False
         self.moves: list[Move] = []
         self.swaps: list[Swap] = []
@@ -137,9 +140,12 @@ class Pass:
 
     async def _perform(self, crew: MirrorCrew, items: AsyncGenerator[Item, None], overlap: int = 1) -> None:
         """Have the crew perform items, and record what comes of them as it comes."""
-        async with aclosing(crew.run(items, overlap)) as batches:
-            async for batch in batches:
-                await self._record(batch)
+        try:
+            async with aclosing(crew.run(items, overlap)) as batches:
+                async for batch in batches:
+                    await self._record(batch)
+        finally:
+            await self._commit()
         if crew.failure:
             raise crew.failure
 
@@ -163,14 +169,32 @@ class Pass:
                         await self._record_compared(compared)
                     case Settled() as settled:
                         await self._record_settled(settled)
-        if outcomes:
-            await self.offload(self.state.commit, outcomes)
+        self.confirmed += outcomes
+        if self._is_commit_due(outcomes):
+            await self._commit()
         if unbegun:
             await self.offload(self.state.abandon, unbegun)
         for outcome in outcomes:
             self._record_outcome(outcome)
         for job in unbegun:
             self.gates.open(job.change, made=False)
+
+    def _is_commit_due(self, outcomes: Iterable[Outcome]) -> bool:
+        """Tell whether what was confirmed is to be remembered now: others may build upon it, or it is a good deal.
+
+        Until then it is pending, and would be looked at once more after a kill.
+        """
+        return (
+            len(self.confirmed) >= COMMITTED_AT_ONCE
+            or time.monotonic() - self.committed_at > COMMITTED_EVERY_S
+            or not all(isinstance(each.job.change, SendFile | RemoveFile | SetAttributes) for each in outcomes)
+        )
+
+    async def _commit(self) -> None:
+        confirmed, self.confirmed = self.confirmed, []
+        self.committed_at = time.monotonic()
+        if confirmed:
+            await self.offload(self.state.commit, confirmed)
 
     async def _learn_site(self, answer: Answer) -> None:
         if answer.in_order is not None:
@@ -331,28 +355,34 @@ class Pass:
             self.report.scanned()
 
     def _plan(self, listing: Listing) -> FolderPlan:
-        held = self.selection.visible(self.state.held_in(listing.folder))
-        inodes = {entry.path: entry.inode for entry in listing.entries}
-        held = [
-            entry if inodes.get(entry.path, entry.inode) == entry.inode else self._doubted(entry, inodes[entry.path])
-            for entry in held
-        ]
+        held = self._doubted(self.selection.visible(self.state.held_in(listing.folder)), listing)
         resolved = [self._resolved(entry) for entry in held if entry.size == UNKNOWN and entry.digest]
         if resolved:
             held = list({entry.path: entry for entry in [*held, *resolved]}.values())
         known = {entry.path for entry in held}
         new = [entry for entry in listing.entries if entry.path not in known and not entry.is_folder]
-        origins = self._origins(new) if self.settings.delete else {}
+        origins = self._origins(new) if new and self.settings.delete else {}
         plan = plan_folder(listing, held, origins, perms=self.settings.perms)
         plan.refreshed += resolved
         return plan
 
-    def _doubted(self, held: Entry, inode: int) -> Entry:
-        """Doubt a file that has the inode of another now: the two may have changed places, alike in size and time."""
-        if held.is_folder or not held.digest:
+    def _doubted(self, held: list[Entry], listing: Listing) -> list[Entry]:
+        """Doubt files that have the inode of another now: the two may have changed places, alike in size and time."""
+        inodes = {entry.path: entry.inode for entry in listing.entries}
+        changed = {
+            entry.path: inodes[entry.path]
+            for entry in held
+            if not entry.is_folder and entry.digest and inodes.get(entry.path, entry.inode) != entry.inode
+        }
+        if not changed:
             return held
-        others = (other for other in self.state.held_with_inode(inode) if other.path != held.path)
-        return held._replace(size=UNKNOWN) if any(others) else held
+        owners = self.state.held_with_inodes(changed.values())
+        return [
+            entry._replace(size=UNKNOWN)
+            if any(other.inode == changed.get(entry.path) and other.path != entry.path for other in owners)
+            else entry
+            for entry in held
+        ]
 
     def _resolved(self, held: Entry) -> Entry:
         """Find out whether what the site is known to hold by its content alone is what the source has."""
@@ -363,10 +393,11 @@ class Pass:
     def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
         """Find, for new files, the held file of the same inode and size whose own path is gone."""
         origins: dict[str, Entry] = {}
-        for entry in new:
-            for held in self.state.held_with_inode(entry.inode):
-                if held.size == entry.size and is_gone(self.mirror.root, held.path):
-                    origins[entry.path] = held
+        of_inode = {entry.inode: entry for entry in new}
+        for held in self.state.held_with_inodes(of_inode):
+            entry = of_inode[held.inode]
+            if held.size == entry.size and is_gone(self.mirror.root, held.path):
+                origins[entry.path] = held
         return origins
 
     async def _note_listing(self, listing: Listing) -> None:

@@ -120,6 +120,11 @@ class Content(Protocol):
     size: int
     """Bytes that the file had when it was opened."""
 
+    @property
+    def whole(self) -> bytes | None:
+        """All of the bytes, where they are there already and may leave at once."""
+        ...
+
     def blocks(self) -> AsyncIterator[bytes]:
         """Yield the bytes in blocks."""
         ...

@@ -27,7 +27,7 @@ from async_mirror.counts import PRESENT, Counts
 from async_mirror.entry import Listing
 from async_mirror.names import shown
 from async_mirror.remote import RemoteError
-from async_mirror.wording import described, human_size, human_time, plural, quoted
+from async_mirror.wording import described, human_size, human_time, plural, quoted, verb_of
 
 log = logging.getLogger("async_mirror")
 
@@ -176,17 +176,17 @@ class Report:
     def _done(self, change: Change) -> None:
         if isinstance(change, SetAttributes) and change.entry.is_folder and change.why == "new":
             return
-        verb, rest = described(change)
+        verb = verb_of(change)
         self.counts.replacing += isinstance(change, SendFile) and change.why == REPLACES
         folder = isinstance(change, MakeFolder | RemoveFolder)
         self.counts.done[f"{verb} folder" if folder else verb] += 1
         if self._dry_run:
             verb = PRESENT.get(verb, verb)
         if self._dry_run and not self._tell_pass:
-            print(f"{verb:7}  {rest}")
-        else:
+            print(f"{verb:7}  {described(change)}")
+        elif log.isEnabledFor(logging.INFO):
             size = change.entry.size if isinstance(change, SendFile) else None
-            _tell(logging.INFO, verb, rest, path=path_of(change), bytes=size)
+            _tell(logging.INFO, verb, described(change), path=path_of(change), bytes=size)
 
     # What goes wrong.
 

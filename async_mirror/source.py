@@ -5,16 +5,20 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import AsyncIterator
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
+from pathlib import Path
 
 import aiofiles
-from aiofiles.threadpool.binary import AsyncFileIO
 
 from async_mirror import names
 from async_mirror.entry import Entry, Kind
+from async_mirror.loop import batched
 
 BLOCK = 256 * 1024
+SMALL = 64 * 1024
+"""Bytes that a file may have to be read when it is opened."""
 _WHOLE_SECOND_TICK_NS = 2_000_000_000
 _TICK_NS = 20_000_000
 _PLAINLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -124,19 +128,22 @@ def _new_hash() -> "hashlib.blake2b":
 
 
 class LocalFile:
-    """A file of the source, open for one reading (see `remote.Content`).
+    """A file of the source, open for one reading (see `remote.Content`). A small one has been read: `whole` is it.
 
     What is read is the file that was there when it was opened: no link is followed, a FIFO does not block.
     """
 
-    def __init__(self, file: AsyncFileIO, entry: Entry, times: tuple[int, int]) -> None:
+    def __init__(self, descriptor: int, entry: Entry, times: tuple[int, int], whole: bytes | None) -> None:
         """Hold an open file; see `open_file`."""
         self.entry = entry
-        self._times = times
         self.size = entry.size
         self.sent = 0
-        self._file = file
+        self.whole = whole
+        self._descriptor = descriptor
+        self._times = times
         self._hash = _new_hash()
+        if whole is not None:
+            self._hash.update(whole)
 
     @property
     def digest(self) -> bytes:
@@ -145,38 +152,127 @@ class LocalFile:
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """Yield the file's bytes, as many as it had when it was opened at the most."""
-        while self.sent < self.size:
-            block = await self._file.read(min(BLOCK, self.size - self.sent))
-            if not block:
-                return
-            self._hash.update(block)
-            self.sent += len(block)
-            yield block
+        if self.whole is not None:
+            self.sent = len(self.whole)
+            if self.whole:
+                yield self.whole
+            return
+        async with aiofiles.open(self._descriptor, "rb", buffering=0, closefd=False) as file:
+            while self.sent < self.size:
+                block = await file.read(min(BLOCK, self.size - self.sent))
+                if not block:
+                    return
+                self._hash.update(block)
+                self.sent += len(block)
+                yield block
 
     def is_unchanged(self) -> bool:
         """Tell whether all of the file was read, and nobody wrote to it meanwhile."""
-        status = os.fstat(self._file.fileno())
+        status = os.fstat(self._descriptor)
         return self.sent == self.size == status.st_size and self._times == (status.st_mtime_ns, status.st_ctime_ns)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the file."""
-        await self._file.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 async def open_file(root: bytes, path: str) -> LocalFile | None:
-    """Open a regular file; None when there is none at the path (any more). Raises OSError when it cannot be read."""
-    try:
-        file = await aiofiles.open(local_path(root, path), "rb", buffering=0, opener=partial(_open_plainly, root, path))
-    except OSError as error:
-        if error.errno in _NO_FILE:
+    """Open a regular file; None when there is none at the path (any more). Raises OSError when it cannot be read.
+
+    It was looked at just before, so on a disk of this machine opening it takes no time, nor does reading what is in
+    memory. All else is done in a thread.
+    """
+    at_hand = _how_at_hand(root)
+    opened = None if at_hand is None else _open(root, path, at_hand)
+    if opened is None:
+        opened = await batched(_open_all, _discard)((root, path))
+    match opened:
+        case OSError():
+            raise opened
+        case LocalFile():
+            return opened
+        case _:
             return None
-        raise
-    status = os.fstat(file.fileno())
-    entry = entry_of(path, status)
-    if entry is None or entry.is_folder:
-        await file.close()
+
+
+@lru_cache(maxsize=8)
+def _how_at_hand(root: bytes) -> int | None:
+    """Return the flags with which preadv gives what is in memory and never waits; None if a file system may wait.
+
+    One of the network may even wait for its server to open a file, for ever perhaps.
+    """
+    with suppress(OSError):
+        device = os.stat(root).st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
+            mount, _, system = line.partition(" - ")
+            if mount.split()[2] == number:
+                return _AT_HAND.get(system.split()[0])
+    return None
+
+
+_IF_IN_MEMORY = getattr(os, "RWF_NOWAIT", 0)
+_AT_HAND = {"tmpfs": 0, "ramfs": 0}
+if _IF_IN_MEMORY:
+    _AT_HAND |= dict.fromkeys(("ext4", "xfs", "btrfs", "f2fs", "overlay"), _IF_IN_MEMORY)
+
+
+class _Nothing:
+    """Stands for a path at which there is no regular file."""
+
+
+_Opened = LocalFile | OSError | _Nothing
+
+
+def _discard(opened: _Opened) -> None:
+    if isinstance(opened, LocalFile):
+        opened.close()
+
+
+def _open_all(wanted: Sequence[tuple[bytes, str]]) -> list[_Opened]:
+    return [_open(root, path, None) or _Nothing() for root, path in wanted]
+
+
+def _open(root: bytes, path: str, at_hand: int | None) -> _Opened | None:
+    """Open a file and read it if it is small; with the flags `at_hand`, None if that would mean to wait."""
+    try:
+        descriptor = _open_plainly(root, path, "", os.O_RDONLY)
+    except OSError as error:
+        return _Nothing() if error.errno in _NO_FILE else error
+    kept = False
+    try:
+        status = os.fstat(descriptor)
+        entry = entry_of(path, status)
+        if entry is None or entry.is_folder:
+            return _Nothing()
+        whole = None
+        if 0 < entry.size <= SMALL:
+            whole = _read(descriptor, entry.size, at_hand)
+            if whole is None:
+                return None
+        elif not entry.size:
+            whole = b""
+        kept = True
+        return LocalFile(descriptor, entry, (status.st_mtime_ns, status.st_ctime_ns), whole)
+    except OSError as error:
+        return error
+    finally:
+        if not kept:
+            os.close(descriptor)
+
+
+def _read(descriptor: int, size: int, at_hand: int | None) -> bytes | None:
+    """Return the first bytes of a file, as many as there are; with flags, None for what is not in memory."""
+    if at_hand is None:
+        return os.pread(descriptor, size, 0)
+    block = bytearray(size)
+    try:
+        read = os.preadv(descriptor, [block], 0, at_hand)
+    except OSError:  # not in memory; or a file system that cannot tell
         return None
-    return LocalFile(file, entry, (status.st_mtime_ns, status.st_ctime_ns))
+    return bytes(block) if read == size else None
 
 
 def _open_plainly(root: bytes, path: str, _: str, flags: int) -> int:
@@ -198,7 +294,7 @@ async def digest_of(root: bytes, path: str) -> bytes | None:
             pass
         return file.digest if file.is_unchanged() else None
     finally:
-        await file.close()
+        file.close()
 
 
 def has_digest(root: bytes, path: str, digest: bytes) -> bool:

@@ -14,8 +14,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from async_mirror import names, private
 from async_mirror.change import Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
@@ -23,6 +24,7 @@ from async_mirror.entry import UNKNOWN, Entry, Kind
 
 VERSION = 1
 ORPHANS_END_SECONDS = 10.0
+_AT_ONCE = 64
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -38,6 +40,9 @@ CREATE TABLE pending (
 ) WITHOUT ROWID;
 """
 _COLUMNS = "folder, name, kind, size, mtime_ns, mode, inode, mount, digest"
+
+
+T = TypeVar("T")
 
 
 class StateError(Exception):
@@ -157,7 +162,7 @@ class State:
         """Return what is held directly in a folder."""
         with self._explained():
             rows = self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE folder = ?", (names.encode(folder),))
-            return [_entry(row) for row in rows]
+            return [_entry(row) for row in rows.fetchall()]
 
     def held_below(self, folder: str) -> list[Entry]:
         """Return all that is held below a folder, in no order."""
@@ -167,13 +172,17 @@ class State:
                 _entry(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE {condition}", values)
             ]
 
-    def held_with_inode(self, inode: int) -> list[Entry]:
-        """Return the held files that had this inode when they were sent, and whose content is known."""
+    def held_with_inodes(self, inodes: Iterable[int]) -> list[Entry]:
+        """Return the held files that had one of these inodes when they were sent, and whose content is known."""
+        found: list[Entry] = []
         with self._explained():
-            rows = self._database.execute(
-                f"SELECT {_COLUMNS} FROM held WHERE inode = ? AND kind = 1 AND digest != x''", (inode,)
-            )
-            return [_entry(row) for row in rows]
+            for some in _chunks(map(_signed, inodes)):
+                rows = self._database.execute(
+                    f"SELECT {_COLUMNS} FROM held WHERE inode IN ({_marks(len(some))}) AND kind = 1 AND digest != x''",
+                    some,
+                )
+                found += [_entry(row) for row in rows.fetchall()]
+        return found
 
     def held(self, path: str) -> Entry | None:
         """Return what is held at one path."""
@@ -221,10 +230,7 @@ class State:
     def begin(self, jobs: Iterable[Job]) -> None:
         """Record jobs as pending, for good, before anything is done about them on the site."""
         with self._transaction(durable=True) as database:
-            database.executemany(
-                "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (row for job in jobs for row in _pending_rows(job)),
-            )
+            _insert(database, "pending", (row for job in jobs for row in _pending_rows(job)))
 
     def abandon(self, jobs: Iterable[Job]) -> None:
         """Forget pending jobs that were never begun on the site."""
@@ -235,9 +241,13 @@ class State:
         """Turn pending into held, as far as the outcomes are certain."""
         with self._transaction(durable=False) as database:
             certain = [outcome for outcome in outcomes if outcome.certain]
-            for outcome in certain:
-                if not outcome.failure and not outcome.skipped:
-                    _apply(database, outcome)
+            done = [outcome for outcome in certain if not outcome.failure and not outcome.skipped]
+            for adds, group in groupby(done, _only_adds):
+                if adds:
+                    _hold(database, (outcome.held for outcome in group if outcome.held))
+                else:
+                    for outcome in group:
+                        _apply(database, outcome)
             _settle(database, (outcome.job for outcome in certain))
 
     def pending(self) -> list[Pending]:
@@ -296,7 +306,25 @@ def _hold(database: sqlite3.Connection, entries: Iterable[Entry]) -> None:
             _, kind, size, mtime_ns, mode, inode, mount, digest = entry
             yield names.encode(folder), names.encode(name), kind, size, mtime_ns, mode, _signed(inode), mount, digest
 
-    database.executemany("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
+    _insert(database, "held", rows())
+
+
+def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """Yield values in lists that one statement takes: each step of one lets go of the interpreter, and that costs."""
+    waiting = iter(values)
+    while some := list(islice(waiting, _AT_ONCE)):
+        yield some
+
+
+def _marks(number: int) -> str:
+    return ", ".join("?" * number)
+
+
+def _insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    for some in _chunks(rows):
+        each = f"({_marks(len(some[0]))})"
+        values = ", ".join([each] * len(some))
+        database.execute(f"INSERT OR REPLACE INTO {table} VALUES {values}", list(chain.from_iterable(some)))
 
 
 def _below(folder: str) -> tuple[str, tuple[bytes, ...]]:
@@ -315,6 +343,12 @@ def _forget(database: sqlite3.Connection, path: str) -> None:
 def _forget_one(database: sqlite3.Connection, path: str) -> None:
     folder, name = names.split(path)
     database.execute("DELETE FROM held WHERE folder = ? AND name = ?", (names.encode(folder), names.encode(name)))
+
+
+def _only_adds(outcome: Outcome) -> bool:
+    """Tell whether all that an outcome means to the state is what is held at its path now."""
+    change = outcome.job.change
+    return not isinstance(change, RemoveFile | RemoveFolder) and not (isinstance(change, Move) and outcome.moved)
 
 
 def _apply(database: sqlite3.Connection, outcome: Outcome) -> None:
@@ -360,8 +394,11 @@ def _pending_rows(job: Job) -> Iterator[tuple[object, ...]]:
 
 
 def _settle(database: sqlite3.Connection, jobs: Iterable[Job]) -> None:
-    rows = (row for job in jobs for row in _pending_rows(job))
-    database.executemany("DELETE FROM pending WHERE path = ? AND token = ?", ((row[0], row[7]) for row in rows))
+    for some in _chunks((row[0], row[7]) for job in jobs for row in _pending_rows(job)):
+        pairs = ", ".join(["(?, ?)"] * len(some))
+        database.execute(
+            f"DELETE FROM pending WHERE (path, token) IN (VALUES {pairs})", list(chain.from_iterable(some))
+        )
 
 
 # Opening.

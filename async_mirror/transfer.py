@@ -8,8 +8,9 @@ file costs two round trips. Nothing else is written between a STOR and its 226.
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from async_mirror import names
@@ -43,6 +44,48 @@ class Refused(Refusal):
         self.answer = answer
 
 
+class Alone:
+    """The right to write to the control connection, to be had by one task at a time; whoever has it may take it again.
+
+    Nothing may be written between a transfer's command and its 226.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nobody having it."""
+        self._holder: asyncio.Task[object] | None = None
+        self._depth = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_free(self) -> bool:
+        """True while nobody has it."""
+        return self._holder is None
+
+    async def until_free(self) -> None:
+        """Wait until nobody else has it."""
+        while self._holder is not None and self._holder is not asyncio.current_task():
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            await turn
+
+    async def __aenter__(self) -> None:
+        """Take it once it is free."""
+        if self._holder is not None:
+            await self.until_free()
+        self._holder = asyncio.current_task()
+        self._depth += 1
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Let go of it, and let all see who wait."""
+        self._depth -= 1
+        if not self._depth:
+            self._holder = None
+            while self._queue:
+                turn = self._queue.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+
+
 class Transfers:
     """The one data connection that a session may have at a time, and the right to the control connection meanwhile."""
 
@@ -57,40 +100,19 @@ class Transfers:
         self._extended_passive = True
         self._ahead: Expected | None = None
         self._asked_at = 0.0
-        self._free = asyncio.Event()
-        self._free.set()
-        self._holder: asyncio.Task[object] | None = None
+        self._loop = asyncio.get_running_loop()
+        self.alone = Alone()
 
     # The right to the control connection.
 
     @property
     def is_free(self) -> bool:
         """True while nothing is transferred."""
-        return self._free.is_set()
-
-    @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Keep the control connection to oneself: nothing may be written between a transfer's command and its 226."""
-        if self._is_mine:
-            yield
-            return
-        await self.until_free()
-        self._free.clear()
-        self._holder = asyncio.current_task()
-        try:
-            yield
-        finally:
-            self._holder = None
-            self._free.set()
-
-    @property
-    def _is_mine(self) -> bool:
-        return self._holder is not None and self._holder is asyncio.current_task()
+        return self.alone.is_free
 
     async def until_free(self) -> None:
         """Wait until a command may be written."""
-        while not self._free.is_set() and not self._is_mine:
-            await self._free.wait()
+        await self.alone.until_free()
 
     # Ports.
 
@@ -100,12 +122,12 @@ class Transfers:
 
     def _ask_ahead(self, expected: Expected) -> None:
         self._ahead = expected
-        self._asked_at = asyncio.get_running_loop().time()
+        self._asked_at = self._loop.time()
 
     async def _port(self) -> int:
         """Return a port where the server waits: one that was asked for in advance, or a new one."""
         ahead, self._ahead = self._ahead, None
-        if ahead and asyncio.get_running_loop().time() - self._asked_at < PORT_LASTS_S:
+        if ahead and self._loop.time() - self._asked_at < PORT_LASTS_S:
             reply = await self._control.reply(ahead)
             if port := parse_epsv(reply) if reply.code == 229 else parse_pasv(reply) if reply.code == 227 else None:
                 return port
@@ -200,7 +222,7 @@ class Transfers:
 
         Raises Refused, Refusal for a data connection that failed, ConnectionBroken, and whatever `content` raises.
         """
-        async with self.alone():
+        async with self.alone:
             port = await self._port()
             data = self._new_data()
             after = [each for each in (size_command, self._passive_command) if each]
@@ -270,7 +292,7 @@ class Transfers:
 
     async def fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
         """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
-        async with self.alone():
+        async with self.alone:
             port = await self._port()
             data = self._new_data()
             expected, *ahead = await self._send(command, *([self._passive_command] if self._manners.in_order else []))

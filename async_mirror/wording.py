@@ -47,22 +47,37 @@ def quoted(path: str) -> str:
     return text if path.strip(" ") == path else f"'{text}'"
 
 
-def described(change: Change) -> tuple[str, str]:
-    """Return (verb, the rest) for a change that was made."""
+_VERBS = {
+    MakeFolder: "made",
+    SendFile: "sent",
+    SetAttributes: "mode",
+    Move: "moved",
+    RemoveFile: "removed",
+    RemoveFolder: "removed",
+}
+
+
+def verb_of(change: Change) -> str:
+    """Return the verb for a change that was made."""
+    return _VERBS[type(change)]
+
+
+def described(change: Change) -> str:
+    """Return what follows the verb for a change that was made."""
     path = quoted(path_of(change))
     match change:
         case MakeFolder(_, why):
-            return "made", f"{path}/  ({why})"
+            return f"{path}/  ({why})"
         case SendFile(entry, _, why):
-            return "sent", f"{path}  {human_size(entry.size)}  ({shown(why)})"
+            return f"{path}  {human_size(entry.size)}  ({shown(why)})"
         case SetAttributes(entry, _, why):
-            return "mode", f"{path}{'/' * entry.is_folder}  ({why})"
+            return f"{path}{'/' * entry.is_folder}  ({why})"
         case Move(entry, held):
-            return "moved", f"{quoted(held.path)} -> {path}{'/' * entry.is_folder}"
+            return f"{quoted(held.path)} -> {path}{'/' * entry.is_folder}"
         case RemoveFile(held, why):
             size = "" if held.size == UNKNOWN else f"  {human_size(held.size)}"
-            return "removed", f"{path}{size}  ({why})"
+            return f"{path}{size}  ({why})"
         case RemoveFolder(_, why):
-            return "removed", f"{path}/  ({why})"
+            return f"{path}/  ({why})"
         case _ as never:
             assert_never(never)

@@ -314,7 +314,7 @@ def heard(secret: str, commands: Sequence[str], raw: bytes) -> tuple[list[Reply]
 
     async def scenario() -> tuple[list[Reply], Control]:
         control = Control(1.0)
-        control.secret = secret
+        control.hide(secret)
         expected = [control.expect(command) for command in commands]
         control.received(raw)
         return [await each.reply for each in expected], control
@@ -384,7 +384,7 @@ def test_path_that_no_command_can_hold_is_none(end: str) -> None:
 def test_password_is_not_told_where_the_connection_is_given_up(command: str, raw: bytes, told: str) -> None:
     async def scenario() -> str:
         control = Control(1.0)
-        control.secret = "S3cret pass"
+        control.hide("S3cret pass")
         control.expect(command)
         control.received(raw)
         assert control.broken

@@ -171,7 +171,7 @@ def match_replies(data: bytes) -> None:
 async def _talk(script: tuple[str, ...], pieces: list[bytes]) -> list[str]:
     """Return how it ended: for the connection and for each command."""
     line = Control(60.0)
-    line.secret = SECRET
+    line.hide(SECRET)
     expected = [line.expect(command, length) for length, command in enumerate(script, 5)]
     for piece in pieces:
         line.received(piece)
