@@ -171,7 +171,7 @@ class State:
         """Return the held files that had this inode when they were sent, and whose content is known."""
         with self._explained():
             rows = self._database.execute(
-                f"SELECT {_COLUMNS} FROM held WHERE inode = ? AND kind = 1 AND digest != x''", (inode,)
+                f"SELECT {_COLUMNS} FROM held WHERE inode = ? AND kind = 1 AND digest != x''", (_signed(inode),)
             )
             return [_entry(row) for row in rows]
 
