@@ -359,11 +359,12 @@ class Pass:
         return held._replace(size=now.size) if now and same else held
 
     def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
-        """Find, for new files, the held file of the same inode and size whose own path is gone."""
+        """Find, for new files, the held file of the same inode and size whose own path is gone, and not left out."""
         origins: dict[str, Entry] = {}
         for entry in new:
             for held in self.state.held_with_inode(entry.inode):
-                if held.size == entry.size and is_gone(self.mirror.root, held.path):
+                same_size = held.size == entry.size
+                if same_size and self.selection.includes_with_parents(held) and is_gone(self.mirror.root, held.path):
                     origins[entry.path] = held
         return origins
 
