@@ -159,7 +159,7 @@ on_every_site = pytest.mark.parametrize("subject", [*SUBJECTS, *SECURE], indirec
 
 
 class Bytes:
-    """Content from memory: a little as a whole, more in blocks; `then` is awaited where a further block would be read."""
+    """Content from memory: a little as a whole, more in blocks; `then` is awaited before a further block would be."""
 
     def __init__(
         self,
