@@ -1,6 +1,7 @@
 """The program's event loop: how it is run and asked to end, and what is done off it. Knows nothing of the program."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -87,6 +88,8 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[],
 
 def in_new_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in an event loop of its own: uvloop's if that is installed, else asyncio's."""
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(20_000, 20, 50)  # entries, futures and replies come and go by the thousand, without circles
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 

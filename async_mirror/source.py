@@ -38,7 +38,9 @@ def entry_of(path: str, status: os.stat_result, device: int | None = None) -> En
     """Return the entry that a stat result stands for, or None for what is not mirrored (links, special files)."""
     mode = status.st_mode
     if stat.S_ISREG(mode):
-        mtime_ns = max(-_LONGEST_NS, min(status.st_mtime_ns, _LONGEST_NS))
+        mtime_ns = status.st_mtime_ns
+        if not -_LONGEST_NS <= mtime_ns <= _LONGEST_NS:
+            mtime_ns = _LONGEST_NS if mtime_ns > 0 else -_LONGEST_NS
         return Entry(path, Kind.FILE, status.st_size, mtime_ns, mode & 0o777, status.st_ino)
     if stat.S_ISDIR(mode):
         mount = device is not None and status.st_dev != device
