@@ -18,7 +18,11 @@ from pathlib import Path
 from typing import Final
 
 SAMPLED_EVERY_S: Final = 0.3
-LONGEST_S: Final = 180.0
+_SELDOM_S: Final = 1.5
+_LONG_S: Final = 6.0
+"""What runs for longer than this is sampled less often, so that looking does not disturb what runs beside it."""
+
+_running: Final = set[int]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ class Measured:
     timed_out: bool
 
 
-def measure(argv: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path) -> Measured:
+def measure(
+    argv: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path, longest_s: float
+) -> Measured:
     """Run a command in a session of its own, its words going to `output`; kill what runs for too long."""
     with output.open("wb") as out:
         machine, start = _machine_s(), time.monotonic()
@@ -47,27 +53,35 @@ def measure(argv: Sequence[str], environment: Mapping[str, str], folder: Path, o
             cwd=folder,
             start_new_session=True,
         )
-        peak, most, timed_out = _watch(process.pid, start + LONGEST_S)
+        _running.add(process.pid)
+        peak, most, timed_out = _watch(process.pid, start, longest_s)
         _, status, used = os.wait4(process.pid, 0)
         wall = time.monotonic() - start
+        _running.discard(process.pid)
     process.returncode = os.waitstatus_to_exitcode(status)
     cpu, machine = used.ru_utime + used.ru_stime, _machine_s() - machine
     return Measured(process.returncode, wall, cpu, machine, peak, most, timed_out)
 
 
-def _watch(pid: int, deadline: float) -> tuple[int, int, bool]:
-    """Sample until the process ends or the deadline kills its session: peak, most processes, whether it was killed."""
+def kill_all() -> None:
+    """Kill what is being measured, with its descendants: the benchmark ends early."""
+    for pid in tuple(_running):
+        _kill(_session(pid))
+
+
+def _watch(pid: int, start: float, longest_s: float) -> tuple[int, int, bool]:
+    """Sample until the process ends or is killed for its time: peak, most processes, whether it was killed."""
     ended = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     peak = most = 0
     timed_out = False
     try:
-        while not poll.poll(SAMPLED_EVERY_S * 1000):
+        while not poll.poll(1000 * (SAMPLED_EVERY_S if time.monotonic() < start + _LONG_S else _SELDOM_S)):
             members = _session(pid)
             peak = max(peak, sum(map(_pss, members)))
             most = max(most, len(members))
-            if time.monotonic() > deadline:
+            if time.monotonic() > start + longest_s:
                 timed_out = True
                 _kill(members)
     finally:

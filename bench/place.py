@@ -1,0 +1,85 @@
+"""Where a cell's files are: trees in memory if there is room, what the contenders write for themselves on the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.cells import KIB, MIB, Cell
+from bench.line import PROJECT
+
+SERVERS: Final = Path(os.environ.get("ASYNC_MIRROR_SERVERS", PROJECT / ".servers"))
+
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
+_SPARE: Final = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One folder for trees, one for the rest."""
+
+    trees: Path
+    work: Path
+
+    @property
+    def source(self) -> Path:
+        """The folder that is mirrored."""
+        return self.trees / "source"
+
+    @property
+    def site(self) -> Path:
+        """The server's docroot."""
+        return self.trees / "site"
+
+    @property
+    def state(self) -> Path:
+        """What async-mirror has learned of the site before a run."""
+        return self.work / "state"
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[Place]:
+        """Make a place of its own for a cell, which goes when it is done with."""
+        place = Place(self.trees / name, self.work / name)
+        place.site.mkdir(parents=True)
+        place.work.mkdir()
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place.trees, ignore_errors=True)
+            shutil.rmtree(place.work, ignore_errors=True)
+
+    def clear_site(self) -> None:
+        """Empty the docroot, which the running server goes on using."""
+        for path in self.site.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+@contextmanager
+def placed(cells: Iterable[Cell], beside: int) -> Iterator[Place]:
+    """Find room for source and site of the largest cell, or of as many of them as run beside one another."""
+    rooms = [(2 * cell.corpus.room, cell.alone) for cell in cells]
+    largest = max((room for room, alone in rooms if alone), default=0)
+    together = sum(sorted((room for room, alone in rooms if not alone), reverse=True)[:beside])
+    in_memory = _SHARED_MEMORY.is_dir() and _free_memory() > max(largest, together) + _SPARE
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="async-mirror-bench-", dir=_SHARED_MEMORY if in_memory else None, ignore_cleanup_errors=True
+        ) as trees,
+        tempfile.TemporaryDirectory(prefix="async-mirror-bench-", ignore_cleanup_errors=True) as work,
+    ):
+        yield Place(Path(trees), Path(work))
+
+
+def _free_memory() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    available = next(int(line.split()[1]) * KIB for line in lines if line.startswith("MemAvailable:"))
+    return min(available, shutil.disk_usage(_SHARED_MEMORY).free)
