@@ -120,13 +120,13 @@ class Cell:
 
     @property
     def load(self) -> float:
-        """Return how busy it keeps the machine: lanes that are served once in a round trip, more with many programs."""
-        return self.lanes / self.rtt_ms if self.rtt_ms else 0
+        """Return how busy it keeps the machine: files a lane and round trip; of a rename most is one after another."""
+        return (self.lanes if self.task != "rename" else 2) / self.rtt_ms if self.rtt_ms else 0
 
     @property
     def expected_s(self) -> float:
         """Return about how long it takes, to begin with what takes longest."""
-        waiting = 7 * self.concerned * self.rtt_ms / 1000 / self.lanes
+        waiting = (20 if self.task == "rename" else 7) * self.concerned * self.rtt_ms / 1000 / self.lanes
         return waiting * sum(1 if c.name in self.once else self.runs for c in self.contenders)
 
     @property
@@ -157,13 +157,21 @@ def _peers(lanes: int) -> tuple[Contender, ...]:
 
 def _lines() -> Iterator[Cell]:
     """Yield small files over both lines; fewer where one connection does it all, as many in both, for the slope."""
-    for rtt_ms, runs, once in ((20, 3, ()), (100, 2, (RCLONE.name,))):
+    for rtt_ms in (20, 100):
         for server in SERVERS:
             for lanes in (1, 4, 8, 16):
                 corpus = SMALL if lanes > 1 else replace(SMALL, files=250)
-                brief = replace(SMALL, files=100) if lanes == 8 and rtt_ms == 20 else None
-                name = f"line{rtt_ms}-{server}-N{lanes}"
+                often = rtt_ms == 20 and lanes == 8
+                brief = replace(SMALL, files=100) if often else None
+                name, runs, once = f"line{rtt_ms}-{server}-N{lanes}", 3 if often else 2, _long_ones(rtt_ms, lanes)
                 yield Cell(name, "first", corpus, server, _peers(lanes), rtt_ms, lanes, runs, once=once, brief=brief)
+
+
+def _long_ones(rtt_ms: float, lanes: int) -> tuple[str, ...]:
+    """Return who is run once, since it takes minutes, and as long each time."""
+    if rtt_ms / lanes > 20:
+        return RCLONE.name, LFTP.name, LFTP_TUNED.name
+    return () if rtt_ms == 20 and lanes == 8 else (RCLONE.name,)
 
 
 def _tls_lines() -> Iterator[Cell]:
@@ -193,7 +201,7 @@ def _modes() -> Iterator[Cell]:
         modes += ["S"] if lanes == 1 else []
         modes += ["A"] if lanes == 8 else []
         brief = replace(SMALL, files=100) if lanes == 8 else None
-        yield Cell(f"modes-N{lanes}", "first", corpus, "vsftpd", tuple(map(ours, modes)), 20, lanes, brief=brief)
+        yield Cell(f"modes-N{lanes}", "first", corpus, "vsftpd", tuple(map(ours, modes)), 20, lanes, 2, brief=brief)
     some = tuple(map(ours, ("S", "A", "A8", "T8", "P8")))
     yield Cell("modes-cpu", "first", replace(SMALL, files=2000), "vsftpd", some)
     yield Cell("modes-large", "first", Corpus(4, 256 * MIB, 256 * MIB), "vsftpd", some)
@@ -205,7 +213,8 @@ def _large() -> Iterator[Cell]:
     yield Cell("large-plain", "first", LARGE, "vsftpd", plain, lanes=4, runs=5, brief=brief)
     for server in ("vsftpd", "pure-ftpd"):
         tls = (*plain, FTPLIB)
-        yield Cell(f"large-tls-{server}", "first", LARGE, server, tls, lanes=4, tls=True, limit_s=120)
+        some = brief if server == "vsftpd" else None
+        yield Cell(f"large-tls-{server}", "first", LARGE, server, tls, lanes=4, tls=True, limit_s=120, brief=some)
 
 
 def _later_passes() -> Iterator[Cell]:
@@ -218,11 +227,21 @@ def _later_passes() -> Iterator[Cell]:
     yield Cell("delta-20ms", "delta", MANY, "proftpd", alone, 20, touched=1000)
     yield Cell("delta-counted", "delta", MANY, "proftpd", alone, touched=1000, runs=1, counted=True, brief=small)
     mover, once = (ours("A8"), LFTP, RCLONE), (LFTP.name, RCLONE.name)
-    few = replace(TWO_FOLDERS, files=400, per_folder=200)
+    few = replace(TWO_FOLDERS, files=200, per_folder=100)
     yield Cell("rename-20ms", "rename", TWO_FOLDERS, "proftpd", mover, 20, touched=10_000, once=once, brief=few)
     for server in SERVERS:
         brief = replace(MANY, files=2000) if server == "proftpd" else None
-        yield Cell(f"survey-{server}", "survey", MANY, server, (ours("A8"), RCLONE), 20, runs=2, brief=brief)
+        yield Cell(
+            f"survey-{server}",
+            "survey",
+            MANY,
+            server,
+            (ours("A8"), RCLONE),
+            20,
+            runs=2,
+            once=(RCLONE.name,),
+            brief=brief,
+        )
 
 
 CELLS: Final = (
@@ -235,7 +254,7 @@ CELLS: Final = (
         runs=5,
         brief=replace(SMALL, files=500),
     ),
-    Cell("site-20ms", "first", SITE, "proftpd", _peers(8), 20),
+    Cell("site-20ms", "first", SITE, "proftpd", _peers(8), 20, once=(RCLONE.name,)),
     *_large(),
     *_later_passes(),
     *_lines(),

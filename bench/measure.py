@@ -7,6 +7,7 @@ counts it once. A peak that is shorter than the sampling interval may be missed.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -17,10 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SAMPLED_EVERY_S: Final = 0.3
-_SELDOM_S: Final = 1.5
-_LONG_S: Final = 6.0
-"""What runs for longer than this is sampled less often, so that looking does not disturb what runs beside it."""
+_SAMPLED: Final = ((0.5, 0.05), (6.0, 0.3), (math.inf, 1.5))
+"""Until so many seconds have passed, every so many seconds: looking must not disturb what runs beside for long."""
 
 _running: Final = set[int]()
 
@@ -77,7 +76,7 @@ def _watch(pid: int, start: float, longest_s: float) -> tuple[int, int, bool]:
     peak = most = 0
     timed_out = False
     try:
-        while not poll.poll(1000 * (SAMPLED_EVERY_S if time.monotonic() < start + _LONG_S else _SELDOM_S)):
+        while not poll.poll(1000 * _pause(time.monotonic() - start)):
             members = _session(pid)
             peak = max(peak, sum(map(_pss, members)))
             most = max(most, len(members))
@@ -88,6 +87,10 @@ def _watch(pid: int, start: float, longest_s: float) -> tuple[int, int, bool]:
         os.close(ended)
     _kill(_session(pid))
     return peak, most, timed_out
+
+
+def _pause(passed_s: float) -> float:
+    return next(every_s for until_s, every_s in _SAMPLED if passed_s < until_s)
 
 
 def _session(leader: int) -> list[int]:

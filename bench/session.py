@@ -74,13 +74,18 @@ class Session:
         given_up: set[str] = set()
         keep(self._about(trees.make(self.cell.corpus, self.place.source), beside))
         for number in range(self.cell.runs):
-            for contender in in_turn(self.cell.contenders, number):
+            for contender in in_turn(self.cell.contenders, number, self._first):
                 if contender.name in given_up or (number and contender.name in self.cell.once):
                     continue
                 record = self.run(contender)
                 keep({"kind": "run", "cell": self.cell.name, "round": number + 1, **record})
                 if record["timed_out"]:
                     given_up.add(contender.name)
+
+    @property
+    def _first(self) -> int:
+        """Return who begins: not the same one in all cells that begin side by side."""
+        return sum(self.cell.name.encode())
 
     def _about(self, size: int, beside: int) -> Record:
         cell = self.cell
@@ -167,10 +172,10 @@ class Session:
         return measured, output.read_text(errors="replace").strip()[-_LAST_WORDS:]
 
 
-def in_turn(contenders: tuple[Contender, ...], number: int) -> tuple[Contender, ...]:
+def in_turn(contenders: tuple[Contender, ...], number: int, first: int) -> tuple[Contender, ...]:
     """Return the order of a round: each round begins with another contender, every other one goes backwards."""
     step = -1 if number % 2 else 1
-    return tuple(contenders[(number + step * place) % len(contenders)] for place in range(len(contenders)))
+    return tuple(contenders[(first + number + step * place) % len(contenders)] for place in range(len(contenders)))
 
 
 def _environment(home: Path) -> dict[str, str]:

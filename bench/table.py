@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from bench.cells import MIB
+from bench.cells import CELLS, MIB
 from bench.results import Measurement, Record, Records, measurements, median, round_trips
 
 _INTRO: Final = """\
@@ -29,6 +29,7 @@ Seconds for {files:,} small files to vsftpd over 20 ms (with N = 1 it were {fewe
 those measured).
 """
 _MARKS: Final = {"lftp": "", "lftp tuned": " t", "lftp tuned, STAT": " s"}
+_FEW: Final = 50
 _KEEPS: Final = (("mtime", "mtimes"), ("mode", "modes"))
 
 RoundTrips = Callable[[Measurement, str], float | None]
@@ -37,7 +38,7 @@ Told = Callable[[Measurement], str]
 
 def markdown(records: Records) -> str:
     """Return all of it."""
-    found = measurements(records)
+    found = sorted(measurements(records), key=lambda measurement: _place(measurement.name))
     trips = round_trips(found)
     parts = [_INTRO, _summary(found, trips), _modes(found)]
     parts += _machines([record for record in records if record["kind"] == "machine"])
@@ -48,6 +49,11 @@ def markdown(records: Records) -> str:
         if record["kind"] == "failure" and record["cell"] not in known:
             parts.append(f"**`{record['cell']}` could not be measured:** {record['words']}\n")
     return "\n".join(part for part in parts if part)
+
+
+def _place(cell: str) -> int:
+    """Return the place of a cell, as in the list of all; those that are no longer in it come first."""
+    return next((place for place, known in enumerate(CELLS) if known.name == cell), -1)
 
 
 def _rows(head: Sequence[str], left: int, rows: Iterable[Sequence[str]]) -> str:
@@ -202,7 +208,7 @@ def _row(measurement: Measurement, name: str, ours: float | None, large: bool, t
         f"{amount / wall:,.0f}",
         f"{cpu:.2f}",
         "" if large else f"{cpu / cell['concerned'] * 1e6:,.0f}",
-        f"{(median(good, 'peak_bytes') or 0) / MIB:.0f}",
+        f"{peak / MIB:.0f}" if (peak := median(good, "peak_bytes")) else "",
         f"{median(good, 'connections') or 0:,.0f}",
         f"{slope:.2f}" if slope is not None else "",
         f"{wall / ours:.2f}" if ours else "",
@@ -212,11 +218,11 @@ def _row(measurement: Measurement, name: str, ours: float | None, large: bool, t
 
 
 def _kept(good: Records, files: int) -> str:
-    """Return what is right beside names and bytes, and of how many files it is not."""
+    """Return what is right beside names and bytes, but for a few files, whose number it tells."""
     words = []
     for key, name in _KEEPS:
         wrong = max(run["difference"][key] for run in good)
-        if wrong < files:
+        if wrong * _FEW < files:
             words.append(f"{name} but {wrong:,}" if wrong else name)
     return ", ".join(words) or "neither mtimes nor modes"
 
