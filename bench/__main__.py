@@ -22,7 +22,7 @@ _HERE: Final = Path(__file__).resolve().parent
 _KEPT: Final = (_HERE / "results.jsonl", _HERE / "RESULTS.md")
 _LAST: Final = (_HERE / "last.jsonl", _HERE / "LAST.md")
 _LEAST_RUNS: Final = 3
-_BESIDE: Final = 12
+_BESIDE: Final = 16
 
 
 def main() -> None:

@@ -69,7 +69,9 @@ def placed(cells: Iterable[Cell], beside: int) -> Iterator[Place]:
     rooms = [(2 * cell.corpus.room, cell.alone) for cell in cells]
     largest = max((room for room, alone in rooms if alone), default=0)
     together = sum(sorted((room for room, alone in rooms if not alone), reverse=True)[:beside])
+    files = 2 * sum(sorted((cell.corpus.files for cell in cells), reverse=True)[:beside])
     in_memory = _SHARED_MEMORY.is_dir() and _free_memory() > max(largest, together) + _SPARE
+    in_memory = in_memory and os.statvfs(_SHARED_MEMORY).f_favail > files
     with (
         tempfile.TemporaryDirectory(
             prefix="async-mirror-bench-", dir=_SHARED_MEMORY if in_memory else None, ignore_cleanup_errors=True

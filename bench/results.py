@@ -60,10 +60,14 @@ def load(path: Path) -> list[Record]:
 
 def merged(old: Records, new: Records, existing: Iterable[str]) -> list[Record]:
     """Put new records after old ones, without those of cells that were measured again or that there no longer are."""
-    fresh = {record["cell"] for record in new if record.get("cell")}
-    stays = set(existing) - fresh
-    kept = [record for record in old if record["kind"] == "machine" or record.get("cell") in stays]
-    return [*kept, *new]
+    stays = set(existing) - {record.get("cell") for record in new}
+    gauged = {record["rtt_ms"] for record in new if record["kind"] == "line" and not record["cell"]}
+    kept = [record for record in old if record.get("cell") in stays]
+    if not kept:
+        return list(new)
+    machines = [record for record in old if record["kind"] == "machine"]
+    lines = [r for r in old if r["kind"] == "line" and r.get("cell") == "" and r["rtt_ms"] not in gauged]
+    return [*machines, *lines, *kept, *new]
 
 
 def measurements(records: Records) -> list[Measurement]:
