@@ -52,7 +52,7 @@ class Corpus:
         """Say it in words."""
         folders = f" in {-(-self.files // self.per_folder):,} folders" if self.per_folder else ""
         if self.total:
-            return f"{self.files:,} files, log-normal, {self.total / 1e6:,.0f} MB together,{folders}"
+            return f"{self.files:,} files, log-normal, {self.total / 1e6:,.0f} MB together{folders}"
         if self.least == self.most:
             return f"{self.files:,} files of {self.most // MIB} MiB"
         if self.most < KIB:
@@ -100,7 +100,7 @@ class Cell:
     def title(self) -> str:
         """Say in words what is done."""
         line = f"over a line of {self.rtt_ms:g} ms" if self.rtt_ms else "on loopback"
-        tls = ", TLS" if self.tls else ""
+        tls = " with TLS" if self.tls else ""
         to = f"to {self.server}{tls} {line}, N = {self.lanes}"
         match self.task:
             case "first":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.cells import KIB, MIB, Cell
+from bench.cells import KIB, MIB, Cell, Corpus
 from bench.line import PROJECT
 
 SERVERS: Final = Path(os.environ.get("ASYNC_MIRROR_SERVERS", PROJECT / ".servers"))
@@ -64,14 +64,12 @@ class Place:
 
 
 @contextmanager
-def placed(cells: Iterable[Cell], beside: int) -> Iterator[Place]:
+def placed(cells: Sequence[Cell], beside: int) -> Iterator[Place]:
     """Find room for source and site of the largest cell, or of as many of them as run beside one another."""
-    rooms = [(2 * cell.corpus.room, cell.alone) for cell in cells]
-    largest = max((room for room, alone in rooms if alone), default=0)
-    together = sum(sorted((room for room, alone in rooms if not alone), reverse=True)[:beside])
-    files = 2 * sum(sorted((cell.corpus.files for cell in cells), reverse=True)[:beside])
-    in_memory = _SHARED_MEMORY.is_dir() and _free_memory() > max(largest, together) + _SPARE
-    in_memory = in_memory and os.statvfs(_SHARED_MEMORY).f_favail > files
+    bytes_needed = _most(cells, beside, lambda corpus: corpus.room) + _SPARE
+    files_needed = _most(cells, beside, lambda corpus: corpus.files)
+    in_memory = _SHARED_MEMORY.is_dir() and _free_memory() > bytes_needed
+    in_memory = in_memory and os.statvfs(_SHARED_MEMORY).f_favail > files_needed
     with (
         tempfile.TemporaryDirectory(
             prefix="async-mirror-bench-", dir=_SHARED_MEMORY if in_memory else None, ignore_cleanup_errors=True
@@ -79,6 +77,13 @@ def placed(cells: Iterable[Cell], beside: int) -> Iterator[Place]:
         tempfile.TemporaryDirectory(prefix="async-mirror-bench-", ignore_cleanup_errors=True) as work,
     ):
         yield Place(Path(trees), Path(work))
+
+
+def _most(cells: Sequence[Cell], beside: int, amount: Callable[[Corpus], int]) -> int:
+    """Return how much the trees may be of the largest cell that is alone, or of the largest that are side by side."""
+    alone = [2 * amount(cell.corpus) for cell in cells if cell.alone]
+    others = sorted((2 * amount(cell.corpus) for cell in cells if not cell.alone), reverse=True)
+    return max([*alone, sum(others[:beside])])
 
 
 def _free_memory() -> int:
