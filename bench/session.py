@@ -111,7 +111,7 @@ class Session:
         """Bring about what the task finds, let one contender do it, and look at what it did."""
         self._prepare(contender)
         opened, wire = self.line.opened(), self.line.wire_s()
-        measured, words = self._call(contender, self.cell.longest_s)
+        measured, words = self._call(contender, self.cell.longest_s, self.line.client)
         opened, wire = self.line.opened() - opened, self.line.wire_s() - wire
         time.sleep(_SERVER_RESTS_S)
         difference = trees.compare(self.place.source, self.place.site)
@@ -156,17 +156,22 @@ class Session:
             self.server.ask("commands")
 
     def _teach(self, contender: Contender) -> None:
-        """Let it find the site as it is, uncounted."""
-        measured, words = self._call(contender, _PRIMING_LIMIT_S)
-        if measured.code:
-            raise RuntimeError(f"{contender.name} did not take over the site: exit code {measured.code}, {words}")
-        self.known = True
+        """Let it get to know the site, uncounted, and from where the server is, so without the line's delay.
 
-    def _call(self, contender: Contender, longest_s: float) -> tuple[Measured, str]:
-        """Run its command in a folder of its own; return its last words, too."""
+        Before a rename it sends all files itself: by those that it found it could not tell what was renamed.
+        """
+        if self.cell.task == "rename":
+            self.place.clear_site()
+        measured, words = self._call(contender, _PRIMING_LIMIT_S, self.line.server)
+        self.mirrored = self.known = trees.compare(self.place.source, self.place.site).none
+        if measured.code or not self.known:
+            raise RuntimeError(f"{contender.name} did not take over the site: exit code {measured.code}, {words}")
+
+    def _call(self, contender: Contender, longest_s: float, where: Path) -> tuple[Measured, str]:
+        """Run its command in a folder of its own, in that network namespace; return its last words, too."""
         home, output = self.place.work / "home", self.place.work / "output"
         home.mkdir()
-        argv = within(self.line.client, contender.command(replace(self.job, state=self.place.state)))
+        argv = within(where, contender.command(replace(self.job, state=self.place.state)))
         measured = measure(argv, _environment(home), home, output, longest_s)
         shutil.rmtree(home)
         return measured, output.read_text(errors="replace").strip()[-_LAST_WORDS:]
