@@ -229,7 +229,9 @@ def _later_passes() -> Iterator[Cell]:
     yield Cell("delta-counted", "delta", MANY, "proftpd", alone, touched=1000, runs=1, counted=True, brief=small)
     mover, once = (ours("A8"), LFTP, RCLONE), (LFTP.name, RCLONE.name)
     few = replace(TWO_FOLDERS, files=200, per_folder=100)
-    yield Cell("rename-20ms", "rename", TWO_FOLDERS, "proftpd", mover, 20, touched=10_000, once=once, brief=few)
+    yield Cell(
+        "rename-20ms", "rename", TWO_FOLDERS, "proftpd", mover, 20, touched=10_000, once=once, brief=few, limit_s=600
+    )
     for server in SERVERS:
         brief = replace(MANY, files=2000) if server == "proftpd" else None
         yield Cell(

@@ -46,6 +46,10 @@ class Measurement:
         walls = [(wall, name) for name in names if (wall := self.wall(name)) is not None]
         return (min(walls)[1], min(walls)[0]) if walls else None
 
+    def killed_s(self, contenders: Iterable[str]) -> float | None:
+        """Return after how long a run of one of them was killed, None if none was."""
+        return max((run["wall_s"] for name in contenders for run in self.of(name) if run["timed_out"]), default=None)
+
 
 def median(runs: Iterable[Record], key: str) -> float | None:
     """Return the middle one, None of none."""

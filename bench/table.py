@@ -84,7 +84,9 @@ def _against(measurement: Measurement, family: str, ours: tuple[str, float] | No
         return ""
     best = measurement.best(family)
     if not best:
-        return "failed"
+        names, families = measurement.cell["contenders"], measurement.cell["families"]
+        killed = measurement.killed_s(name for name, its in zip(names, families, strict=True) if its == family)
+        return f"not in {killed:.0f}" if killed else "failed"
     ratio = f" ({best[1] / ours[1]:.2f})" if ours else ""
     return f"{best[1]:.2f}{ratio}{_MARKS.get(best[0], '')}"
 
@@ -195,7 +197,8 @@ def _row(measurement: Measurement, name: str, ours: float | None, large: bool, t
     ended = f"{len(good)} of {len(runs)}"
     wall = measurement.wall(name)
     if wall is None:
-        return [name, *[""] * 10, ended]
+        killed = measurement.killed_s([name])
+        return [name, f"not in {killed:.0f}" if killed else "failed", *[""] * 9, ended]
     cell = measurement.cell
     walls = [run["wall_s"] for run in good]
     amount = cell["bytes"] / MIB if large else cell["concerned"]
