@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import subprocess
+import threading  # noqa: TID251  # not the product
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _SAMPLED: Final = ((0.5, 0.05), (6.0, 0.3), (math.inf, 1.5))
 """Until so many seconds have passed, every so many seconds: looking must not disturb what runs beside for long."""
 
 _running: Final = set[int]()
+_ended: Final = threading.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ def measure(
     argv: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path, longest_s: float
 ) -> Measured:
     """Run a command in a session of its own, its words going to `output`; kill what runs for too long."""
+    if _ended.is_set():
+        raise RuntimeError("the benchmark was ended")
     with output.open("wb") as out:
         machine, start = _machine_s(), time.monotonic()
         process = subprocess.Popen(  # noqa: S603
@@ -63,7 +67,8 @@ def measure(
 
 
 def kill_all() -> None:
-    """Kill what is being measured, with its descendants: the benchmark ends early."""
+    """Kill what is being measured, with its descendants, and let nothing more begin: the benchmark ends early."""
+    _ended.set()
     for pid in tuple(_running):
         _kill(_session(pid))
 
@@ -85,7 +90,7 @@ def _watch(pid: int, start: float, longest_s: float) -> tuple[int, int, bool]:
                 _kill(members)
     finally:
         os.close(ended)
-    _kill(_session(pid))
+        _kill(_session(pid))
     return peak, most, timed_out
 
 

@@ -17,6 +17,7 @@ from bench.place import Place, placed
 from bench.session import Keep, Record, served
 
 _WARM_UP: Final = Cell("warm-up", "first", Corpus(8, KIB, KIB, per_folder=4), "vsftpd", (), lanes=2, limit_s=30)
+_CLEARED_S: Final = 10.0
 MOST_LOAD: Final = 1.25
 """Of cells side by side, see `Cell.load`: three with N = 8 at 20 ms, or fifteen at 100 ms.
 
@@ -29,18 +30,15 @@ def run(cells: Sequence[Cell], beside: int, keep: Keep) -> None:
     alone = [cell for cell in cells if cell.alone]
     waiting = sorted((cell for cell in cells if not cell.alone), key=lambda cell: -cell.expected_s)
     guarded = _guarded(keep)
-    try:
-        with placed(cells, beside) as place:
-            guarded({"kind": "machine", **describe(place.trees, place.work)})
-            _warm_up(cells, place)
-            for rtt_ms in sorted({cell.rtt_ms for cell in cells}):
-                with laid(rtt_ms) as line:
-                    guarded({"kind": "line", "cell": "", "rtt_ms": rtt_ms, "gauged": gauge(line, throughput=True)})
-            for cell in alone:
-                _measure(cell, place, 1, guarded)
-            _side_by_side(waiting, beside, lambda cell: _measure(cell, place, beside, guarded))
-    finally:
-        kill_all()
+    with placed(cells, beside) as place:
+        guarded({"kind": "machine", **describe(place.trees, place.work)})
+        _warm_up(cells, place)
+        for rtt_ms in sorted({cell.rtt_ms for cell in cells}):
+            with laid(rtt_ms) as line:
+                guarded({"kind": "line", "cell": "", "rtt_ms": rtt_ms, "gauged": gauge(line, throughput=True)})
+        for cell in alone:
+            _measure(cell, place, 1, guarded)
+        _side_by_side(waiting, beside, lambda cell: _measure(cell, place, beside, guarded))
 
 
 def _guarded(keep: Keep) -> Keep:
@@ -76,7 +74,7 @@ def _measure(cell: Cell, place: Place, beside: int, keep: Keep) -> None:
 
 def _side_by_side(cells: Iterable[Cell], beside: int, measure: Callable[[Cell], None]) -> None:
     """Measure in threads, in order, but let smaller ones go ahead where the next is too much for the machine."""
-    pending, running = list(cells), list[Cell]()
+    pending, running, threads = list(cells), list[Cell](), list[threading.Thread]()
     changed = threading.Condition()
 
     def measured(cell: Cell) -> None:
@@ -87,13 +85,20 @@ def _side_by_side(cells: Iterable[Cell], beside: int, measure: Callable[[Cell], 
                 running.remove(cell)
                 changed.notify()
 
-    with changed:
-        while pending or running:
-            while fitting := [cell for cell in pending if _fits(cell, running, beside)]:
-                pending.remove(fitting[0])
-                running.append(fitting[0])
-                threading.Thread(target=measured, args=(fitting[0],), daemon=True).start()
-            changed.wait()
+    try:
+        with changed:
+            while pending or running:
+                while fitting := [cell for cell in pending if _fits(cell, running, beside)]:
+                    pending.remove(fitting[0])
+                    running.append(fitting[0])
+                    threads.append(threading.Thread(target=measured, args=(fitting[0],), daemon=True))
+                    threads[-1].start()
+                changed.wait()
+    except BaseException:  # a signal, too: what was begun ends and clears up first
+        kill_all()
+        for thread in threads:
+            thread.join(_CLEARED_S)
+        raise
 
 
 def _fits(cell: Cell, running: Sequence[Cell], beside: int) -> bool:
