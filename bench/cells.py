@@ -163,7 +163,7 @@ def _lines() -> Iterator[Cell]:
             for lanes in (1, 4, 8, 16):
                 corpus = SMALL if lanes > 1 else replace(SMALL, files=250)
                 often = rtt_ms == 20 and lanes == 8
-                brief = replace(SMALL, files=100) if often else None
+                brief = replace(SMALL, files=60) if often else None
                 name, runs, once = f"line{rtt_ms}-{server}-N{lanes}", 3 if often else 2, _long_ones(rtt_ms, lanes)
                 yield Cell(name, "first", corpus, server, _peers(lanes), rtt_ms, lanes, runs, once=once, brief=brief)
 
@@ -188,7 +188,7 @@ def _tls_lines() -> Iterator[Cell]:
             20,
             tls=True,
             limit_s=90,
-            brief=replace(SMALL, files=50),
+            brief=replace(SMALL, files=40),
         )
         some = (ours("A8"), LFTP_TUNED, MINIMAL)
         yield Cell(f"tls100-{server}-N8", "first", corpus, server, some, 100, runs=2, tls=True)
@@ -201,7 +201,7 @@ def _modes() -> Iterator[Cell]:
         modes = [f"{mode}{lanes}" for mode in "ATP"]
         modes += ["S"] if lanes == 1 else []
         modes += ["A"] if lanes == 8 else []
-        brief = replace(SMALL, files=100) if lanes == 8 else None
+        brief = replace(SMALL, files=60) if lanes == 8 else None
         yield Cell(f"modes-N{lanes}", "first", corpus, "vsftpd", tuple(map(ours, modes)), 20, lanes, 2, brief=brief)
     some = tuple(map(ours, ("S", "A", "A8", "T8", "P8")))
     yield Cell("modes-cpu", "first", replace(SMALL, files=2000), "vsftpd", some)
