@@ -38,7 +38,7 @@ _SUCCESS = {
     "PASV": frozenset({227}),
     "SIZE": frozenset({213}),
     "RNFR": frozenset({350}),
-    **dict.fromkeys(_TRANSFERS, frozenset({226, 250})),
+    "STOR": frozenset({226, 250}),
 }
 """The codes with which a server says yes to these; another yes answers another command."""
 
@@ -336,6 +336,7 @@ class Client(aioftp.Client):
     ) -> Any:
         """Do what aioftp's own method does; preliminary replies never come this far."""
         expected = self._greeting if command is None else self.control.send(command)[0]
+        self.control.flush()
         reply = await self.control.reply(expected)
         code, told = Code(str(reply.code)), list(reply.told or reply.lines)
         accepted = (expected_codes,) if isinstance(expected_codes, str) else expected_codes

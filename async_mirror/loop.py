@@ -165,7 +165,7 @@ class Batched(Generic[A, T]):
         loop.run_in_executor(None, self._function, arguments).add_done_callback(done)
 
 
-_batched: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Batched[Any, Any]]]" = WeakKeyDictionary()
+_batched: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Batched[Any, Any]]] = WeakKeyDictionary()
 
 
 def batched(function: Callable[[Sequence[A]], Sequence[T]], discard: Callable[[T], None]) -> Batched[A, T]:
