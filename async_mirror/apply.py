@@ -22,6 +22,7 @@ from async_mirror.change import (
     path_of,
 )
 from async_mirror.entry import UNKNOWN, Entry
+from async_mirror.inside import shows, was_renamed
 from async_mirror.pace import LONGEST_PIECE
 from async_mirror.remote import ConnectionBroken, LedElsewhere, Published, Refusal, RemoteSession
 
@@ -141,7 +142,7 @@ class _Attempt:
             case SetAttributes(entry, held):
                 return await self.set_attributes(entry, held)
             case Move() as move:
-                return await self.move(move)
+                return await (self.move_folder(move) if move.inside else self.move(move))
             case RemoveFile(held):
                 return await self.remove_file(held)
             case RemoveFolder(held):
@@ -247,7 +248,7 @@ class _Attempt:
             if not entry.is_folder and not await self.was_moved(move):
                 return await self.send(entry)
         if entry.is_folder:
-            return self.done(entry._replace(mode=held.mode, mount=entry.mount or held.mount))._replace(moved=True)
+            return self.moved_folder(move)
         if not same_content:
             outcome = await self.send(entry)
             done = not outcome.failure and not outcome.skipped
@@ -256,6 +257,28 @@ class _Attempt:
         mode_set = not self.publisher.perms or entry.mode == held.mode or await self.set_mode_quietly(entry)
         notes = ("" if mtime_set else NO_MTIMES, "" if mode_set else NO_MODES)
         return self.done(entry._replace(digest=held.digest), *notes)._replace(moved=True)
+
+    async def move_folder(self, move: Move) -> Outcome:
+        """Rename a folder with all that is in it, if that is ours alone; else, and in doubt, make the new one.
+
+        A name that is taken is left alone: some servers rename onto an empty folder, which may be somebody else's.
+        """
+        if problem := await self.name_problem():
+            return problem
+        old, new = move.held.path, move.entry.path
+        try:
+            if self.previous and await was_renamed(self.session, old, new, move.inside):
+                return self.moved_folder(move)
+            if await self.session.look(new) is None and await shows(self.session, old, move.inside):
+                await self.session.rename(old, new)
+                return self.moved_folder(move)
+        except Refusal:
+            pass
+        return await self.make_folder(move.entry)
+
+    def moved_folder(self, move: Move) -> Outcome:
+        entry, held = move.entry, move.held
+        return self.done(entry._replace(mode=held.mode, mount=entry.mount or held.mount))._replace(moved=True)
 
     async def was_moved(self, move: Move) -> bool:
         """Tell whether a refused rename was done by an earlier attempt, whose reply was lost."""

@@ -5,6 +5,9 @@ from typing import NamedTuple, Self
 
 from async_mirror.entry import Entry
 
+Inside = tuple[tuple[str, bytes], ...]
+"""What a folder holds: for it ("") and each folder below it the path inside, and the fingerprint of its content."""
+
 
 class MakeFolder(NamedTuple):
     """Make a folder; it is fine if it is there."""
@@ -33,13 +36,15 @@ class Move(NamedTuple):
     """Rename `held.path` to `entry.path`.
 
     A `twin` differs from its old name in case or Unicode form alone: it is renamed first and sent afterwards if its
-    content changed. Any other file is renamed only if its content is what was sent under the old name.
+    content changed. Any other file is renamed only if its content is what was sent under the old name, and any other
+    folder only if the site shows just what is held `inside` it; else it is made, and its content comes by itself.
     """
 
     entry: Entry
     held: Entry
     why: str
     twin: bool = False
+    inside: Inside = ()
 
 
 class RemoveFile(NamedTuple):
@@ -183,7 +188,8 @@ class Pending(NamedTuple):
 
     `leftovers` are the paths of all temporary files that it may have left, `box` that of the folder where it may have
     tried whether the site keeps odd names. `twin` is the other path of a rename that changed case or Unicode form
-    alone: a site to which the two are one must be asked how it spells the name.
+    alone: a site to which the two are one must be asked how it spells the name. `origin` is the old path of any other
+    folder that may have been renamed, with what is held `inside`.
     """
 
     path: str
@@ -192,3 +198,5 @@ class Pending(NamedTuple):
     leftovers: tuple[str, ...] = ()
     box: str = ""
     twin: str = ""
+    origin: str = ""
+    inside: Inside = ()

@@ -90,22 +90,26 @@ class FtpSession:
         if reply.succeeded:
             self._gives_facts = "MLST" in features or "MLSD" in features
         self._transfers.sequential = not reply.succeeded
-        if "UTF8" in features:
-            await self._exchange("OPTS UTF8 ON")
-        self._check(*await self._exchange("TYPE I"))
         self._mtime_proved = "MFMT" in features
         self._mtime_commands = ["MFMT"] if self._mtime_proved else ["MDTM", "SITE UTIME"]
-        if self._site.root:
-            await self._enter_root(create_root)
-        (reply,) = await self._exchange("PWD")
-        self._folder = (parse_path(reply) or "") if reply.succeeded else ""
+        await self._settle_in("UTF8" in features, create_root)
+
+    async def _settle_in(self, utf8: bool, create_root: bool) -> None:
+        """Agree upon bytes and names, and enter the root, all in one write where the server takes that."""
+        root = self._site.root
+        commands = ["OPTS UTF8 ON"] * utf8 + ["TYPE I"] + [f"CWD {root}"] * bool(root) + ["PWD"]
+        replies = dict(zip(commands, await self._exchange(*commands), strict=True))
+        self._check(replies["TYPE I"])
+        where = replies["PWD"]
+        if root and not replies[f"CWD {root}"].succeeded:
+            await self._make_root(replies[f"CWD {root}"], create_root)
+            (where,) = await self._exchange("PWD")
+        self._folder = (parse_path(where) or "") if where.succeeded else ""
         self.root = self._folder if self._control.discreet(self._folder) == self._folder else ""
 
-    async def _enter_root(self, create: bool) -> None:
+    async def _make_root(self, reply: Reply, create: bool) -> None:
+        """Make and enter the root, which could not be entered. Raises RootMissing, SiteUnusable."""
         root = self._site.root
-        (reply,) = await self._exchange(f"CWD {root}")
-        if reply.succeeded:
-            return
         if reply.transient:
             raise ConnectionBroken(f"the folder {names.shown(root)} cannot be entered now", reply.text)
         if not create:

@@ -82,7 +82,22 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[],
             for signum in signals:
                 loop.remove_signal_handler(signum)
 
-    return asyncio.run(supervised())
+    return in_new_loop(supervised())
+
+
+def in_new_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in an event loop of its own: uvloop's if that is installed, else asyncio's."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - it may not be there
+    except ImportError:
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 class Offload:

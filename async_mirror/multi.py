@@ -25,7 +25,7 @@ MOST_LANES = 256
 ROOM_PER_LANE = 32
 DEATHS = 3
 """How often what works on an item may die before the item is given up."""
-OPENINGS_PER_S = 10
+OPENINGS_PER_S = 20
 MEASURED_EVERY_S = 0.5
 
 S = TypeVar("S", bound=Session)

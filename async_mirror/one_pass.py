@@ -17,6 +17,7 @@ from async_mirror.change import (
     Change,
     Failure,
     Job,
+    MakeFolder,
     Move,
     Outcome,
     Pending,
@@ -36,6 +37,7 @@ from async_mirror.multi import DEATHS, Done, Patience
 from async_mirror.plan import FolderPlan, Swap, plan_folder
 from async_mirror.remote import RemoteError
 from async_mirror.removal import Removal
+from async_mirror.renamed import Renamed
 from async_mirror.scan import read_folder, walk
 from async_mirror.source import has_digest, is_gone, look
 from async_mirror.state import State
@@ -74,6 +76,7 @@ class Pass:
         self.modes: list[SetAttributes] = []
         self.gates = Gates()
         self.ahead = Ahead(mirror.root, self.selection, state, offload, self.report)
+        self.renamed = Renamed(mirror.root, state, self.selection)
         self.removal = Removal(self.settings, state, offload, self.selection, self.report)
         self.voided: set[str] = set()
         self.unsettled: set[str] = set()
@@ -211,6 +214,8 @@ class Pass:
             path = path_of(done.item.change)
             self.report.finished(done.item.change)
             self.gates.open(done.item.change, made=False)
+            if isinstance(done.item.change, Move) and done.item.change.entry.is_folder:
+                self.removal.spare(done.item.change.held.path)
         else:
             path = done.item.path if isinstance(done.item, Pending) else done.item.folder
             self.unseen.add(path)
@@ -227,8 +232,10 @@ class Pass:
             self.report.outcome(outcome)
         if isinstance(change, RemoveFile | RemoveFolder) and (outcome.failure or outcome.skipped):
             self.removal.keep_folders_of(change.held.path)
-        if isinstance(change, Move) and outcome.moved:
-            self.removal.gone.pop(change.held.path, None)
+        if isinstance(change, Move):
+            self.renamed.settled(change)
+            if outcome.moved or (outcome.failure and change.entry.is_folder):
+                self.removal.spare(change.held.path)
         self.gates.open(change, made=not outcome.failure)
 
     # Recover.
@@ -244,8 +251,11 @@ class Pass:
         if settled.failure:
             self.report.failure(settled.failure)
             self.unsettled.add(settled.pending.path)
+            if settled.pending.origin and settled.pending.expected:
+                self.removal.spare(settled.pending.origin)
+                self.gates.open(MakeFolder(settled.pending.expected, ""), made=False)
         else:
-            await self.offload(self.state.resolve, settled.pending, settled.held)
+            await self.offload(partial(self.state.resolve, settled.pending, settled.held, moved=settled.moved))
 
     async def _clean_up(self) -> None:
         """After the request to end: settle what was cut short and remove its temporaries, if that is quickly done."""
@@ -362,7 +372,8 @@ class Pass:
         known = {entry.path for entry in held}
         new = [entry for entry in listing.entries if entry.path not in known and not entry.is_folder]
         origins = self._origins(new) if new and self.settings.delete else {}
-        plan = plan_folder(listing, held, origins, perms=self.settings.perms)
+        renamed = self.renamed.moves(listing, known) if self.settings.delete else {}
+        plan = plan_folder(listing, held, origins, renamed, perms=self.settings.perms)
         plan.refreshed += resolved
         return plan
 
@@ -391,12 +402,13 @@ class Pass:
         return held._replace(size=now.size) if now and same else held
 
     def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
-        """Find, for new files, the held file of the same inode and size whose own path is gone."""
+        """Find, for new files, the held file of the same inode and size whose own path is gone, and not left out."""
         origins: dict[str, Entry] = {}
         of_inode = {entry.inode: entry for entry in new}
         for held in self.state.held_with_inodes(of_inode):
             entry = of_inode[held.inode]
-            if held.size == entry.size and is_gone(self.mirror.root, held.path):
+            same_size = held.size in {entry.size, UNKNOWN}
+            if same_size and self.selection.includes_with_parents(held) and is_gone(self.mirror.root, held.path):
                 origins[entry.path] = held
         return origins
 

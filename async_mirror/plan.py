@@ -38,6 +38,7 @@ def plan_folder(
     listing: Listing,
     held: Iterable[Entry],
     origins: Mapping[str, Entry] | None = None,
+    renamed: Mapping[str, Move] | None = None,
     *,
     perms: bool = True,
 ) -> FolderPlan:
@@ -45,7 +46,8 @@ def plan_folder(
 
     `held` are the visible held entries of the folder; what is a link or a special file now counts as not visible.
     `origins` gives, for new files, the held file that has the same
-    inode and whose own path is gone. From a listing that is not complete nothing is ever gone.
+    inode and whose own path is gone; `renamed`, for new folders, the Move that brings one with all that is in it.
+    From a listing that is not complete nothing is ever gone, and no folder renamed.
     """
     plan = FolderPlan()
     missing = {entry.path: entry for entry in held if entry.path not in listing.others}
@@ -62,7 +64,8 @@ def plan_folder(
     if not listing.complete:
         missing.clear()
     if new:
-        _plan_new(plan, new, missing, origins or {}, perms)
+        moves = renamed if renamed and listing.complete else {}
+        _plan_new(plan, new, _take_twins(new, missing), origins or {}, moves, perms=perms)
     plan.unmounted.extend(entry.path for entry in missing.values() if entry.mount)
     plan.gone.extend(missing.values())
     return plan
@@ -82,9 +85,14 @@ def _plan_known(plan: FolderPlan, entry: Entry, held: Entry, perms: bool) -> Non
 
 
 def _plan_new(
-    plan: FolderPlan, new: list[Entry], missing: dict[str, Entry], origins: Mapping[str, Entry], perms: bool
+    plan: FolderPlan,
+    new: list[Entry],
+    twins: Mapping[str, Entry],
+    origins: Mapping[str, Entry],
+    renamed: Mapping[str, Move],
+    *,
+    perms: bool,
 ) -> None:
-    twins = _take_twins(new, missing) if missing else {}
     taken = {twin.path for twin in twins.values()}
     for entry in new:
         twin = twins.get(entry.path)
@@ -93,7 +101,8 @@ def _plan_new(
             plan.changes.append(Move(entry, twin, f"renamed from {twin.path}", twin=True))
             plan.unmounted.extend([entry.path] if twin.mount and not entry.mount else [])
         elif entry.kind is Kind.FOLDER:
-            plan.changes.append(MakeFolder(entry, "new"))
+            move = renamed.get(entry.path)
+            plan.changes.append(move if move and move.held.path not in taken else MakeFolder(entry, "new"))
         elif origin is not None and origin.path not in taken:
             plan.moves.append(Move(entry, origin, f"renamed from {origin.path}"))
         else:
@@ -104,6 +113,8 @@ def _plan_new(
 
 def _take_twins(new: list[Entry], missing: dict[str, Entry]) -> dict[str, Entry]:
     """Pair new paths with missing ones that differ in case or Unicode form alone; those are missing no longer."""
+    if not missing:
+        return {}
     candidates = {(folded(split(path)[1]), old.kind): old for path, old in missing.items()}
     twins = {}
     for entry in new:

@@ -27,11 +27,17 @@ class Removal:
         self.gone: dict[str, Entry] = {}
         self.unmounted: list[str] = []
         self._staying: set[str] = set()
+        self._spared: set[str] = set()
         self._settings = settings
         self._state = state
         self._offload = offload
         self._selection = selection
         self._report = report
+
+    def spare(self, path: str) -> None:
+        """Remove nothing at or below a path that was renamed, or may have been."""
+        self.gone.pop(path, None)
+        self._spared.add(path)
 
     def keep_folders_of(self, path: str) -> None:
         """Keep all folders above a path that stays."""
@@ -55,7 +61,9 @@ class Removal:
                 continue
             below = await self._offload(self._state.held_below, entry.path) if entry.is_folder else []
             for held in [*below, entry]:
-                if held is not entry and not self._selection.includes_with_parents(held):
+                if not self._spared.isdisjoint([*names.lineage(held.path), held.path]) or (
+                    held is not entry and not self._selection.includes_with_parents(held)
+                ):
                     self.keep_folders_of(held.path)
                 else:
                     (folders if held.is_folder else files).append(held)

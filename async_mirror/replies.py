@@ -11,6 +11,7 @@ LONGEST_REPLY = 256 * 1024
 """Bytes; in memory, as very short lines, they become forty times as many."""
 
 _CODE = re.compile(r"[1-6][0-9][0-9]")
+_PLAIN = re.compile(rb"([1-6][0-9][0-9]) ([^\r]{0,500})\r?")
 _EPSV = re.compile(r"\(([!-~])\1\1(\d{1,5})\1\)")
 _PASV = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
@@ -108,7 +109,9 @@ class ReplyParser:
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if reply := self._take(line):
+            if not self._code and (found := _PLAIN.fullmatch(line)):  # nearly all are of one short line
+                yield Reply(int(found[1]), (names.decode(found[2]),))
+            elif reply := self._take(line):
                 yield reply
         if len(self._rest) > LONGEST_LINE:
             raise ReplyError("the server sent an endless line", self._rest)

@@ -169,9 +169,17 @@ class Report:
             text = f"{quoted(path)}{'/' * folder}  ({why}: it stays, and is no longer looked after)"
             _tell(logging.WARNING, "given up", text, path=path)
         elif isinstance(change, Move) and not outcome.moved:
-            self._done(SendFile(change.entry, None, "new"))
+            self._not_moved(change)
         else:
             self._done(change)
+
+    def _not_moved(self, move: Move) -> None:
+        if move.entry.is_folder:
+            old = move.held.path
+            self.note(f"the folder {old} could not be renamed as a whole: what is in it is renamed or sent by itself")
+            self._done(MakeFolder(move.entry, "new"))
+        else:
+            self._done(SendFile(move.entry, None, "new"))
 
     def _done(self, change: Change) -> None:
         if isinstance(change, SetAttributes) and change.entry.is_folder and change.why == "new":

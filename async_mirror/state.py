@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from async_mirror import names, private
-from async_mirror.change import Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
+from async_mirror.change import Inside, Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
 from async_mirror.entry import UNKNOWN, Entry, Kind
+from async_mirror.inside import fingerprint
 
 VERSION = 1
 ORPHANS_END_SECONDS = 10.0
@@ -39,6 +40,8 @@ CREATE TABLE pending (
     token TEXT NOT NULL, tries INTEGER NOT NULL, twin BLOB NOT NULL
 ) WITHOUT ROWID;
 """
+_LATER = "CREATE INDEX IF NOT EXISTS held_folder_inode ON held (inode) WHERE kind = 2;"
+"""What a state of this version may lack; older programs of the version get along with it."""
 _COLUMNS = "folder, name, kind, size, mtime_ns, mode, inode, mount, digest"
 
 
@@ -184,6 +187,23 @@ class State:
                 found += [_entry(row) for row in rows.fetchall()]
         return found
 
+    def held_through(self, folder: str) -> Iterator[tuple[str, list[Entry]]]:
+        """Yield a folder, and each held one below it, with what is held directly in it."""
+        waiting = [folder]
+        while waiting:
+            each = waiting.pop()
+            entries = self.held_in(each)
+            yield each, entries
+            waiting += [entry.path for entry in entries if entry.is_folder]
+
+    def held_folders_with_inode(self, inode: int) -> list[Entry]:
+        """Return the held folders that had this inode when they were last seen."""
+        with self._explained():
+            rows = self._database.execute(
+                f"SELECT {_COLUMNS} FROM held WHERE inode = ? AND kind = 2", (_signed(inode),)
+            )
+            return [_entry(row) for row in rows]
+
     def held(self, path: str) -> Entry | None:
         """Return what is held at one path."""
         folder, name = names.split(path)
@@ -256,10 +276,21 @@ class State:
             rows = self._database.execute("SELECT * FROM pending").fetchall()
         return [self._pending(row) for row in rows]
 
+    def is_pending(self, folder: str) -> bool:
+        """Tell whether anything is being done, or in doubt, at a path or below it."""
+        raw = names.encode(folder)
+        with self._explained():
+            found = self._database.execute(
+                "SELECT 1 FROM pending WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (raw, raw + b"/", raw + b"0")
+            )
+            return found.fetchone() is not None
+
     def _pending(self, row: tuple[object, ...]) -> Pending:
         raw, kind, size, mtime_ns, mode, inode, mount, token, tries, other = row
         path = names.decode(raw)  # type: ignore[arg-type]
-        twin = names.decode(other)  # type: ignore[arg-type]
+        twin, origin = names.decode(other), ""  # type: ignore[arg-type]
+        if names.folded(twin) != names.folded(path):
+            twin, origin = "", twin
         expected = Entry(path, Kind(kind), size, mtime_ns, mode, inode, bool(mount)) if kind else None  # type: ignore[arg-type]
         if not token:
             return Pending(path, expected, self.held(path), twin=twin)
@@ -269,14 +300,21 @@ class State:
         leftovers = tuple(names.join(folder, names.temporary(self.id, each)) for each in tokens)
         odd = names.odd_traits(names.split(path)[1])
         box = names.join(folder, names.temporary(self.id, job.probe_token)) if odd else ""
-        return Pending(path, expected, self.held(path), leftovers, box, twin)
+        inside = self._inside(origin) if origin else ()
+        return Pending(path, expected, self.held(path), leftovers, box, twin, origin, inside)
 
-    def resolve(self, pending: Pending, held: Entry | None) -> None:
-        """Record what a pending path turned out to hold."""
+    def _inside(self, folder: str) -> Inside:
+        return tuple((each[len(folder) + 1 :], fingerprint(held)) for each, held in self.held_through(folder))
+
+    def resolve(self, pending: Pending, held: Entry | None, *, moved: bool = False) -> None:
+        """Record what a pending path turned out to hold; `moved` says that it has come from its origin."""
         with self._transaction(durable=False) as database:
             if held is not None:
                 if pending.twin and held.is_folder and pending.expected:
                     _move_below(database, pending.twin, held.path)
+                if moved:
+                    _move_below(database, pending.origin, held.path)
+                    _forget(database, pending.origin)
                 _hold(database, [held])
             elif pending.twin and not pending.expected:
                 _forget_one(database, pending.path)
@@ -367,13 +405,11 @@ def _apply(database: sqlite3.Connection, outcome: Outcome) -> None:
 def _move_below(database: sqlite3.Connection, old: str, new: str) -> None:
     """Let what is held below a folder follow its rename; by its digest alone it can be known for the same again."""
     condition, values = _below(old)
-    rows = database.execute(f"SELECT {_COLUMNS} FROM held WHERE {condition}", values).fetchall()
-    moved = [
-        entry._replace(path=new + entry.path[len(old) :], size=entry.size if entry.is_folder else UNKNOWN)
-        for entry in map(_entry, rows)
-    ]
-    database.execute(f"DELETE FROM held WHERE {condition}", values)
-    _hold(database, moved)
+    database.execute(
+        f"UPDATE OR REPLACE held SET folder = CAST(? || substr(folder, ?) AS BLOB),"
+        f" size = CASE kind WHEN {Kind.FILE} THEN {UNKNOWN} ELSE size END WHERE {condition}",
+        (names.encode(new), len(names.encode(old)) + 1, *values),
+    )
 
 
 def _pending_rows(job: Job) -> Iterator[tuple[object, ...]]:
@@ -383,14 +419,15 @@ def _pending_rows(job: Job) -> Iterator[tuple[object, ...]]:
     if isinstance(change, RemoveFile | RemoveFolder):
         yield path, *nothing, b""
         return
-    twin = b""
+    entry = change.entry
+    other = b""
     if isinstance(change, Move):
         old = names.encode(change.held.path)
-        twin = old if change.twin else b""
-        yield old, *nothing, path if change.twin else b""
-    entry = change.entry
+        other = old if change.twin or entry.is_folder else b""
+        if change.twin or not entry.is_folder:
+            yield old, *nothing, path if change.twin else b""
     version = (entry.kind, entry.size, entry.mtime_ns, entry.mode, _signed(entry.inode), entry.mount)
-    yield path, *version, job.token, 0 if entry.is_folder else job.tries, twin
+    yield path, *version, job.token, 0 if entry.is_folder else job.tries, other
 
 
 def _settle(database: sqlite3.Connection, jobs: Iterable[Job]) -> None:
@@ -544,3 +581,4 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         raise StateError(f"the state {path} was written by a newer version of async-mirror: use that one")
     if version == 0:
         database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+    database.execute(_LATER)

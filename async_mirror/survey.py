@@ -6,6 +6,7 @@ from typing import NamedTuple
 from async_mirror import names
 from async_mirror.change import Failure, Pending, Problem
 from async_mirror.entry import UNKNOWN, Entry
+from async_mirror.inside import was_renamed
 from async_mirror.remote import ConnectionBroken, Refusal, RemoteListing, RemoteSession
 
 _SECOND_NS = 1_000_000_000
@@ -41,11 +42,15 @@ class Compared(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What a pending path turned out to hold; None for nothing, or nothing that is ours."""
+    """What a pending path turned out to hold; None for nothing, or nothing that is ours.
+
+    `moved` says that it is a folder that has come from its origin with all that was in it.
+    """
 
     pending: Pending
     held: Entry | None = None
     failure: Failure | None = None
+    moved: bool = False
 
 
 async def compare(session: RemoteSession, task: Compare) -> Compared:
@@ -163,13 +168,16 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         if clean and pending.box:
             await _remove_box(session, pending.box)
         seen = await (_spelled(session, pending.path) if pending.twin else session.look(pending.path))
+        moved = bool(pending.origin and seen) and await was_renamed(
+            session, pending.origin, pending.path, pending.inside
+        )
     except Refusal as refusal:
         detail = f"while what an earlier run left there was looked at, {refusal.told}"
         return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, detail, refusal.transient))
     except ConnectionBroken as broken:
         detail = f"while what an earlier run left there was looked at, {broken.told}"
         return Settled(pending, failure=Failure(pending.path, Problem.CONNECTION, detail, transient=True))
-    return Settled(pending, verdict(pending, seen))
+    return Settled(pending, verdict(pending, seen), moved=moved)
 
 
 async def _spelled(session: RemoteSession, path: str) -> Entry | None:

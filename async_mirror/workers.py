@@ -17,7 +17,7 @@ from enum import Enum
 from multiprocessing import reduction, resource_tracker
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from async_mirror.loop import cancel, ended
+from async_mirror.loop import cancel, ended, in_new_loop
 
 LAST_SECONDS = 3.0
 """How long a worker may take to end before its process is killed (a thread is left to itself)."""
@@ -193,7 +193,7 @@ def work_in_thread(hands: Hands[Any, Any, Any], end: socket.socket) -> None:
     """Be a worker until the other side ends."""
     try:
         with suppress(SystemExit):
-            asyncio.run(_serve(hands, end))
+            in_new_loop(_serve(hands, end))
     finally:
         end.close()
 

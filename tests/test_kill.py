@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from faults.reactions import ALWAYS, permission_denied, refuse_existing_target
+from faults.reactions import ALWAYS, permission_denied, refuse_existing_target, say
 from faults.scripted import Exchange, ScriptedServer
 from program import MTIME, Node, eventually, tree
 from servers import REAL, FtpServer
@@ -419,6 +419,93 @@ def test_killed_while_the_case_of_a_folder_is_changed_it_converges(
         shown = server.history.get(b"/docs/a", [])
         new = (mirror.source / "docs/a").read_bytes()
         assert None not in shown[shown.index(new) :], "what had just been published was removed again"
+
+
+# Row 53, 1, 2: a folder that was renamed with all that is in it, and what may come to it before the next pass.
+THEN = {
+    "and stays": (),
+    "and renamed back": (("b", "a"),),
+    "and renamed again": (("b", "c"),),
+    "and another has its old name": (("stays", "a"),),
+    "and gone": (("b", ""),),
+}
+
+
+@pytest.mark.parametrize("then", THEN.values(), ids=THEN)
+@pytest.mark.parametrize("performs", [True, False], ids=["is done", "is lost"])
+@pytest.mark.parametrize("verb", ["MLSD", "RNFR", "RNTO", "SITE"])
+def test_killed_while_a_folder_is_renamed_it_converges(
+    mirror: Mirror, server: ScriptedServer, verb: str, performs: bool, then: tuple[tuple[str, str], ...]
+) -> None:
+    write_folders(mirror)
+    (mirror.source / "a").rename(mirror.source / "b")
+    (mirror.source / "b").chmod(0o750)
+    (mirror.source / "b/gone").unlink()
+    mirror.write("b/deep/changed", "second")
+    server.log.clear()
+    kill_when(mirror, server, verb, performs=performs)
+    for old, new in then:
+        if new:
+            (mirror.source / old).rename(mirror.source / new)
+        else:
+            shutil.rmtree(mirror.source / old)
+    assert_mirrored(mirror, server)
+    stored = [line for line in server.commands() if line.startswith("STOR")]
+    assert len(stored) <= 2 or then, "what was renamed is known by its content, and not sent"
+
+
+def write_folders(mirror: Mirror) -> None:
+    for name in ("a", "stays"):
+        for path in ("0", "1", "2", "3", "gone", "deep/changed", "deep/0", "deep/1"):
+            mirror.write(f"{name}/{path}", f"first {name} {path}")
+    ran = mirror.run()
+    assert ran.code == 0, ran.said
+
+
+# Row 53, 2: what became of the folder cannot be found out at once.
+def test_nothing_is_removed_or_sent_while_it_is_not_known_whether_a_folder_was_renamed(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    write_folders(mirror)
+    (mirror.source / "a").rename(mirror.source / "b")
+    kill_when(mirror, server, "RNTO")
+    cue = server.on("MLSD", say(b"450 Not now."), times=ALWAYS)
+    server.log.clear()
+    ran = mirror.run("--retries", "0")
+    assert ran.code == 1, ran.said
+    told = [line for line in server.commands() if ".am-" not in line]
+    assert not [line for line in told if line.startswith(("DELE", "RMD", "MKD", "RNFR"))]
+    assert contents(tree_of(server)) == contents(tree(mirror.source))
+    cue.times_left = 0
+    server.log.clear()
+    assert_mirrored(mirror, server)
+    assert not [line for line in server.commands() if line.startswith(("STOR", "RNFR"))]
+
+
+# Row 53, 1, 32: the folder could not be renamed, and its new name was made when the kill came.
+@pytest.mark.parametrize("performs", [True, False], ids=["is done", "is lost"])
+@pytest.mark.parametrize("verb", ["MKD", "RNTO", "DELE", "RMD"])
+def test_killed_after_a_folder_could_not_be_renamed_it_converges(
+    mirror: Mirror, server: ScriptedServer, verb: str, performs: bool
+) -> None:
+    write_folders(mirror)
+    (mirror.source / "a").rename(mirror.source / "b")
+    (mirror.source / "b/gone").unlink()
+    server.on("RNFR", permission_denied, times=1)
+    kill_when(mirror, server, verb, performs=performs)
+    assert_mirrored(mirror, server)
+
+
+# Row 53, 1: somebody else removed what was to be renamed, so that its new name, made anew, holds nothing of it.
+def test_folder_made_before_a_kill_is_not_taken_for_the_renamed_one(mirror: Mirror, server: ScriptedServer) -> None:
+    write_folders(mirror)
+    (mirror.source / "a").rename(mirror.source / "b")
+    with server.site.changed:
+        for path in [path for path in (*server.files, *server.folders) if path.startswith(b"/a")]:
+            server.files.pop(path, None)
+            server.folders.discard(path)
+    kill_when(mirror, server, "MKD")
+    assert_mirrored(mirror, server)
 
 
 # Row 53, 2: a Move that was done and not confirmed, with another mode and content that changed behind it.

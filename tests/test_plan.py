@@ -274,6 +274,43 @@ def test_a_held_file_that_moves_to_its_twin_is_nobody_elses_origin(
     assert moved == ["A"]
 
 
+def whole(new: str, old: str) -> dict[str, Move]:
+    """Return how a folder comes that was renamed with all that is in it."""
+    return {new: Move(a_folder(new), a_folder(old), f"renamed from {old}", inside=(("", b"known"),))}
+
+
+def test_a_new_folder_that_was_renamed_comes_whole_before_anything_in_it() -> None:
+    found = [a_folder("new"), a_folder("other"), a_file("file")]
+    renamed = whole("new", "old/place")
+    plan = plan_folder(Listing("", tuple(found)), [], None, renamed)
+    assert plan.changes[:2] == [renamed["new"], MakeFolder(a_folder("other"), "new")]
+    assert [mode.entry.path for mode in plan.modes] == ["new", "other"]
+    assert not plan.moves
+
+
+def test_a_renamed_folder_that_may_have_to_be_made_instead_leaves_its_old_name_gone() -> None:
+    plan = plan_folder(Listing("", (a_folder("new"),)), [a_folder("old")], None, whole("new", "old"))
+    assert plan.gone == [a_folder("old")]
+
+
+def test_a_folder_that_moves_to_its_twin_is_not_renamed_to_another() -> None:
+    found = (a_folder("A"), a_folder("new"))
+    plan = plan_folder(Listing("", found), [a_folder("a")], None, whole("new", "a"))
+    assert [type(change) for change in plan.changes] == [Move, MakeFolder]
+
+
+def test_a_held_folder_or_a_swapped_one_is_not_renamed() -> None:
+    plan = plan_folder(Listing("", (a_folder("new"),)), [a_folder("new")], None, whole("new", "old"))
+    assert not plan.changes
+    plan = plan_folder(Listing("", (a_folder("new"),)), [a_file("new")], None, whole("new", "old"))
+    assert not plan.changes
+
+
+def test_no_folder_is_renamed_from_an_incomplete_listing() -> None:
+    plan = plan_folder(Listing("", (a_folder("new"),), complete=False), [], None, whole("new", "old"))
+    assert plan.changes == [MakeFolder(a_folder("new"), "new")]
+
+
 def test_without_permissions_modes_are_neither_compared_nor_set() -> None:
     found = [a_file("a", mode=0o600), a_folder("b", 0o500), a_folder("c"), a_file("d", mode=0o600, inode=2)]
     held = [a_file("a"), a_folder("b"), a_file("d")]

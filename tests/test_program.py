@@ -458,6 +458,15 @@ def test_what_is_left_out_after_having_been_mirrored_stays(program: Program, opt
 
 
 @on_one_server
+def test_what_is_left_out_is_not_renamed_away(program: Program) -> None:
+    program.write("old", "content")
+    mirrored(program)
+    (program.source / "old").rename(program.source / "new")
+    assert program.sync("--exclude", "old").code == 0
+    assert contents(program.site) == {"old": b"content", "new": b"content"}
+
+
+@on_one_server
 def test_what_is_left_out_keeps_its_folder_when_that_is_gone(program: Program) -> None:
     program.write("index", "content")
     program.write("gone/kept.log", "content")

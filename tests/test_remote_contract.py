@@ -159,7 +159,7 @@ on_every_site = pytest.mark.parametrize("subject", [*SUBJECTS, *SECURE], indirec
 
 
 class Bytes:
-    """Content from memory, in blocks; `then` is awaited where a further block would be read."""
+    """Content from memory: a little as a whole, more in blocks; `then` is awaited before a further block would be."""
 
     def __init__(
         self,
@@ -170,6 +170,7 @@ class Bytes:
         then: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self.size = len(content) if size is None else size
+        self.whole = content if len(content) <= block and then is None else None
         self._content = content
         self._block = block
         self._then = then

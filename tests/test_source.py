@@ -124,7 +124,7 @@ def content_of(root: Path, path: str) -> bytes | None:
         try:
             return b"".join([block async for block in file.blocks()])
         finally:
-            await file.close()
+            file.close()
 
     return asyncio.run(read())
 
@@ -187,7 +187,7 @@ def test_file_that_is_open_is_read_though_a_link_has_its_name_by_now(root: Path)
         try:
             return b"".join([block async for block in file.blocks()]), file.is_unchanged()
         finally:
-            await file.close()
+            file.close()
 
     assert asyncio.run(read()) == (INSIDE, False)
 

@@ -1,0 +1,72 @@
+"""What is held is found again: by inode, and under the name that its folder has now."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from async_mirror.change import Job, Move, Outcome
+from async_mirror.entry import UNKNOWN, Entry, Kind
+from async_mirror.names import decode
+from async_mirror.state import State, open_state
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with open_state(tmp_path / "state/state.sqlite3") as opened:
+        yield opened
+
+
+def file(path: str, inode: int = 1) -> Entry:
+    return Entry(path, Kind.FILE, 3, 10, 0o644, inode, digest=b"known")
+
+
+def folder(path: str, inode: int = 1) -> Entry:
+    return Entry(path, Kind.FOLDER, mode=0o755, inode=inode)
+
+
+@pytest.mark.parametrize("inode", [1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_any_inode_that_a_file_system_may_give_is_found_again(state: State, inode: int) -> None:
+    state.hold([file("a", inode), folder("b", inode)])
+    assert state.held_with_inodes([inode]) == [file("a", inode)]
+    assert state.held_folders_with_inode(inode) == [folder("b", inode)]
+
+
+def test_folders_are_found_by_inode_in_a_state_from_before_that_was_indexed(tmp_path: Path) -> None:
+    path = tmp_path / "state/state.sqlite3"
+    with open_state(path) as state:
+        state.hold([folder("a", 7), folder("b", 8)])
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP INDEX held_folder_inode")
+    with open_state(path) as state:
+        assert state.held_folders_with_inode(8) == [folder("b", 8)]
+        plan = state._database.execute("EXPLAIN QUERY PLAN SELECT * FROM held WHERE inode = 8 AND kind = 2").fetchall()
+    assert "held_folder_inode" in str(plan)
+
+
+def test_what_is_below_a_renamed_folder_follows_it_to_the_byte_and_nothing_else_does(state: State) -> None:
+    odd = decode(b"caf\xe9/\xff % _")
+    inside = [file("old/f"), folder("old/caf\udce9"), file(f"old/{odd}"), file("old/x/y/z")]
+    beside = [file("older/f"), file("old-f/f"), file("f"), file("old0/f")]
+    state.hold([folder("old", 5), *inside, *beside])
+    move = Move(folder("new/name", 5), folder("old", 5), "", inside=(("", b""),))
+    state.commit([Outcome(Job(move, "t", 1), folder("new/name", 5), moved=True)])
+    followed = [
+        entry._replace(path=f"new/name{entry.path[3:]}", size=0 if entry.is_folder else UNKNOWN) for entry in inside
+    ]
+    assert sorted(state.held_below("")) == sorted([folder("new/name", 5), *followed, *beside])
+
+
+def test_folder_that_is_being_renamed_is_pending_with_all_that_tells_it_from_others(state: State) -> None:
+    state.hold([folder("old", 5), file("old/f"), folder("old/x"), file("old/x/g"), file("older")])
+    move = Move(folder("new", 5), folder("old", 5), "", inside=(("", b"1"),))
+    job = Job(move, "t", 1)
+    state.begin([job])
+    [pending] = state.pending()
+    assert (pending.path, pending.origin, pending.twin) == ("new", "old", "")
+    assert sorted(below for below, _ in pending.inside) == ["", "x"]
+    assert len({fingerprint for _, fingerprint in pending.inside}) == 2
+    state.abandon([job])
+    assert state.pending() == []
