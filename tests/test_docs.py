@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import click
+import picture
 import pytest
 
 from async_mirror.cli import cli
@@ -128,3 +129,8 @@ def test_every_link_leads_somewhere(name: str) -> None:
             for each in re.findall(r"^#+ (.*)", text, re.MULTILINE)
         }
         assert not anchor or anchor in headings, target
+
+
+def test_the_picture_of_the_display_is_what_the_program_draws_now() -> None:
+    assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw(), "draw it anew: python tests/picture.py"
+    assert "http" not in picture.draw().replace("http://www.w3.org", "").replace("https://www.textualize.io", "")
