@@ -24,7 +24,11 @@ MOST_PAGES = 4
 CONNECTIONS = (1, 2, 4, 8, 16)
 PEERS = {"lftp": "lftp", "lftp tuned": "lftp", "lftp tuned, STAT": "lftp", "rclone": "rclone", "minimal": "minimal"}
 MODES = {f"modes-N{n}": [f"{kind}{n}" for kind in "ATP"] + ["S", "A"] for n in CONNECTIONS}
-OTHERS = ("loopback-vsftpd-N8", "site-20ms", "large-plain", "unchanged-100k-20ms", "rename-20ms", "tls20-proftpd-N8")
+OTHERS = (
+    *("loopback-vsftpd-N8", "site-20ms", "large-plain", "unchanged-100k-20ms", "rename-20ms"),
+    *("unchanged-1m", "delta-20ms", "survey-proftpd"),
+    *(f"tls{rtt}-{server}-N8" for rtt in (20, 100) for server in ("vsftpd", "proftpd", "pure-ftpd")),
+)
 LINES = [
     f"line{rtt}-{server}-N{n}"
     for rtt in (20, 100)
@@ -43,7 +47,7 @@ def records(*, good: bool = True) -> Iterator[dict[str, object]]:
     for cell in (*MODES, "modes-cpu", *LINES, *OTHERS):
         rtt = 100 if "100-" in cell else 20 if "20" in cell or cell in MODES else 0
         lanes = int(cell.rpartition("-N")[2]) if "-N" in cell else 8
-        ours = MODES.get(cell, ["S", "A", "A8", "T8", "P8"] if cell == "modes-cpu" else ["A4", f"A{lanes}"])
+        ours = MODES.get(cell, ["S", "A", "A8", "T8", "P8"] if cell == "modes-cpu" else ["A4", "A8", f"A{lanes}"])
         contenders = dict.fromkeys(ours, "ours") | ({} if cell.startswith("modes") else PEERS)
         yield {"kind": "cell", "cell": cell, "task": "first", "server_kind": "ftpd", "tls": False, "files": 100_000} | {
             "concerned": 10_000,
