@@ -17,6 +17,9 @@ from async_mirror.tls import reason
 WINDOW = 1200
 """Bytes of commands in flight. ProFTPD 1.3.8 joins two commands when one of its reads ends between CR and LF."""
 
+WIDE_WINDOW = 8 * 1024
+"""The same for servers that are not ProFTPD for sure."""
+
 
 GREETING = "the connection was made"
 
@@ -28,12 +31,14 @@ _HIDDEN = "***"
 _READ_AT_MOST = 64 * 1024
 """asyncio would map 256 KiB anew for every read."""
 
+_TRANSFERS = ("STOR", "MLSD", "LIST")
+
 _SUCCESS = {
     "EPSV": frozenset({229}),
     "PASV": frozenset({227}),
     "SIZE": frozenset({213}),
     "RNFR": frozenset({350}),
-    "STOR": frozenset({226, 250}),
+    **dict.fromkeys(_TRANSFERS, frozenset({226, 250})),
 }
 """The codes with which a server says yes to these; another yes answers another command."""
 
@@ -41,7 +46,7 @@ _SUCCESS = {
 class Expected:
     """A reply that is to come; once somebody waits for it, it is `due` so many `seconds` later."""
 
-    __slots__ = ("command", "due", "length", "reply", "seconds")
+    __slots__ = ("begins", "command", "due", "has_begun", "length", "reply", "seconds")
 
     def __init__(self, command: str, length: int, reply: "asyncio.Future[Reply]") -> None:
         """Expect the reply to a command of so many bytes on the wire."""
@@ -50,6 +55,14 @@ class Expected:
         self.reply = reply
         self.due = math.inf
         self.seconds = 0.0
+        self.has_begun = False
+        self.begins: asyncio.Future[None] | None = None
+
+    def begin(self) -> None:
+        """Note that the server began to do it, or will never."""
+        self.has_begun = True
+        if self.begins and not self.begins.done():
+            self.begins.set_result(None)
 
 
 class Control:
@@ -67,6 +80,7 @@ class Control:
         self.broken: ConnectionBroken | None = None
         self.alert: ssl.SSLError | None = None
         self.in_flight = 0
+        self.window = WINDOW
         self.secret = self._secret_in_paths = ""
         self.out_of_step = False
         self.overtaken = False
@@ -107,7 +121,9 @@ class Control:
             reply = self._made_discreet(reply)
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
             self.break_off(closing, reply.text)
-        elif reply.code >= 200:
+        elif reply.code < 200:
+            self._waiting[0].begin()
+        else:
             expected = self._answered(reply.code)
             reply = self._made_discreet(reply, expected.command)
             if reply.code < 400 and reply.code not in _SUCCESS.get(expected.command, (reply.code,)):
@@ -116,15 +132,16 @@ class Control:
                 return
             self._waiting.remove(expected)
             self.in_flight -= expected.length
+            expected.begin()
             if not expected.reply.done():
                 expected.reply.set_result(reply)
             if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply.text)
 
     def _answered(self, code: int) -> Expected:
-        """Return what a reply answers: the oldest command; or NOOP, if the server did that while a file comes in."""
+        """Return what a reply answers: the oldest command; or NOOP, if the server did that during a transfer."""
         oldest = self._waiting[0]
-        if code == 200 and oldest.command == "STOR" and len(self._waiting) > 1:
+        if code == 200 and oldest.command in _TRANSFERS and len(self._waiting) > 1:
             following = self._waiting[1]
             if following.command == "NOOP":
                 self.overtaken = True
@@ -162,6 +179,7 @@ class Control:
             self._watch = None
         self._leaving.clear()
         for expected in self._waiting:
+            expected.begin()
             if not expected.reply.done():
                 expected.reply.set_exception(self.broken)
                 expected.reply.exception()
@@ -214,6 +232,13 @@ class Control:
             raise self.broken
         return reply
 
+    async def begun(self, expected: Expected) -> None:
+        """Wait until the server began to do something (a reply of 1xx), or answered; for a bounded time."""
+        if not expected.has_begun:
+            self._watch_over(expected, self.timeout_seconds)
+            expected.begins = self._loop.create_future()
+            await expected.begins
+
     def _watch_over(self, expected: Expected, seconds: float) -> None:
         expected.seconds = seconds
         expected.due = self._loop.time() + seconds
@@ -235,7 +260,7 @@ class Control:
 
     async def room(self, length: int) -> None:
         """Wait until so many bytes of commands may be sent."""
-        while self.in_flight and self.in_flight + length > WINDOW and self._waiting:
+        while self.in_flight and self.in_flight + length > self.window and self._waiting:
             oldest = self._waiting[0]
             if oldest.due == math.inf:
                 self._watch_over(oldest, self.timeout_seconds)
