@@ -355,7 +355,7 @@ NO_HASHES = """
 import hashlib
 def fail(*_, **__):
     raise RuntimeError("no hashes today")
-hashlib.blake2b = fail
+hashlib.sha256 = fail
 """
 NO_DATABASE = """
 import sqlite3
