@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,6 +19,8 @@ from async_mirror.loop import batched
 BLOCK = 256 * 1024
 SMALL = 64 * 1024
 """Bytes that a file may have to be read when it is opened."""
+LARGE = 256 * 1024
+"""Bytes from which on a file is read in a thread that sends it, too."""
 _WHOLE_SECOND_TICK_NS = 2_000_000_000
 _TICK_NS = 20_000_000
 _PLAINLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -125,8 +127,33 @@ def settling_seconds(mtime_ns: int) -> float:
     return wait / 1e9 if 0 < wait <= tick else 0.0
 
 
-def _new_hash() -> "hashlib.blake2b":
-    return hashlib.blake2b(digest_size=16)
+_new_hash = hashlib.sha256
+"""The one that machines have instructions for: large files wait for nothing so much. See `_digest`."""
+_DIGEST_BYTES = 16
+
+
+def _digest(content: "hashlib._Hash") -> bytes:
+    return content.digest()[:_DIGEST_BYTES]
+
+
+class _Reader:
+    """Reads an open file in a thread, by a descriptor of its own, and has `take` take note of each block."""
+
+    def __init__(self, descriptor: int, size: int, take: Callable[[memoryview], None]) -> None:
+        self.size = size
+        self._descriptor = os.dup(descriptor)
+        self._take = take
+        self._place = 0
+
+    def read_into(self, buffer: memoryview) -> int:
+        room = buffer[: self.size - self._place]
+        read = os.preadv(self._descriptor, [room], self._place)
+        self._take(room[:read])
+        self._place += read
+        return read
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 class LocalFile:
@@ -150,7 +177,7 @@ class LocalFile:
     @property
     def digest(self) -> bytes:
         """The digest of what was read so far."""
-        return self._hash.digest()
+        return _digest(self._hash)
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """Yield the file's bytes, as many as it had when it was opened at the most."""
@@ -164,9 +191,16 @@ class LocalFile:
                 block = await file.read(min(BLOCK, self.size - self.sent))
                 if not block:
                     return
-                self._hash.update(block)
-                self.sent += len(block)
+                self._take(block)
                 yield block
+
+    def reader(self) -> _Reader | None:
+        """Return what a thread may read the file by, once, in place of `blocks`; None for a small one."""
+        return _Reader(self._descriptor, self.size, self._take) if self.size >= LARGE else None
+
+    def _take(self, block: bytes | memoryview) -> None:
+        self._hash.update(block)
+        self.sent += len(block)
 
     def is_unchanged(self) -> bool:
         """Tell whether all of the file was read, and nobody wrote to it meanwhile."""
@@ -306,6 +340,6 @@ def has_digest(root: bytes, path: str, digest: bytes) -> bool:
             entry = entry_of(path, os.fstat(file.fileno()))
             if entry is None or entry.is_folder:
                 return False
-            return hashlib.file_digest(file, _new_hash).digest() == digest
+            return _digest(hashlib.file_digest(file, _new_hash)) == digest
     except OSError:
         return False

@@ -15,9 +15,9 @@ from typing import NoReturn
 
 from async_mirror import names
 from async_mirror.control import Control, Expected
-from async_mirror.data import ContentFailedError, Data, SecureData
+from async_mirror.data import Data, SecureData
 from async_mirror.listing import ListingParser
-from async_mirror.remote import ConnectionBroken, Content, LedElsewhere, Manners, Refusal, Untrusted
+from async_mirror.remote import ConnectionBroken, Content, ContentFailedError, LedElsewhere, Manners, Refusal, Untrusted
 from async_mirror.replies import Reply, parse_epsv, parse_pasv
 from async_mirror.tls import Tls, concerns_trust, reason
 
