@@ -383,7 +383,7 @@ class _Attempt:
         def all_sent() -> None:
             flow.all_left()
             self.sending = file.entry._replace(digest=file.digest)
-            self.whole = file.is_unchanged()
+            self.whole = file.whole is not None or file.is_unchanged()
             self.progress.left()
 
         self.left_behind = self.temporary()

@@ -46,23 +46,65 @@ _SUCCESS = {
 class Expected:
     """A reply that is to come; once somebody waits for it, it is `due` so many `seconds` later."""
 
-    __slots__ = ("begins", "command", "due", "has_begun", "length", "reply", "seconds")
+    __slots__ = ("_begins", "_outcome", "_reply", "command", "due", "has_begun", "length", "seconds")
 
-    def __init__(self, command: str, length: int, reply: "asyncio.Future[Reply]") -> None:
+    def __init__(self, command: str, length: int) -> None:
         """Expect the reply to a command of so many bytes on the wire."""
         self.command = command
         self.length = length
-        self.reply = reply
         self.due = math.inf
         self.seconds = 0.0
         self.has_begun = False
-        self.begins: asyncio.Future[None] | None = None
+        self._outcome: Reply | ConnectionBroken | None = None
+        self._reply: asyncio.Future[Reply] | None = None
+        self._begins: asyncio.Future[None] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """True once the reply has come, or cannot come any more."""
+        return self._outcome is not None
+
+    @property
+    def reply(self) -> "asyncio.Future[Reply]":
+        """The reply as something to wait for; most have come before anybody does."""
+        if self._reply is None:
+            self._reply = asyncio.get_running_loop().create_future()
+            self._hand_over()
+        return self._reply
+
+    def take(self) -> Reply:
+        """Return the reply that has come, or raise why it cannot."""
+        if isinstance(self._outcome, Reply):
+            return self._outcome
+        assert self._outcome is not None
+        raise self._outcome
+
+    def begun(self) -> "asyncio.Future[None]":
+        """Return what is done once the server began to do it, or will never."""
+        if self._begins is None:
+            self._begins = asyncio.get_running_loop().create_future()
+        return self._begins
 
     def begin(self) -> None:
         """Note that the server began to do it, or will never."""
         self.has_begun = True
-        if self.begins and not self.begins.done():
-            self.begins.set_result(None)
+        if self._begins and not self._begins.done():
+            self._begins.set_result(None)
+
+    def end(self, outcome: Reply | ConnectionBroken) -> None:
+        """Note what came of it."""
+        self._outcome = outcome
+        self.begin()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._reply is None or self._outcome is None or self._reply.done():
+            return
+        if isinstance(self._outcome, Reply):
+            self._reply.set_result(self._outcome)
+        else:
+            self._reply.set_exception(self._outcome)
+            self._reply.exception()
 
 
 class Control:
@@ -132,9 +174,7 @@ class Control:
                 return
             self._waiting.remove(expected)
             self.in_flight -= expected.length
-            expected.begin()
-            if not expected.reply.done():
-                expected.reply.set_result(reply)
+            expected.end(reply)
             if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply.text)
 
@@ -179,10 +219,7 @@ class Control:
             self._watch = None
         self._leaving.clear()
         for expected in self._waiting:
-            expected.begin()
-            if not expected.reply.done():
-                expected.reply.set_exception(self.broken)
-                expected.reply.exception()
+            expected.end(self.broken)
         self._waiting.clear()
         if self.transport:
             self.transport.abort()
@@ -193,7 +230,7 @@ class Control:
         """Expect a reply to what was sent, or to nothing in the case of the greeting."""
         if self.broken:
             raise self.broken
-        expected = Expected(command, length, self._loop.create_future())
+        expected = Expected(command, length)
         self._waiting.append(expected)
         self.in_flight += length
         return expected
@@ -220,13 +257,14 @@ class Control:
 
     async def reply(self, expected: Expected, timeout_seconds: float | None = None) -> Reply:
         """Wait for a reply, for a bounded time; whoever gives up waiting leaves the connection out of step: broken."""
-        if not expected.reply.done():
+        if not expected.has_ended:
             self._watch_over(expected, timeout_seconds or self.timeout_seconds)
-        try:
-            reply = await expected.reply
-        except asyncio.CancelledError:
-            self.break_off("it was interrupted")
-            raise
+            try:
+                await expected.reply
+            except asyncio.CancelledError:
+                self.break_off("it was interrupted")
+                raise
+        reply = expected.take()
         spoke_on = self.broken is not None and self.broken.reply not in {"", reply.text}
         if self.broken and spoke_on:  # which reply answers what is not sure any more
             raise self.broken
@@ -236,8 +274,7 @@ class Control:
         """Wait until the server began to do something (a reply of 1xx), or answered; for a bounded time."""
         if not expected.has_begun:
             self._watch_over(expected, self.timeout_seconds)
-            expected.begins = self._loop.create_future()
-            await expected.begins
+            await expected.begun()
 
     def _watch_over(self, expected: Expected, seconds: float) -> None:
         expected.seconds = seconds

@@ -55,7 +55,6 @@ class Data:
         self._loop = asyncio.get_running_loop()
         self._reply: asyncio.Future[Reply] = self._loop.create_future()
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def heed(self, reply: "asyncio.Future[Reply]") -> None:
         """Take note of what the server's last word on the transfer will be."""
@@ -76,12 +75,17 @@ class Data:
         if content.whole is not None:
             await self._send_whole(content.whole)
             return
+        self._delay_nothing()
         reader = _reader(content)
         if reader is not None:
             await self._send_bulk(reader, content.advanced)
         else:
             await self._send_blocks(content)
         await self.finish()
+
+    def _delay_nothing(self) -> None:
+        """Have each piece leave as it comes, however small the one before it was."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     async def _send_bulk(self, reader: Reader, advanced: Callable[[int], None]) -> None:
         """Send many bytes off the event loop: none of them passes it."""
@@ -173,6 +177,7 @@ class SecureData(Data):
         self._leaving = ssl.MemoryBIO()
         self.peer = context.wrap_bio(self._arrived, self._leaving, server_hostname=host, session=session)
         super().__init__(family, timeout_seconds)
+        self._delay_nothing()
 
     async def open(self, address: tuple[Any, ...]) -> None:
         """Connect, and agree upon TLS. Raises ssl.SSLCertVerificationError among other OSErrors."""
