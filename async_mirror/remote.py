@@ -85,9 +85,11 @@ class Manners:
     """How a server takes what it is asked, found out once and good for all sessions with it.
 
     `in_order` says that it does one thing after the other, whatever is sent to it meanwhile; None until that was seen.
+    `bears_early_end` is False if it took our end of a data connection, while it sent a listing, for a break.
     """
 
     in_order: bool | None = None
+    bears_early_end: bool = True
 
 
 class Published(NamedTuple):

@@ -307,7 +307,10 @@ class Transfers:
                 await self._open(data, port, expected)
             except Refused as refused:  # without TLS it is told when the listing was received, and is empty
                 return refused.answer, True
+            early = self._tls is None and self._manners.in_order and self._manners.bears_early_end
             try:
+                if early:  # ProFTPD waits for our end before it says 226
+                    await data.finish()
                 while not listing.endless and (block := await data.receive()):
                     listing.feed(block)
                     await asyncio.sleep(0)  # receiving what is there already lets nobody else run
@@ -324,6 +327,8 @@ class Transfers:
             if listing.endless:
                 self._control.break_off("the server sent an endless listing")
             reply = await self._control.reply(expected)
+            if early and not reply.succeeded:
+                self._manners.bears_early_end = False
             if along == _PROBE:
                 self._manners.in_order = await self._was_in_order(following[0])
             return reply, data.whole
