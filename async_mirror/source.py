@@ -19,8 +19,6 @@ from async_mirror.loop import batched
 BLOCK = 256 * 1024
 SMALL = 64 * 1024
 """Bytes that a file may have to be read when it is opened."""
-LARGE = 256 * 1024
-"""Bytes from which on a file is read in a thread that sends it, too."""
 _WHOLE_SECOND_TICK_NS = 2_000_000_000
 _TICK_NS = 20_000_000
 _PLAINLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -196,7 +194,7 @@ class LocalFile:
 
     def reader(self) -> _Reader | None:
         """Return what a thread may read the file by, once, in place of `blocks`; None for a small one."""
-        return _Reader(self._descriptor, self.size, self._take) if self.size >= LARGE else None
+        return _Reader(self._descriptor, self.size, self._take) if self.whole is None else None
 
     def _take(self, block: bytes | memoryview) -> None:
         self._hash.update(block)
