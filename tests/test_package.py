@@ -54,9 +54,7 @@ def sources() -> Iterator[str]:
     made = {"PKG-INFO", "setup.cfg"}
     for path in PROJECT.rglob("*"):
         name = path.relative_to(PROJECT).as_posix()
-        is_made = name in made or re.search(
-            r"(^|/)(__pycache__|\.[a-z]+_cache|\.venv|\.servers|[^/]*\.egg-info)/", name
-        )
+        is_made = name in made or re.search(r"(^|/)(__pycache__|\.(?!ci/)[^/]+|[^/]+\.egg-info)/", name)
         if path.is_file() and not is_made:
             yield name
 
@@ -173,3 +171,15 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert f"[{__version__}]" in text or (headings[0] == "[Unreleased]" and f"is to be {__version__}" in text)
     parts = set(re.findall("^### (.*)$", text, re.MULTILINE))
     assert parts <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_what_contributing_names_is_there() -> None:
+    text = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 60  # one screen
+    modules = {path.stem for path in (PROJECT / "async_mirror").glob("*.py")}
+    rows = [row.split("|")[2] for row in text.partition("`async_mirror/` |")[2].splitlines() if row.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
+    assert {"engine", "ftp"} <= named <= modules
+    paths = set(re.findall(r"(?:\.ci|bench|docs|tests)/[a-z_/]*[a-zA-Z_.]*[a-zA-Z/]", text))
+    assert "tests/container/run" in paths
+    assert [path for path in paths if not (PROJECT / path).exists()] == []

@@ -1,4 +1,4 @@
-"""A container's life, in a real one of podman's beside a real server; `tests/container/run` says what it needs."""
+"""Lives of the container and of the service, in real containers beside real servers; see `tests/container/run`."""
 
 import contextlib
 import json
@@ -36,6 +36,13 @@ events_logger = "file"
 network_backend = "netavark"
 network_config_dir = "{folder}/networks"
 """
+INSTALL_SYSTEMD = """\
+RUN apt-get update && apt-get install --yes --no-install-recommends systemd dbus
+"""
+BOOT = """\
+mount --make-rshared / && exec /lib/systemd/systemd SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1
+"""
+"""Credentials come by a mount that has to spread; and systemd has to do with the cgroups that are here."""
 """Limits that root can set without all its capabilities, and what works without systemd."""
 
 
@@ -319,6 +326,55 @@ def test_what_is_wrong_is_told_and_ends_it(container: Container) -> None:
     assert container.run("healthcheck").returncode == 1
 
 
+class Systemd:
+    """A machine of systemd's own in a container, with the image's program and the unit."""
+
+    def __init__(self, podman: Podman, image: str, name: str, folder: Path) -> None:
+        self._podman = podman
+        self._name = f"{name}-systemd"
+        self._image = f"localhost/{self._name}:latest"
+        self.source = folder / "site"
+        self.etc = folder / "etc"
+        self.source.mkdir()
+        self.etc.mkdir()
+        recipe = write(folder / "recipe/Dockerfile", f"FROM {image}\nUSER 0\n{INSTALL_SYSTEMD}")
+        podman("build", *build_options(KEPT), "--tag", self._image, recipe.parent, seconds=600)
+
+    def start(self, project: str) -> None:
+        """Boot it on the network of the trial's server, and where that server's certificate is."""
+        mounts = {
+            f"{PROJECT}/contrib/async-mirror.service:/etc/systemd/system/async-mirror.service:ro",
+            f"{self.etc}:/etc/async-mirror:ro",
+            f"{self.source}:/srv/site:ro",
+            f"{project}_certificate:/certificate:ro",
+        }
+        volumes = [word for mount in mounts for word in ("--volume", mount)]
+        privileges = ("--systemd=always", "--cap-add", "all", "--security-opt", "seccomp=unconfined")
+        network = ("--network", f"{project}_default")
+        boot = ("--entrypoint", "sh", self._image, "-c", BOOT)
+        self._podman("run", "--detach", "--name", self._name, *privileges, *network, *volumes, *boot)
+        eventually(
+            lambda: self.call("systemctl", "is-system-running").stdout.strip() in {"running", "degraded"}, "boot"
+        )
+
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in it."""
+        return self._podman.call("exec", self._name, *words)
+
+    def shows(self, name: str) -> str:
+        """Return a property of the service."""
+        return self.call("systemctl", "show", "--value", "--property", name, "async-mirror").stdout.strip()
+
+    def log(self) -> str:
+        """Return what the service has said."""
+        return self.call("journalctl", "--no-pager", "--output", "cat", "--unit", "async-mirror").stdout
+
+    def remove(self) -> None:
+        """See that nothing is left of it."""
+        self._podman.call("rm", "--force", "--time", "0", self._name)
+        self._podman.call("rmi", "--force", self._image)
+
+
 @pytest.fixture
 def compose(podman: Podman) -> Iterator[tuple[str, Callable[..., str]]]:
     """Give the name of a project of the test's own, and what calls `podman-compose` on compose.yaml as it is."""
@@ -362,3 +418,42 @@ def test_compose_starts_a_mirror_beside_a_server(podman: Podman, compose: tuple[
         json.loads(podman("inspect", f"{name}_{service}_1"))[0]["State"]["ExitCode"] for service in ("mirror", "ftp")
     ]
     assert ends == [128 + signal.SIGTERM] * 2
+
+
+def test_service_of_systemd_keeps_the_mirror_locked_in(
+    podman: Podman, image: str, compose: tuple[str, Callable[..., str]], tmp_path: Path
+) -> None:
+    name, call = compose
+    systemd = Systemd(podman, image, name, tmp_path)
+    settings = 'source = "/srv/site"\ndestination = "ftpes://me@ftp/"\nca-cert = "/certificate/ftp.pem"\n'
+    configuration = write(systemd.etc / "async-mirror.toml", f'{settings}every = "2s"\nmulti = "P2"\n')
+    write(systemd.etc / "password", (PROJECT / "contrib/password-to-try").read_text(), mode=0o600)
+    for number in range(5):
+        write(systemd.source / f"{number}.html", f"{number}")
+    call("up", "--build", "--detach", "ftp", seconds=600)
+    eventually(lambda: podman.call("healthcheck", "run", f"{name}_ftp_1").returncode == 0, "the server is healthy")
+    try:
+        systemd.start(name)
+        assert systemd.call("systemctl", "start", "async-mirror").returncode == 0
+        eventually(lambda: "next pass in" in systemd.log(), f"a pass has ended: {systemd.log()}")
+        assert call("exec", "-T", "ftp", "ls", "/srv/site").split() == sorted(os.listdir(systemd.source))
+        status = systemd.call("cat", f"/proc/{systemd.shows('MainPID')}/status").stdout
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert "0" not in fields["Uid"].split()
+        assert (int(fields["CapBnd"], 16), fields["NoNewPrivs"], fields["Seccomp"]) == (0, "1", "2")
+        write(systemd.source / "later.html", "later")
+        eventually(lambda: "later.html" in systemd.log(), "the next pass has found it")
+
+        systemd.call("systemctl", "stop", "async-mirror")
+        assert "async-mirror.service: Deactivated successfully" in systemd.log()
+
+        systemd.call("systemctl", "start", "async-mirror")
+        systemd.call("systemctl", "kill", "--signal", "KILL", "async-mirror")
+        eventually(lambda: systemd.shows("SubState") == "auto-restart", "it is to be started again")
+
+        write(configuration, "nonsense = 1\n")
+        systemd.call("systemctl", "restart", "async-mirror")
+        eventually(lambda: systemd.shows("SubState") == "failed", "a slip in the settings ends it")
+        assert systemd.shows("ExecMainStatus") == "2"
+    finally:
+        systemd.remove()
