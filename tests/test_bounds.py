@@ -41,6 +41,8 @@ def without_end(piece: bytes, *, first: bytes = b"") -> Reaction:
     block = piece * max(1, (1 << 18) // len(piece))
 
     def react(exchange: Exchange) -> None:
+        if exchange.verb == "RNTO":  # what it then says of it is true
+            exchange.perform()
         exchange.connection.send(first)
         while exchange.connection.send(block):
             pass

@@ -22,7 +22,7 @@ from test_faults import Mirror, answer_at_once, assert_mirrored
 from test_remote_contract import SECURE, SUBJECTS, FtpSubject
 
 from async_mirror import ftp
-from async_mirror.remote import ConnectionBroken, Reader, Refusal, RemoteSession
+from async_mirror.remote import ConnectionBroken, Manners, Reader, Refusal, RemoteSession
 from async_mirror.settings import MACHINE, Site, Trust
 from async_mirror.source import LocalFile, open_file
 
@@ -96,7 +96,8 @@ def talk(server: ScriptedServer, identities: Identities) -> Callable[..., Any]:
         site = Site("ftpes" if server.tls else "ftp", "127.0.0.1", server.port, USER, "")
 
         async def bounded() -> T:
-            session = await ftp.connect(site, PASSWORD, trust=trust, timeout_seconds=timeout_seconds)
+            manners = Manners(in_order=True)
+            session = await ftp.connect(site, PASSWORD, trust=trust, manners=manners, timeout_seconds=timeout_seconds)
             try:
                 async with asyncio.timeout(SECONDS):
                     return await conversation(session)

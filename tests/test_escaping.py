@@ -148,13 +148,18 @@ def fill(hostile: Hostile) -> None:
     server.put(hostile.root + b"/foreign" + EVIL_BYTES, b"of others")
 
 
+def sizes(server: ScriptedServer) -> int:
+    """Count the questions for a size; those that came along with a refused STOR are the first ones."""
+    return sum(line.startswith("SIZE ") for _, line in server.log)
+
+
 def misbehave(server: ScriptedServer) -> None:
     server.on("CONNECT", say_evil(b"220"))
     server.on("MLSD", list_evil, times=ALWAYS)
     server.on("STOR", say_evil(b"450"))
     server.on("STOR", say_evil(b"550"))
     server.on("SITE", say_evil(b"550"), times=ALWAYS)
-    server.on("SIZE", reactions.say_bytes(b"no reply " + EVIL_BYTES + b"\r\n"))
+    server.on("SIZE", reactions.say_bytes(b"no reply " + EVIL_BYTES + b"\r\n"), when=lambda _: sizes(server) > 2)
     server.on("RNTO", reactions.with_unsolicited(b"226 unasked " + EVIL_BYTES))
 
 

@@ -157,6 +157,7 @@ class Connection:
         self.rename_source: bytes | None = None
         self._counted = self.admitted
         self._unread = b""
+        self._came_in_clear = True
 
     def serve(self) -> None:
         """Greet, then answer commands until the client leaves or a reaction ends the connection."""
@@ -189,11 +190,12 @@ class Connection:
             if not block:
                 return None
             self._unread += block
+            self._came_in_clear = self.wire.tls is None
         line, _, self._unread = self._unread.partition(b"\n")
         line = line.removesuffix(b"\r")
         with self.site.changed:
             self.server.log.append((self.number, line.decode("utf-8", "surrogateescape")))
-            if self.wire.tls is None:
+            if self._came_in_clear:
                 self.server.clear_log.append(self.server.log[-1][1])
             self.site.changed.notify_all()
         return line
