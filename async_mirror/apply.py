@@ -24,7 +24,7 @@ from async_mirror.change import (
 from async_mirror.entry import UNKNOWN, Entry
 from async_mirror.inside import shows, was_renamed
 from async_mirror.pace import LONGEST_PIECE
-from async_mirror.remote import ConnectionBroken, LedElsewhere, Published, Refusal, RemoteSession
+from async_mirror.remote import ConnectionBroken, LedElsewhere, Published, Reader, Refusal, RemoteSession
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
 NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
@@ -100,6 +100,12 @@ class _Flow:
         if self.whole is not None:
             self._file.sent = len(self.whole)
             self._progress.advanced(len(self.whole))
+
+    def reader(self) -> Reader | None:
+        return None if self._piece else self._file.reader()
+
+    def advanced(self, amount: int) -> None:
+        self._progress.advanced(amount)
 
     async def blocks(self) -> AsyncIterator[bytes]:
         piece = self._piece or LONGEST_PIECE
@@ -377,7 +383,7 @@ class _Attempt:
         def all_sent() -> None:
             flow.all_left()
             self.sending = file.entry._replace(digest=file.digest)
-            self.whole = file.is_unchanged()
+            self.whole = file.whole is not None or file.is_unchanged()
             self.progress.left()
 
         self.left_behind = self.temporary()

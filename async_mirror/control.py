@@ -17,6 +17,9 @@ from async_mirror.tls import reason
 WINDOW = 1200
 """Bytes of commands in flight. ProFTPD 1.3.8 joins two commands when one of its reads ends between CR and LF."""
 
+WIDE_WINDOW = 8 * 1024
+"""The same for servers that are not ProFTPD for sure."""
+
 
 GREETING = "the connection was made"
 
@@ -27,6 +30,8 @@ _HIDDEN = "***"
 
 _READ_AT_MOST = 64 * 1024
 """asyncio would map 256 KiB anew for every read."""
+
+_TRANSFERS = ("STOR", "MLSD", "LIST")
 
 _SUCCESS = {
     "EPSV": frozenset({229}),
@@ -41,15 +46,65 @@ _SUCCESS = {
 class Expected:
     """A reply that is to come; once somebody waits for it, it is `due` so many `seconds` later."""
 
-    __slots__ = ("command", "due", "length", "reply", "seconds")
+    __slots__ = ("_begins", "_outcome", "_reply", "command", "due", "has_begun", "length", "seconds")
 
-    def __init__(self, command: str, length: int, reply: "asyncio.Future[Reply]") -> None:
+    def __init__(self, command: str, length: int) -> None:
         """Expect the reply to a command of so many bytes on the wire."""
         self.command = command
         self.length = length
-        self.reply = reply
         self.due = math.inf
         self.seconds = 0.0
+        self.has_begun = False
+        self._outcome: Reply | ConnectionBroken | None = None
+        self._reply: asyncio.Future[Reply] | None = None
+        self._begins: asyncio.Future[None] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """True once the reply has come, or cannot come any more."""
+        return self._outcome is not None
+
+    @property
+    def reply(self) -> "asyncio.Future[Reply]":
+        """The reply as something to wait for; most have come before anybody does."""
+        if self._reply is None:
+            self._reply = asyncio.get_running_loop().create_future()
+            self._hand_over()
+        return self._reply
+
+    def take(self) -> Reply:
+        """Return the reply that has come, or raise why it cannot."""
+        if isinstance(self._outcome, Reply):
+            return self._outcome
+        assert self._outcome is not None
+        raise self._outcome
+
+    def begun(self) -> "asyncio.Future[None]":
+        """Return what is done once the server began to do it, or will never."""
+        if self._begins is None:
+            self._begins = asyncio.get_running_loop().create_future()
+        return self._begins
+
+    def begin(self) -> None:
+        """Note that the server began to do it, or will never."""
+        self.has_begun = True
+        if self._begins and not self._begins.done():
+            self._begins.set_result(None)
+
+    def end(self, outcome: Reply | ConnectionBroken) -> None:
+        """Note what came of it."""
+        self._outcome = outcome
+        self.begin()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._reply is None or self._outcome is None or self._reply.done():
+            return
+        if isinstance(self._outcome, Reply):
+            self._reply.set_result(self._outcome)
+        else:
+            self._reply.set_exception(self._outcome)
+            self._reply.exception()
 
 
 class Control:
@@ -67,6 +122,7 @@ class Control:
         self.broken: ConnectionBroken | None = None
         self.alert: ssl.SSLError | None = None
         self.in_flight = 0
+        self.window = WINDOW
         self.secret = self._secret_in_paths = ""
         self.out_of_step = False
         self.overtaken = False
@@ -107,7 +163,9 @@ class Control:
             reply = self._made_discreet(reply)
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
             self.break_off(closing, reply.text)
-        elif reply.code >= 200:
+        elif reply.code < 200:
+            self._waiting[0].begin()
+        else:
             expected = self._answered(reply.code)
             reply = self._made_discreet(reply, expected.command)
             if reply.code < 400 and reply.code not in _SUCCESS.get(expected.command, (reply.code,)):
@@ -116,15 +174,14 @@ class Control:
                 return
             self._waiting.remove(expected)
             self.in_flight -= expected.length
-            if not expected.reply.done():
-                expected.reply.set_result(reply)
+            expected.end(reply)
             if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply.text)
 
     def _answered(self, code: int) -> Expected:
-        """Return what a reply answers: the oldest command; or NOOP, if the server did that while a file comes in."""
+        """Return what a reply answers: the oldest command; or NOOP, if the server did that during a transfer."""
         oldest = self._waiting[0]
-        if code == 200 and oldest.command == "STOR" and len(self._waiting) > 1:
+        if code == 200 and oldest.command in _TRANSFERS and len(self._waiting) > 1:
             following = self._waiting[1]
             if following.command == "NOOP":
                 self.overtaken = True
@@ -162,9 +219,7 @@ class Control:
             self._watch = None
         self._leaving.clear()
         for expected in self._waiting:
-            if not expected.reply.done():
-                expected.reply.set_exception(self.broken)
-                expected.reply.exception()
+            expected.end(self.broken)
         self._waiting.clear()
         if self.transport:
             self.transport.abort()
@@ -175,7 +230,7 @@ class Control:
         """Expect a reply to what was sent, or to nothing in the case of the greeting."""
         if self.broken:
             raise self.broken
-        expected = Expected(command, length, self._loop.create_future())
+        expected = Expected(command, length)
         self._waiting.append(expected)
         self.in_flight += length
         return expected
@@ -202,17 +257,24 @@ class Control:
 
     async def reply(self, expected: Expected, timeout_seconds: float | None = None) -> Reply:
         """Wait for a reply, for a bounded time; whoever gives up waiting leaves the connection out of step: broken."""
-        if not expected.reply.done():
+        if not expected.has_ended:
             self._watch_over(expected, timeout_seconds or self.timeout_seconds)
-        try:
-            reply = await expected.reply
-        except asyncio.CancelledError:
-            self.break_off("it was interrupted")
-            raise
+            try:
+                await expected.reply
+            except asyncio.CancelledError:
+                self.break_off("it was interrupted")
+                raise
+        reply = expected.take()
         spoke_on = self.broken is not None and self.broken.reply not in {"", reply.text}
         if self.broken and spoke_on:  # which reply answers what is not sure any more
             raise self.broken
         return reply
+
+    async def begun(self, expected: Expected) -> None:
+        """Wait until the server began to do something (a reply of 1xx), or answered; for a bounded time."""
+        if not expected.has_begun:
+            self._watch_over(expected, self.timeout_seconds)
+            await expected.begun()
 
     def _watch_over(self, expected: Expected, seconds: float) -> None:
         expected.seconds = seconds
@@ -235,7 +297,7 @@ class Control:
 
     async def room(self, length: int) -> None:
         """Wait until so many bytes of commands may be sent."""
-        while self.in_flight and self.in_flight + length > WINDOW and self._waiting:
+        while self.in_flight and self.in_flight + length > self.window and self._waiting:
             oldest = self._waiting[0]
             if oldest.due == math.inf:
                 self._watch_over(oldest, self.timeout_seconds)
@@ -311,6 +373,7 @@ class Client(aioftp.Client):
     ) -> Any:
         """Do what aioftp's own method does; preliminary replies never come this far."""
         expected = self._greeting if command is None else self.control.send(command)[0]
+        self.control.flush()
         reply = await self.control.reply(expected)
         code, told = Code(str(reply.code)), list(reply.told or reply.lines)
         accepted = (expected_codes,) if isinstance(expected_codes, str) else expected_codes

@@ -6,24 +6,17 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
-from async_mirror.remote import Content
+from async_mirror.bulk import PIECE, Bulk
+from async_mirror.loop import in_steps
+from async_mirror.remote import Content, ContentFailedError, Reader
 from async_mirror.replies import Reply
 
-PIECE = 64 * 1024
-"""Bytes that must be on their way within one time-out: the least progress that counts as any."""
 _RECEIVED = 64 * 1024
-
-
-class ContentFailedError(Exception):
-    """The content itself could not be read; that is no fault of the connection."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
+_ENDED = "the server ended the transfer"
 
 
 async def _blocks(content: Content) -> AsyncIterator[bytes]:
@@ -36,6 +29,13 @@ async def _blocks(content: Content) -> AsyncIterator[bytes]:
         except Exception as error:
             raise ContentFailedError(error) from error
         yield block
+
+
+def _reader(content: Content) -> Reader | None:
+    try:
+        return content.reader()
+    except OSError as error:
+        raise ContentFailedError(error) from error
 
 
 class Data:
@@ -55,7 +55,6 @@ class Data:
         self._loop = asyncio.get_running_loop()
         self._reply: asyncio.Future[Reply] = self._loop.create_future()
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def heed(self, reply: "asyncio.Future[Reply]") -> None:
         """Take note of what the server's last word on the transfer will be."""
@@ -76,13 +75,39 @@ class Data:
         if content.whole is not None:
             await self._send_whole(content.whole)
             return
+        self._delay_nothing()
+        reader = _reader(content)
+        if reader is not None:
+            await self._send_bulk(reader, content.advanced)
+        else:
+            await self._send_blocks(content)
+        await self.finish()
+
+    def _delay_nothing(self) -> None:
+        """Have each piece leave as it comes, however small the one before it was."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    async def _send_bulk(self, reader: Reader, advanced: Callable[[int], None]) -> None:
+        """Send many bytes off the event loop: none of them passes it."""
+        bulk = Bulk(reader, self._seal, self._socket, self._timeout_seconds)
+        self._reply.add_done_callback(bulk.halt)
+        try:
+            await in_steps(bulk, advanced)
+        except OSError:
+            if not self._reply.done():
+                raise
+        finally:
+            self._reply.remove_done_callback(bulk.halt)
+        if not bulk.ended:
+            raise ConnectionResetError(_ENDED)
+
+    async def _send_blocks(self, content: Content) -> None:
         async for block in _blocks(content):
             for start in range(0, len(block), PIECE):
                 if self._reply.done():
-                    raise ConnectionResetError("the server ended the transfer")
+                    raise ConnectionResetError(_ENDED)
                 async with asyncio.timeout(self._timeout_seconds):
                     await self._send(memoryview(block)[start : start + PIECE])
-        await self.finish()
 
     async def _send_whole(self, whole: bytes) -> None:
         """Send a few bytes, which `close` ends; if the other side takes them at once, nobody waits for anything."""
@@ -120,6 +145,10 @@ class Data:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
+    def _seal(self, piece: memoryview) -> memoryview:
+        """Return what crosses the wire for a piece; called in a thread."""
+        return piece
+
     async def _send(self, piece: memoryview) -> None:
         await self._loop.sock_sendall(self._socket, piece)
 
@@ -148,6 +177,7 @@ class SecureData(Data):
         self._leaving = ssl.MemoryBIO()
         self.peer = context.wrap_bio(self._arrived, self._leaving, server_hostname=host, session=session)
         super().__init__(family, timeout_seconds)
+        self._delay_nothing()
 
     async def open(self, address: tuple[Any, ...]) -> None:
         """Connect, and agree upon TLS. Raises ssl.SSLCertVerificationError among other OSErrors."""
@@ -193,6 +223,10 @@ class SecureData(Data):
     def _encrypt(self, piece: memoryview) -> None:
         while piece:
             piece = piece[self.peer.write(piece) :]
+
+    def _seal(self, piece: memoryview) -> memoryview:
+        self._encrypt(piece)
+        return memoryview(self._leaving.read())
 
     async def _send(self, piece: memoryview) -> None:
         self._encrypt(piece)

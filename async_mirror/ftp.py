@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from async_mirror import names
-from async_mirror.control import WINDOW, Client, Expected
+from async_mirror.control import WIDE_WINDOW, Client, Expected
 from async_mirror.entry import UNKNOWN, Entry, Kind
 from async_mirror.listing import ListingParser, UnreadableLineError, format_time, parse_facts, parse_size, parse_time
 from async_mirror.login import client_for, greet, log_in
@@ -89,6 +89,8 @@ class FtpSession:
         features = parse_features(reply) if reply.succeeded else {}
         if reply.succeeded:
             self._gives_facts = "MLST" in features or "MLSD" in features
+            if not self._gives_facts:  # ProFTPD does
+                self._control.window = WIDE_WINDOW
         self._transfers.sequential = not reply.succeeded
         self._mtime_proved = "MFMT" in features
         self._mtime_commands = ["MFMT"] if self._mtime_proved else ["MDTM", "SITE UTIME"]
@@ -129,7 +131,7 @@ class FtpSession:
         """Send commands, in one write if this server takes that, and return their replies."""
         await self._transfers.until_free()
         length = sum(len(names.encode(command)) + 2 for command in commands)
-        if self._transfers.sequential or self._control.in_flight + length > WINDOW:
+        if self._transfers.sequential or self._control.in_flight + length > self._control.window:
             async with self._transfers.alone:
                 return await self._one_by_one(commands)
         expected = self._control.send(*commands)
@@ -138,7 +140,9 @@ class FtpSession:
     async def _one_by_one(self, commands: Sequence[str]) -> list[Reply]:
         expected: list[Expected] = []
         for command in commands:
-            await self._control.room(WINDOW if self._transfers.sequential else len(names.encode(command)) + 2)
+            await self._control.room(
+                self._control.window if self._transfers.sequential else len(names.encode(command)) + 2
+            )
             expected.extend(self._control.send(command))
         return [await self._control.reply(each) for each in expected]
 

@@ -1,20 +1,25 @@
 """The program's event loop: how it is run and asked to end, and what is done off it. Knows nothing of the program."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 A = TypeVar("A")
 T = TypeVar("T")
 
 _MOST_AT_ONCE = 64
+_MOST_STEPS = 256
+"""Threads at work in steps: as many as there may be lanes."""
+_HALTS_WITHIN_S = 2.0
 _BESIDE, _LONG_S = 4, 0.002
 """A batch that has taken so long gets others beside it, so many in all."""
 
@@ -87,6 +92,8 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[],
 
 def in_new_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in an event loop of its own: uvloop's if that is installed, else asyncio's."""
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(20_000, 20, 50)  # entries, futures and replies come and go by the thousand, without circles
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 
@@ -114,6 +121,60 @@ class Offload:
     def close(self) -> None:
         """End the thread once what it has begun is done."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+class Steps(Protocol):
+    """What a thread does in steps, none of them long."""
+
+    @property
+    def goes_on(self) -> bool:
+        """True while there is a next step."""
+        ...
+
+    def step(self) -> int:
+        """Do a step, in a thread, and return what it came to."""
+        ...
+
+    def halt(self) -> None:
+        """Have the step that is under way, and all of it, end soon."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what steps use, in whatever thread."""
+        ...
+
+
+@cache
+def _for_steps() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_STEPS, thread_name_prefix="steps")
+
+
+async def in_steps(work: Steps, tell: Callable[[int], None]) -> None:
+    """Do all of the steps in threads, and tell here what each came to; what one raises is raised.
+
+    However it ends, `close` is called once no step is under way any more. A cancellation halts the work and waits for
+    that, but not for ever: a thread that a dead disk holds closes what it used itself, should it ever come back.
+    """
+    step: Future[int] | None = None
+    waiting: asyncio.Future[int] | None = None
+    try:
+        while work.goes_on:
+            step = _for_steps().submit(work.step)
+            waiting = asyncio.wrap_future(step)
+            await asyncio.wait({waiting})
+            tell(waiting.result())
+    finally:
+        work.halt()
+        try:
+            if waiting and not waiting.done():
+                await asyncio.wait({waiting}, timeout=_HALTS_WITHIN_S)
+                if not waiting.cancel():
+                    waiting.exception()  # what the step raised matters to nobody any more
+        finally:
+            if step is None:
+                work.close()
+            else:
+                step.add_done_callback(lambda _: work.close())
 
 
 class Batched(Generic[A, T]):
@@ -162,7 +223,7 @@ class Batched(Generic[A, T]):
         loop.run_in_executor(None, self._function, arguments).add_done_callback(done)
 
 
-_batched: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Batched[Any, Any]]]" = WeakKeyDictionary()
+_batched: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Batched[Any, Any]]] = WeakKeyDictionary()
 
 
 def batched(function: Callable[[Sequence[A]], Sequence[T]], discard: Callable[[T], None]) -> Batched[A, T]:

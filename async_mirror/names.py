@@ -135,4 +135,4 @@ def temporary(state_id: str, token: str) -> str:
 
 def is_temporary(name: str) -> bool:
     """Tell whether a name is one that `temporary` makes, for whatever state."""
-    return TEMPORARY.fullmatch(name) is not None
+    return name.startswith(".am-") and TEMPORARY.fullmatch(name) is not None

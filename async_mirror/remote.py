@@ -85,9 +85,11 @@ class Manners:
     """How a server takes what it is asked, found out once and good for all sessions with it.
 
     `in_order` says that it does one thing after the other, whatever is sent to it meanwhile; None until that was seen.
+    `bears_early_end` is False if it took our end of a data connection, while it sent a listing, for a break.
     """
 
     in_order: bool | None = None
+    bears_early_end: bool = True
 
 
 class Published(NamedTuple):
@@ -114,8 +116,31 @@ class RemoteListing:
     oddities: tuple[str, ...] = ()
 
 
+class ContentFailedError(Exception):
+    """The content itself could not be read; that is no fault of the connection."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Reader(Protocol):
+    """The bytes of a content as a thread reads them. It has a hold of its own on what it reads, until it is closed."""
+
+    size: int
+    """Bytes that are to be expected."""
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Read the next bytes, as many as there is room for at the most; return how many, 0 at the end. Blocks."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is read."""
+        ...
+
+
 class Content(Protocol):
-    """The bytes of one local file, to be sent once."""
+    """The bytes of one local file, to be sent once: as a `whole`, by a `reader`, or in `blocks`."""
 
     size: int
     """Bytes that the file had when it was opened."""
@@ -123,6 +148,14 @@ class Content(Protocol):
     @property
     def whole(self) -> bytes | None:
         """All of the bytes, where they are there already and may leave at once."""
+        ...
+
+    def reader(self) -> Reader | None:
+        """Return what many bytes are to be read by, to be closed; None where that is not for them. Raises OSError."""
+        ...
+
+    def advanced(self, amount: int) -> None:
+        """Take note that so many bytes have left that a reader has read; call in the event loop's thread."""
         ...
 
     def blocks(self) -> AsyncIterator[bytes]:

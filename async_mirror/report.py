@@ -68,6 +68,11 @@ class Report:
         self._source = ""
         self._ending = False
 
+    @property
+    def is_followed(self) -> bool:
+        """True if somebody wants to know what each connection is doing."""
+        return self.watched or log.isEnabledFor(logging.DEBUG)
+
     def begin(self) -> None:
         """Begin a pass."""
         self.counts = Counts()
@@ -124,7 +129,7 @@ class Report:
 
     def planned(self, change: Change) -> None:
         """Note that a change is to be made."""
-        if not _is_of_a_folder(change):
+        if self.watched and not _is_of_a_folder(change):
             self.activity.planned(_bytes_to_send(change))
 
     def foreseen(self, files: int, size: int) -> None:
@@ -137,7 +142,7 @@ class Report:
 
     def finished(self, change: Change) -> None:
         """Note that a planned change ended, whatever came of it."""
-        if not _is_of_a_folder(change):
+        if self.watched and not _is_of_a_folder(change):
             self.activity.finished(_bytes_to_send(change))
 
     def set_out(self, lane: int, verb: str, path: str, size: int) -> None:

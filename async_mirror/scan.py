@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import sys
 from collections import deque
 from collections.abc import Iterator
 
@@ -10,6 +11,9 @@ from async_mirror import names
 from async_mirror.entry import Entry, Listing
 from async_mirror.selection import Selection
 from async_mirror.source import entry_of, open_folder
+
+_AS_WE_DO = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()) == ("utf-8", "surrogateescape")
+"""True where Python makes text of names as `names` does."""
 
 
 def walk(root: bytes, selection: Selection, start: str = "") -> Iterator[Listing]:
@@ -63,7 +67,7 @@ class _Reading:
         prefix = self.folder + "/" if self.folder else ""
         with os.scandir(descriptor) as found:
             for item in found:
-                name = names.decode(os.fsencode(item.name))
+                name = item.name if _AS_WE_DO else names.decode(os.fsencode(item.name))
                 if not names.is_temporary(name):
                     self._take(prefix + name, item, device)
 

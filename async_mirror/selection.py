@@ -64,7 +64,7 @@ class Selection:
 
     def visible(self, entries: Iterable[Entry]) -> list[Entry]:
         """Return the entries of an included folder that belong to the mirror."""
-        return [entry for entry in entries if self.includes(entry)]
+        return list(entries) if self._takes_all else [entry for entry in entries if self.includes(entry)]
 
     def _includes(self, path: str, is_folder: bool) -> bool:
         if self.max_depth is not None and path.count("/") + 1 + is_folder > self.max_depth:

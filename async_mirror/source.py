@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -38,7 +38,9 @@ def entry_of(path: str, status: os.stat_result, device: int | None = None) -> En
     """Return the entry that a stat result stands for, or None for what is not mirrored (links, special files)."""
     mode = status.st_mode
     if stat.S_ISREG(mode):
-        mtime_ns = max(-_LONGEST_NS, min(status.st_mtime_ns, _LONGEST_NS))
+        mtime_ns = status.st_mtime_ns
+        if not -_LONGEST_NS <= mtime_ns <= _LONGEST_NS:
+            mtime_ns = _LONGEST_NS if mtime_ns > 0 else -_LONGEST_NS
         return Entry(path, Kind.FILE, status.st_size, mtime_ns, mode & 0o777, status.st_ino)
     if stat.S_ISDIR(mode):
         mount = device is not None and status.st_dev != device
@@ -123,8 +125,33 @@ def settling_seconds(mtime_ns: int) -> float:
     return wait / 1e9 if 0 < wait <= tick else 0.0
 
 
-def _new_hash() -> "hashlib.blake2b":
-    return hashlib.blake2b(digest_size=16)
+_new_hash = hashlib.sha256
+"""The one that machines have instructions for: large files wait for nothing so much. See `_digest`."""
+_DIGEST_BYTES = 16
+
+
+def _digest(content: "hashlib._Hash") -> bytes:
+    return content.digest()[:_DIGEST_BYTES]
+
+
+class _Reader:
+    """Reads an open file in a thread, by a descriptor of its own, and has `take` take note of each block."""
+
+    def __init__(self, descriptor: int, size: int, take: Callable[[memoryview], None]) -> None:
+        self.size = size
+        self._descriptor = os.dup(descriptor)
+        self._take = take
+        self._place = 0
+
+    def read_into(self, buffer: memoryview) -> int:
+        room = buffer[: self.size - self._place]
+        read = os.preadv(self._descriptor, [room], self._place)
+        self._take(room[:read])
+        self._place += read
+        return read
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 class LocalFile:
@@ -148,7 +175,7 @@ class LocalFile:
     @property
     def digest(self) -> bytes:
         """The digest of what was read so far."""
-        return self._hash.digest()
+        return _digest(self._hash)
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """Yield the file's bytes, as many as it had when it was opened at the most."""
@@ -162,9 +189,16 @@ class LocalFile:
                 block = await file.read(min(BLOCK, self.size - self.sent))
                 if not block:
                     return
-                self._hash.update(block)
-                self.sent += len(block)
+                self._take(block)
                 yield block
+
+    def reader(self) -> _Reader | None:
+        """Return what a thread may read the file by, once, in place of `blocks`; None for a small one."""
+        return _Reader(self._descriptor, self.size, self._take) if self.whole is None else None
+
+    def _take(self, block: bytes | memoryview) -> None:
+        self._hash.update(block)
+        self.sent += len(block)
 
     def is_unchanged(self) -> bool:
         """Tell whether all of the file was read, and nobody wrote to it meanwhile."""
@@ -304,6 +338,6 @@ def has_digest(root: bytes, path: str, digest: bytes) -> bool:
             entry = entry_of(path, os.fstat(file.fileno()))
             if entry is None or entry.is_folder:
                 return False
-            return hashlib.file_digest(file, _new_hash).digest() == digest
+            return _digest(hashlib.file_digest(file, _new_hash)) == digest
     except OSError:
         return False

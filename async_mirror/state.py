@@ -165,7 +165,8 @@ class State:
         """Return what is held directly in a folder."""
         with self._explained():
             rows = self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE folder = ?", (names.encode(folder),))
-            return [_entry(row) for row in rows.fetchall()]
+            prefix = folder + "/" if folder else ""
+            return [_entry_at(prefix + names.decode(row[1]), row) for row in rows.fetchall()]
 
     def held_below(self, folder: str) -> list[Entry]:
         """Return all that is held below a folder, in no order."""
@@ -323,10 +324,20 @@ class State:
             database.execute("DELETE FROM pending WHERE path = ?", (names.encode(pending.path),))
 
 
-def _entry(row: tuple[bytes, bytes, int, int, int, int, int, int, bytes]) -> Entry:
-    folder, name, kind, size, mtime_ns, mode, inode, mount, digest = row
-    path = names.decode(folder + b"/" + name if folder else name)
-    return Entry(path, Kind(kind), size, mtime_ns, mode, _unsigned(inode), bool(mount), digest)
+_Row = tuple[bytes, bytes, int, int, int, int, int, int, bytes]
+
+
+def _entry(row: _Row) -> Entry:
+    folder, name = row[:2]
+    return _entry_at(names.decode(folder + b"/" + name if folder else name), row)
+
+
+def _entry_at(path: str, row: _Row) -> Entry:
+    _, _, kind, size, mtime_ns, mode, inode, mount, digest = row
+    return Entry(path, _KINDS[kind], size, mtime_ns, mode, _unsigned(inode), bool(mount), digest)
+
+
+_KINDS = {int(kind): kind for kind in Kind}
 
 
 def _signed(inode: int) -> int:

@@ -14,10 +14,10 @@ from contextlib import suppress
 from typing import NoReturn
 
 from async_mirror import names
-from async_mirror.control import WINDOW, Control, Expected
-from async_mirror.data import ContentFailedError, Data, SecureData
+from async_mirror.control import Control, Expected
+from async_mirror.data import Data, SecureData
 from async_mirror.listing import ListingParser
-from async_mirror.remote import ConnectionBroken, Content, LedElsewhere, Manners, Refusal, Untrusted
+from async_mirror.remote import ConnectionBroken, Content, ContentFailedError, LedElsewhere, Manners, Refusal, Untrusted
 from async_mirror.replies import Reply, parse_epsv, parse_pasv
 from async_mirror.tls import Tls, concerns_trust, reason
 
@@ -244,16 +244,17 @@ class Transfers:
                 following = self._control.send(*(after[:-1] if self.sequential else after))
                 if not self.sequential:
                     self._ask_ahead(following[-1])
-            return reply, await self._control.reply(following[0]) if size_command else None
+            answers = [await self._control.reply(each) for each in following]
+            return reply, answers[0] if size_command else None
 
     def _goes_along(self, command: str, after: list[str]) -> list[str]:
         """Return what is sent in one write with a STOR: as much of what comes after it as this server takes."""
         along = after if self._manners.in_order else [] if self._manners.in_order is False else _PROBE
-        return [] if self.sequential or _length(command, *along) > WINDOW else along
+        return [] if self.sequential or _length(command, *along) > self._control.window else along
 
     async def _send(self, *commands: str) -> list[Expected]:
         """Send commands now, in one write, once there is room for them."""
-        await self._control.room(min(_length(*commands), WINDOW))
+        await self._control.room(min(_length(*commands), self._control.window))
         expected = self._control.send(*commands)
         self._control.flush()
         return expected
@@ -267,6 +268,8 @@ class Transfers:
     ) -> None:
         await self._open(data, port, expected)
         try:
+            if not self._manners.in_order:  # pyftpdlib loses what comes and ends before it has read the command
+                await self._control.begun(expected)
             await data.send(content)
             left()
             await data.drain()
@@ -295,14 +298,19 @@ class Transfers:
         async with self.alone:
             port = await self._port()
             data = self._new_data()
-            expected, *ahead = await self._send(command, *([self._passive_command] if self._manners.in_order else []))
-            if ahead:
-                self._ask_ahead(ahead[0])
+            after = [self._passive_command]
+            along = self._goes_along(command, after)
+            expected, *following = await self._send(command, *along)
+            if along == after:
+                self._ask_ahead(following[0])
             try:
                 await self._open(data, port, expected)
             except Refused as refused:  # without TLS it is told when the listing was received, and is empty
                 return refused.answer, True
+            early = self._tls is None and self._manners.in_order and self._manners.bears_early_end
             try:
+                if early:  # ProFTPD waits for our end before it says 226
+                    await data.finish()
                 while not listing.endless and (block := await data.receive()):
                     listing.feed(block)
                     await asyncio.sleep(0)  # receiving what is there already lets nobody else run
@@ -318,4 +326,9 @@ class Transfers:
             data.close()
             if listing.endless:
                 self._control.break_off("the server sent an endless listing")
-            return await self._control.reply(expected), data.whole
+            reply = await self._control.reply(expected)
+            if early and not reply.succeeded:
+                self._manners.bears_early_end = False
+            if along == _PROBE:
+                self._manners.in_order = await self._was_in_order(following[0])
+            return reply, data.whole

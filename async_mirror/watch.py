@@ -13,6 +13,7 @@ class Watch(Watcher[Item, Answer]):
     def __init__(self, report: Report) -> None:
         """Tell this report."""
         self._report = report
+        self._follows = report.is_followed
 
     def waiting(self, error: Exception, seconds: float) -> None:
         """Tell that a connection could not be had."""
@@ -25,17 +26,21 @@ class Watch(Watcher[Item, Answer]):
             self._report.again(result.result.failure, seconds, sent)
 
     def begun(self, lane: int, item: Item) -> None:
-        """Tell what a connection does now."""
+        """Tell what a connection does now, if anybody wants to know."""
+        if not self._follows:
+            return
         size = item.change.entry.size if isinstance(item, Job) and isinstance(item.change, SendFile) else 0
         self._report.set_out(lane, _verb(item), _path(item), size)
 
     def advanced(self, lane: int, item: Item, amount: int) -> None:
         """Tell that bytes left."""
-        self._report.activity.advanced(lane, _path(item), amount)
+        if self._follows:
+            self._report.activity.advanced(lane, _path(item), amount)
 
     def ended(self, lane: int, item: Item) -> None:
         """Tell that a connection is through with something."""
-        self._report.activity.came_back(lane, _path(item))
+        if self._follows:
+            self._report.activity.came_back(lane, _path(item))
 
 
 _VERBS = {

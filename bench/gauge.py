@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Final, TypedDict
 
 from bench.line import PROJECT, Line, helper, python, within
@@ -20,17 +21,21 @@ _BLOCK: Final = 1 << 18
 
 
 class Gauged(TypedDict):
-    """What a line is like."""
+    """What a line is like; `mbit_per_s` is 0 where that was not measured."""
 
     rtt_ms: list[float]
     mbit_per_s: float
     congestion: str
 
 
-def gauge(line: Line) -> Gauged:
-    """Measure a line from the client's end; `rtt_ms` has the least, the median and the most."""
+def gauge(line: Line, throughput: bool = False) -> Gauged:
+    """Measure a line from the client's end; `rtt_ms` has the least, the median and the most.
+
+    Throughput is for a machine that does nothing else: it takes all that it can get.
+    """
     with helper(within(line.server, python("gauge", "answer", line.host))):
-        ask = within(line.client, python("gauge", "ask", line.host))
+        options = ["--throughput"] if throughput else []
+        ask = within(line.client, python("gauge", "ask", line.host, *options))
         told = subprocess.run(  # noqa: S603
             ask, check=True, capture_output=True, cwd=PROJECT, timeout=60
         )
@@ -50,16 +55,17 @@ def _answer(host: str) -> None:
         buffer = bytearray(1 << 20)
         while sink.recv_into(buffer):
             pass
-        sink.sendall(b".")
+        with suppress(BrokenPipeError, ConnectionResetError):  # who did not measure does not wait
+            sink.sendall(b".")
         sys.stdin.read()
 
 
-def _ask(host: str) -> Gauged:
+def _ask(host: str, throughput: bool) -> Gauged:
     with socket.create_connection((host, _PORT)) as echo:
         echo.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         times = [_round_trip_ms(echo) for _ in range(_ECHOES)]
     with socket.create_connection((host, _PORT)) as sink:
-        rate = _throughput(sink)
+        rate = _throughput(sink) if throughput else 0
         name = sink.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
     rtt = [round(value, 3) for value in (min(times), statistics.median(times), max(times))]
     return {"rtt_ms": rtt, "mbit_per_s": round(rate), "congestion": name}
@@ -87,11 +93,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("end", choices=["answer", "ask"])
     parser.add_argument("host")
+    parser.add_argument("--throughput", action="store_true")
     given = parser.parse_args()
     if given.end == "answer":
         _answer(given.host)
     else:
-        print(json.dumps(_ask(given.host)))
+        print(json.dumps(_ask(given.host, given.throughput)))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ All of it is held by processes that end with this one: nothing has a name on the
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from bench import wire
 
@@ -18,11 +19,39 @@ PROJECT: Final = Path(__file__).resolve().parents[1]
 
 
 class Line(NamedTuple):
-    """Where the client runs, where the server runs, and under which address it is reached."""
+    """Where the client runs, where the server runs, under which address it is reached, and what carries the packets."""
 
     client: Path
     server: Path
     host: str
+    wire: int = 0
+
+    def opened(self) -> int:
+        """Return how many TCP connections the client's namespace has opened; in passive mode all are the client's."""
+        text = self.client.parents[1].joinpath("net/snmp").read_text()
+        names, values = (line.split() for line in text.splitlines() if line.startswith("Tcp:"))
+        return int(dict(zip(names, values, strict=True))["ActiveOpens"])
+
+    def wire_s(self) -> float:
+        """Return the CPU seconds that the wire has taken: as many as seconds went by, and it is what limits."""
+        if not self.wire:
+            return 0
+        fields = Path(f"/proc/{self.wire}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Helper(NamedTuple):
+    """A process of the benchmark's own: its pid, the line with which it said that it is ready, and its two ends."""
+
+    pid: int
+    said: str
+    stdin: IO[str]
+    stdout: IO[str]
+
+    def ask(self, question: str) -> str:
+        """Write a line and return the one that comes back."""
+        print(question, file=self.stdin, flush=True)
+        return self.stdout.readline()
 
 
 def within(namespace: Path, argv: Sequence[str]) -> list[str]:
@@ -36,8 +65,8 @@ def python(module: str, *arguments: str) -> list[str]:
 
 
 @contextmanager
-def helper(argv: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Run a helper: yield its pid and the line with which it says that it is ready; it ends when its input does."""
+def helper(argv: Sequence[str]) -> Iterator[Helper]:
+    """Run a helper and yield it when it is ready; it ends when its input does."""
     with subprocess.Popen(  # noqa: S603
         argv,
         stdin=subprocess.PIPE,
@@ -52,7 +81,7 @@ def helper(argv: Sequence[str]) -> Iterator[tuple[int, str]]:
         if not said:
             raise RuntimeError(f"{' '.join(argv)} did not start")
         try:
-            yield process.pid, said.strip()
+            yield Helper(process.pid, said.strip(), process.stdin, process.stdout)
         finally:
             process.stdin.close()
             process.wait()
@@ -67,10 +96,10 @@ def laid(rtt_ms: float) -> Iterator[Line]:
             yield Line(spaces[0], spaces[0], "127.0.0.1")
             return
         delay = ["--delay-ms", str(rtt_ms / 2)]
-        stack.enter_context(helper(python("wire", *map(str, spaces), *delay)))
-        yield Line(spaces[0], spaces[1], wire.SERVER)
+        carrier = stack.enter_context(helper(python("wire", *map(str, spaces), *delay)))
+        yield Line(spaces[0], spaces[1], wire.SERVER, carrier.pid)
 
 
 def _namespace(stack: ExitStack) -> Path:
-    pid, _ = stack.enter_context(helper(["unshare", "--net", *python("hold")]))
-    return Path(f"/proc/{pid}/ns/net")
+    holder = stack.enter_context(helper(["unshare", "--net", *python("hold")]))
+    return Path(f"/proc/{holder.pid}/ns/net")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypedDict
@@ -24,6 +25,7 @@ class Machine(TypedDict):
     system: str
     python: str
     program: str
+    peers: list[str]
     load: float
     site: str
     state: str
@@ -40,6 +42,7 @@ def describe(site: Path, state: Path) -> Machine:
         "system": f"{release['PRETTY_NAME']}, Linux {platform.release().split('-')[0]}",
         "python": platform.python_version(),
         "program": f"async-mirror {__version__}",
+        "peers": [_version(tool) for tool in ("lftp", "rclone")],
         "load": round(os.getloadavg()[0], 2),
         "site": _file_system(site),
         "state": _file_system(state),
@@ -54,6 +57,13 @@ def server_version(kind: str, servers: Path) -> str:
             return f"{kind} {text.readline().split('(')[1].split(')')[0]}"
     except (OSError, IndexError):
         return kind
+
+
+def _version(tool: str) -> str:
+    """Return a tool's name with the version of its package."""
+    asked = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}", tool]
+    told = subprocess.run(asked, check=False, capture_output=True, text=True)  # noqa: S603
+    return told.stdout.strip() or tool
 
 
 def _field(file: str, name: str) -> str:

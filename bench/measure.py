@@ -7,18 +7,23 @@ counts it once. A peak that is shorter than the sampling interval may be missed.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
 import subprocess
+import threading  # noqa: TID251  # not the product
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SAMPLED_EVERY_S: Final = 0.3
-LONGEST_S: Final = 180.0
+_SAMPLED: Final = ((0.5, 0.05), (6.0, 0.3), (math.inf, 1.5))
+"""Until so many seconds have passed, every so many seconds: looking must not disturb what runs beside for long."""
+
+_running: Final = set[int]()
+_ended: Final = threading.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +39,12 @@ class Measured:
     timed_out: bool
 
 
-def measure(argv: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path) -> Measured:
+def measure(
+    argv: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path, longest_s: float
+) -> Measured:
     """Run a command in a session of its own, its words going to `output`; kill what runs for too long."""
+    if _ended.is_set():
+        raise RuntimeError("the benchmark was ended")
     with output.open("wb") as out:
         machine, start = _machine_s(), time.monotonic()
         process = subprocess.Popen(  # noqa: S603
@@ -47,33 +56,46 @@ def measure(argv: Sequence[str], environment: Mapping[str, str], folder: Path, o
             cwd=folder,
             start_new_session=True,
         )
-        peak, most, timed_out = _watch(process.pid, start + LONGEST_S)
+        _running.add(process.pid)
+        peak, most, timed_out = _watch(process.pid, start, longest_s)
         _, status, used = os.wait4(process.pid, 0)
         wall = time.monotonic() - start
+        _running.discard(process.pid)
     process.returncode = os.waitstatus_to_exitcode(status)
     cpu, machine = used.ru_utime + used.ru_stime, _machine_s() - machine
     return Measured(process.returncode, wall, cpu, machine, peak, most, timed_out)
 
 
-def _watch(pid: int, deadline: float) -> tuple[int, int, bool]:
-    """Sample until the process ends or the deadline kills its session: peak, most processes, whether it was killed."""
+def kill_all() -> None:
+    """Kill what is being measured, with its descendants, and let nothing more begin: the benchmark ends early."""
+    _ended.set()
+    for pid in tuple(_running):
+        _kill(_session(pid))
+
+
+def _watch(pid: int, start: float, longest_s: float) -> tuple[int, int, bool]:
+    """Sample until the process ends or is killed for its time: peak, most processes, whether it was killed."""
     ended = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     peak = most = 0
     timed_out = False
     try:
-        while not poll.poll(SAMPLED_EVERY_S * 1000):
+        while not poll.poll(1000 * _pause(time.monotonic() - start)):
             members = _session(pid)
             peak = max(peak, sum(map(_pss, members)))
             most = max(most, len(members))
-            if time.monotonic() > deadline:
+            if time.monotonic() > start + longest_s:
                 timed_out = True
                 _kill(members)
     finally:
         os.close(ended)
-    _kill(_session(pid))
+        _kill(_session(pid))
     return peak, most, timed_out
+
+
+def _pause(passed_s: float) -> float:
+    return next(every_s for until_s, every_s in _SAMPLED if passed_s < until_s)
 
 
 def _session(leader: int) -> list[int]:

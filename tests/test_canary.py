@@ -353,9 +353,12 @@ def test_state_that_is_damaged(run: Run) -> None:
 
 NO_HASHES = """
 import hashlib
-def fail(*_, **__):
+true = hashlib.sha256
+def fail(*begin):
+    if begin:
+        return true(*begin)
     raise RuntimeError("no hashes today")
-hashlib.blake2b = fail
+hashlib.sha256 = fail
 """
 NO_DATABASE = """
 import sqlite3

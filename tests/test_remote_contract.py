@@ -175,6 +175,12 @@ class Bytes:
         self._block = block
         self._then = then
 
+    def reader(self) -> None:
+        return None
+
+    def advanced(self, amount: int) -> None:
+        raise AssertionError("nobody was given a reader")
+
     async def blocks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self._content), self._block):
             yield self._content[start : start + self._block]

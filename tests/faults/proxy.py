@@ -64,7 +64,9 @@ Action = Callable[[Passage], None]
 class FtpProxy(Background):
     """Relays FTP to a port of the loopback address until `close`.
 
-    `commands` has (connection number, line) of all before TLS, `heard` for each connection what the client sent.
+    `commands` has (connection number, line) of all before TLS, `heard` for each connection what the client sent,
+    `writes` what came over control connections at a time. `late_seconds` is how late replies come, all that wait at
+    once, as over a long line.
     """
 
     def __init__(self, upstream_port: int) -> None:
@@ -73,6 +75,8 @@ class FtpProxy(Background):
         self.commands: list[tuple[int, bytes]] = []
         self.connections = self.data_connections = 0
         self.heard: list[bytearray] = []
+        self.writes: list[bytes] = []
+        self.late_seconds = 0.0
         self.cues: Cues[Passage] = Cues()
         self.counted_sizes: set[int] = {0}
         self._listener = self.listen()
@@ -179,13 +183,17 @@ class Link:
         if self._passed in self.proxy.counted_sizes and (cue := self.proxy.cues.take(passage)):
             cue.react(passage)
 
+    def _receive(self, source: socket.socket) -> bytes:
+        block = source.recv(BLOCK)
+        if source is self.client:
+            self._heard += block
+        return block
+
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         try:
             block = b"not ended"
             while block and not self.ended:
-                block = source.recv(BLOCK)
-                if source is self.client:
-                    self._heard += block
+                block = self._receive(source)
                 self.proxy.wait_for(self.session.frozen_until)
                 self.pass_on(block, target)
             if not self.ended:
@@ -198,6 +206,15 @@ class ControlLink(Link):
     """A control connection: knows where its commands and replies begin and which belong together."""
 
     kind = "control"
+
+    def _receive(self, source: socket.socket) -> bytes:
+        if source is self.upstream and self.proxy.late_seconds:
+            source.recv(1, socket.MSG_PEEK)
+            self.proxy.closing.wait(self.proxy.late_seconds)
+        block = super()._receive(source)
+        if source is self.client:
+            self.proxy.writes.append(block)
+        return block
 
     def pass_on(self, block: bytes, target: socket.socket) -> None:
         """Pass whole commands or replies; the rest waits for more, or passes at the end."""

@@ -152,7 +152,7 @@ class FtpServer:
         self.host = host
         self.port = port
         self.tls: Tls = "explicit" if tls is True else tls or ""
-        self.certificates = Certificates(work.resolve(), certificate)
+        self.certificates = Certificates(work.resolve(), certificate, host)
         self._work = work.resolve()
         self._max_per_ip = max_per_ip
         self._log = work.resolve() / "server.log" if log else None

@@ -25,11 +25,12 @@ class Certificates:
 
     Clients trust `ca`. `server` has the server's certificate and key. The server trusts `client_ca`. `client` has a
     client's certificate and key, which are there apart, too: `client_certificate`, `client_key`, and
-    `client_encrypted_key` under the password KEY_PASSWORD. The server's certificate is good for HOSTS, or is not yet
-    or no longer valid, is signed by itself, is for another host, or comes from a CA that is not the one of `ca`.
+    `client_encrypted_key` under the password KEY_PASSWORD. The server's certificate is good for HOSTS and `host`, or
+    is not yet or no longer valid, is signed by itself, is for another host, or comes from a CA that is not the one of
+    `ca`.
     """
 
-    def __init__(self, folder: Path, certificate: Certificate = "good") -> None:
+    def __init__(self, folder: Path, certificate: Certificate = "good", host: str = HOSTS[0]) -> None:
         self.ca = folder / "ca.pem"
         self.server = folder / "server.pem"
         self.client_ca = folder / "client-ca.pem"
@@ -38,11 +39,12 @@ class Certificates:
         self.client_key = folder / "client-key.pem"
         self.client_encrypted_key = folder / "client-encrypted-key.pem"
         self._certificate = certificate
+        self._hosts = HOSTS if host in HOSTS else (*HOSTS, host)
 
     def make(self) -> None:
         """Write all files."""
         ca = _issue("tests CA")
-        hosts = ("elsewhere.example",) if self._certificate == "wrong-host" else HOSTS
+        hosts = ("elsewhere.example",) if self._certificate == "wrong-host" else self._hosts
         issuer = None if self._certificate == "self-signed" else ca
         server = _issue(hosts[0], hosts, issuer, _VALID_DAYS.get(self._certificate, (-1, 30)))
         trusted = _issue("another CA") if self._certificate == "unknown-ca" else ca
