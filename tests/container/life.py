@@ -17,6 +17,8 @@ import pytest
 from program import contents, eventually, touch, write
 from servers import PASSWORD, USER, FtpServer, ServerFactory
 
+from async_mirror.engine import Exit
+
 PROJECT = Path(__file__).parents[2]
 KEPT = PROJECT / ".container"
 SUITE = os.environ.get("SUITE", "trixie")
@@ -36,6 +38,7 @@ events_logger = "file"
 network_backend = "netavark"
 network_config_dir = "{folder}/networks"
 """
+"""Limits that root can set without all its capabilities, and what works without systemd."""
 INSTALL_SYSTEMD = """\
 RUN apt-get update && apt-get install --yes --no-install-recommends systemd dbus
 """
@@ -43,7 +46,6 @@ BOOT = """\
 mount --make-rshared / && exec /lib/systemd/systemd SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1
 """
 """Credentials come by a mount that has to spread; and systemd has to do with the cgroups that are here."""
-"""Limits that root can set without all its capabilities, and what works without systemd."""
 
 
 class Podman:
@@ -294,6 +296,28 @@ def test_sigterm_in_the_middle_of_files_ends_it_in_time_and_loses_nothing(
     assert contents(server.docroot) == whole
 
 
+@pytest.mark.parametrize("mode", ["A", "P2"])
+def test_sigterm_ends_it_in_time_though_the_server_has_fallen_silent(
+    mode: str, container: Container, server: FtpServer
+) -> None:
+    for number in range(4):
+        write(container.source / f"{number}.bin", os.urandom(2_000_000))
+    container.start(MULTI=mode, BWLIMIT="200k")
+    eventually(
+        lambda: any(sent > 100_000 for sent in sizes(server.docroot)), f"a file is on its way: {container.log()}"
+    )
+    server.freeze()
+    try:
+        code, seconds = container.stop()
+    finally:
+        server.thaw()
+    assert (code, seconds < LONGEST_STOP_S) == (128 + signal.SIGTERM, True), container.log()
+
+    done = container.run("sync", "--once", MULTI=mode)
+    assert done.returncode == Exit.MIRRORED, done.stderr
+    assert contents(server.docroot) == contents(container.source)
+
+
 def test_every_mode_and_the_dry_run_work_on_a_file_system_that_is_read_only(
     container: Container, server: FtpServer
 ) -> None:
@@ -313,15 +337,23 @@ def test_every_mode_and_the_dry_run_work_on_a_file_system_that_is_read_only(
     assert "ASYNC_MIRROR_SOURCE" in listed.stdout
 
 
+def test_a_source_that_nobody_mounted_is_an_error_and_no_empty_folder(podman: Podman, image: str) -> None:
+    settings = ("ASYNC_MIRROR_DESTINATION=ftp://me@localhost/", "ASYNC_MIRROR_PASSWORD=secret")
+    words = [word for setting in settings for word in ("--env", setting)]
+    done = podman.call("run", "--rm", "--network", "none", "--read-only", *words, image, "sync", "--once")
+    assert done.returncode == Exit.SAFETY, done.stderr
+    assert "the source /data cannot be read (No such file or directory)" in done.stderr
+
+
 def test_what_is_wrong_is_told_and_ends_it(container: Container) -> None:
     done = container.run("sync", "--once", SOURCE="/nowhere")
-    assert done.returncode == 4 or done.returncode == 5, done.stderr
+    assert done.returncode == Exit.SAFETY, done.stderr
     assert "/nowhere" in done.stderr
     done = container.run("sync", "--once", PASSWORD_FILE="/run/secrets/other")
-    assert done.returncode == 2
+    assert done.returncode == Exit.USAGE
     assert "/run/secrets/other cannot be read" in done.stderr
     done = container.run("sync", "--once", EVERYY="5m")
-    assert done.returncode == 2
+    assert done.returncode == Exit.USAGE
     assert "did you mean ASYNC_MIRROR_EVERY" in done.stderr
     assert container.run("healthcheck").returncode == 1
 
