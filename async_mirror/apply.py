@@ -364,13 +364,13 @@ class _Attempt:
         if file is None:
             return self.skipped("it is no longer in the source")
         try:
-            if wait := source.settling_seconds(file.entry.mtime_ns):
+            if file.settles_in_s:
                 file.close()
-                await asyncio.sleep(wait)
+                await asyncio.sleep(file.settles_in_s)
                 file = await source.open_file(self.publisher.source, self.path)
                 if file is None:
                     return self.skipped("it is no longer in the source")
-            return await self.publish(file)
+            return None if file.settles_in_s else await self.publish(file)
         except OSError as error:
             await self.drop_temporary()
             return self.failed(Problem.UNREADABLE, error.strerror or str(error))
@@ -383,7 +383,7 @@ class _Attempt:
         def all_sent() -> None:
             flow.all_left()
             self.sending = file.entry._replace(digest=file.digest)
-            self.whole = file.whole is not None or file.is_unchanged()
+            self.whole = file.is_unchanged()
             self.progress.left()
 
         self.left_behind = self.temporary()

@@ -18,7 +18,7 @@ WINDOW = 1200
 """Bytes of commands in flight. ProFTPD 1.3.8 joins two commands when one of its reads ends between CR and LF."""
 
 WIDE_WINDOW = 8 * 1024
-"""The same for servers that are not ProFTPD for sure."""
+"""The same for vsftpd, as far as that says who it is."""
 
 
 GREETING = "the connection was made"
@@ -39,6 +39,8 @@ _SUCCESS = {
     "SIZE": frozenset({213}),
     "RNFR": frozenset({350}),
     "STOR": frozenset({226, 250}),
+    **dict.fromkeys(("MLSD", "LIST"), frozenset({200, 226, 250})),  # 200 is aioftp's server's
+    "NOOP": frozenset({200}),
 }
 """The codes with which a server says yes to these; another yes answers another command."""
 
@@ -124,6 +126,7 @@ class Control:
         self.in_flight = 0
         self.window = WINDOW
         self.secret = self._secret_in_paths = ""
+        self.greeting = ""
         self.out_of_step = False
         self.overtaken = False
         self._waiting: deque[Expected] = deque()
@@ -175,6 +178,8 @@ class Control:
             self._waiting.remove(expected)
             self.in_flight -= expected.length
             expected.end(reply)
+            if expected.command == GREETING:
+                self.greeting = reply.text
             if reply.code == 421 and expected.command != GREETING:
                 self.break_off("the server closed the connection", reply.text)
 
@@ -275,6 +280,7 @@ class Control:
         if not expected.has_begun:
             self._watch_over(expected, self.timeout_seconds)
             await expected.begun()
+            expected.due = math.inf  # how long all of it takes is another matter
 
     def _watch_over(self, expected: Expected, seconds: float) -> None:
         expected.seconds = seconds

@@ -89,8 +89,8 @@ class FtpSession:
         features = parse_features(reply) if reply.succeeded else {}
         if reply.succeeded:
             self._gives_facts = "MLST" in features or "MLSD" in features
-            if not self._gives_facts:  # ProFTPD does
-                self._control.window = WIDE_WINDOW
+        if "vsFTPd" in self._control.greeting:
+            self._control.window = WIDE_WINDOW
         self._transfers.sequential = not reply.succeeded
         self._mtime_proved = "MFMT" in features
         self._mtime_commands = ["MFMT"] if self._mtime_proved else ["MDTM", "SITE UTIME"]
@@ -365,7 +365,7 @@ class FtpSession:
         if not reply.succeeded or not listing.shows_itself:
             if not reply.transient and not await self._is_folder(path):
                 return None
-            if not reply.succeeded and command == "LIST -a":
+            if not reply.succeeded and not reply.transient and command == "LIST -a":
                 self._lists_all = False
                 return await self.list_folder(path)
             self._check(reply)

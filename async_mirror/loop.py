@@ -87,13 +87,13 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[],
             for signum in signals:
                 loop.remove_signal_handler(signum)
 
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(20_000, 20, 50)  # entries, futures and replies come and go by the thousand, without circles
     return in_new_loop(supervised())
 
 
 def in_new_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in an event loop of its own: uvloop's if that is installed, else asyncio's."""
-    gc.freeze()  # what was imported stays
-    gc.set_threshold(20_000, 20, 50)  # entries, futures and replies come and go by the thousand, without circles
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 
@@ -189,21 +189,33 @@ class Batched(Generic[A, T]):
         self._discard = discard
         self._waiting: list[tuple[A, asyncio.Future[T]]] = []
         self._running = 0
-        self._begun = 0.0
 
     async def __call__(self, argument: A) -> T:
         """Return what the function makes of an argument."""
         loop = asyncio.get_running_loop()
         result: asyncio.Future[T] = loop.create_future()
         self._waiting.append((argument, result))
-        if not self._running or (self._running < _BESIDE and loop.time() - self._begun > _LONG_S):
+        if not self._running:
             self._call(loop)
-        return await result
+        elif len(self._waiting) == 1:
+            loop.call_later(_LONG_S, self._look, loop)
+        try:
+            return await result
+        except asyncio.CancelledError:
+            if result.done() and not result.cancelled() and not result.exception():
+                self._discard(result.result())
+            raise
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Help what has waited for so long, unless there are enough calls under way."""
+        if self._waiting and self._running < _BESIDE:
+            self._call(loop)
+        if self._waiting:
+            loop.call_later(_LONG_S, self._look, loop)
 
     def _call(self, loop: asyncio.AbstractEventLoop) -> None:
         asked, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
         self._running += 1
-        self._begun = loop.time()
 
         def done(called: "asyncio.Future[Sequence[T]]") -> None:
             self._running -= 1

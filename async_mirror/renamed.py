@@ -1,7 +1,7 @@
 """Finds the folders of the source that were renamed. Looks at source and state, never at the site."""
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Container, Iterator
 from itertools import islice
 
@@ -35,6 +35,7 @@ class Renamed:
         self._under_way: dict[str, str] = {}
         self._above: Counter[str] = Counter()
         self._beside: dict[str, set[str]] = {}
+        self._settled: deque[Move] = deque()
 
     def moves(self, listing: Listing, known: Container[str]) -> dict[str, Move]:
         """Return, by path, the renames that bring folders of a listing to the site; `known` are held there already.
@@ -42,6 +43,8 @@ class Renamed:
         The folder that was listed was there in this pass: from now on it is not renamed, for what is to be done in it
         may be under way. From a listing that is not complete nothing is renamed.
         """
+        while self._settled:
+            self._forget(self._settled.popleft())
         self._seen.add(listing.folder)
         self._beside.clear()
         new = [entry for entry in listing.entries if entry.is_folder and entry.path not in known]
@@ -49,7 +52,10 @@ class Renamed:
         return {move.entry.path: move for move in found} if listing.complete else {}
 
     def settled(self, move: Move) -> None:
-        """Note that a folder was renamed, or that nothing came of it."""
+        """Note that a folder was renamed, or that nothing came of it; may be called in another thread than `moves`."""
+        self._settled.append(move)
+
+    def _forget(self, move: Move) -> None:
         if self._under_way.pop(move.held.path, None):
             self._above.subtract(names.lineage(move.held.path))
 

@@ -3,11 +3,11 @@
 import errno
 import hashlib
 import os
+import re
 import stat
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import aiofiles
@@ -115,13 +115,13 @@ def look(root: bytes, path: str) -> Entry | None:
         return None
 
 
-def settling_seconds(mtime_ns: int) -> float:
+def settling_seconds(mtime_ns: int, now_ns: int) -> float:
     """Return how long to wait before a file is read, so that a later write would get another mtime.
 
     One clock tick of the kernel; 2 s for a whole second, which may come from a file system that has no finer ones.
     """
     tick = _WHOLE_SECOND_TICK_NS if mtime_ns % 1_000_000_000 == 0 else _TICK_NS
-    wait = mtime_ns + tick - time.time_ns()
+    wait = mtime_ns + tick - now_ns
     return wait / 1e9 if 0 < wait <= tick else 0.0
 
 
@@ -160,12 +160,16 @@ class LocalFile:
     What is read is the file that was there when it was opened: no link is followed, a FIFO does not block.
     """
 
-    def __init__(self, descriptor: int, entry: Entry, times: tuple[int, int], whole: bytes | None) -> None:
+    def __init__(
+        self, descriptor: int, entry: Entry, times: tuple[int, int], whole: bytes | None, settles_in_s: float
+    ) -> None:
         """Hold an open file; see `open_file`."""
         self.entry = entry
         self.size = entry.size
         self.sent = 0
         self.whole = whole
+        self.settles_in_s = settles_in_s
+        """How long to wait before what was read can be believed to be of this mtime alone; then it is read anew."""
         self._descriptor = descriptor
         self._times = times
         self._hash = _new_hash()
@@ -218,7 +222,9 @@ async def open_file(root: bytes, path: str) -> LocalFile | None:
     It was looked at just before, so on a disk of this machine opening it takes no time, nor does reading what is in
     memory. All else is done in a thread.
     """
-    at_hand = _how_at_hand(root)
+    at_hand, until_s = _KNOWN.get(root, (None, 0.0))
+    if time.monotonic() > until_s:
+        at_hand = None
     opened = None if at_hand is None else _open(root, path, at_hand)
     if opened is None:
         opened = await batched(_open_all, _discard)((root, path))
@@ -231,26 +237,42 @@ async def open_file(root: bytes, path: str) -> LocalFile | None:
             return None
 
 
-@lru_cache(maxsize=8)
+_KNOWN_FOR_S = 60.0
+_KNOWN: dict[bytes, tuple[int | None, float]] = {}
+"""How each source is read in the event loop (see `_how_at_hand`), and until when that holds; found out in a thread."""
+
+
+def _find_out(root: bytes) -> None:
+    if time.monotonic() > _KNOWN.get(root, (None, 0.0))[1]:
+        _KNOWN[root] = (_how_at_hand(root), time.monotonic() + _KNOWN_FOR_S)
+
+
 def _how_at_hand(root: bytes) -> int | None:
     """Return the flags with which preadv gives what is in memory and never waits; None if a file system may wait.
 
-    One of the network may even wait for its server to open a file, for ever perhaps.
+    One of the network may even wait for its server to open a file, for ever perhaps. What is mounted below counts, too.
     """
-    with suppress(OSError):
-        device = os.stat(root).st_dev
-        number = f"{os.major(device)}:{os.minor(device)}"
-        for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
-            mount, _, system = line.partition(" - ")
-            if mount.split()[2] == number:
-                return _AT_HAND.get(system.split()[0])
-    return None
+    try:
+        real = os.path.realpath(root)
+        mounts = [line.split(b" ") for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
+        points = {re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), mount[4]): mount for mount in mounts}
+    except (OSError, IndexError):
+        return None
+    above = max((point for point in points if _is_below(real, point)), key=len, default=None)
+    below = [point for point in points if _is_below(point, real)]
+    kinds = {points[point][points[point].index(b"-") + 1] for point in [*([above] if above else []), *below]}
+    flags = {_AT_HAND.get(kind) for kind in kinds}
+    return flags.pop() if len(flags) == 1 else None
+
+
+def _is_below(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
 _IF_IN_MEMORY = getattr(os, "RWF_NOWAIT", 0)
-_AT_HAND = {"tmpfs": 0, "ramfs": 0}
+_AT_HAND = {b"tmpfs": 0, b"ramfs": 0}
 if _IF_IN_MEMORY:
-    _AT_HAND |= dict.fromkeys(("ext4", "xfs", "btrfs", "f2fs", "overlay"), _IF_IN_MEMORY)
+    _AT_HAND |= dict.fromkeys((b"ext4", b"xfs", b"btrfs", b"f2fs", b"overlay"), _IF_IN_MEMORY)
 
 
 class _Nothing:
@@ -266,6 +288,8 @@ def _discard(opened: _Opened) -> None:
 
 
 def _open_all(wanted: Sequence[tuple[bytes, str]]) -> list[_Opened]:
+    for root in {root for root, _ in wanted}:
+        _find_out(root)
     return [_open(root, path, None) or _Nothing() for root, path in wanted]
 
 
@@ -277,6 +301,7 @@ def _open(root: bytes, path: str, at_hand: int | None) -> _Opened | None:
         return _Nothing() if error.errno in _NO_FILE else error
     kept = False
     try:
+        now_ns = time.time_ns()
         status = os.fstat(descriptor)
         entry = entry_of(path, status)
         if entry is None or entry.is_folder:
@@ -289,7 +314,8 @@ def _open(root: bytes, path: str, at_hand: int | None) -> _Opened | None:
         elif not entry.size:
             whole = b""
         kept = True
-        return LocalFile(descriptor, entry, (status.st_mtime_ns, status.st_ctime_ns), whole)
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        return LocalFile(descriptor, entry, times, whole, settling_seconds(entry.mtime_ns, now_ns))
     except OSError as error:
         return error
     finally:

@@ -9,9 +9,9 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple, NoReturn
 
 from async_mirror import names
 from async_mirror.control import Control, Expected
@@ -165,8 +165,45 @@ class Transfers:
         except OSError as error:
             raise Refusal(f"no data connection can be made: {error.strerror}", transient=True) from None
 
-    async def _open(self, data: Data, port: int, expected: Expected) -> None:
+    async def _begin(self, command: str, after: list[str]) -> "_Begun":
+        """Send a transfer's command, with as much of what comes `after` it as this server takes in the same write."""
+        port = await self._port()
+        data = self._new_data()
+        try:
+            along = self._goes_along(command, after)
+            await self._control.room(min(_length(command, *along), self._control.window))
+            expected, *following = self._control.send(command, *along)
+            self._control.flush()
+        except BaseException:
+            data.reset()
+            raise
+        if along == after:
+            self._ask_ahead(following[-1])
+        return _Begun(data, port, expected, along, following)
+
+    def _goes_along(self, command: str, after: list[str]) -> list[str]:
+        along = after if self._manners.in_order else [] if self._manners.in_order is False else _PROBE
+        return [] if self.sequential or _length(command, *along) > self._control.window else along
+
+    async def _learn(self, begun: "_Begun") -> None:
+        """Note whether the server did one thing after the other, if that was not known."""
+        if begun.along == _PROBE:
+            reply = await self._control.reply(begun.following[0])
+            self._manners.in_order = reply.succeeded and not self._control.overtaken
+
+    @contextmanager
+    def _in_step(self) -> Iterator[None]:
+        """Take note of a server whose replies turn out not to be in order."""
+        try:
+            yield
+        except ConnectionBroken:
+            if self._control.out_of_step:
+                self._manners.in_order = False
+            raise
+
+    async def _open(self, begun: "_Begun") -> None:
         """Connect to where the server waits; the command is sent already."""
+        data, port, expected, *_ = begun
         assert self._control.transport is not None
         address = self._control.transport.get_extra_info("peername")
         try:
@@ -178,10 +215,10 @@ class Transfers:
             data.reset()
             if isinstance(data, SecureData) and (isinstance(error, Untrusted) or concerns_trust(error)):
                 self._distrust(error, data.peer)
-            await self._explain(expected, f"no data connection to port {port}: {reason(error)}")
+            await self._explain(begun, f"no data connection to port {port}: {reason(error)}")
         except (OSError, TimeoutError) as error:
             data.reset()
-            await self._explain(expected, f"no data connection to port {port}: {str(error) or 'time-out'}")
+            await self._explain(begun, f"no data connection to port {port}: {str(error) or 'time-out'}")
         except BaseException:
             data.reset()
             self._control.break_off("it was interrupted")
@@ -194,23 +231,32 @@ class Transfers:
         self._control.break_off(str(doubt))
         raise LedElsewhere(str(doubt))
 
-    async def _explain(self, expected: Expected, what: str) -> NoReturn:
+    async def _explain(self, begun: "_Begun", what: str) -> NoReturn:
         """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
         if self._control.broken:  # and this is why
             raise self._control.broken
         try:
-            reply = await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
+            reply = await self._control.reply(begun.expected, self._briefly)
         except ConnectionBroken as error:
             raise ConnectionBroken(what, error.reply) from None
-        self._check(reply)
+        await self._check(begun, reply)
         raise Refusal(what, reply.text, transient=True)
 
-    def _check(self, reply: Reply) -> None:
-        """Raise if a transfer was refused; in TLS a new session may be what is missing, as after an hour or two."""
+    @property
+    def _briefly(self) -> float:
+        return min(_EXPLANATION_SECONDS, self._control.timeout_seconds)
+
+    async def _check(self, begun: "_Begun", reply: Reply) -> None:
+        """Raise if a transfer was refused; in TLS a new session may be what is missing, as after an hour or two.
+
+        Whether it was indeed the transfer is seen from the replies to what was sent along.
+        """
         if reply.code in {425, 522} and self._tls:
             self._control.break_off("the server does not take the data connection", reply.text)
             raise ConnectionBroken("the server does not take the data connection", reply.text)
         if not reply.succeeded:
+            for each in begun.following:
+                await self._control.reply(each)
             raise Refused(reply)
 
     # Files.
@@ -223,63 +269,37 @@ class Transfers:
         Raises Refused, Refusal for a data connection that failed, ConnectionBroken, and whatever `content` raises.
         """
         async with self.alone:
-            port = await self._port()
-            data = self._new_data()
-            after = [each for each in (size_command, self._passive_command) if each]
-            along = self._goes_along(command, after)
-            expected, *following = await self._send(command, *along)
-            if along == after:
-                self._ask_ahead(following[-1])
-            try:
-                await self._send_content(data, port, expected, content, left)
-                reply = await self._control.reply(expected, self._patience(content.size))
-            except ConnectionBroken:
-                if self._control.out_of_step:
-                    self._manners.in_order = False
-                raise
-            self._check(reply)
-            if along == _PROBE:
-                self._manners.in_order = await self._was_in_order(following[0])
-            if along != after:
-                following = self._control.send(*(after[:-1] if self.sequential else after))
-                if not self.sequential:
-                    self._ask_ahead(following[-1])
-            answers = [await self._control.reply(each) for each in following]
-            return reply, answers[0] if size_command else None
+            with self._in_step():
+                after = [each for each in (size_command, self._passive_command) if each]
+                begun = await self._begin(command, after)
+                await self._send_content(begun, content, left)
+                reply = await self._control.reply(begun.expected, self._patience(content.size))
+                await self._check(begun, reply)
+                await self._learn(begun)
+                following = begun.following
+                if begun.along != after:
+                    following = self._control.send(*(after[:-1] if self.sequential else after))
+                    if not self.sequential:
+                        self._ask_ahead(following[-1])
+                answers = [await self._control.reply(each) for each in following]
+                return reply, answers[0] if size_command else None
 
-    def _goes_along(self, command: str, after: list[str]) -> list[str]:
-        """Return what is sent in one write with a STOR: as much of what comes after it as this server takes."""
-        along = after if self._manners.in_order else [] if self._manners.in_order is False else _PROBE
-        return [] if self.sequential or _length(command, *along) > self._control.window else along
-
-    async def _send(self, *commands: str) -> list[Expected]:
-        """Send commands now, in one write, once there is room for them."""
-        await self._control.room(min(_length(*commands), self._control.window))
-        expected = self._control.send(*commands)
-        self._control.flush()
-        return expected
-
-    async def _was_in_order(self, noop: Expected) -> bool:
-        reply = await self._control.reply(noop)
-        return reply.succeeded and not self._control.overtaken
-
-    async def _send_content(
-        self, data: Data, port: int, expected: Expected, content: Content, left: Callable[[], None]
-    ) -> None:
-        await self._open(data, port, expected)
+    async def _send_content(self, begun: "_Begun", content: Content, left: Callable[[], None]) -> None:
+        await self._open(begun)
+        data = begun.data
         try:
             if not self._manners.in_order:  # pyftpdlib loses what comes and ends before it has read the command
-                await self._control.begun(expected)
+                await self._control.begun(begun.expected)
             await data.send(content)
             left()
             await data.drain()
         except (OSError, TimeoutError) as error:
             data.reset()
-            await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
+            await self._explain(begun, f"the data connection failed: {str(error) or 'time-out'}")
         except ContentFailedError as failed:
             data.reset()
             with suppress(ConnectionBroken):
-                await self._control.reply(expected, min(_EXPLANATION_SECONDS, self._control.timeout_seconds))
+                await self._control.reply(begun.expected, self._briefly)
             raise failed.error from None
         except BaseException:
             data.reset()
@@ -296,39 +316,49 @@ class Transfers:
     async def fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
         """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self.alone:
-            port = await self._port()
-            data = self._new_data()
-            after = [self._passive_command]
-            along = self._goes_along(command, after)
-            expected, *following = await self._send(command, *along)
-            if along == after:
-                self._ask_ahead(following[0])
-            try:
-                await self._open(data, port, expected)
-            except Refused as refused:  # without TLS it is told when the listing was received, and is empty
-                return refused.answer, True
-            early = self._tls is None and self._manners.in_order and self._manners.bears_early_end
-            try:
-                if early:  # ProFTPD waits for our end before it says 226
-                    await data.finish()
-                while not listing.endless and (block := await data.receive()):
-                    listing.feed(block)
-                    await asyncio.sleep(0)  # receiving what is there already lets nobody else run
-                with suppress(OSError):  # it has all been received
-                    await data.finish()
-            except (OSError, TimeoutError) as error:
-                data.reset()
-                await self._explain(expected, f"the data connection failed: {str(error) or 'time-out'}")
-            except BaseException:
-                data.reset()
-                self._control.break_off("it was interrupted")
-                raise
-            data.close()
-            if listing.endless:
-                self._control.break_off("the server sent an endless listing")
-            reply = await self._control.reply(expected)
-            if early and not reply.succeeded:
-                self._manners.bears_early_end = False
-            if along == _PROBE:
-                self._manners.in_order = await self._was_in_order(following[0])
-            return reply, data.whole
+            with self._in_step():
+                begun = await self._begin(command, [self._passive_command])
+                early = self._tls is None and self._manners.in_order is True and self._manners.bears_early_end
+                try:
+                    await self._open(begun)
+                    await self._receive(begun, listing, early)
+                except Refused as refused:  # which the end of the data connection may tell of first
+                    reply = refused.answer
+                else:
+                    reply = await self._control.reply(begun.expected)
+                if early and reply.transient:
+                    self._manners.bears_early_end = False
+                await self._learn(begun)
+                return reply, begun.data.whole
+
+    async def _receive(self, begun: "_Begun", listing: ListingParser, early: bool) -> None:
+        """Take all that comes. ProFTPD says 226 only after our end, which may come `early`: at once."""
+        data = begun.data
+        try:
+            if early:
+                await data.finish()
+            while not listing.endless and (block := await data.receive()):
+                listing.feed(block)
+                await asyncio.sleep(0)  # receiving what is there already lets nobody else run
+            with suppress(OSError):  # it has all been received
+                await data.finish()
+        except (OSError, TimeoutError) as error:
+            data.reset()
+            await self._explain(begun, f"the data connection failed: {str(error) or 'time-out'}")
+        except BaseException:
+            data.reset()
+            self._control.break_off("it was interrupted")
+            raise
+        data.close()
+        if listing.endless:
+            self._control.break_off("the server sent an endless listing")
+
+
+class _Begun(NamedTuple):
+    """A transfer whose command is sent, `along` with others whose replies are `following`."""
+
+    data: Data
+    port: int
+    expected: Expected
+    along: list[str]
+    following: list[Expected]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.proxy import FtpProxy
+from faults.proxy import FtpProxy, Passage
 from program import MTIME, Program
 from servers import REAL, FtpServer, KeptServer, Kind
 
@@ -112,3 +112,24 @@ def test_manners_of_a_server_are_found_out_once_and_remembered(
     assert program.sync("--multi", "A1").code == 0
     assert verbs(proxy)["NOOP"] == 1
     assert set(os.listdir(server.docroot)) == {"first", "second"}
+
+
+def test_transfer_may_take_longer_than_a_time_out_where_150_is_waited_for(
+    kept_server: KeptServer, tmp_path: Path, proxies: list[FtpProxy]
+) -> None:
+    server = kept_server("pyftpdlib")
+    program = Program(tmp_path, server)
+    (program.source / "large").write_bytes(os.urandom(700_000))
+    os.utime(program.source / "large", (MTIME, MTIME))
+    proxy = FtpProxy(server.port)
+    proxies.append(proxy)
+    program.url = program.url.replace(f":{server.port}/", f":{proxy.port}/")
+
+    def slow_down(passage: Passage) -> None:
+        passage.link.session.bytes_per_second = 250_000
+
+    proxy.on_data_after(0, slow_down, during=b"STOR")
+    result = program.sync("--multi", "A1", "--timeout", "1s")
+    assert result.code == 0, result.err
+    assert "lost its connection" not in result.err
+    assert (server.docroot / "large").read_bytes() == (program.source / "large").read_bytes()

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -377,3 +378,20 @@ def test_folder_that_comes_back_as_a_link_keeps_what_it_held(mirror: Mirror, ser
     ran = mirror.run("--multi", "S")
     assert ran.code == 0, ran.said
     assert server.files[b"/folder/gone"].content == INSIDE
+
+
+@pytest.mark.parametrize(("age_s", "waits"), [(0, True), (10, False)])
+def test_file_that_may_be_written_again_within_its_tick_is_not_believed_yet(
+    tmp_path: Path, age_s: int, waits: bool
+) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    changed = int(time.time()) - age_s  # a whole second: it lasts two
+    os.utime(tmp_path / "file", (changed, changed))
+
+    async def settles_in_s() -> float:
+        file = await open_file(os.fsencode(tmp_path), "file")
+        assert file is not None
+        file.close()
+        return file.settles_in_s
+
+    assert (asyncio.run(settles_in_s()) > 0) == waits
