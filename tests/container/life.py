@@ -74,7 +74,10 @@ class Podman:
 
 
 def build_options(folder: Path) -> list[str]:
-    """Let what is built reach the packages by the way that they are reached here, without a trace in the image."""
+    """Let what is built reach the packages by the way that they are reached here.
+
+    Nothing of it gets into the image but the names of what is mounted, as empty files.
+    """
     told = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     lines = ["[global]", "cert = /etc/ssl/certs/ca-certificates.crt"]
     for line in told.stdout.splitlines():
@@ -403,7 +406,7 @@ class Systemd:
 
     def remove(self) -> None:
         """See that nothing is left of it."""
-        self._podman.call("rm", "--force", "--time", "0", self._name)
+        self._podman.call("rm", "--force", "--volumes", "--time", "0", self._name)
         self._podman.call("rmi", "--force", self._image)
 
 
@@ -430,7 +433,7 @@ def compose(podman: Podman) -> Iterator[tuple[str, Callable[..., str]]]:
     try:
         yield name, call
     finally:
-        call("down", "--volumes", "--timeout", "0")
+        call("down", "--volumes", "--rmi", "local", "--timeout", "0")
 
 
 def test_compose_starts_a_mirror_beside_a_server(podman: Podman, compose: tuple[str, Callable[..., str]]) -> None:
