@@ -21,7 +21,7 @@ from async_mirror.remote import (
 )
 from async_mirror.replies import Reply, parse_features, parse_path
 from async_mirror.settings import MACHINE, Site, Trust
-from async_mirror.tls import Tls, tls_for
+from async_mirror.tls import Tls, TooNarrow, tls_for
 from async_mirror.transfer import Refused, Transfers
 
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
@@ -44,17 +44,27 @@ async def connect(
     server's `manners` is noted there, for whoever opens the next session.
     """
     tls = tls_for(trust) if site.is_encrypted else None
-    client = client_for(site, tls.context if tls else None, timeout_seconds)
-    client.control.hide(password)
-    session = FtpSession(client, site, tls, manners or Manners())
+    client = _client(site, tls, password, timeout_seconds)
     try:
-        await greet(client, site, tls)
+        try:
+            await greet(client, site, tls)
+        except TooNarrow:
+            client.control.break_off("another way is tried")
+            client = _client(site, tls, password, timeout_seconds)
+            await greet(client, site, tls)
+        session = FtpSession(client, site, tls, manners or Manners())
         await log_in(client, site, password)
         await session.begin(create_root)
     except BaseException:
         client.control.break_off("it was not to be opened")
         raise
     return session
+
+
+def _client(site: Site, tls: Tls | None, password: str, timeout_seconds: float) -> Client:
+    client = client_for(site, tls.context if tls else None, timeout_seconds)
+    client.control.hide(password)
+    return client
 
 
 class FtpSession:

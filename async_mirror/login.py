@@ -14,7 +14,7 @@ from async_mirror.control import Client, Control
 from async_mirror.remote import ConnectionBroken, ConnectionRefused, LoginFailed, RemoteError, Untrusted
 from async_mirror.replies import Reply
 from async_mirror.settings import Site
-from async_mirror.tls import Certificate, Tls, is_not_tls, reason, untrusted
+from async_mirror.tls import Certificate, Tls, TooNarrow, is_not_tls, reason, untrusted
 
 _WANTS_TLS = re.compile(r"\b(?:tls|ssl)\b|encrypt|cleartext", re.IGNORECASE)
 _REFUSES_OURS = re.compile("ALERT_(?:UNKNOWN_CA|BAD_CERT|UNSUPPORTED_CERT|CERTIFICATE_(?:REVOKED|EXPIRED|UNKNOWN))")
@@ -33,7 +33,8 @@ async def greet(client: Client, site: Site, tls: Tls | None) -> None:
     """Connect, read the greeting, and go on in TLS if there is to be any.
 
     Raises ConnectionBroken, ConnectionRefused when there are too many clients, and Untrusted when no TLS is to be had
-    with the server that was meant. Nothing was said then but the wish for TLS.
+    with the server that was meant. Nothing was said then but the wish for TLS. Raises TooNarrow when it is to be tried
+    once more, with another client.
     """
     if tls and (doubt := tls.take_doubt()):
         raise doubt
@@ -49,6 +50,8 @@ async def greet(client: Client, site: Site, tls: Tls | None) -> None:
         seen = await _look(site, tls.to_look(error), client.control.timeout_seconds)
         raise untrusted(where, error, seen) from None
     except ssl.SSLError as error:
+        if tls and tls.widen(error):
+            raise TooNarrow from None
         raise _no_tls(site, error) from None
     except (TimeoutError, ConnectionAbortedError):
         raise ConnectionBroken(f"{where} did not answer within {client.control.timeout_seconds:g} s") from None

@@ -37,6 +37,8 @@ _NAME_ISSUER = "name the file of its issuer's certificate with --ca-cert"
 _NAMES_TOLD = 10
 _DOUBT_LASTS_SECONDS = 60.0
 _DER = 2
+_GUESSES_BETTER = (3, 5)
+"""From this version on OpenSSL offers a curve that resists quantum computers, which is worth a round trip."""
 _NO_PEM = {None, "PEM", "NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "BAD_BASE64_DECODE", "BAD_END_LINE"}
 _NOT_TLS = {
     "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG",
@@ -67,14 +69,32 @@ class Certificate(NamedTuple):
         return None
 
 
+class TooNarrow(Exception):
+    """No TLS was agreed upon, perhaps because only one curve was offered; now all are."""
+
+
 class Tls:
-    """What TLS needs from session to session: a context, and the doubt that a data connection left."""
+    """What TLS needs from session to session: a context, and the doubt that a data connection left.
+
+    At first it offers P-256 alone, which each server of TLS 1.3 must know (RFC 8446, 9.1): many prefer it to what
+    OpenSSL guesses, and asking for it would cost every data connection another round trip.
+    """
 
     def __init__(self, trust: Trust) -> None:
         """Make the context. Raises UsageError when a file cannot be used."""
         self.context = _context(trust)
+        self._is_narrow = ssl.OPENSSL_VERSION_INFO < _GUESSES_BETTER
+        if self._is_narrow:
+            self.context.set_ecdh_curve("prime256v1")
         self._trust = trust
         self._doubt: tuple[Untrusted, float] | None = None
+
+    def widen(self, error: ssl.SSLError) -> bool:
+        """Offer all curves from now on, if only one was and that may be why the handshake failed."""
+        if not self._is_narrow or "HANDSHAKE_FAILURE" not in (error.reason or ""):
+            return False
+        self.context, self._is_narrow = _context(self._trust), False
+        return True
 
     def distrust(self, whose: str, error: ssl.SSLError | Untrusted, peer: ssl.SSLObject) -> Untrusted:
         """Return why a connection beside the first is not to be used, and let the next session be refused for that."""

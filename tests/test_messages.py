@@ -130,6 +130,7 @@ NEVER_SHOWN = {  # texts of these kinds that no user meets, and why
     "SITE CHMOD may take the name for another one": "the mode is set in another way, or counts as not set",
     "it was closed": "nobody waits on a connection that is being closed",
     "it was not to be opened": "whoever opens it is told what kept it from being opened",
+    "another way is tried": "whoever opens it goes on with another connection",
     "it was only looked at": "nobody else has anything to do with such a connection",
     "its certificate is not to be trusted": "whoever opens it is told what is wrong with it",
     "made folder": "a key of Counts",

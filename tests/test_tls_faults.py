@@ -167,6 +167,15 @@ def assert_sent(ran: Ran, server: ScriptedServer) -> None:
     assert_nothing_leaked(server)
 
 
+def test_server_that_does_not_know_the_curve_that_is_offered_first_is_offered_all(
+    serve: Serve, aim: Aim, identities: Identities
+) -> None:
+    context = identities["good"].context()
+    context.set_ecdh_curve("X25519")
+    server = serve(tls=context)
+    assert_sent(aim(server.port).run(), server)
+
+
 # 39: certificates.
 
 
