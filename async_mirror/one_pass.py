@@ -157,6 +157,7 @@ class Pass:
     async def _record(self, batch: list[Done[Item, Answer]]) -> None:
         unbegun: list[Job] = []
         outcomes: list[Outcome] = []
+        comparisons: list[Compared] = []
         for done in batch:
             if done.error:
                 self._cut_short(done)
@@ -169,9 +170,14 @@ class Pass:
                     case Outcome() as outcome:
                         outcomes.append(outcome)
                     case Compared() as compared:
-                        await self._record_compared(compared)
+                        comparisons.append(compared)
                     case Settled() as settled:
                         await self._record_settled(settled)
+        if comparisons:
+            await self._record_comparisons(comparisons)
+        await self._record_outcomes(outcomes, unbegun)
+
+    async def _record_outcomes(self, outcomes: list[Outcome], unbegun: list[Job]) -> None:
         self.confirmed += outcomes
         if self._is_commit_due(outcomes):
             await self._commit()
@@ -305,7 +311,15 @@ class Pass:
         held = await self.offload(self.state.held_in, folder) if holds else ()
         return Compare(folder, entries, tuple(held))
 
-    async def _record_compared(self, compared: Compared) -> None:
+    async def _record_comparisons(self, comparisons: list[Compared]) -> None:
+        await self.offload(self.state.hold, [entry for each in comparisons for entry in each.adopted])
+        if lost := [path for each in comparisons for path in each.lost]:
+            await self.offload(self.state.drop, lost)
+        for compared in comparisons:
+            self._tell_compared(compared)
+            self._compared(compared.folder)
+
+    def _tell_compared(self, compared: Compared) -> None:
         self.there |= compared.folders
         self.report.compared(compared.found, compared.foreign)
         self.differing.update(compared.differing)
@@ -321,10 +335,6 @@ class Pass:
             self.report.note(
                 f"the server lists in {folder} names that no site may have, which are left alone: {named}{more}"
             )
-        await self.offload(self.state.hold, compared.adopted)
-        if compared.lost:
-            await self.offload(self.state.drop, compared.lost)
-        self._compared(compared.folder)
 
     def _compared(self, folder: str) -> None:
         if event := self.compared.pop(folder, None):

@@ -25,6 +25,8 @@ PORT_LASTS_S = 5.0
 """How long a port is used that was asked for in advance: servers close it again, firewalls forget it."""
 _SEND_BUFFER = 4 * 1024 * 1024
 _EXPLANATION_SECONDS = 5.0
+_FOLLOWS_WITHIN_S = 1.0
+"""How long to wait, after a refusal, for what was sent along with the refused command: it tells whether that was it."""
 _DATA_CONNECTION = "the data connection"
 _PROBE = ["NOOP"]
 
@@ -255,8 +257,10 @@ class Transfers:
             self._control.break_off("the server does not take the data connection", reply.text)
             raise ConnectionBroken("the server does not take the data connection", reply.text)
         if not reply.succeeded:
-            for each in begun.following:
-                await self._control.reply(each)
+            if begun.following:
+                await asyncio.wait([each.reply for each in begun.following], timeout=_FOLLOWS_WITHIN_S)
+            if self._control.broken:
+                raise self._control.broken
             raise Refused(reply)
 
     # Files.

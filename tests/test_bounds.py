@@ -121,7 +121,8 @@ def test_replies_without_end_that_nobody_asked_for_cost_a_connection_and_no_file
     assert mirror.run().code == 0, ran.said
     assert set(contents(tree_of(server))) == {b"file 0", b"file 1", b"file 2", b"new"}, ran.said
     assert ran.code == 0, ran.said
-    assert re.search("the server('s answers are out of step| spoke unasked)", ran.said)
+    noticed = re.search("the server('s answers are out of step| spoke unasked)", ran.said)
+    assert noticed or verb == "RNTO"  # after which a run may be over before anything more comes
 
 
 @pytest.mark.parametrize(
