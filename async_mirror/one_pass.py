@@ -48,6 +48,7 @@ PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
 BEGUN_AT_ONCE = COMMITTED_AT_ONCE = 256
 COMMITTED_EVERY_S = 0.5
+SCANNED_FOR_S, SCANNED_AT_ONCE = 0.02, 64
 CLEAN_UP_SECONDS = 3.0
 NAMES_TOLD, LONGEST_NAME = 10, 255
 """How many names that no site may have are told of a folder, and how much of each."""
@@ -347,32 +348,40 @@ class Pass:
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        async with aclosing(loop.stream(partial(walk, self.mirror.root, self.selection, start))) as listings:
-            async for batch in listings:
-                jobs: list[Job] = []
-                plans = await self.offload(lambda each: [self._plan(listing) for listing in each], batch)
-                for listing, planned in zip(batch, plans, strict=True):
-                    plan = planned
-                    self.ahead.planned()
-                    if self.gates.is_below_moved(listing.folder):
-                        async with aclosing(self._begun(jobs)) as begun:
-                            async for job in begun:
-                                yield job
-                        jobs = []
-                        await self.gates.is_made(listing.folder)
-                        plan = await self.offload(self._plan, listing)
-                    if not start:
-                        await self._note_listing(listing)
-                    if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self.swaps):
-                        continue
-                    jobs += await self._take_plan(plan)
-                if beside and self.report.watched and self.jobs_made > BEGINS_AFTER and not self.ahead.begun:
-                    beside(self.ahead.look())
-                async with aclosing(self._begun(jobs)) as begun:
-                    async for job in begun:
-                        yield job
+        walking = walk(self.mirror.root, self.selection, start)
+        while planned := await self.offload(self._plan_some, walking):
+            jobs: list[Job] = []
+            for listing, plan in planned:
+                self.ahead.planned()
+                if self.gates.is_below_moved(listing.folder):
+                    async with aclosing(self._begun(jobs)) as begun:
+                        async for job in begun:
+                            yield job
+                    jobs = []
+                    await self.gates.is_made(listing.folder)
+                    plan = await self.offload(self._plan, listing)  # noqa: PLW2901
+                if not start:
+                    await self._note_listing(listing)
+                if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self.swaps):
+                    continue
+                jobs += await self._take_plan(plan)
+            if beside and self.report.watched and self.jobs_made > BEGINS_AFTER and not self.ahead.begun:
+                beside(self.ahead.look())
+            async with aclosing(self._begun(jobs)) as begun:
+                async for job in begun:
+                    yield job
         if not start:
             self.report.scanned()
+
+    def _plan_some(self, walking: Iterator[Listing]) -> list[tuple[Listing, FolderPlan]]:
+        """Scan and plan for a moment, in one thread: two would spend more on taking turns than on their work."""
+        planned: list[tuple[Listing, FolderPlan]] = []
+        end = time.monotonic() + SCANNED_FOR_S
+        for listing in walking:
+            planned.append((listing, self._plan(listing)))
+            if time.monotonic() > end or len(planned) == SCANNED_AT_ONCE:
+                break
+        return planned
 
     def _plan(self, listing: Listing) -> FolderPlan:
         held = self._doubted(self.selection.visible(self.state.held_in(listing.folder)), listing)
