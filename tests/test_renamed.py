@@ -111,7 +111,8 @@ def ran_to(mirror: Mirror, server: ScriptedServer, *options: str) -> Ran:
 
 def renames(server: ScriptedServer) -> list[str]:
     """List the renames that were asked for, without those that publish a file."""
-    told = [line.partition(" ") for line in server.commands()]
+    by_connection = sorted(server.log, key=lambda entry: entry[0])  # in the order of each connection
+    told = [line.partition(" ") for _, line in by_connection]
     pairs = itertools.pairwise(told)
     return sorted(f"{old} -> {new}" for (one, _, old), (two, _, new) in pairs if (one, two) == ("RNFR", "RNTO"))
 
