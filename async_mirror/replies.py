@@ -11,7 +11,7 @@ LONGEST_REPLY = 256 * 1024
 """Bytes; in memory, as very short lines, they become forty times as many."""
 
 _CODE = re.compile(r"[1-6][0-9][0-9]")
-_PLAIN = re.compile(rb"([1-6][0-9][0-9]) ([^\r]{0,500})\r?")
+_PLAIN = re.compile(rb"([1-6][0-9][0-9]) ([^\r]{0,200})\r?")
 _EPSV = re.compile(r"\(([!-~])\1\1(\d{1,5})\1\)")
 _PASV = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
