@@ -189,6 +189,7 @@ class Batched(Generic[A, T]):
         self._discard = discard
         self._waiting: list[tuple[A, asyncio.Future[T]]] = []
         self._running = 0
+        self._looks = False
 
     async def __call__(self, argument: A) -> T:
         """Return what the function makes of an argument."""
@@ -197,7 +198,8 @@ class Batched(Generic[A, T]):
         self._waiting.append((argument, result))
         if not self._running:
             self._call(loop)
-        elif len(self._waiting) == 1:
+        elif not self._looks:
+            self._looks = True
             loop.call_later(_LONG_S, self._look, loop)
         try:
             return await result
@@ -210,7 +212,8 @@ class Batched(Generic[A, T]):
         """Help what has waited for so long, unless there are enough calls under way."""
         if self._waiting and self._running < _BESIDE:
             self._call(loop)
-        if self._waiting:
+        self._looks = bool(self._waiting)
+        if self._looks:
             loop.call_later(_LONG_S, self._look, loop)
 
     def _call(self, loop: asyncio.AbstractEventLoop) -> None:

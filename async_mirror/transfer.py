@@ -47,9 +47,9 @@ class Refused(Refusal):
 
 
 class Alone:
-    """The right to write to the control connection, to be had by one task at a time; whoever has it may take it again.
+    """Sees to it that nobody else writes to the control connection while one task must have it, as during a transfer.
 
-    Nothing may be written between a transfer's command and its 226.
+    That task may take it again. All others wait until it is free, and need not take it to write a command or a few.
     """
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ _CLEARED_S: Final = 10.0
 MOST_LOAD: Final = 1.25
 """Of cells side by side, see `Cell.load`: three with N = 8 at 20 ms, or fifteen at 100 ms.
 
-With 1.6 the quickest runs begin to take longer, with 2 all of async-mirror's do, by an eighth.
+With 1.6 most runs were still within 10 % of those alone, from 2 on async-mirror's took 13 to 25 % longer.
 """
 
 

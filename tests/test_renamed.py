@@ -201,11 +201,16 @@ OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize("insensitive", [False, True], ids=["sensitive", "insensitive"])
-@pytest.mark.parametrize("steps", OTHERWISE.values(), ids=OTHERWISE)
+ENDINGS = [  # no site to which x and X are one can hold both of them
+    pytest.param(steps, insensitive, id=f"{name}-{'insensitive' if insensitive else 'sensitive'}")
+    for name, steps in OTHERWISE.items()
+    for insensitive in (False, True)
+    if not (insensitive and "x/a -> X/a" in steps)
+]
+
+
+@pytest.mark.parametrize(("steps", "insensitive"), ENDINGS)
 def test_ends_right_when(tmp_path: Path, steps: tuple[str, ...], insensitive: bool) -> None:
-    if insensitive and "x/a -> X/a" in steps:
-        pytest.skip("no such site can hold both folders")
     with ScriptedServer(case_insensitive=insensitive) as server:
         answer_at_once(server)
         mirror = Mirror(tmp_path, server.port)
