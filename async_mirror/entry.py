@@ -43,13 +43,23 @@ class Entry(NamedTuple):
         return self.is_folder or (self.size == other.size and self.mtime_ns == other.mtime_ns)
 
 
+class Tally(NamedTuple):
+    """What a folder holds, in numbers: selected files, their bytes, and what the selection leaves out."""
+
+    files: int
+    size: int
+    excluded: int
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """One source folder as it was read.
 
     `complete` is False when reading failed in any way: no removal may ever be derived from such a listing.
     `others` are the paths of what is neither file nor folder; `problems` are (path, reason) pairs; `links`, `specials`
-    and `excluded` count what is left out by rule; `mount` says that the root is a mount point.
+    and `excluded` count what is left out by rule; `mount` says that the root is a mount point. `fingerprint` is of all
+    that was read, if that was complete. What is `known` of a folder that is as it was stands for the files in it, which
+    are then not among the entries.
     """
 
     folder: str
@@ -61,3 +71,13 @@ class Listing:
     specials: int = 0
     excluded: int = 0
     mount: bool = False
+    fingerprint: bytes = b""
+    known: Tally | None = None
+
+    @property
+    def tally(self) -> Tally:
+        """What the folder holds, in numbers."""
+        if self.known:
+            return self.known
+        sizes = [entry.size for entry in self.entries if not entry.is_folder]
+        return Tally(len(sizes), sum(sizes), self.excluded)

@@ -124,6 +124,7 @@ class Pass:
 
     async def _run(self) -> None:
         self.root_known = bool(await self.offload(self.state.fact, "root"))
+        await self.offload(self.state.keep_rules, f"{self.selection.rules} {self.settings.perms}")
         crew = await self._crew(self.stop, self.mirror.patience)
         try:
             async with crew:
@@ -348,7 +349,7 @@ class Pass:
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        walking = walk(self.mirror.root, self.selection, start)
+        walking = walk(self.mirror.root, self.selection, start, self.state.in_step)
         while planned := await self.offload(self._plan_some, walking):
             jobs: list[Job] = []
             for listing, plan in planned:
@@ -381,9 +382,14 @@ class Pass:
             planned.append((listing, self._plan(listing)))
             if time.monotonic() > end or len(planned) == SCANNED_AT_ONCE:
                 break
+        if in_step := [each for each, plan in planned if each.fingerprint and not each.known and plan == FolderPlan()]:
+            self.state.note_in_step(in_step)
         return planned
 
     def _plan(self, listing: Listing) -> FolderPlan:
+        if listing.known:
+            self.renamed.saw(listing.folder)
+            return FolderPlan()
         held = self._doubted(self.selection.visible(self.state.held_in(listing.folder)), listing)
         resolved = [self._resolved(entry) for entry in held if entry.size == UNKNOWN and entry.digest]
         if resolved:

@@ -80,6 +80,8 @@ class Removal:
 
     async def is_allowed(self, files: Sequence[Entry]) -> bool:
         """Tell whether so many files may go at once; if not, say so, name the first, and how to override."""
+        if not files:
+            return True
         removals = len(files)
         held = await self._offload(self._state.count_held_files)
         limit = self._settings.delete_limit

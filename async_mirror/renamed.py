@@ -40,16 +40,19 @@ class Renamed:
     def moves(self, listing: Listing, known: Container[str]) -> dict[str, Move]:
         """Return, by path, the renames that bring folders of a listing to the site; `known` are held there already.
 
-        The folder that was listed was there in this pass: from now on it is not renamed, for what is to be done in it
-        may be under way. From a listing that is not complete nothing is renamed.
+        From a listing that is not complete nothing is renamed.
         """
         while self._settled:
             self._forget(self._settled.popleft())
-        self._seen.add(listing.folder)
+        self.saw(listing.folder)
         self._beside.clear()
         new = [entry for entry in listing.entries if entry.is_folder and entry.path not in known]
         found = (move for entry in new for move in islice(self._moves_to(entry), 1))
         return {move.entry.path: move for move in found} if listing.complete else {}
+
+    def saw(self, folder: str) -> None:
+        """Note that a folder was listed: it is not renamed in this pass, for something in it may be under way."""
+        self._seen.add(folder)
 
     def settled(self, move: Move) -> None:
         """Note that a folder was renamed, or that nothing came of it; may be called in another thread than `moves`."""

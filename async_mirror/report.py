@@ -101,15 +101,13 @@ class Report:
     def listing(self, listing: Listing) -> None:
         """Count what a folder holds, and tell what could not be read."""
         counts = self.counts
-        for entry in listing.entries:
-            if entry.is_folder:
-                counts.folders += 1
-            else:
-                counts.files += 1
-                counts.bytes_in_source += entry.size
+        files, size, excluded = listing.tally
+        counts.files += files
+        counts.bytes_in_source += size
+        counts.excluded += excluded
+        counts.folders += sum(entry.is_folder for entry in listing.entries)
         counts.links += listing.links
         counts.specials += listing.specials
-        counts.excluded += listing.excluded
         for path in sorted(listing.others):
             _tell(logging.DEBUG, "left out", f"{quoted(path)}  (a link or a special file)", path=path)
         for path, reason in listing.problems:

@@ -1,34 +1,42 @@
 """Walks the source breadth-first, one Listing per folder. Reads local folders; knows nothing of state or site."""
 
 import errno
+import hashlib
+import marshal
 import os
 import stat
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from async_mirror import names
-from async_mirror.entry import Entry, Listing
+from async_mirror.entry import Entry, Listing, Tally
 from async_mirror.selection import Selection
-from async_mirror.source import entry_of, open_folder
+from async_mirror.source import Found, entry_from, open_folder
 
 _AS_WE_DO = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()) == ("utf-8", "surrogateescape")
 """True where Python makes text of names as `names` does."""
+_MARSHAL = 2
+"""The version of Python's own format that writes equal values as equal bytes, whoever else refers to them."""
+
+Tallies = Callable[[str, bytes], Tally | None]
+"""Returns what is known of a folder (its path, relative to the root) that has this fingerprint."""
 
 
-def walk(root: bytes, selection: Selection, start: str = "") -> Iterator[Listing]:
+def walk(root: bytes, selection: Selection, start: str = "", tally: Tallies | None = None) -> Iterator[Listing]:
     """Yield the listing of `start` (relative to `root`) and of every selected folder below it, parents first.
 
     A folder that cannot be read, or that vanishes meanwhile, comes as an incomplete listing; nothing is raised.
+    Where `tally` knows a folder by its fingerprint, its listing has that in place of the files.
     """
     waiting = deque([start])
     while waiting:
-        listing = read_folder(root, waiting.popleft(), selection)
+        listing = read_folder(root, waiting.popleft(), selection, tally)
         yield listing
         waiting.extend(entry.path for entry in listing.entries if entry.is_folder)
 
 
-def read_folder(root: bytes, folder: str, selection: Selection) -> Listing:
+def read_folder(root: bytes, folder: str, selection: Selection, tally: Tallies | None = None) -> Listing:
     """Return the listing of one folder; never raises for what the disk answers."""
     reading = _Reading(folder, selection)
     try:
@@ -40,7 +48,7 @@ def read_folder(root: bytes, folder: str, selection: Selection) -> Listing:
             os.close(descriptor)
     except OSError as error:
         reading.fail(folder, error)
-    return reading.listing()
+    return reading.listing(tally)
 
 
 class _Reading:
@@ -49,12 +57,10 @@ class _Reading:
     def __init__(self, folder: str, selection: Selection) -> None:
         self.folder = folder
         self.selection = selection
-        self.entries: list[Entry] = []
-        self.others: set[str] = set()
+        self.found: list[Found] = []
         self.problems: list[tuple[str, str]] = []
         self.complete = True
         self.mount = False
-        self.links = self.specials = self.excluded = 0
 
     def fail(self, path: str, error: OSError) -> None:
         self.complete = False
@@ -64,42 +70,53 @@ class _Reading:
 
     def read(self, descriptor: int) -> None:
         device = os.fstat(descriptor).st_dev
-        prefix = self.folder + "/" if self.folder else ""
-        with os.scandir(descriptor) as found:
-            for item in found:
+        with os.scandir(descriptor) as items:
+            for item in items:
                 name = item.name if _AS_WE_DO else names.decode(os.fsencode(item.name))
-                if not names.is_temporary(name):
-                    self._take(prefix + name, item, device)
+                try:
+                    status = item.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    self.fail(names.join(self.folder, name), error)
+                    continue
+                elsewhere = status.st_dev != device
+                found = (name, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, elsewhere)
+                self.found.append(found)
 
-    def _take(self, path: str, item: os.DirEntry[str], device: int) -> None:
-        try:
-            status = item.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self.fail(path, error)
-            return
-        entry = entry_of(path, status, device)
-        if entry is None:
-            self.others.add(path)
-            if stat.S_ISLNK(status.st_mode):
-                self.links += 1
+    def listing(self, tally: Tallies | None) -> Listing:
+        fingerprint = self.fingerprint() if self.complete else b""
+        known = tally(self.folder, fingerprint) if tally and fingerprint else None
+        entries: list[Entry] = []
+        others: list[str] = []
+        links = specials = excluded = 0
+        prefix = self.folder + "/" if self.folder else ""
+        for found in [each for each in self.found if not stat.S_ISREG(each[1])] if known else self.found:
+            name, mode = found[:2]
+            if names.is_temporary(name):
+                continue
+            entry = entry_from(prefix, found)
+            if entry is None:
+                others.append(prefix + name)
+                links += stat.S_ISLNK(mode)
+                specials += not stat.S_ISLNK(mode)
+            elif self.selection.includes(entry):
+                entries.append(entry)
             else:
-                self.specials += 1
-        elif self.selection.includes(entry):
-            self.entries.append(entry)
-        else:
-            self.excluded += 1
-
-    def listing(self) -> Listing:
+                excluded += 1
         return Listing(
             self.folder,
-            tuple(self.entries),
+            tuple(entries),
             self.complete,
-            frozenset(self.others),
+            frozenset(others),
             tuple(self.problems),
-            self.links,
-            self.specials,
-            self.excluded,
+            links,
+            specials,
+            excluded,
             self.mount,
+            fingerprint,
+            known,
         )
+
+    def fingerprint(self) -> bytes:
+        return hashlib.blake2b(marshal.dumps(sorted(self.found), _MARSHAL), digest_size=16).digest()

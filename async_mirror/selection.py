@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from os.path import splitext
 
-from pathspec import GitIgnoreSpec, RegexPattern
-
 from async_mirror.entry import Entry
 from async_mirror.names import lineage
 
@@ -33,20 +31,20 @@ class Selection:
                 meant = pattern.replace("./", "/", 1)
                 raise ValueError(f"{pattern!r} would match nothing, as in .gitignore: write {meant!r}")
             try:
-                GitIgnoreSpec.from_lines([pattern])
+                _compiled([pattern])
             except (ValueError, re.error):
                 text = f"{pattern!r} is no pattern that .gitignore could hold: write a backslash before a plain [ or !"
                 raise ValueError(text) from None
 
+    @property
+    def rules(self) -> str:
+        """All that decides what is mirrored, as one text."""
+        return f"{self.max_depth} {sorted(self.excluded_extensions)} {self.patterns}"
+
     @cached_property
     def _rules(self) -> list[tuple[re.Pattern[str], bool]]:
         """The patterns as expressions, the last first, each with whether it leaves out (or takes back in)."""
-        patterns = GitIgnoreSpec.from_lines(self.patterns).patterns if self.patterns else ()
-        return [
-            (pattern.regex, pattern.include)
-            for pattern in reversed(list(patterns))
-            if isinstance(pattern, RegexPattern) and pattern.include is not None and pattern.regex is not None
-        ]
+        return _compiled(self.patterns)[::-1] if self.patterns else []
 
     @cached_property
     def _takes_all(self) -> bool:
@@ -80,6 +78,16 @@ class Selection:
         rule that takes the folder back in.
         """
         return next((leaves_out for rule, leaves_out in self._rules if _names(rule, path, is_folder)), False)
+
+
+def _compiled(patterns: Iterable[str]) -> list[tuple[re.Pattern[str], bool]]:
+    from pathspec import GitIgnoreSpec, RegexPattern  # noqa: PLC0415 - it takes long, and most have no patterns
+
+    return [
+        (pattern.regex, pattern.include)
+        for pattern in GitIgnoreSpec.from_lines(patterns).patterns
+        if isinstance(pattern, RegexPattern) and pattern.include is not None and pattern.regex is not None
+    ]
 
 
 def _names(rule: re.Pattern[str], path: str, is_folder: bool) -> bool:

@@ -34,17 +34,24 @@ def local_path(root: bytes, path: str) -> bytes:
     return os.path.join(root, names.encode(path)) if path else root
 
 
-def entry_of(path: str, status: os.stat_result, device: int | None = None) -> Entry | None:
+Found = tuple[str, int, int, int, int, bool]
+"""A name in a folder with its mode, inode, size, mtime_ns, and whether it is on another device than the folder."""
+
+
+def entry_of(path: str, status: os.stat_result) -> Entry | None:
     """Return the entry that a stat result stands for, or None for what is not mirrored (links, special files)."""
-    mode = status.st_mode
+    return entry_from("", (path, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, False))
+
+
+def entry_from(prefix: str, found: Found) -> Entry | None:
+    """Return the entry of what was found in a folder with its path and "/" as prefix; None for what is not mirrored."""
+    name, mode, inode, size, mtime_ns, mount = found
     if stat.S_ISREG(mode):
-        mtime_ns = status.st_mtime_ns
         if not -_LONGEST_NS <= mtime_ns <= _LONGEST_NS:
             mtime_ns = _LONGEST_NS if mtime_ns > 0 else -_LONGEST_NS
-        return Entry(path, Kind.FILE, status.st_size, mtime_ns, mode & 0o777, status.st_ino)
+        return Entry(prefix + name, Kind.FILE, size, mtime_ns, mode & 0o777, inode)
     if stat.S_ISDIR(mode):
-        mount = device is not None and status.st_dev != device
-        return Entry(path, Kind.FOLDER, 0, 0, mode & 0o777, status.st_ino, mount)
+        return Entry(prefix + name, Kind.FOLDER, 0, 0, mode & 0o777, inode, mount)
     return None
 
 

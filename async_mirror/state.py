@@ -20,7 +20,7 @@ from typing import Self, TypeVar
 
 from async_mirror import names, private
 from async_mirror.change import Inside, Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
-from async_mirror.entry import UNKNOWN, Entry, Kind
+from async_mirror.entry import UNKNOWN, Entry, Kind, Listing, Tally
 from async_mirror.inside import fingerprint
 
 VERSION = 1
@@ -40,7 +40,22 @@ CREATE TABLE pending (
     token TEXT NOT NULL, tries INTEGER NOT NULL, twin BLOB NOT NULL
 ) WITHOUT ROWID;
 """
-_LATER = "CREATE INDEX IF NOT EXISTS held_folder_inode ON held (inode) WHERE kind = 2;"
+_LATER = """
+CREATE INDEX IF NOT EXISTS held_folder_inode ON held (inode) WHERE kind = 2;
+CREATE TABLE IF NOT EXISTS in_step (
+    folder BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, files INTEGER NOT NULL, size INTEGER NOT NULL,
+    excluded INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS held_inserted AFTER INSERT ON held BEGIN
+    DELETE FROM in_step WHERE folder = NEW.folder;
+END;
+CREATE TRIGGER IF NOT EXISTS held_updated AFTER UPDATE ON held BEGIN
+    DELETE FROM in_step WHERE folder IN (OLD.folder, NEW.folder);
+END;
+CREATE TRIGGER IF NOT EXISTS held_deleted AFTER DELETE ON held BEGIN
+    DELETE FROM in_step WHERE folder = OLD.folder;
+END;
+"""
 """What a state of this version may lack; older programs of the version get along with it."""
 _COLUMNS = "folder, name, kind, size, mtime_ns, mode, inode, mount, digest"
 
@@ -245,6 +260,32 @@ class State:
         """Forget a folder and all below it: the site turned out not to have it."""
         with self._transaction(durable=True) as database:
             _forget(database, folder)
+
+    # Which folders are in step with the source: a listing with this fingerprint and what is held there make no change.
+    # The database itself forgets a folder with the first row of it that changes, whoever changes it.
+
+    def keep_rules(self, rules: str) -> None:
+        """Have those folders forgotten that were in step by other rules than these."""
+        if self.fact("rules") != rules:
+            with self._transaction(durable=False) as database:
+                database.execute("DELETE FROM in_step")
+                database.execute("INSERT OR REPLACE INTO facts VALUES ('rules', ?)", (rules,))
+
+    def in_step(self, folder: str, fingerprint: bytes) -> Tally | None:
+        """Return what is known of a folder with this fingerprint, if it is in step."""
+        with self._explained():
+            row = self._database.execute(
+                "SELECT files, size, excluded FROM in_step WHERE folder = ? AND fingerprint = ?",
+                (names.encode(folder), fingerprint),
+            ).fetchone()
+        return Tally(*row) if row else None
+
+    def note_in_step(self, listings: Iterable[Listing]) -> None:
+        """Record folders as being in step, as they were listed."""
+        with self._transaction(durable=False) as database:
+            _insert(
+                database, "in_step", ((names.encode(each.folder), each.fingerprint, *each.tally) for each in listings)
+            )
 
     # What is being done.
 
@@ -592,4 +633,4 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         raise StateError(f"the state {path} was written by a newer version of async-mirror: use that one")
     if version == 0:
         database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-    database.execute(_LATER)
+    database.executescript(f"BEGIN; {_LATER} COMMIT;")
