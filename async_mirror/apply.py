@@ -383,13 +383,17 @@ class _Attempt:
         def all_sent() -> None:
             flow.all_left()
             self.sending = file.entry._replace(digest=file.digest)
-            self.whole = file.is_unchanged()
+            self.whole = True
             self.progress.left()
 
         self.left_behind = self.temporary()
         self.whole = False
         flow = _Flow(file, self.publisher.piece, self.progress)
-        size = await self.session.store(self.left_behind, flow, all_sent)
+        try:
+            size = await self.session.store(self.left_behind, flow, all_sent)
+        except ConnectionBroken:
+            self.whole = self.whole and file.is_unchanged()
+            raise
         if not file.is_unchanged():
             await self.drop_temporary()
             return None
@@ -397,7 +401,8 @@ class _Attempt:
             await self.drop_temporary()
             detail = f"{file.sent} bytes were sent, the site has {size}"
             return self.failed(Problem.INCOMPLETE, detail, transient=True)
-        return await self.rename_into_place(file.entry._replace(digest=file.digest))
+        assert self.sending is not None, "all was sent"
+        return await self.rename_into_place(self.sending)
 
     async def rename_into_place(self, entry: Entry) -> Outcome:
         mode = entry.mode if self.publisher.perms else None

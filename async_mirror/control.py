@@ -4,6 +4,7 @@ import asyncio
 import math
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import aioftp
@@ -43,6 +44,11 @@ _SUCCESS = {
     "NOOP": frozenset({200}),
 }
 """The codes with which a server says yes to these; another yes answers another command."""
+
+
+def length_of(*commands: str) -> int:
+    """Return how many bytes commands take on the wire."""
+    return sum((len(each) if each.isascii() else len(names.encode(each))) + 2 for each in commands)
 
 
 class Expected:
@@ -96,8 +102,11 @@ class Expected:
     def end(self, outcome: Reply | ConnectionBroken) -> None:
         """Note what came of it."""
         self._outcome = outcome
-        self.begin()
-        self._hand_over()
+        self.has_begun = True
+        if self._begins:
+            self.begin()
+        if self._reply:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         if self._reply is None or self._outcome is None or self._reply.done():
@@ -170,17 +179,18 @@ class Control:
             self._waiting[0].begin()
         else:
             expected = self._answered(reply.code)
-            reply = self._made_discreet(reply, expected.command)
-            if reply.code < 400 and reply.code not in _SUCCESS.get(expected.command, (reply.code,)):
+            command = expected.command
+            reply = self._made_discreet(reply, command)
+            if reply.code < 400 and command in _SUCCESS and reply.code not in _SUCCESS[command]:
                 self.out_of_step = True
-                self.break_off(f"the server's answers are out of step at {expected.command}", reply.text)
+                self.break_off(f"the server's answers are out of step at {command}", reply.text)
                 return
             self._waiting.remove(expected)
             self.in_flight -= expected.length
             expected.end(reply)
-            if expected.command == GREETING:
+            if command == GREETING:
                 self.greeting = reply.text
-            if reply.code == 421 and expected.command != GREETING:
+            elif reply.code == 421:
                 self.break_off("the server closed the connection", reply.text)
 
     def _answered(self, code: int) -> Expected:
@@ -195,8 +205,9 @@ class Control:
 
     def _made_discreet(self, reply: Reply, command: str = "") -> Reply:
         """Return a reply with the verb that it answers, and with what may be told of it."""
-        told = tuple(map(self.discreet, reply.lines)) if self.secret else ()
-        return Reply(reply.code, reply.lines, command, () if told == reply.lines else told)
+        text = "\n".join(reply.lines)
+        told = self.discreet(text)
+        return Reply(reply.code, reply.lines, command, () if told == text else tuple(told.split("\n")))
 
     @property
     def _at_login(self) -> bool:
@@ -246,9 +257,8 @@ class Control:
         together = b"".join(wire)
         if b"\r" in together or b"\n" in together or b"\0" in together:
             raise ValueError("a command must not hold CR, LF or NUL")
-        expected = [
-            self.expect(command.partition(" ")[0], len(line) + 2) for command, line in zip(commands, wire, strict=True)
-        ]
+        verbs = (command.partition(" ")[0] for command in commands)
+        expected = [self.expect(verb, len(line) + 2) for verb, line in zip(verbs, wire, strict=True)]
         if not self._leaving:  # whoever waits for its turn to send gets it in the next round
             self._loop.call_soon(self._loop.call_soon, self.flush)
         self._leaving += wire
@@ -269,9 +279,18 @@ class Control:
             except asyncio.CancelledError:
                 self.break_off("it was interrupted")
                 raise
+        return self._settled(expected)
+
+    async def replies(self, expected: Sequence[Expected]) -> list[Reply]:
+        """Wait for several replies, for a bounded time each; most have come before anybody waits for them."""
+        for each in expected:
+            if not each.has_ended:
+                await self.reply(each)
+        return [self._settled(each) for each in expected]
+
+    def _settled(self, expected: Expected) -> Reply:
         reply = expected.take()
-        spoke_on = self.broken is not None and self.broken.reply not in {"", reply.text}
-        if self.broken and spoke_on:  # which reply answers what is not sure any more
+        if self.broken and self.broken.reply not in {"", reply.text}:  # which reply answers what is not sure any more
             raise self.broken
         return reply
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from async_mirror import names
-from async_mirror.control import WIDE_WINDOW, Client, Expected
+from async_mirror.control import WIDE_WINDOW, Client, Expected, length_of
 from async_mirror.entry import UNKNOWN, Entry, Kind
 from async_mirror.listing import ListingParser, UnreadableLineError, format_time, parse_facts, parse_size, parse_time
 from async_mirror.login import client_for, greet, log_in
@@ -140,21 +140,18 @@ class FtpSession:
     async def _exchange(self, *commands: str) -> list[Reply]:
         """Send commands, in one write if this server takes that, and return their replies."""
         await self._transfers.until_free()
-        length = sum(len(names.encode(command)) + 2 for command in commands)
-        if self._transfers.sequential or self._control.in_flight + length > self._control.window:
+        control = self._control
+        if self._transfers.sequential or control.in_flight + length_of(*commands) > control.window:
             async with self._transfers.alone:
                 return await self._one_by_one(commands)
-        expected = self._control.send(*commands)
-        return [await self._control.reply(each) for each in expected]
+        return await control.replies(control.send(*commands))
 
     async def _one_by_one(self, commands: Sequence[str]) -> list[Reply]:
         expected: list[Expected] = []
         for command in commands:
-            await self._control.room(
-                self._control.window if self._transfers.sequential else len(names.encode(command)) + 2
-            )
+            await self._control.room(self._control.window if self._transfers.sequential else length_of(command))
             expected.extend(self._control.send(command))
-        return [await self._control.reply(each) for each in expected]
+        return await self._control.replies(expected)
 
     def _check(self, *replies: Reply) -> None:
         for reply in replies:

@@ -198,7 +198,7 @@ class Pass:
         return (
             len(self.confirmed) >= COMMITTED_AT_ONCE
             or time.monotonic() - self.committed_at > COMMITTED_EVERY_S
-            or not all(isinstance(each.job.change, SendFile | RemoveFile | SetAttributes) for each in outcomes)
+            or any(isinstance(each.job.change, Move | RemoveFolder) for each in outcomes)
         )
 
     async def _commit(self) -> None:

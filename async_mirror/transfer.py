@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, NoReturn
 
-from async_mirror import names
-from async_mirror.control import Control, Expected
+from async_mirror.control import Control, Expected, length_of
 from async_mirror.data import Data, SecureData
 from async_mirror.listing import ListingParser
 from async_mirror.remote import ConnectionBroken, Content, ContentFailedError, LedElsewhere, Manners, Refusal, Untrusted
@@ -29,11 +28,6 @@ _FOLLOWS_WITHIN_S = 1.0
 """How long to wait, after a refusal, for what was sent along with the refused command: it tells whether that was it."""
 _DATA_CONNECTION = "the data connection"
 _PROBE = ["NOOP"]
-
-
-def _length(*commands: str) -> int:
-    """Return how many bytes commands take on the wire."""
-    return sum(len(names.encode(command)) + 2 for command in commands)
 
 
 class Refused(Refusal):
@@ -173,7 +167,7 @@ class Transfers:
         data = self._new_data()
         try:
             along = self._goes_along(command, after)
-            await self._control.room(min(_length(command, *along), self._control.window))
+            await self._control.room(min(length_of(command, *along), self._control.window))
             expected, *following = self._control.send(command, *along)
             self._control.flush()
         except BaseException:
@@ -185,7 +179,7 @@ class Transfers:
 
     def _goes_along(self, command: str, after: list[str]) -> list[str]:
         along = after if self._manners.in_order else [] if self._manners.in_order is False else _PROBE
-        return [] if self.sequential or _length(command, *along) > self._control.window else along
+        return [] if self.sequential or length_of(command, *along) > self._control.window else along
 
     async def _learn(self, begun: "_Begun") -> None:
         """Note whether the server did one thing after the other, if that was not known."""
@@ -285,7 +279,7 @@ class Transfers:
                     following = self._control.send(*(after[:-1] if self.sequential else after))
                     if not self.sequential:
                         self._ask_ahead(following[-1])
-                answers = [await self._control.reply(each) for each in following]
+                answers = await self._control.replies(following)
                 return reply, answers[0] if size_command else None
 
     async def _send_content(self, begun: "_Begun", content: Content, left: Callable[[], None]) -> None:
