@@ -168,6 +168,14 @@ def _lines() -> Iterator[Cell]:
                 yield Cell(name, "first", corpus, server, _peers(lanes), rtt_ms, lanes, runs, once=once, brief=brief)
 
 
+def _steady_lines() -> Iterator[Cell]:
+    """Yield more files over the most connections: logging in, sixteen times, is a small part of them."""
+    for rtt_ms in (20, 100):
+        for server in SERVERS:
+            some, corpus = (ours("A16"), MINIMAL), replace(SMALL, files=4000)
+            yield Cell(f"steady{rtt_ms}-{server}-N16", "first", corpus, server, some, rtt_ms, 16, 2)
+
+
 def _long_ones(rtt_ms: float, lanes: int) -> tuple[str, ...]:
     """Return who is run once, since it takes minutes, and as long each time."""
     if rtt_ms / lanes > 20:
@@ -261,6 +269,7 @@ CELLS: Final = (
     *_large(),
     *_later_passes(),
     *_lines(),
+    *_steady_lines(),
     *_tls_lines(),
     *_modes(),
 )

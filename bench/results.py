@@ -92,8 +92,8 @@ def measurements(records: Records) -> list[Measurement]:
     return list(found.values())
 
 
-_FAR: Final = "line100-", "tls100-"
-_NEAR: Final = "line20-", "tls20-"
+_FAR: Final = "line100-", "steady100-", "tls100-"
+_NEAR: Final = "line20-", "steady20-", "tls20-"
 
 
 def round_trips(measured: Iterable[Measurement]) -> Callable[[Measurement, str], float | None]:
