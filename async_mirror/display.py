@@ -106,7 +106,7 @@ class Display:
                 min(max(1, console.width - 1), WIDEST), min(console.height, HIGHEST), console.options.ascii_only
             )
             self._activity.sample(now)
-            return rows(self._activity, self._title, now, page) if self._in_front() else []
+            return rows(self._activity, self._title, now, page) if self._activity.passes and self._in_front() else []
         except Exception:  # noqa: BLE001 - what cannot be drawn must not end the run
             self._draws = False
             return []

@@ -74,6 +74,7 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
             wait = max(wait, min(_back_off(LOGIN_RETRY_SECONDS, failed), LONGEST_LOGIN_RETRY_SECONDS))
         mirror.report.end(code.name.lower(), code, wait, delayed=code is Exit.LOGIN)
         if await stop.pause(wait):
+            mirror.report.say("ended while it waited for the next pass")
             return 128 + stop.signum
 
 

@@ -80,8 +80,8 @@ STATE_DIR = Option(
     type=PATH,
     metavar="FOLDER",
     group=_FILES,
-    unset="it is in the user's state folder",
-    help="Where to remember what the site holds.  [default: the user's state folder]",
+    unset="it is in the user's state folder, on Linux ~/.local/state/async-mirror",
+    help="Where to remember what the site holds.  [default: the user's state folder, ~/.local/state/async-mirror]",
 )
 PASSWORD_FILE = Option(
     ["--password-file"],

@@ -313,7 +313,7 @@ class Report:
         counts = self.counts
         title = "pass, interrupted" if counts.interrupted else "pass"
         if self._dry_run:
-            title = "plan, nothing was changed"
+            title = "plan, interrupted, nothing was changed" if counts.interrupted else "plan, nothing was changed"
         text = f"{title}: {counts.sentence(planned=self._dry_run)}"
         if self._dry_run:
             size = f", {human_size(counts.bytes_sent)}" if counts.bytes_sent else ""
