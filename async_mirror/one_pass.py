@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Itera
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 
 from async_mirror import loop, names
 from async_mirror.ahead import BEGINS_AFTER, Ahead
@@ -70,6 +70,7 @@ class Pass:
         self.token = secrets.token_hex(4)
         self.jobs_made = 0
         self.confirmed: list[Outcome] = []
+        self.adopted: list[Entry] = []
         self.committed_at = time.monotonic()
         self.root_known = False
         self.moves: list[Move] = []
@@ -203,7 +204,10 @@ class Pass:
 
     async def _commit(self) -> None:
         confirmed, self.confirmed = self.confirmed, []
+        adopted, self.adopted = self.adopted, []
         self.committed_at = time.monotonic()
+        if adopted:
+            await self.offload(self.state.hold, adopted)
         if confirmed:
             await self.offload(self.state.commit, confirmed)
 
@@ -314,8 +318,9 @@ class Pass:
         return Compare(folder, entries, tuple(held))
 
     async def _record_comparisons(self, comparisons: list[Compared]) -> None:
-        await self.offload(self.state.hold, [entry for each in comparisons for entry in each.adopted])
+        self.adopted += chain.from_iterable(each.adopted for each in comparisons)
         if lost := [path for each in comparisons for path in each.lost]:
+            await self._commit()
             await self.offload(self.state.drop, lost)
         for compared in comparisons:
             self._tell_compared(compared)
