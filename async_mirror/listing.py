@@ -2,7 +2,10 @@
 
 import re
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import itemgetter
 
 from async_mirror import names, replies
 from async_mirror.entry import UNKNOWN, Entry, Kind
@@ -22,6 +25,16 @@ _UNIX = re.compile(
 _SIZE = re.compile(r"\d{1,19}", re.ASCII)
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{1,9})\d*)?", re.ASCII)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_PLAIN = {
+    "type": "file",
+    "size": r"(?P<size>\d{1,18})",
+    "modify": r"(?P<day>(?:19|20)\d{6})(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5]\d)(?P<second>[0-5]\d)",
+    "unix.mode": r"(?P<mode>[0-7]{3,7})",
+}
+"""The facts of a file that matter, as nearly all servers write them."""
+_ANYTHING = r"[^; \n]*+"
+_LONGEST_FACTS = 400
+"""Characters; longer ones are not worth an expression of their own."""
 _DAY_S = 86400
 _NS = 1_000_000_000
 _BEYOND = 1 << 63
@@ -144,6 +157,42 @@ def _unix_time(month_name: str, day: int, clock: str, now: float) -> int:
     return UNKNOWN
 
 
+_Fields = tuple[str, str, str, str, str, str, str, str]
+
+
+@lru_cache(maxsize=64)
+def _reader(keys: tuple[str, ...]) -> Callable[[str], Iterator[_Fields]] | None:
+    """Return what reads many lines at once, most of them of files with these facts in this order, and plain names.
+
+    It gives (name, size, day, hour, minute, second, mode, "") of each of those, and the line itself as the last field
+    of any other. None if there is no reading such lines at once.
+    """
+    wanted = [key.lower() for key in keys]
+    if len(set(wanted)) < len(wanted) or not {"type", "size", "modify"}.issubset(wanted):
+        return None
+    facts = "".join(f"{re.escape(key)}={_PLAIN.get(key.lower(), _ANYTHING)};" for key in keys)
+    mode = "" if "unix.mode" in wanted else "(?P<mode>)"
+    name = r"(?P<name>[^./\0\r\n][^/\0\r\n]*+)\r?"
+    lines = re.compile(rf"^(?:{facts}{mode} {name}|(?P<line>.+))$", re.MULTILINE | re.ASCII)
+    fields = ("name", "size", "day", "hour", "minute", "second", "mode", "line")
+    in_order = itemgetter(*(lines.groupindex[field] - 1 for field in fields))
+    return lambda text: map(in_order, lines.findall(text))
+
+
+def _reader_for(text: str) -> Callable[[str], Iterator[_Fields]] | None:
+    """Return what reads lines like that of the first file in a listing; most of the others are like it."""
+    of_lines = (line.partition(" ")[0] for line in text.split("\n"))
+    facts = next((facts for facts in of_lines if "type=file;" in facts), "")
+    *each, rest = facts.split(";")
+    return None if rest or len(facts) > _LONGEST_FACTS else _reader(tuple(fact.partition("=")[0] for fact in each))
+
+
+@lru_cache(maxsize=4096)
+def _midnight(day: str) -> int:
+    """Return when a day began, as `parse_time` does."""
+    return parse_time(f"{day}000000")
+
+
 class ListingParser:
     """Turns the bytes of a whole listing, as they come, into entries; `end` gives what they are."""
 
@@ -154,8 +203,10 @@ class ListingParser:
         self.shows_itself = False
         """True once it is of a folder for sure; some servers list a file, or nothing, without complaint."""
         self._folder = folder
+        self._prefix = names.join(folder, "")
         self._facts = facts
         self._now = now
+        self._reader: Callable[[str], Iterator[_Fields]] | None = None
         self._rest = b""
         self._bytes = 0
         self._lines = 0
@@ -166,37 +217,53 @@ class ListingParser:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        lines, _, self._rest = (self._rest + data).rpartition(b"\n")
         self._bytes += len(data)
-        self._lines += len(lines)
+        self._lines += data.count(b"\n")
         self.endless = self.endless or (
             self._bytes > LONGEST_LISTING
             or self._lines > MOST_LINES
-            or max(map(len, lines), default=0) > replies.LONGEST_LINE
+            or (len(lines) > replies.LONGEST_LINE and max(map(len, lines.split(b"\n"))) > replies.LONGEST_LINE)
             or len(self._rest) > replies.LONGEST_LINE
         )
         if self.endless:
             self._rest = b""
             return
         self.shows_itself = self.shows_itself or (self._facts and self._bytes > 0)
-        for line in lines:
-            self._take(line)
+        self._read(lines)
 
     def end(self, *, cut: bool = False) -> RemoteListing:
         """Take the last line, and return the listing; it counts as cut if a line of it could not be read.
 
         Names that are not one plain component are kept apart as oddities, as many as anybody wants to read of.
         """
-        self._take(self._rest)
+        self._read(self._rest)
         entries = tuple(self._entries.values())
         cut = cut or self._cut or self.endless
         return RemoteListing(entries, self._facts, cut, tuple(self._others), tuple(self._oddities))
 
-    def _take(self, raw: bytes) -> None:
-        line = names.decode(raw).removesuffix("\r")
+    def _read(self, raw: bytes) -> None:
+        text = names.decode(raw)
+        self._reader = self._reader or (_reader_for(text) if self._facts else None)
+        if self._reader is None:
+            for line in text.split("\n"):
+                self._read_line(line)
+            return
+        for name, size, day, hour, minute, second, mode, line in self._reader(text):
+            if line:
+                self._read_line(line)
+                continue
+            path, modified = self._prefix + name, _midnight(day)
+            if modified != UNKNOWN:
+                modified += (int(hour) * 3600 + int(minute) * 60 + int(second)) * _NS
+            bits = int(mode, 8) & 0o777 if mode else UNKNOWN
+            self._entries[path] = Entry(path, Kind.FILE, int(size), modified, bits)
+
+    def _read_line(self, raw: str) -> None:
+        line = raw.removesuffix("\r")
         self.shows_itself = self.shows_itself or line.endswith(" .")
         try:
-            read = self._read(line) if line else None
+            read = self._parse(line) if line else None
         except UnreadableLineError:
             self._cut = True
             return
@@ -211,5 +278,5 @@ class ListingParser:
         else:
             self._entries[entry.path] = entry
 
-    def _read(self, line: str) -> tuple[str, Entry | None] | None:
+    def _parse(self, line: str) -> tuple[str, Entry | None] | None:
         return parse_facts(line, self._folder) if self._facts else parse_unix(line, self._folder, self._now)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Itera
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 
 from async_mirror import loop, names
 from async_mirror.ahead import BEGINS_AFTER, Ahead
@@ -70,6 +70,8 @@ class Pass:
         self.token = secrets.token_hex(4)
         self.jobs_made = 0
         self.confirmed: list[Outcome] = []
+        self.adopted: list[Entry] = []
+        self.in_step: list[Listing] = []
         self.committed_at = time.monotonic()
         self.root_known = False
         self.moves: list[Move] = []
@@ -85,6 +87,7 @@ class Pass:
         self.at_risk: list[Entry] = []
         self.missing: set[str] = set()
         self.compared: dict[str, asyncio.Event] = {}
+        self.listings: dict[str, Listing] = {}
         self.there: set[str] = {""}
         self.differing: set[str] = set()
 
@@ -203,7 +206,13 @@ class Pass:
 
     async def _commit(self) -> None:
         confirmed, self.confirmed = self.confirmed, []
+        adopted, self.adopted = self.adopted, []
+        in_step, self.in_step = self.in_step, []
         self.committed_at = time.monotonic()
+        if adopted:
+            await self.offload(self.state.hold, adopted)
+        if in_step:
+            await self.offload(self.state.note_in_step, in_step)
         if confirmed:
             await self.offload(self.state.commit, confirmed)
 
@@ -298,28 +307,39 @@ class Pass:
                 for listing in batch:
                     seen.add(listing.folder)
                     if await self._is_on_site(listing.folder):
-                        yield await self._compare(listing.folder, listing.entries, holds=holds)
+                        yield await self._compare(listing, holds=holds)
         for folder in await self.offload(self.state.held_folders) if holds else ():
             if folder not in seen and await self._is_on_site(folder):
-                yield await self._compare(folder, (), holds=True)
+                yield await self._compare(Listing(folder), holds=True)
 
     async def _is_on_site(self, folder: str) -> bool:
         if folder and (parent := self.compared.get(names.parent(folder))):
             await parent.wait()
         return folder in self.there
 
-    async def _compare(self, folder: str, entries: tuple[Entry, ...], *, holds: bool) -> Compare:
+    async def _compare(self, listing: Listing, *, holds: bool) -> Compare:
+        folder = listing.folder
         self.compared[folder] = asyncio.Event()
+        self.listings[folder] = listing
         held = await self.offload(self.state.held_in, folder) if holds else ()
-        return Compare(folder, entries, tuple(held))
+        return Compare(folder, listing.entries, tuple(held))
 
     async def _record_comparisons(self, comparisons: list[Compared]) -> None:
-        await self.offload(self.state.hold, [entry for each in comparisons for entry in each.adopted])
+        self.adopted += chain.from_iterable(each.adopted for each in comparisons)
         if lost := [path for each in comparisons for path in each.lost]:
+            await self._commit()
             await self.offload(self.state.drop, lost)
         for compared in comparisons:
+            self._note_in_step(compared)
             self._tell_compared(compared)
             self._compared(compared.folder)
+
+    def _note_in_step(self, compared: Compared) -> None:
+        """Note a folder in which there is nothing to do: what was adopted is all that is held there."""
+        listing = self.listings[compared.folder]
+        plan = plan_folder(listing, compared.adopted, perms=self.settings.perms)
+        if listing.fingerprint and not compared.failure and plan == FolderPlan():
+            self.in_step.append(listing)
 
     def _tell_compared(self, compared: Compared) -> None:
         self.there |= compared.folders
@@ -339,6 +359,7 @@ class Pass:
             )
 
     def _compared(self, folder: str) -> None:
+        self.listings.pop(folder, None)
         if event := self.compared.pop(folder, None):
             event.set()
 

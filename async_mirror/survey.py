@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from async_mirror import names
 from async_mirror.change import Failure, Pending, Problem
-from async_mirror.entry import UNKNOWN, Entry
+from async_mirror.entry import UNKNOWN, Entry, Kind
 from async_mirror.inside import was_renamed
 from async_mirror.remote import ConnectionBroken, Refusal, RemoteListing, RemoteSession
 
@@ -77,15 +77,16 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     keeps_times = any(
         not entry.is_folder and entry.path in there and _may_be(there[entry.path], entry) for entry in task.held
     )
+    start = len(names.join(task.folder, ""))
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
-        like = here if known or not names.may_be_misread(names.split(path)[1]) else None
+        like = here if known or not names.may_be_misread(path[start:]) else None
         if version := _version(seen, known, like, keeps_times=keeps_times):
             adopted.append(version)
             continue
         lost += [path] if known else []
         if here is None:
-            foreign += not names.is_temporary(names.split(path)[1])
+            foreign += not names.is_temporary(path[start:])
         elif not seen.is_folder:
             differing.append(path)
     unlisted = await _unlisted(session, held.values(), cut=listing.cut)
@@ -93,9 +94,9 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     return Compared(
         task.folder,
         (*adopted, *unlisted),
-        sum(not entry.is_folder and entry.path in source for entry in adopted),
+        sum(entry.kind is Kind.FILE and entry.path in source for entry in adopted),
         tuple(lost),
-        frozenset(entry.path for entry in (*adopted, *unlisted) if entry.is_folder),
+        frozenset(entry.path for entry in (*adopted, *unlisted) if entry.kind is Kind.FOLDER),
         tuple(differing),
         foreign,
         listing.cut,
@@ -113,7 +114,7 @@ def _version(seen: Entry, known: Entry | None, here: Entry | None, *, keeps_time
         return known if known.kind is seen.kind else None
     for version in (known, here):
         if version and _may_be(seen, version):
-            return version if seen.mode == UNKNOWN else version._replace(mode=seen.mode)
+            return version if seen.mode in {UNKNOWN, version.mode} else version._replace(mode=seen.mode)
     if known is None or known.is_folder or seen.is_folder:
         return None
     if here:
@@ -212,4 +213,4 @@ def verdict(pending: Pending, seen: Entry | None) -> Entry | None:
 def _may_be(seen: Entry, version: Entry) -> bool:
     if seen.kind is not version.kind:
         return False
-    return seen.is_folder or (seen.size == version.size and _same_second(version, seen))
+    return seen.kind is Kind.FOLDER or (seen.size == version.size and _same_second(version, seen))

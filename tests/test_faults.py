@@ -651,6 +651,23 @@ def test_listing_that_is_not_whole_destroys_nothing(mirror: Mirror, server: Scri
     assert [line for line in server.commands() if line.startswith(("DELE", "RMD")) and ".am-" not in line] == []
 
 
+def test_what_is_to_be_done_in_a_folder_that_could_not_be_looked_at_is_done(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    some_files(mirror)
+    assert_mirrored(mirror, server)
+    for file in (mirror.source / "folder").iterdir():
+        file.unlink()
+
+    def list_others(exchange: Exchange) -> None:
+        exchange.reply(b"450 Not now." if exchange.argument == b"folder" else exchange.perform())
+
+    server.on("MLSD", list_others, times=ALWAYS)
+    ran = mirror.run("--resurvey", "--retries", "0")
+    assert ran.code == 1, ran.said
+    assert_same(mirror, server, ran.said)
+
+
 # Row 33: an empty listing of a folder that cannot be removed.
 def test_folder_that_cannot_be_removed_and_seems_empty_is_reported(mirror: Mirror, server: ScriptedServer) -> None:
     mirror.write("stays.txt", "stays")

@@ -309,6 +309,52 @@ def test_file_without_a_readable_size_is_no_entry(size: str) -> None:
     assert read_mlsd(f"type=file;size={size}; x\r\n".encode()).entries == ()
 
 
+FACTS = {
+    "type": ("file", "file", "file", "dir", "cdir", "File", "OS.unix=slink", ""),
+    "size": ("5", "0005", "12345", str(LARGEST_SIZE), str(LARGEST_SIZE + 1), "-1", ""),
+    "modify": ("20240229123456", "19700101000000", "20230229123456", "20161231235960", "17000101000000.5", ""),
+    "UNIX.mode": ("0644", "600", "0104755", "0644", "8", ""),
+    "unix.MODE": ("0600",),
+    "unique": ("a=b", "(", "\r", ""),
+}
+
+
+def lines_with(facts: list[str]) -> st.SearchStrategy[list[str]]:
+    values = [st.just(FACTS[fact][0]) | st.just(FACTS[fact][0]) | st.sampled_from(FACTS[fact]) for fact in facts]
+    written = [value.map(f"{fact}={{}};".format) for fact, value in zip(facts, values, strict=True)]
+    named = st.sampled_from(
+        ["x", "y", " x", "x y ", "\udcff", "\u2028", ".x", "..", "a/b", "nul\0", "cr\r", "cr\rx", ""]
+    )
+    space, end = st.just(" ") | st.sampled_from(["", "; "]), st.just("\r\n") | st.sampled_from(["\n", "\n\n"])
+    return st.lists(st.tuples(*written, space, named, end).map("".join), max_size=8)
+
+
+some_facts = st.permutations(["type", "size", "modify", "UNIX.mode"]) | st.lists(st.sampled_from(sorted(FACTS)))
+
+
+@given(some_facts.flatmap(lines_with), st.integers(1, 1000))
+def test_line_means_the_same_among_others_like_it_and_alone(lines: list[str], length: int) -> None:
+    raw = names.encode("".join(lines))
+    together = ListingParser("f", facts=True, now=NOW)
+    for start in range(0, len(raw), length):
+        together.feed(raw[start : start + length])
+    found: dict[str, Entry] = {}
+    others, oddities, cut = [], [], False
+    for line in "".join(lines).split("\n"):
+        try:
+            read = parse_facts(line.removesuffix("\r"), "f") if line.removesuffix("\r") else None
+        except UnreadableLineError:
+            cut = True
+            continue
+        if read and not names.is_one_component(read[0]):
+            oddities.append(read[0])
+        elif read and read[1]:
+            found[read[1].path] = read[1]
+        elif read:
+            others.append(read[0])
+    assert together.end() == RemoteListing(tuple(found.values()), True, cut, tuple(others), tuple(oddities))
+
+
 # Times.
 
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from memory_site import MemoryFile, MemorySession, MemorySite
 
 from async_mirror.entry import UNKNOWN, Entry, Kind
@@ -117,6 +119,27 @@ def test_what_a_listing_left_out_though_it_is_there_is_neither_lost_nor_claimed(
     assert set(found.adopted) == {file("a", UNKNOWN, digest=b""), file("b", UNKNOWN, digest=b""), folder("d")}
     assert not found.lost
     assert found.folders == {"d"}
+
+
+NAMES = st.sampled_from("abc")
+FILES = st.dictionaries(NAMES, st.tuples(st.integers(0, 1), st.sampled_from([OLD, NEW])), max_size=3)
+
+
+@given(FILES, FILES, FILES, st.sets(NAMES), st.sets(NAMES), st.booleans())
+def test_what_is_adopted_is_all_that_is_held_after_a_comparison(
+    there: dict[str, tuple[int, int]],
+    here: dict[str, tuple[int, int]],
+    held: dict[str, tuple[int, int]],
+    held_folders: set[str],
+    left_out: set[str],
+    tells: bool,
+) -> None:
+    known = [file(path, *held[path]) for path in held] + [folder(path) for path in held_folders - held.keys()]
+    found = looked_at(site(**there), [file(path, *here[path]) for path in here], known, *left_out, tells=tells)
+    adopted = {entry.path for entry in found.adopted}
+    assert len(adopted) == len(found.adopted)
+    assert adopted.isdisjoint(found.lost)
+    assert {entry.path for entry in known} <= adopted | set(found.lost)
 
 
 def test_what_lies_behind_the_cut_of_a_listing_is_sent_again() -> None:
