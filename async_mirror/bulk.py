@@ -9,7 +9,6 @@ from async_mirror.remote import ContentFailedError, Reader
 
 PIECE = 64 * 1024
 """Bytes that must be on their way within one time-out: the least progress that counts as any."""
-_BLOCK = 256 * 1024
 _STEP_S = 0.1
 
 
@@ -24,10 +23,11 @@ class Bulk:
         self,
         reader: Reader,
         seal: Callable[[memoryview], memoryview],
+        block_size: int,
         connection: socket.socket,
         timeout_seconds: float,
     ) -> None:
-        """Begin with nothing sent; `seal` gives what is sent in place of what was read. Takes `reader` over."""
+        """Begin with nothing sent; `seal` gives what is sent in place of a block that was read. Takes `reader` over."""
         self.ended = False
         self._halted = False
         self._reader = reader
@@ -35,7 +35,7 @@ class Bulk:
         self._timeout_seconds = timeout_seconds
         self._waited = 0.0
         self._since_wait = 0
-        self._block = memoryview(bytearray(min(_BLOCK, max(1, reader.size))))
+        self._block = memoryview(bytearray(min(block_size, max(1, reader.size))))
         self._waiting = self._block[:0]
         self._untold = 0
         try:

@@ -22,7 +22,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMANDS = ("", "sync", "config", "healthcheck", "demo")
 GROUPS = ["What is mirrored", "When", "Safety", "Connection", "Security", "Output", "Files of its own", "Other"]
-SLOW = {"aioftp", "asyncio", "rich", "sqlite3", "aiofiles", "pathspec"}
+SLOW = {"aioftp", "asyncio", "rich", "sqlite3", "aiofiles", "blake3", "pathspec"}
 """What takes long to import."""
 
 each_command = pytest.mark.parametrize("command", COMMANDS)
@@ -167,9 +167,9 @@ def test_unchanged_pass_loads_neither_ftp_nor_the_display(server_factory: Server
     program.environment["PYTHONPROFILEIMPORTTIME"] = "1"
     first, second = program.sync(), program.sync()
     assert (first.code, second.code) == (0, 0)
-    assert "aioftp" in imported(first.err)
+    assert {"aioftp", "blake3"} <= imported(first.err)
     assert {"async_mirror", "sqlite3"} <= imported(second.err)
-    assert not imported(second.err) & {"aioftp", "rich"}
+    assert not imported(second.err) & {"aioftp", "blake3", "rich"}
 
 
 # Completion.
