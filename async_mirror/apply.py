@@ -260,7 +260,9 @@ class _Attempt:
             done = not outcome.failure and not outcome.skipped
             return outcome._replace(moved=True, certain=outcome.certain and done)
         mtime_set = entry.mtime_ns == held.mtime_ns or await self.session.set_mtime(entry.path, entry.mtime_ns)
-        mode_set = not self.publisher.perms or entry.mode == held.mode or await self.set_mode_quietly(entry)
+        if not self.publisher.perms:
+            entry = entry._replace(mode=held.mode)
+        mode_set = entry.mode == held.mode or await self.set_mode_quietly(entry)
         notes = ("" if mtime_set else NO_MTIMES, "" if mode_set else NO_MODES)
         return self.done(entry._replace(digest=held.digest), *notes)._replace(moved=True)
 
@@ -382,7 +384,8 @@ class _Attempt:
     async def publish(self, file: source.LocalFile) -> Outcome | None:
         def all_sent() -> None:
             flow.all_left()
-            self.sending = file.entry._replace(digest=file.digest)
+            mode = file.entry.mode if self.publisher.perms else UNKNOWN
+            self.sending = file.entry._replace(digest=file.digest, mode=mode)
             self.whole = True
             self.progress.left()
 
@@ -391,10 +394,10 @@ class _Attempt:
         flow = _Flow(file, self.publisher.piece, self.progress)
         try:
             size = await self.session.store(self.left_behind, flow, all_sent)
-        except ConnectionBroken:
-            self.whole = self.whole and file.is_unchanged()
-            raise
-        if not file.is_unchanged():
+        finally:
+            all_left, self.whole = self.whole, False
+            self.whole = all_left and file.is_unchanged()
+        if not self.whole:
             await self.drop_temporary()
             return None
         if size != file.sent:

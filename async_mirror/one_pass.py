@@ -50,6 +50,8 @@ BEGUN_AT_ONCE = COMMITTED_AT_ONCE = 256
 COMMITTED_EVERY_S = 0.5
 SCANNED_FOR_S, SCANNED_AT_ONCE = 0.02, 64
 CLEAN_UP_SECONDS = 3.0
+PLANNER = 1
+"""To be counted up when a listing may be planned otherwise than before: what was in step may be so no longer."""
 NAMES_TOLD, LONGEST_NAME = 10, 255
 """How many names that no site may have are told of a folder, and how much of each."""
 
@@ -127,7 +129,7 @@ class Pass:
 
     async def _run(self) -> None:
         self.root_known = bool(await self.offload(self.state.fact, "root"))
-        await self.offload(self.state.keep_rules, f"{self.selection.rules} {self.settings.perms}")
+        await self.offload(self.state.keep_rules, f"{PLANNER} {self.selection.rules} {self.settings.perms}")
         crew = await self._crew(self.stop, self.mirror.patience)
         try:
             async with crew:
@@ -381,7 +383,7 @@ class Pass:
                             yield job
                     jobs = []
                     await self.gates.is_made(listing.folder)
-                    plan = await self.offload(self._plan, listing)  # noqa: PLW2901
+                    listing, plan = await self.offload(self._plan_anew, listing)  # noqa: PLW2901
                 if not start:
                     await self._note_listing(listing)
                 if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self.swaps):
@@ -407,7 +409,14 @@ class Pass:
             self.state.note_in_step(in_step)
         return planned
 
+    def _plan_anew(self, listing: Listing) -> tuple[Listing, FolderPlan]:
+        """Plan once more after a rename: what is known of a folder was of what was held there before."""
+        if listing.known:
+            listing = read_folder(self.mirror.root, listing.folder, self.selection)
+        return listing, self._plan(listing)
+
     def _plan(self, listing: Listing) -> FolderPlan:
+        """Plan a folder. Nothing but its listing, what is held there, and the rules decides whether that is empty."""
         if listing.known:
             self.renamed.saw(listing.folder)
             return FolderPlan()

@@ -26,6 +26,7 @@ from async_mirror.inside import fingerprint
 VERSION = 1
 ORPHANS_END_SECONDS = 10.0
 _AT_ONCE = 64
+_BEYOND = 1 << 63
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -50,10 +51,11 @@ CREATE TRIGGER IF NOT EXISTS held_inserted AFTER INSERT ON held BEGIN
     DELETE FROM in_step WHERE folder = NEW.folder;
 END;
 CREATE TRIGGER IF NOT EXISTS held_updated AFTER UPDATE ON held BEGIN
-    DELETE FROM in_step WHERE folder IN (OLD.folder, NEW.folder);
+    DELETE FROM in_step
+    WHERE folder IN (OLD.folder, NEW.folder, CAST(ltrim(OLD.folder || '/' || OLD.name, '/') AS BLOB));
 END;
 CREATE TRIGGER IF NOT EXISTS held_deleted AFTER DELETE ON held BEGIN
-    DELETE FROM in_step WHERE folder = OLD.folder;
+    DELETE FROM in_step WHERE folder IN (OLD.folder, CAST(ltrim(OLD.folder || '/' || OLD.name, '/') AS BLOB));
 END;
 """
 """What a state of this version may lack; older programs of the version get along with it."""
@@ -283,8 +285,10 @@ class State:
     def note_in_step(self, listings: Iterable[Listing]) -> None:
         """Record folders as being in step, as they were listed."""
         with self._transaction(durable=False) as database:
+            tallies = ((each, each.tally) for each in listings)
+            sane = ((each, tally) for each, tally in tallies if tally.size < _BEYOND)
             _insert(
-                database, "in_step", ((names.encode(each.folder), each.fingerprint, *each.tally) for each in listings)
+                database, "in_step", ((names.encode(each.folder), each.fingerprint, *tally) for each, tally in sane)
             )
 
     # What is being done.
@@ -382,7 +386,7 @@ _KINDS = {int(kind): kind for kind in Kind}
 
 
 def _signed(inode: int) -> int:
-    return inode - (1 << 64) if inode >= 1 << 63 else inode
+    return inode - (1 << 64) if inode >= _BEYOND else inode
 
 
 def _unsigned(inode: int) -> int:

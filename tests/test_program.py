@@ -316,6 +316,12 @@ def test_modes_are_left_alone_when_they_are_not_to_be_mirrored(program: Program)
     (program.source / "file").chmod(0o640)
     assert program.sync("--no-perms").code == 0
     assert program.server.connections() == 0
+    (program.source / "file").rename(program.source / "renamed")
+    assert program.sync("--no-perms").code == 0
+    assert tree(program.site)[b"renamed"].mode == 0o644
+    assert program.sync().code == 0
+    assert tree(program.site)[b"renamed"].mode == 0o640
+    assert not program.commands("STOR")
 
 
 @pytest.mark.smoke

@@ -1,0 +1,59 @@
+"""What one attempt at a file leaves behind is published by the next one only if it is a version that was there."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from memory_site import MemorySession, MemorySite
+from program import MTIME, write
+
+from async_mirror.apply import Publisher
+from async_mirror.change import Job, Outcome, SendFile
+from async_mirror.remote import ConnectionBroken, Content
+from async_mirror.source import look
+
+
+class NoProgress:
+    def left(self) -> None: ...
+    def advanced(self, amount: int) -> None: ...
+    async def may_do(self, amount: int) -> None: ...
+
+
+class CutSession(MemorySession):
+    """Ends once the file is there: at once, or at the next command; and then the source's file is another."""
+
+    def __init__(self, site: MemorySite, source: Path, *, confirms: bool) -> None:
+        super().__init__(site)
+        self._source = source
+        self._confirms = confirms
+
+    async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
+        size = await super().store(path, content, left)
+        write(self._source / "file", "new", MTIME)
+        if not self._confirms:
+            raise ConnectionBroken("it was cut")
+        return size
+
+    async def remove_files(self, paths: Iterable[str]) -> None:
+        raise ConnectionBroken("it was cut")
+
+
+@pytest.mark.parametrize("confirms", [True, False])
+def test_what_changed_while_it_was_sent_is_not_published_by_the_next_attempt(tmp_path: Path, confirms: bool) -> None:
+    write(tmp_path / "file", "old", MTIME)
+    site, publisher = MemorySite(), Publisher(bytes(tmp_path), "0" * 8)
+    entry = look(bytes(tmp_path), "file")
+    assert entry
+    job = Job(SendFile(entry, None, "new"), "t", 4)
+
+    async def perform(session: MemorySession, previous: Outcome | None) -> Outcome:
+        return await publisher.perform(session, job, previous, NoProgress())
+
+    cut = asyncio.run(perform(CutSession(site, tmp_path, confirms=confirms), None))
+    assert cut.temporary in site.files
+    assert (cut.whole, cut.certain) == (False, False)
+    assert "file" not in site.files
+    done = asyncio.run(perform(MemorySession(site), cut))
+    assert (done.failure, done.certain) == (None, True)
+    assert {path: file.content for path, file in site.files.items()} == {"file": b"new"}
