@@ -1,0 +1,241 @@
+"""What may be asked of a site, and how it may fail. Knows no library and no other module that does."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from async_mirror.entry import Entry
+
+_LONGEST_TOLD = 1000
+"""Characters of a reply that are told: a hostile one must not fill the log."""
+
+
+class RemoteError(Exception):
+    """Something a site did, or did not do. `reply` is the server's own text, unescaped, or ""; `advice` what to do."""
+
+    advice = ""
+
+    def __init__(self, message: str, reply: str = "") -> None:
+        super().__init__(message)
+        self.reply = reply
+
+    @property
+    def told(self) -> str:
+        """What happened, and what the server said; unescaped."""
+        return f"{self}: {self.reply[:_LONGEST_TOLD]}" if self.reply else str(self)
+
+
+class ConnectionBroken(RemoteError):
+    """The session is of no more use: cut, silent for too long, or out of step. A new one may do better."""
+
+    advice = "check host, port and network, and whether the server runs; what is not done yet is done later"
+
+
+class LedElsewhere(ConnectionBroken):
+    """A data connection led to somebody who is not known to be the site; nothing was sent there."""
+
+    advice = ""
+
+
+class ConnectionRefused(RemoteError):
+    """The server has too many clients (421, 530 "too many"): fewer connections may do better."""
+
+    advice = "use fewer connections (--multi A2), or end what else is logged in as this user"
+
+
+class LoginFailed(RemoteError):
+    """The server does not accept user and password; asking again locks accounts."""
+
+    advice = (
+        "check the user, and the password where you keep it; async-mirror config, with the same options, tells where"
+    )
+
+
+class SiteUnusable(RemoteError):
+    """The site is not the one that was meant, or cannot do what is needed; asking again does not help."""
+
+    advice = "check the destination's path, and whether this user may enter and make folders there"
+
+
+class Untrusted(SiteUnusable):
+    """It is not sure that the other end is the one that was meant, or nobody else would read what is sent."""
+
+    def __init__(self, message: str, advice: str = "", reply: str = "") -> None:
+        super().__init__(message, reply)
+        self.advice = advice
+
+
+class RootMissing(SiteUnusable):
+    """The site's root is not there, and was not to be made."""
+
+
+class Refusal(RemoteError):
+    """The server said no to one command. `transient` for a 4xx reply: it may say yes later (RFC 959, 4.2.1)."""
+
+    advice = "see what the server said; if that does not help, ask the site's host"
+
+    def __init__(self, message: str, reply: str = "", *, transient: bool = False, no_space: bool = False) -> None:
+        super().__init__(message, reply)
+        self.transient = transient
+        self.no_space = no_space
+
+
+@dataclass
+class Manners:
+    """How a server takes what it is asked, found out once and good for all sessions with it.
+
+    `in_order` says that it does one thing after the other, whatever is sent to it meanwhile; None until that was seen.
+    `bears_early_end` is False if it took our end of a data connection, while it sent a listing, for a break.
+    """
+
+    in_order: bool | None = None
+    bears_early_end: bool = True
+
+
+class Published(NamedTuple):
+    """What came of a publication: which attributes the site took, and whether the rename was one step."""
+
+    mtime_set: bool
+    mode_set: bool
+    atomic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteListing:
+    """A remote folder as the site shows it.
+
+    `entries` may have UNKNOWN modes; `exact` says that mtimes are to the second (MLSD), not to the minute or day.
+    `cut` says that the server told, or let see, that the listing is not whole. `others` are names of what is neither
+    file nor folder. `oddities` are names that no site may have (`..`, with a slash …), never used.
+    """
+
+    entries: tuple[Entry, ...]
+    exact: bool
+    cut: bool = False
+    others: tuple[str, ...] = ()
+    oddities: tuple[str, ...] = ()
+
+
+class ContentFailedError(Exception):
+    """The content itself could not be read; that is no fault of the connection."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Reader(Protocol):
+    """The bytes of a content as a thread reads them. It has a hold of its own on what it reads, until it is closed."""
+
+    size: int
+    """Bytes that are to be expected."""
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Read the next bytes, as many as there is room for at the most; return how many, 0 at the end. Blocks."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is read."""
+        ...
+
+
+class Content(Protocol):
+    """The bytes of one local file, to be sent once: as a `whole`, by a `reader`, or in `blocks`."""
+
+    size: int
+    """Bytes that the file had when it was opened."""
+
+    @property
+    def whole(self) -> bytes | None:
+        """All of the bytes, where they are there already and may leave at once."""
+        ...
+
+    def reader(self) -> Reader | None:
+        """Return what many bytes are to be read by, to be closed; None where that is not for them. Raises OSError."""
+        ...
+
+    def advanced(self, amount: int) -> None:
+        """Take note that so many bytes have left that a reader has read; call in the event loop's thread."""
+        ...
+
+    def blocks(self) -> AsyncIterator[bytes]:
+        """Yield the bytes in blocks."""
+        ...
+
+
+class RemoteSession(Protocol):
+    """One connection to a site. Paths are relative to the site's root.
+
+    Idempotent by contract: removing what is absent succeeds; making a folder that is there succeeds if it is a folder.
+    Several calls may be under way at once, one of them a `store`. Each raises Refusal when the server said no, and
+    ConnectionBroken when the session is of no more use. After a cancellation in mid-call it is not usable either.
+    """
+
+    kept: set[str]
+    """Which odd traits of names (see `names.odd_traits`) this site was seen to keep."""
+
+    @property
+    def usable(self) -> bool:
+        """False once the session is cut or out of step."""
+        ...
+
+    async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
+        """Write a file, whole, and return the size that the site says it has.
+
+        Calls `left` when the last byte has left and only the server's answer is awaited. The confirmation (226) and
+        the size have come when this returns; the next call made before any other await goes out ahead of any other's.
+        What `content` raises comes through as it is.
+        """
+        ...
+
+    async def size(self, path: str) -> int | None:
+        """Return the size of a file in bytes, None when there is no such file."""
+        ...
+
+    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
+        """Give `temporary` the mtime of `entry` and `mode` (None: leave it), then its final name `entry.path`.
+
+        Whatever has that name is replaced, in one step where the site can; else it is renamed to `aside` first and
+        removed last, and back if need be.
+        """
+        ...
+
+    async def set_mode(self, path: str, mode: int) -> bool:
+        """Set the 0o777 bits; False when this site cannot."""
+        ...
+
+    async def set_mtime(self, path: str, mtime_ns: int) -> bool:
+        """Set the modification time, to the second; False when this site cannot."""
+        ...
+
+    async def rename(self, old: str, new: str) -> None:
+        """Rename a file or folder."""
+        ...
+
+    async def make_folder(self, path: str) -> None:
+        """Make a folder, or find it there."""
+        ...
+
+    async def remove_files(self, paths: Sequence[str]) -> None:
+        """Remove files, or find them absent."""
+        ...
+
+    async def remove_folder(self, path: str) -> None:
+        """Remove an empty folder, or find it absent."""
+        ...
+
+    async def list_folder(self, path: str) -> RemoteListing | None:
+        """Return what a folder holds, dot files too; None when there is no such folder."""
+        ...
+
+    async def modified(self, paths: Iterable[str]) -> list[int]:
+        """Return the mtimes in ns of files, to the second; UNKNOWN where the site does not say."""
+        ...
+
+    async def look(self, path: str) -> Entry | None:
+        """Return what is at a path, as far as the site tells (UNKNOWN mtime or mode where it does not), or None."""
+        ...
+
+    async def close(self) -> None:
+        """End the session, politely if that is quick."""
+        ...
