@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from async_mirror import __version__, config
-from async_mirror.names import shown
-from async_mirror.options import CONTEXT, HEALTHCHECK, SYNC
-from async_mirror.parameters import Command, Failed
+from async_mirror import __version__
+from async_mirror.model.escape import shown
+from async_mirror.options import config_file
+from async_mirror.options.click_types import Command, Failed
+from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
 
 if TYPE_CHECKING:
-    from async_mirror.display import Display
-    from async_mirror.hands import RootedSession
-    from async_mirror.mirror import Mirror
-    from async_mirror.password import Login
-    from async_mirror.remote import Manners
-    from async_mirror.report import Report
-    from async_mirror.settings import Settings, Site, Trust
-    from async_mirror.state import State
+    from async_mirror.model.settings import Settings
+    from async_mirror.model.site import Site, Trust
+    from async_mirror.options.credentials import Login
+    from async_mirror.remote.session import Manners, RootedSession
+    from async_mirror.state.store import State
+    from async_mirror.sync.mirror import Mirror
+    from async_mirror.ui.report import Report
+    from async_mirror.ui.terminal import Display
 
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 prints the help itself
@@ -115,19 +116,19 @@ def sync(**options: Any) -> int:
     4 no connection, no trust in the server or no such folder, 5 halted for safety,
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
-    from async_mirror import request
-    from async_mirror.state import StateError, open_copy, open_state, open_to_others
+    from async_mirror.options import resolve
+    from async_mirror.state.store import StateError, open_copy, open_state, open_to_others
 
-    source = request.source_of(options)
-    login = request.login_of(options)
-    settings = request.settings_of(options, source, login)
-    trust = request.trust_of(options, login.site)
-    path = request.state_file_of(options, source, login.site)
+    source = resolve.source_of(options)
+    login = resolve.login_of(options)
+    settings = resolve.settings_of(options, source, login)
+    trust = resolve.trust_of(options, login.site)
+    path = resolve.state_file_of(options, source, login.site)
     mirror, display = _mirror(options, settings, login, trust, path.parent)
     try:
         with open_copy(path) if mirror.dry_run else open_state(path) as state:
             mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-            for warning in filter(None, (*request.warnings_about(login, trust), open_to_others(path))):
+            for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(path))):
                 mirror.report.warn(warning)
             return _run(mirror, state, display, once=options["once"] or options["dry_run"])
     except StateError as error:
@@ -140,16 +141,16 @@ def show_config(**options: Any) -> None:
 
     What is printed is a configuration file; secrets are left out.
     """
-    from async_mirror import request
+    from async_mirror.options import resolve
 
     context = click.get_current_context()
-    lines = [request.setting_line(context, param) for param in SYNC if param.expose_value]
-    used = config.file(context)
+    lines = [resolve.setting_line(context, param) for param in SYNC if param.expose_value]
+    used = config_file.file(context)
     click.echo(f"# the configuration file: {shown(str(used)) if used else 'there is none'}")
     click.echo("\n".join(lines))
     if options["destination"]:
         try:
-            where = request.login_of(options).where or "not found, it is asked for on a terminal"
+            where = resolve.login_of(options).where or "not found, it is asked for on a terminal"
         except Failed as error:
             where = error.message
         click.echo(f"# the password: {shown(where)}")
@@ -169,11 +170,11 @@ def healthcheck(**options: Any) -> int:
     """
     import time
 
-    from async_mirror import request
-    from async_mirror.health import complaint, praise
-    from async_mirror.state import StateError, facts_of
+    from async_mirror.options import resolve
+    from async_mirror.state.store import StateError, facts_of
+    from async_mirror.ui.health import complaint, praise
 
-    path = request.state_file_of(options, request.source_of(options), request.login_of(options).site)
+    path = resolve.state_file_of(options, resolve.source_of(options), resolve.login_of(options).site)
     try:
         facts = facts_of(path)
     except StateError as error:
@@ -203,16 +204,18 @@ def demo(folder: Path | None) -> int:
 def _mirror(
     options: dict[str, Any], settings: "Settings", login: "Login", trust: "Trust", state_folder: Path
 ) -> tuple["Mirror", "Display | None"]:
-    from async_mirror import hosts, multi, request
-    from async_mirror.hosts import Hosts
-    from async_mirror.mirror import Mirror
-    from async_mirror.pace import Pace
-    from async_mirror.report import Report
+    from async_mirror import multi
+    from async_mirror.jobs.bandwidth import Pace
+    from async_mirror.options import resolve
+    from async_mirror.state import server_memory
+    from async_mirror.state.server_memory import Hosts
+    from async_mirror.sync.mirror import Mirror
+    from async_mirror.ui.report import Report
 
     watched = _is_watched(options)
     tell_pass = _print_pass if options["json"] else None
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
-    caution = request.caution_about(trust)
+    caution = resolve.caution_about(trust)
     report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched, about=about, caution=caution)
     password = _password(login)
     display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
@@ -225,7 +228,7 @@ def _mirror(
         report=report,
         patience=multi.Patience(retries=options["retries"]),
         max_connections=options["max_connections"],
-        hosts=Hosts(None if options["dry_run"] else state_folder / hosts.NAME),
+        hosts=Hosts(None if options["dry_run"] else state_folder / server_memory.NAME),
         pace=Pace(options["bwlimit"]),
         dry_run=options["dry_run"],
         resurvey=options["resurvey"],
@@ -250,7 +253,7 @@ def _password(login: "Login") -> str:
 
 
 def _ask_password(login: "Login") -> str:
-    from async_mirror.password import sendable
+    from async_mirror.options.credentials import sendable
 
     if not sys.stdin.isatty():
         raise Failed(
@@ -274,7 +277,7 @@ def _is_watched(options: dict[str, Any]) -> bool:
 
 
 def _display(report: "Report", title: str) -> "Display | None":
-    from async_mirror.display import Display
+    from async_mirror.ui.terminal import Display
 
     try:
         return Display(report.activity, title)
@@ -285,7 +288,7 @@ def _display(report: "Report", title: str) -> "Display | None":
 def _set_up_log(options: dict[str, Any], display: "Display | None") -> None:
     import logging
 
-    from async_mirror.logs import set_up
+    from async_mirror.ui.log_output import set_up
 
     file: Path | None = options["log_file"]
     try:
@@ -302,21 +305,22 @@ def _set_up_log(options: dict[str, Any], display: "Display | None") -> None:
 
 
 def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: bool) -> int:
-    from async_mirror import loop
+    from async_mirror.crew import off_loop
+    from async_mirror.crew.stop import Stop
     from async_mirror.engine import keep
 
-    async def program(stop: loop.Stop) -> int:
+    async def program(stop: Stop) -> int:
         with display.shown() if display else nullcontext():
             return await keep(mirror, state, stop, once=once)
 
-    return loop.run(program, display.restore if display else None)
+    return off_loop.run(program, display.restore if display else None)
 
 
 async def ftp_session(
     site: "Site", password: str, *, trust: "Trust", manners: "Manners", timeout_seconds: float, create_root: bool
 ) -> "RootedSession":
     """Open an FTP session; FTP is imported when the first one is needed."""
-    from async_mirror.ftp import connect
+    from async_mirror.ftp.session import connect
 
     return await connect(
         site, password, trust=trust, manners=manners, timeout_seconds=timeout_seconds, create_root=create_root

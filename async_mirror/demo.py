@@ -19,15 +19,18 @@ import aioftp
 import click
 from aioftp.common import StreamIO
 
-from async_mirror import loop, multi
-from async_mirror.counts import Counts
+from async_mirror import multi
+from async_mirror.crew import off_loop
+from async_mirror.crew.stop import Stop
 from async_mirror.engine import keep
-from async_mirror.ftp import connect
-from async_mirror.mirror import Mirror
-from async_mirror.report import Report
-from async_mirror.settings import Settings, Site
-from async_mirror.state import open_state
-from async_mirror.wording import human_size
+from async_mirror.ftp.session import connect
+from async_mirror.model.settings import Settings
+from async_mirror.model.site import Site
+from async_mirror.state.store import open_state
+from async_mirror.sync.mirror import Mirror
+from async_mirror.ui.counts import Counts
+from async_mirror.ui.report import Report
+from async_mirror.ui.text import human_size
 
 REPLY_DELAY_S = 0.010
 LANES = 8
@@ -73,10 +76,10 @@ def show(folder: Path | None) -> int:
             _copy(folder, source)
         else:
             _make_site(source)
-        return loop.run(lambda stop: _show(work, source, stop))
+        return off_loop.run(lambda stop: _show(work, source, stop))
 
 
-async def _show(work: Path, source: Path, stop: loop.Stop) -> int:
+async def _show(work: Path, source: Path, stop: Stop) -> int:
     remote = work / "server"
     remote.mkdir()
     async with _serving(remote) as server:
@@ -102,7 +105,7 @@ async def _serving(folder: Path) -> AsyncIterator[SlowServer]:
 
 
 class _Demonstration:
-    def __init__(self, work: Path, source: Path, server: SlowServer, stop: loop.Stop) -> None:
+    def __init__(self, work: Path, source: Path, server: SlowServer, stop: Stop) -> None:
         self.work = work
         self.source = source
         self.server = server

@@ -7,15 +7,16 @@ import time
 from enum import IntEnum
 from functools import partial
 
-from async_mirror.change import Problem
-from async_mirror.counts import Counts
-from async_mirror.hands import WrongSite
-from async_mirror.health import Beat
-from async_mirror.loop import Offload, Stop
-from async_mirror.mirror import Mirror
-from async_mirror.one_pass import Pass
-from async_mirror.remote import LoginFailed, RemoteError, RootMissing
-from async_mirror.state import State, StateError
+from async_mirror.crew.off_loop import Offload
+from async_mirror.crew.stop import Stop
+from async_mirror.jobs.perform import WrongSite
+from async_mirror.model.change import Problem
+from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
+from async_mirror.state.store import State, StateError
+from async_mirror.sync.mirror import Mirror
+from async_mirror.sync.one_pass import Pass
+from async_mirror.ui.counts import Counts
+from async_mirror.ui.health import Beat
 
 FIRST_RETRY_SECONDS = 10.0
 LOGIN_RETRY_SECONDS = 300.0

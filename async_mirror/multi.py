@@ -4,8 +4,9 @@ One coroutine, the lane, does all the work: it opens a session when it first nee
 gives back the result and replaces a session that broke. Its hands work in this event loop, in a thread or in a process:
 that is all the difference between A, T and P. Everything else here decides how many lanes there are.
 
-Tasks, threads, processes, queues and semaphores are made here and in the two modules that this one stands on, which
-know nothing of the program either: `workers` (hands elsewhere) and `loop` (what any program needs of an event loop).
+Tasks, threads, processes, queues and semaphores are made here and in two modules of `crew` on which this one
+stands, which know nothing of the program either: `far` (hands elsewhere) and `off_loop` (what any program needs of an
+event loop).
 """
 
 import asyncio
@@ -18,8 +19,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
-from async_mirror.loop import Stop, cancel, ended, set_within
-from async_mirror.workers import FarHands, Hands, NotBegun, Performed, Session, Verdict, WorkerDied
+from async_mirror.crew.far import FarHands, Hands, NotBegun, Performed, Session, Verdict, WorkerDied
+from async_mirror.crew.stop import Stop, cancel, ended, set_within
 
 MOST_LANES = 256
 ROOM_PER_LANE = 32

@@ -11,17 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from async_mirror import names
-from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.remote import (
-    ConnectionBroken,
-    ConnectionRefused,
-    Content,
-    Published,
-    Refusal,
-    RemoteListing,
-    RemoteSession,
-)
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.paths import is_inside, join, parent, split
+from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, Refusal
+from async_mirror.remote.session import Content, Published, RemoteListing, RemoteSession
 
 SECOND_NS = 1_000_000_000
 
@@ -73,8 +66,8 @@ class MemorySite:
             path = re.sub(r"(?<![^/]) | (?![^/])", "_", path)
         if not self.ignores_case or not path:
             return path
-        folder, name = names.split(path)
-        spelled = names.join(self.locate(folder), name)
+        folder, name = split(path)
+        spelled = join(self.locate(folder), name)
         known = (*self.files, *self.folders)
         return next((each for each in known if each.casefold() == spelled.casefold()), spelled)
 
@@ -97,14 +90,14 @@ class MemorySite:
     def vacate(self, path: str) -> str:
         """Return the path as the site spells it, or refuse if no folder could hold it."""
         path = self.locate(path)
-        if names.parent(path) not in self.folders or not path:
+        if parent(path) not in self.folders or not path:
             raise Refusal(f"{path}: no folder to hold it", "550 No such folder")
         return path
 
     def children(self, folder: str) -> Iterator[str]:
         """Yield the paths directly in a folder."""
         folder = self.locate(folder)
-        return (path for path in (*self.files, *self.folders) if path and names.parent(path) == folder)
+        return (path for path in (*self.files, *self.folders) if path and parent(path) == folder)
 
     def entry(self, path: str) -> Entry | None:
         """Return what is at a path; its `path` is the given one."""
@@ -123,11 +116,11 @@ class MemorySite:
             raise Refusal(f"{old}: no such file or folder", "550 No such file or folder")
         if target != source:
             replaceable = self.replaces and source in self.files and target not in self.folders
-            if (self.entry(target) and not replaceable) or names.is_inside(target, source):
+            if (self.entry(target) and not replaceable) or is_inside(target, source):
                 raise Refusal(f"{new}: cannot be taken", "550 File exists")
             self.files.pop(target, None)
         if target == source and self.ignores_case:
-            target = names.join(names.parent(source), names.split(new)[1])
+            target = join(parent(source), split(new)[1])
         self.files.update(_moved(self.files, source, target))
         self.folders.update(_moved(self.folders, source, target))
 
@@ -149,7 +142,7 @@ class MemorySite:
 
 def _moved(table: dict[str, T], source: str, target: str) -> dict[str, T]:
     """Take out of a table what is at and below `source`, and return it under its new paths."""
-    paths = [path for path in table if names.is_inside(path, source)]
+    paths = [path for path in table if is_inside(path, source)]
     return {target + path[len(source) :]: table.pop(path) for path in paths}
 
 

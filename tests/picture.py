@@ -13,10 +13,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from async_mirror import logs
-from async_mirror.activity import Activity, Errand
-from async_mirror.display import Display
-from async_mirror.frame import Page, rows
+from async_mirror.ui import log_output
+from async_mirror.ui.activity import Activity, Errand
+from async_mirror.ui.layout import Page, rows
+from async_mirror.ui.terminal import Display
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs/display.svg"
 WIDTH, HEIGHT = 96, 24
@@ -73,7 +73,7 @@ class _Above(Display):
 def _lines(display: _Above) -> list[Text]:
     """Let the log's own handler and formatter write the lines."""
     handler = display.lines_above
-    handler.setFormatter(logs.TextLines("2026-05-04 09:41:07  %(message)s"))
+    handler.setFormatter(log_output.TextLines("2026-05-04 09:41:07  %(message)s"))
     for level, verb, text in _LINES:
         record = logging.makeLogRecord({"levelno": level, "msg": f"{verb:7}  {text}", "text": text})
         handler.emit(record)

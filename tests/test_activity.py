@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_mirror.activity import FAILURES_KEPT, LANE_KEPT_S, RATE_OVER_S, Activity, Errand
+from async_mirror.ui.activity import FAILURES_KEPT, LANE_KEPT_S, RATE_OVER_S, Activity, Errand
 
 CALM = settings(deadline=None, print_blob=True)
 SIZES = st.integers(0, 10**12)

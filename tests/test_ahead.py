@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from program import write
 
-from async_mirror.ahead import Ahead
-from async_mirror.change import Job, Outcome, SendFile
-from async_mirror.loop import Offload
-from async_mirror.report import Report
-from async_mirror.scan import walk
-from async_mirror.selection import Selection
-from async_mirror.state import State, open_state
+from async_mirror.crew.off_loop import Offload
+from async_mirror.model.change import Job, Outcome, SendFile
+from async_mirror.model.selection import Selection
+from async_mirror.source.scan import walk
+from async_mirror.state.store import State, open_state
+from async_mirror.sync.forecast import Ahead
+from async_mirror.ui.report import Report
 
 SELECTION = Selection(patterns=("*.tmp",))
 

@@ -8,10 +8,11 @@ import pytest
 from memory_site import MemorySession, MemorySite
 from program import MTIME, write
 
-from async_mirror.apply import Publisher
-from async_mirror.change import Job, Outcome, SendFile
-from async_mirror.remote import ConnectionBroken, Content
-from async_mirror.source import look
+from async_mirror.jobs.apply import Publisher
+from async_mirror.model.change import Job, Outcome, SendFile
+from async_mirror.remote.errors import ConnectionBroken
+from async_mirror.remote.session import Content
+from async_mirror.source.look import look
 
 
 class NoProgress:

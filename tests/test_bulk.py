@@ -21,10 +21,11 @@ from test_bounds import with_memory
 from test_faults import Mirror, answer_at_once, assert_mirrored
 from test_remote_contract import SECURE, SUBJECTS, FtpSubject
 
-from async_mirror import ftp
-from async_mirror.remote import ConnectionBroken, Manners, Reader, Refusal, RemoteSession
-from async_mirror.settings import MACHINE, Site, Trust
-from async_mirror.source import LocalFile, open_file
+from async_mirror.ftp.session import connect
+from async_mirror.model.site import MACHINE, Site, Trust
+from async_mirror.remote.errors import ConnectionBroken, Refusal
+from async_mirror.remote.session import Manners, Reader, RemoteSession
+from async_mirror.source.files import LocalFile, open_file
 
 T = TypeVar("T")
 Talk = Callable[[RemoteSession], Awaitable[T]]
@@ -97,7 +98,7 @@ def talk(server: ScriptedServer, identities: Identities) -> Callable[..., Any]:
 
         async def bounded() -> T:
             manners = Manners(in_order=True)
-            session = await ftp.connect(site, PASSWORD, trust=trust, manners=manners, timeout_seconds=timeout_seconds)
+            session = await connect(site, PASSWORD, trust=trust, manners=manners, timeout_seconds=timeout_seconds)
             try:
                 async with asyncio.timeout(SECONDS):
                     return await conversation(session)

@@ -27,15 +27,17 @@ from faults.scripted import Exchange, Reaction, ScriptedServer
 from program import LONGEST_SECONDS, PROGRAM, write
 from test_faults import AS_PLAIN_USER, answer_at_once
 
-from async_mirror import ftp
-from async_mirror.apply import Publisher
-from async_mirror.hands import DryHands, Hands
-from async_mirror.mirror import Mirror
+from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.session import connect
+from async_mirror.jobs.apply import Publisher
+from async_mirror.jobs.dry_run import DryHands
+from async_mirror.jobs.perform import Hands
+from async_mirror.model.settings import Settings
+from async_mirror.model.site import Site
 from async_mirror.multi import Mode, Patience
-from async_mirror.password import Place, find_login
-from async_mirror.replies import Reply
-from async_mirror.report import Report
-from async_mirror.settings import Settings, Site
+from async_mirror.options.credentials import Place, find_login
+from async_mirror.sync.mirror import Mirror
+from async_mirror.ui.report import Report
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -475,14 +477,14 @@ def test_nothing_says_it_of_itself(tmp_path: Path, server: ScriptedServer) -> No
     assert login.password == CANARY
     publisher = Publisher(b"", "0123abcd")
     made = [
-        make(connect=ftp.connect, site=site, password=CANARY, timeout_seconds=1.0, publisher=publisher,
+        make(connect=connect, site=site, password=CANARY, timeout_seconds=1.0, publisher=publisher,
              create_root=True, expected_root="")
         for make in (Hands, DryHands)
     ]  # fmt: skip
-    mirror = Mirror(settings, Mode("S", 1), ftp.connect, CANARY, Report(), Patience())
+    mirror = Mirror(settings, Mode("S", 1), connect, CANARY, Report(), Patience())
 
     async def session_parts() -> list[str]:
-        session = await ftp.connect(site, CANARY, timeout_seconds=5)
+        session = await connect(site, CANARY, timeout_seconds=5)
         control = session._control
         expected = control.expect("PASS")
         control.received(b"530 you said " + CANARY.encode() + b"\r\n")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_mirror.cap import FIRST_LANES, HOLD_WINDOWS, ITEM, WINDOW_S, Climb, Level, Sample, decide
+from async_mirror.crew.cap import FIRST_LANES, HOLD_WINDOWS, ITEM, WINDOW_S, Climb, Level, Sample, decide
 
 pytestmark = pytest.mark.smoke
 

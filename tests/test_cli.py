@@ -16,7 +16,7 @@ from servers import ServerFactory
 
 import async_mirror
 from async_mirror import __version__
-from async_mirror.options import SYNC
+from async_mirror.options.declared import SYNC
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

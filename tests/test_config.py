@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from program import MTIME, PROGRAM, Program, Result, contents, names, write
 from servers import PASSWORD, USER, ServerFactory
 
-from async_mirror.options import SYNC
-from async_mirror.settings import SCHEMES, is_original_form, parse_destination, parse_original
+from async_mirror.model.site import SCHEMES
+from async_mirror.options.declared import SYNC
+from async_mirror.options.destination import is_original_form, parse_destination, parse_original
 
 PROJECT = Path(__file__).resolve().parents[1]
 CANARY = "canary-Pass"

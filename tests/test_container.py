@@ -13,8 +13,8 @@ import yaml
 from here import Here
 
 from async_mirror.cli import cli
-from async_mirror.options import SYNC
-from async_mirror.parameters import ENVIRONMENT, variable
+from async_mirror.options.click_types import ENVIRONMENT, variable
+from async_mirror.options.declared import SYNC
 
 PROJECT = Path(__file__).parent.parent
 DOCKERFILE = (PROJECT / "Dockerfile").read_text(encoding="utf-8")

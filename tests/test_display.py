@@ -27,9 +27,9 @@ from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.text import Text
 
-from async_mirror.activity import Activity, Errand
-from async_mirror.display import Display
-from async_mirror.frame import Page, rows
+from async_mirror.ui.activity import Activity, Errand
+from async_mirror.ui.layout import Page, rows
+from async_mirror.ui.terminal import Display
 
 CALM = settings(deadline=None, print_blob=True)
 PATIENCE_S = 20.0

@@ -6,8 +6,8 @@ import pytest
 from fuzz import seeds
 from fuzz.targets import TARGETS
 
-from async_mirror.listing import ListingParser
-from async_mirror.replies import ReplyParser
+from async_mirror.ftp.listing import ListingParser
+from async_mirror.ftp.replies import ReplyParser
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -11,7 +11,7 @@ import pytest
 from program import Node, Program, Result, tree, write
 from servers import PASSWORD, USER, ServerFactory
 
-from async_mirror.health import ALLOWANCE_S, Beat, complaint
+from async_mirror.ui.health import ALLOWANCE_S, Beat, complaint
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0

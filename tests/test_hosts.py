@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from async_mirror.hosts import NAME, Hosts
+from async_mirror.state.server_memory import NAME, Hosts
 
 pytestmark = pytest.mark.smoke
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from program import MTIME, Node, Program, tree, write
 from servers import KeptServer
 
-from async_mirror.change import Job, Move, Outcome, Pending, RemoveFile, SendFile
-from async_mirror.entry import Entry, Kind, Listing, Tally
-from async_mirror.plan import FolderPlan, plan_folder
-from async_mirror.scan import read_folder, walk
-from async_mirror.selection import Selection
-from async_mirror.source import look
-from async_mirror.state import State, open_state
+from async_mirror.model.change import Job, Move, Outcome, Pending, RemoveFile, SendFile
+from async_mirror.model.entry import Entry, Kind, Listing, Tally
+from async_mirror.model.plan import FolderPlan, plan_folder
+from async_mirror.model.selection import Selection
+from async_mirror.source.look import look
+from async_mirror.source.scan import read_folder, walk
+from async_mirror.state.store import State, open_state
 
 ALL = Selection()
 TALLY = Tally(2, 6, 1)

@@ -18,10 +18,10 @@ from program import LONGEST_SECONDS, PROGRAM, write
 from servers import PASSWORD, USER
 from test_faults import Mirror, answer_at_once, assert_same, contents, tree_of
 
-from async_mirror import ftp
-from async_mirror.control import Control
-from async_mirror.remote import Refusal
-from async_mirror.settings import Site
+from async_mirror.ftp.control import Control
+from async_mirror.ftp.session import connect
+from async_mirror.model.site import Site
+from async_mirror.remote.errors import Refusal
 
 PROJECT = Path(__file__).resolve().parents[1]
 CANARY = "canary-Pass"
@@ -252,7 +252,7 @@ def test_command_with_a_line_break_is_not_sent_nor_any_with_it(end: str) -> None
 def test_session_survives_a_name_that_cannot_be_sent(server: ScriptedServer) -> None:
     async def scenario() -> None:
         site = Site("ftp", "127.0.0.1", server.port, USER, "")
-        session = await ftp.connect(site, PASSWORD, timeout_seconds=5)
+        session = await connect(site, PASSWORD, timeout_seconds=5)
         with pytest.raises(ValueError, match="CR, LF or NUL"):
             await session.make_folder("a\r\nDELE b")
         with pytest.raises(Refusal):

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from async_mirror import names
-from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.listing import (
+from async_mirror.ftp.listing import (
     LONGEST_LISTING,
     MOST_LINES,
     ListingParser,
@@ -22,8 +20,10 @@ from async_mirror.listing import (
     parse_time,
     parse_unix,
 )
-from async_mirror.remote import RemoteListing
-from async_mirror.replies import LONGEST_LINE
+from async_mirror.ftp.replies import LONGEST_LINE
+from async_mirror.model import paths
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.remote.session import RemoteListing
 
 NS = 1_000_000_000
 LARGEST_SIZE = 2**63 - 1  # what the state, SQLite, can hold
@@ -107,8 +107,8 @@ def test_mlsd_of_each_server_is_read(
 ) -> None:
     listing = read_mlsd(raw, under)
     assert set(listing.entries) == {
-        file(names.join(under, "file"), 5, at(2024, 2, 29, 12, 34, 56), file_mode),
-        folder(names.join(under, "folder"), at(2026, 11, 22, 20, 14, 40), folder_mode),
+        file(paths.join(under, "file"), 5, at(2024, 2, 29, 12, 34, 56), file_mode),
+        folder(paths.join(under, "folder"), at(2026, 11, 22, 20, 14, 40), folder_mode),
     }
     assert (listing.exact, listing.cut, listing.others, listing.oddities) == (True, False, others, ())
 
@@ -192,11 +192,11 @@ KEPT_NAMES = (
 
 
 def mlsd_line(name: str) -> bytes:
-    return b"type=file;size=5;modify=20240229123456; " + names.encode(name) + b"\r\n"
+    return b"type=file;size=5;modify=20240229123456; " + paths.encode(name) + b"\r\n"
 
 
 def list_line(name: str) -> bytes:
-    return b"-rw-r--r--    1 2121     2121            5 Feb 29  2024 " + names.encode(name) + b"\r\n"
+    return b"-rw-r--r--    1 2121     2121            5 Feb 29  2024 " + paths.encode(name) + b"\r\n"
 
 
 @pytest.mark.parametrize("name", KEPT_NAMES)
@@ -236,7 +236,7 @@ name_bytes = (
 
 @given(name_bytes)
 def test_every_possible_name_is_kept(raw: bytes) -> None:
-    name = names.decode(raw)
+    name = paths.decode(raw)
     assert [entry.path for entry in read_mlsd(mlsd_line(name), "f").entries] == [f"f/{name}"]
     assert [entry.path for entry in read_list(list_line(name), "f").entries] == [f"f/{name}"]
 
@@ -267,9 +267,9 @@ listing_bytes = st.lists(
 def test_arbitrary_bytes_never_raise_and_never_give_a_path_outside_the_folder(raw: bytes, facts: bool) -> None:
     listing = parse_listing(raw, "f", facts=facts, now=NOW)
     for entry in listing.entries:
-        before, name = names.split(entry.path)
+        before, name = paths.split(entry.path)
         assert before == "f"
-        assert names.is_one_component(name)
+        assert paths.is_one_component(name)
         assert 0 <= entry.size <= LARGEST_SIZE
         assert UNKNOWN <= entry.mode <= 0o777
         assert -(2**63) <= entry.mtime_ns < 2**63
@@ -334,7 +334,7 @@ some_facts = st.permutations(["type", "size", "modify", "UNIX.mode"]) | st.lists
 
 @given(some_facts.flatmap(lines_with), st.integers(1, 1000))
 def test_line_means_the_same_among_others_like_it_and_alone(lines: list[str], length: int) -> None:
-    raw = names.encode("".join(lines))
+    raw = paths.encode("".join(lines))
     together = ListingParser("f", facts=True, now=NOW)
     for start in range(0, len(raw), length):
         together.feed(raw[start : start + length])
@@ -346,7 +346,7 @@ def test_line_means_the_same_among_others_like_it_and_alone(lines: list[str], le
         except UnreadableLineError:
             cut = True
             continue
-        if read and not names.is_one_component(read[0]):
+        if read and not paths.is_one_component(read[0]):
             oddities.append(read[0])
         elif read and read[1]:
             found[read[1].path] = read[1]

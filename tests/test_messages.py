@@ -19,14 +19,17 @@ from faults.scripted import ScriptedServer
 from servers import PASSWORD, USER
 
 import async_mirror
-from async_mirror import ftp, survey
-from async_mirror.change import Failure, Pending, Problem
 from async_mirror.engine import Exit
-from async_mirror.logs import JsonLines
-from async_mirror.password import find_login
-from async_mirror.remote import ConnectionBroken, ConnectionRefused, Refusal, RemoteSession
-from async_mirror.report import SAME_PROBLEM_SHOWN, Report
-from async_mirror.settings import Site, UsageError
+from async_mirror.ftp.session import connect
+from async_mirror.jobs import compare, recover
+from async_mirror.model.change import Failure, Pending, Problem
+from async_mirror.model.settings import UsageError
+from async_mirror.model.site import Site
+from async_mirror.options.credentials import find_login
+from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, Refusal
+from async_mirror.remote.session import RemoteSession
+from async_mirror.ui.log_output import JsonLines
+from async_mirror.ui.report import SAME_PROBLEM_SHOWN, Report
 
 PACKAGE = Path(async_mirror.__file__).parent
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs/messages.md"
@@ -624,7 +627,7 @@ def test_password_is_not_told_by_whoever_cannot_read_it(tmp_path: Path) -> None:
 def in_session(server: ScriptedServer, ask: Callable[[RemoteSession], Awaitable[Failure | None]]) -> Failure | None:
     async def talk() -> Failure | None:
         site = Site("ftp", "127.0.0.1", server.port, USER, "")
-        session = await ftp.connect(site, PASSWORD, timeout_seconds=5)
+        session = await connect(site, PASSWORD, timeout_seconds=5)
         try:
             return await ask(session)
         finally:
@@ -635,7 +638,7 @@ def in_session(server: ScriptedServer, ask: Callable[[RemoteSession], Awaitable[
 
 def test_refused_listing_tells_what_was_asked() -> None:
     async def ask(session: RemoteSession) -> Failure | None:
-        return (await survey.compare(session, survey.Compare("pictures", ()))).failure
+        return (await compare.compare(session, compare.Compare("pictures", ()))).failure
 
     with ScriptedServer() as server:
         server.put(b"/pictures/1.jpg", b"content")
@@ -646,7 +649,7 @@ def test_refused_listing_tells_what_was_asked() -> None:
 
 def test_refusal_in_clearing_up_tells_so() -> None:
     async def ask(session: RemoteSession) -> Failure | None:
-        return (await survey.settle(session, Pending("a.txt", None, None, ("left behind",)))).failure
+        return (await recover.settle(session, Pending("a.txt", None, None, ("left behind",)))).failure
 
     with ScriptedServer() as server:
         server.put(b"/left behind", b"half")

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_mirror.loop import Offload, Stop, beside, run, stream
+from async_mirror.crew.far import Performed, Progress, Verdict
+from async_mirror.crew.off_loop import Offload, beside, run, stream
+from async_mirror.crew.stop import Stop
 from async_mirror.multi import MOST_LANES, ROOM_PER_LANE, Crew, Done, FixedCap, Mode, Patience
-from async_mirror.workers import Performed, Progress, Verdict
 
 pytestmark = pytest.mark.smoke
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_mirror.pace import LONGEST_PIECE, Pace
+from async_mirror.jobs.bandwidth import LONGEST_PIECE, Pace
 
 RATES = st.floats(1000, 1e9)
 

@@ -12,8 +12,9 @@ from here import FILE, Here
 from program import Program, names, write
 from servers import PASSWORD, ServerFactory
 
-from async_mirror.password import Login, Place, find_login
-from async_mirror.settings import Site, UsageError
+from async_mirror.model.settings import UsageError
+from async_mirror.model.site import Site
+from async_mirror.options.credentials import Login, Place, find_login
 
 CANARY = "canary-Pass"
 URL = "ftp://me@127.0.0.1/"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_mirror.change import MakeFolder, Move, SendFile, SetAttributes, path_of
-from async_mirror.entry import UNKNOWN, Entry, Kind, Listing
-from async_mirror.names import folded
-from async_mirror.plan import FolderPlan, Swap, plan_folder
+from async_mirror.model.change import MakeFolder, Move, SendFile, SetAttributes, path_of
+from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
+from async_mirror.model.odd_names import folded
+from async_mirror.model.plan import FolderPlan, Swap, plan_folder
 
 CALM = settings(deadline=None, print_blob=True)
 

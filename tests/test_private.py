@@ -14,8 +14,8 @@ from faults import reactions
 from faults.scripted import Exchange, ScriptedServer
 from test_faults import Mirror, answer_at_once, contents, tree_of
 
-from async_mirror import hosts, private
-from async_mirror.state import StateError, facts_of, open_copy, open_state
+from async_mirror.state import private_files, server_memory
+from async_mirror.state.store import StateError, facts_of, open_copy, open_state
 
 VICTIM = b"of somebody else, and not to be written to"
 
@@ -111,7 +111,7 @@ def test_state_that_others_could_read_is_closed_to_them(mirror: Mirror) -> None:
         "state": 0o700,
         database.name: 0o600,
         database.with_suffix(".lock").name: 0o600,
-        hosts.NAME: 0o600,
+        server_memory.NAME: 0o600,
     }
 
 
@@ -143,7 +143,7 @@ def test_link_in_place_of_what_is_known_of_hosts_is_not_followed_and_stops_nothi
     mirror: Mirror, server: ScriptedServer, victim: Path, dangling: bool
 ) -> None:
     mirror.state.mkdir()
-    (mirror.state / hosts.NAME).symlink_to(victim.with_name("not there") if dangling else victim)
+    (mirror.state / server_memory.NAME).symlink_to(victim.with_name("not there") if dangling else victim)
     server.limit = 1  # which is worth remembering
     for number in range(20):
         mirror.write(f"folder/{number}", "content")
@@ -156,9 +156,9 @@ def test_link_in_place_of_what_is_known_of_hosts_is_not_followed_and_stops_nothi
 def test_empty_file_behind_a_link_is_no_place_for_a_database(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.touch(0o644)
-    link = tmp_path / hosts.NAME
+    link = tmp_path / server_memory.NAME
     link.symlink_to(victim)
-    hosts.Hosts(link).learn("me@host:21", "connections", 3)
+    server_memory.Hosts(link).learn("me@host:21", "connections", 3)
     assert (victim.read_bytes(), stat.S_IMODE(victim.stat().st_mode)) == (b"", 0o644)
 
 
@@ -208,7 +208,7 @@ def test_link_that_is_put_there_at_the_last_moment_is_noticed(
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", meddled)
         with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
-            private.connect(path, os.O_RDWR)
+            private_files.connect(path, os.O_RDWR)
         path.unlink()
         path.touch(0o600)
         with pytest.raises(StateError, match="is a symbolic link, which is not followed"):
@@ -248,6 +248,6 @@ def test_what_is_no_file_in_place_of_what_is_known_of_hosts_stops_nothing(
     mirror: Mirror, make: Callable[[Path], None]
 ) -> None:
     mirror.state.mkdir()
-    make(mirror.state / hosts.NAME)
+    make(mirror.state / server_memory.NAME)
     ran = mirror.run()
     assert ran.code == 0, ran.said

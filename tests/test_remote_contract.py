@@ -15,11 +15,13 @@ import pytest
 from memory_site import SECOND_NS, MemoryFile, MemorySession, MemorySite
 from servers import KINDS, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion
 
-from async_mirror import ftp, names
-from async_mirror.entry import UNKNOWN, Entry
-from async_mirror.entry import Kind as EntryKind
-from async_mirror.remote import ConnectionBroken, Published, Refusal, RemoteError, RemoteListing, RemoteSession
-from async_mirror.settings import MACHINE, SCHEMES, Site, Trust
+from async_mirror.ftp.session import connect
+from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.model.entry import Kind as EntryKind
+from async_mirror.model.paths import decode, encode, join, split
+from async_mirror.model.site import MACHINE, SCHEMES, Site, Trust
+from async_mirror.remote.errors import ConnectionBroken, Refusal, RemoteError
+from async_mirror.remote.session import Published, RemoteListing, RemoteSession
 
 SECONDS_PER_TEST = 20
 SILENCE_SECONDS = 2
@@ -81,7 +83,7 @@ class MemorySubject:
         return self._site.folders[path] if path in self._site.folders else self._site.files[path].mode
 
     def names(self, folder: str = "") -> set[str]:
-        return {names.split(path)[1] for path in self._site.children(folder)}
+        return {split(path)[1] for path in self._site.children(folder)}
 
     def stop(self) -> None:
         self._site.down = True
@@ -99,10 +101,10 @@ class FtpSubject:
         scheme = SCHEMES[self.server.tls or "off"]
         site = Site(scheme, self.server.host, self.server.port, self.server.user, "")
         trust = Trust(ca_cert=self.server.certificates.ca) if self.server.tls else MACHINE
-        return await ftp.connect(site, self.server.password, trust=trust, timeout_seconds=timeout_seconds)
+        return await connect(site, self.server.password, trust=trust, timeout_seconds=timeout_seconds)
 
     def _at(self, path: str) -> bytes:
-        return os.path.join(os.fsencode(self.server.docroot), names.encode(path))
+        return os.path.join(os.fsencode(self.server.docroot), encode(path))
 
     def put(self, path: str, content: bytes = b"") -> None:
         with open(self._at(path), "wb") as file:
@@ -127,7 +129,7 @@ class FtpSubject:
         return stat.S_IMODE(os.stat(self._at(path)).st_mode)
 
     def names(self, folder: str = "") -> set[str]:
-        return {names.decode(name) for name in os.listdir(self._at(folder))}
+        return {decode(name) for name in os.listdir(self._at(folder))}
 
     def stop(self) -> None:
         self.server.stop()
@@ -214,8 +216,8 @@ async def publish(
     session: RemoteSession, path: str, content: bytes, mode: int | None = 0o644, *, left: Callable[[], None] = nothing
 ) -> Published:
     """Store and publish, as a perform does, without an await between the two."""
-    folder, name = names.split(path)
-    temporary = names.join(folder, f".am-0123abcd-{len(name)}{hash(name):x}.part")
+    folder, name = split(path)
+    temporary = join(folder, f".am-0123abcd-{len(name)}{hash(name):x}.part")
     size = await session.store(temporary, Bytes(content), left)
     published = await session.publish(temporary, file_entry(path, content), mode, f"{temporary}-aside")
     assert size == len(content)
@@ -915,7 +917,7 @@ ODD_NAMES = (
     "x" * 255,
 )
 
-NOT_UTF_8 = frozenset(name for name in ODD_NAMES if name.encode("utf-8", "replace") != names.encode(name))
+NOT_UTF_8 = frozenset(name for name in ODD_NAMES if name.encode("utf-8", "replace") != encode(name))
 CONTROLS = frozenset(name for name in ODD_NAMES if not name.replace("\udcff", "").isprintable()) - NOT_UTF_8
 
 # What a server cannot be told: field guide section 1, or measured while this suite was written where it says so.

@@ -19,17 +19,18 @@ from program import MTIME, Program, contents, tree, untouched, write
 from servers import REAL, FtpServer
 from test_faults import Mirror, Ran, answer_at_once, count, temporaries_of, tree_of
 
-from async_mirror.apply import Publisher
-from async_mirror.change import Job, Move, Outcome, Pending, RemoveFile
-from async_mirror.entry import Entry, Kind, Listing
-from async_mirror.inside import fingerprint
-from async_mirror.remote import ConnectionBroken, Refusal, RemoteListing
-from async_mirror.renamed import SMALL, Renamed
-from async_mirror.scan import read_folder
-from async_mirror.selection import Selection
-from async_mirror.source import digest_of, look
-from async_mirror.state import State, open_state
-from async_mirror.survey import Settled, settle
+from async_mirror.jobs.apply import Publisher
+from async_mirror.jobs.recover import Settled, settle
+from async_mirror.model.change import Job, Move, Outcome, Pending, RemoveFile
+from async_mirror.model.entry import Entry, Kind, Listing, fingerprint
+from async_mirror.model.selection import Selection
+from async_mirror.remote.errors import ConnectionBroken, Refusal
+from async_mirror.remote.session import RemoteListing
+from async_mirror.source.files import digest_of
+from async_mirror.source.look import look
+from async_mirror.source.scan import read_folder
+from async_mirror.state.store import State, open_state
+from async_mirror.sync.folder_renames import SMALL, Renamed
 
 DAY = 86_400
 

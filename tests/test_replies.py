@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_mirror.control import Control
-from async_mirror.remote import ConnectionBroken
-from async_mirror.replies import (
+from async_mirror.ftp.control import Control
+from async_mirror.ftp.replies import (
     LONGEST_LINE,
     LONGEST_REPLY,
     Reply,
@@ -25,6 +24,7 @@ from async_mirror.replies import (
     parse_pasv,
     parse_path,
 )
+from async_mirror.remote.errors import ConnectionBroken
 
 
 def read(raw: bytes) -> list[Reply]:

@@ -12,9 +12,9 @@ from program import Program, names, write
 from servers import USER, ServerFactory
 from servers.certificates import Certificates
 
-from async_mirror.password import Login
-from async_mirror.request import caution_about, warnings_about
-from async_mirror.settings import Site, Trust
+from async_mirror.model.site import Site, Trust
+from async_mirror.options.credentials import Login
+from async_mirror.options.resolve import caution_about, warnings_about
 
 PIN = f"sha256:{'0f' * 32}"
 CLOSED = "ftpes://me@127.0.0.1:1/"

@@ -14,11 +14,11 @@ from types import FrameType
 
 import pytest
 
-from async_mirror import names
-from async_mirror.entry import Entry, Kind, Listing
-from async_mirror.scan import read_folder, walk
-from async_mirror.selection import Selection
-from async_mirror.source import entry_of, is_there
+from async_mirror.model import paths, temporary_names
+from async_mirror.model.entry import Entry, Kind, Listing
+from async_mirror.model.selection import Selection
+from async_mirror.source.look import entry_of, is_there
+from async_mirror.source.scan import read_folder, walk
 
 ALL = Selection()
 Item = os.DirEntry[str]
@@ -90,13 +90,13 @@ def test_a_tree_is_walked_breadth_first_and_parents_come_first(tmp_path: Path) -
     assert sorted(order) == sorted(["", "a", "a/b", "a/b/c", "a/b/c/d", "a/e", "f", "f/g", "f/j", "f/j/k", "m"])
     depths = [folder.count("/") for folder in order[1:]]
     assert depths == sorted(depths)
-    assert all(names.parent(folder) in order[:at] for at, folder in enumerate(order) if at)
+    assert all(paths.parent(folder) in order[:at] for at, folder in enumerate(order) if at)
 
 
 def test_every_file_and_folder_is_listed_in_its_own_folder(tmp_path: Path) -> None:
     plant(tmp_path, "a/b/x", "a/y", "z", "a/empty/")
     for folder, listing in listings(tmp_path).items():
-        assert {names.parent(entry.path) for entry in listing.entries} <= {folder}
+        assert {paths.parent(entry.path) for entry in listing.entries} <= {folder}
     assert paths_of(tmp_path) == {"a/", "a/b/", "a/b/x", "a/y", "z", "a/empty/"}
 
 
@@ -171,7 +171,13 @@ def test_depth_bounds_the_walk(tmp_path: Path) -> None:
 
 
 def test_temporaries_of_whatever_state_are_not_seen(tmp_path: Path) -> None:
-    plant(tmp_path, names.temporary("0123abcd", "1"), names.temporary("ffffffff", "2x") + "/x", ".am-mine.part", "x")
+    plant(
+        tmp_path,
+        temporary_names.temporary("0123abcd", "1"),
+        temporary_names.temporary("ffffffff", "2x") + "/x",
+        ".am-mine.part",
+        "x",
+    )
     [listing] = walk(os.fsencode(tmp_path), ALL)
     assert {entry.path for entry in listing.entries} == {".am-mine.part", "x"}
     assert (listing.excluded, listing.links, listing.specials) == (0, 0, 0)
@@ -352,7 +358,7 @@ def test_an_odd_name_survives_byte_by_byte(tmp_path: Path, raw: bytes) -> None:
     with open(folder + b"/" + raw, "wb"):
         pass
     found = [entry for listing in walk(os.fsencode(tmp_path), ALL) for entry in listing.entries]
-    assert [names.encode(entry.path) for entry in found] == [raw, raw + b"/" + raw]
+    assert [paths.encode(entry.path) for entry in found] == [raw, raw + b"/" + raw]
     assert is_there(os.fsencode(tmp_path), found[1].path)
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_mirror.entry import Entry, Kind
-from async_mirror.selection import Selection
+from async_mirror.model.entry import Entry, Kind
+from async_mirror.model.selection import Selection
 
 CALM = settings(deadline=None, print_blob=True)
 

@@ -13,7 +13,7 @@ import pytest
 from here import Here
 
 from async_mirror.engine import Exit
-from async_mirror.parameters import ENVIRONMENT
+from async_mirror.options.click_types import ENVIRONMENT
 
 UNIT = Path(__file__).parent.parent / "contrib/async-mirror.service"
 PROGRAM = "/opt/async-mirror/bin/async-mirror"

@@ -7,18 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_mirror.settings import (
-    DeleteLimit,
-    Settings,
-    Site,
-    UsageError,
-    parse_delete_limit,
-    parse_destination,
-    parse_extension,
-    parse_interval,
-    parse_original,
-    parse_pin,
-)
+from async_mirror.model.settings import DeleteLimit, Settings, UsageError
+from async_mirror.model.site import Site
+from async_mirror.options.destination import parse_destination, parse_original
+from async_mirror.options.values import parse_delete_limit, parse_extension, parse_interval, parse_pin
 
 CALM = settings(deadline=None, print_blob=True)
 

@@ -21,10 +21,11 @@ from faults import reactions
 from faults.scripted import Exchange, ScriptedServer
 from test_faults import Mirror, answer_at_once, contents, tree_of
 
-from async_mirror.entry import Kind
-from async_mirror.scan import read_folder
-from async_mirror.selection import Selection
-from async_mirror.source import digest_of, has_digest, is_gone, is_there, look, open_file
+from async_mirror.model.entry import Kind
+from async_mirror.model.selection import Selection
+from async_mirror.source.files import digest_of, has_digest, open_file
+from async_mirror.source.look import is_gone, is_there, look
+from async_mirror.source.scan import read_folder
 
 OUTSIDE = b"outside of the source"
 INSIDE = b"a file of the source"

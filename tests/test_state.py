@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from async_mirror.change import Job, Move, Outcome
-from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.names import decode
-from async_mirror.state import State, open_state
+from async_mirror.model.change import Job, Move, Outcome
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.paths import decode
+from async_mirror.state.store import State, open_state
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_site import MemoryFile, MemorySession, MemorySite
 
-from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.remote import RemoteListing
-from async_mirror.survey import Compare, Compared, compare
+from async_mirror.jobs.compare import Compare, Compared, compare
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.remote.session import RemoteListing
 
 S = 1_000_000_000
 OLD, NEW = 1000 * S, 2000 * S

@@ -25,10 +25,10 @@ from program import contents
 from servers import PASSWORD, REAL, USER, RealKind, ServerFactory
 from test_faults import Mirror, Ran, answer_at_once, count, temporaries_of, tree_of
 
-from async_mirror import ftp
-from async_mirror.remote import ConnectionBroken, RemoteError, Untrusted
-from async_mirror.settings import Site, Trust
-from async_mirror.tls import Tls
+from async_mirror.ftp import session
+from async_mirror.ftp.tls import Tls
+from async_mirror.model.site import Site, Trust
+from async_mirror.remote.errors import ConnectionBroken, RemoteError, Untrusted
 
 CANARY = b"a canary that crosses the wire enciphered or not at all"
 OLD = b"what the site had before"
@@ -110,7 +110,7 @@ def meet(identities: Identities) -> Meet:
 
         async def bounded() -> None:
             async with asyncio.timeout(15):
-                await ftp.connect(site, PASSWORD, trust=trust, timeout_seconds=timeout_seconds)
+                await session.connect(site, PASSWORD, trust=trust, timeout_seconds=timeout_seconds)
 
         with pytest.raises((Untrusted, ConnectionBroken)) as caught:
             asyncio.run(bounded())

@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 from program import eventually
 from toys import STUCK, Did, Errand, Fatal, Refused, Toy
 
-from async_mirror import workers
-from async_mirror.cap import Climb
-from async_mirror.loop import Stop
+from async_mirror.crew.cap import Climb
+from async_mirror.crew.far import LAST_SECONDS, WorkerDied
+from async_mirror.crew.stop import Stop
 from async_mirror.multi import DEATHS, OPENINGS_PER_S, ROOM_PER_LANE, Crew, Done, FixedCap, Mode, Patience, Watcher
-from async_mirror.remote import (
+from async_mirror.remote.errors import (
     ConnectionBroken,
     ConnectionRefused,
     LoginFailed,
@@ -532,7 +532,7 @@ def test_a_process_that_ignores_everything_is_killed(company: Company) -> None:
 
     ended, seconds = play(scenario())
     assert [done.error for done in ended] == ["it was interrupted"]
-    assert seconds < 2 * workers.LAST_SECONDS + 2
+    assert seconds < 2 * LAST_SECONDS + 2
 
 
 def test_processes_are_deaf_to_signals_from_their_first_moment_on(tmp_path: Path) -> None:
@@ -781,7 +781,7 @@ def mixed(kind: str, mix: Mix) -> None:
         assert cut_short or taken == errands
         assert crew.most_open <= cap
         assert 1 <= crew.cap <= cap
-        assert isinstance(crew.failure, Fatal | Refused | ConnectionError | workers.WorkerDied | None)
+        assert isinstance(crew.failure, Fatal | Refused | ConnectionError | WorkerDied | None)
         for done in ended:
             begun = toy.noted(f"begun {done.item.number}")
             assert done.unbegun or begun or "died" in done.error or "interrupted" in done.error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from async_mirror.workers import Performed, Progress, Verdict
+from async_mirror.crew.far import Performed, Progress, Verdict
 
 STUCK = -1
 """What is told to have advanced by what asks for the end and then does not end."""

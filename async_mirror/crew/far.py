@@ -17,7 +17,8 @@ from enum import Enum
 from multiprocessing import reduction, resource_tracker
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from async_mirror.loop import cancel, ended, in_new_loop
+from async_mirror.crew.off_loop import in_new_loop
+from async_mirror.crew.stop import cancel, ended
 
 LAST_SECONDS = 3.0
 """How long a worker may take to end before its process is killed (a thread is left to itself)."""

@@ -1,4 +1,4 @@
-"""The program's event loop: how it is run and asked to end, and what is done off it. Knows nothing of the program."""
+"""The program's event loop: how it is run, and what is done off it. Knows nothing of the program."""
 
 import asyncio
 import gc
@@ -6,56 +6,23 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
+from async_mirror.crew.stop import Stop, cancel, ended
+
 A = TypeVar("A")
 T = TypeVar("T")
-
 _MOST_AT_ONCE = 64
 _MOST_STEPS = 256
 """Threads at work in steps: as many as there may be lanes."""
 _HALTS_WITHIN_S = 2.0
 _BESIDE, _LONG_S = 4, 0.002
 """A batch that has taken so long gets others beside it, so many in all."""
-
-
-class Stop:
-    """A request to end, made once from outside and looked at everywhere."""
-
-    def __init__(self) -> None:
-        """Begin without a request."""
-        self.signum = 0
-        self._event = asyncio.Event()
-        self._listeners: set[Callable[[], None]] = set()
-
-    @property
-    def requested(self) -> bool:
-        """True once somebody asked for the end."""
-        return self._event.is_set()
-
-    def request(self, signum: int = signal.SIGTERM) -> None:
-        """Ask for the end; call from the event loop's thread."""
-        self.signum = self.signum or signum
-        self._event.set()
-        for listener in list(self._listeners):
-            listener()
-
-    async def pause(self, seconds: float) -> bool:
-        """Wait so many seconds, less if the end is asked for; tell whether it is."""
-        return await set_within(self._event, seconds)
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called when the end is asked for."""
-        self._listeners.add(listener)
-
-    def forget(self, listener: Callable[[], None]) -> None:
-        """Undo `listen`."""
-        self._listeners.discard(listener)
 
 
 def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[], None] | None = None) -> int:
@@ -298,25 +265,3 @@ async def beside() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]
     for task in tasks:
         if not task.cancelled():
             task.result()
-
-
-def cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
-    """Cancel tasks; what ends meanwhile does not matter."""
-    for task in list(tasks):
-        task.cancel()
-
-
-async def ended(tasks: Iterable["asyncio.Task[None]"]) -> None:
-    """Wait until tasks have ended, those that are added meanwhile too; what they raise stays with them."""
-    while running := {task for task in tasks if not task.done()}:
-        await asyncio.wait(running)
-
-
-async def set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event for so many seconds; tell whether it came."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

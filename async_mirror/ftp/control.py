@@ -10,10 +10,10 @@ from typing import Any
 import aioftp
 from aioftp.common import Code
 
-from async_mirror import names
-from async_mirror.remote import ConnectionBroken
-from async_mirror.replies import Reply, ReplyError, ReplyParser
-from async_mirror.tls import reason
+from async_mirror.ftp.replies import Reply, ReplyError, ReplyParser
+from async_mirror.ftp.tls import reason
+from async_mirror.model import escape, paths
+from async_mirror.remote.errors import ConnectionBroken
 
 WINDOW = 1200
 """Bytes of commands in flight. ProFTPD 1.3.8 joins two commands when one of its reads ends between CR and LF."""
@@ -48,7 +48,7 @@ _SUCCESS = {
 
 def length_of(*commands: str) -> int:
     """Return how many bytes commands take on the wire."""
-    return sum((len(each) if each.isascii() else len(names.encode(each))) + 2 for each in commands)
+    return sum((len(each) if each.isascii() else len(paths.encode(each))) + 2 for each in commands)
 
 
 class Expected:
@@ -168,7 +168,7 @@ class Control:
             while not self.broken and (reply := next(replies, None)):
                 self._on_reply(reply)
         except ReplyError as error:
-            self.break_off(str(error), repr(names.shown(self.discreet(error.line)[:_LONGEST_TOLD])))
+            self.break_off(str(error), repr(escape.shown(self.discreet(error.line)[:_LONGEST_TOLD])))
 
     def _on_reply(self, reply: Reply) -> None:
         if not self._waiting:
@@ -253,7 +253,7 @@ class Control:
 
     def send(self, *commands: str) -> list[Expected]:
         """Send commands in one write, perhaps with others, and expect a reply to each."""
-        wire = [names.encode(command) for command in commands]
+        wire = [paths.encode(command) for command in commands]
         together = b"".join(wire)
         if b"\r" in together or b"\n" in together or b"\0" in together:
             raise ValueError("a command must not hold CR, LF or NUL")

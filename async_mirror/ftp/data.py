@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
-from async_mirror.bulk import PIECE, Bulk
-from async_mirror.loop import in_steps
-from async_mirror.remote import Content, ContentFailedError, Reader
-from async_mirror.replies import Reply
+from async_mirror.crew.off_loop import in_steps
+from async_mirror.ftp.bulk_sender import PIECE, Bulk
+from async_mirror.ftp.replies import Reply
+from async_mirror.remote.errors import ContentFailedError
+from async_mirror.remote.session import Content, Reader
 
 _RECEIVED = 64 * 1024
 _BLOCK = 1024 * 1024

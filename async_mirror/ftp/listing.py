@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 
-from async_mirror import names, replies
-from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.remote import RemoteListing
+from async_mirror.ftp import replies
+from async_mirror.model import paths
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.remote.session import RemoteListing
 
 LONGEST_LISTING = 192 * 1024 * 1024
 """Bytes; a million files have 100 to 190 bytes each. What is kept of them may take four times as many, as text."""
@@ -91,7 +92,7 @@ def parse_facts(line: str, folder: str, *, itself: bool = False) -> tuple[str, E
         return None
     if not space or not name or "=" not in facts_text:
         raise UnreadableLineError(line)
-    path = names.join(folder, name)
+    path = paths.join(folder, name)
     modified = parse_time(facts.get("modify", ""))
     mode = _octal(facts.get("unix.mode", ""))
     if kind in {"dir", "cdir", "pdir"}:
@@ -139,7 +140,7 @@ def parse_unix(line: str, folder: str, now: float) -> tuple[str, Entry | None] |
     mode = sum(1 << 8 - place for place, right in enumerate(rights) if right not in "-ST")
     is_folder = kind == "d"
     entry_kind = Kind.FOLDER if is_folder else Kind.FILE
-    return name, Entry(names.join(folder, name), entry_kind, 0 if is_folder else _known_size(size), modified, mode)
+    return name, Entry(paths.join(folder, name), entry_kind, 0 if is_folder else _known_size(size), modified, mode)
 
 
 def _unix_time(month_name: str, day: int, clock: str, now: float) -> int:
@@ -203,7 +204,7 @@ class ListingParser:
         self.shows_itself = False
         """True once it is of a folder for sure; some servers list a file, or nothing, without complaint."""
         self._folder = folder
-        self._prefix = names.join(folder, "")
+        self._prefix = paths.join(folder, "")
         self._facts = facts
         self._now = now
         self._reader: Callable[[str], Iterator[_Fields]] | None = None
@@ -243,7 +244,7 @@ class ListingParser:
         return RemoteListing(entries, self._facts, cut, tuple(self._others), tuple(self._oddities))
 
     def _read(self, raw: bytes) -> None:
-        text = names.decode(raw)
+        text = paths.decode(raw)
         self._reader = self._reader or (_reader_for(text) if self._facts else None)
         if self._reader is None:
             for line in text.split("\n"):
@@ -270,7 +271,7 @@ class ListingParser:
         if read is None:
             return
         name, entry = read
-        if not names.is_one_component(name):
+        if not paths.is_one_component(name):
             if len(self._oddities) < _MOST_ODDITIES:
                 self._oddities.append(name)
         elif entry is None:

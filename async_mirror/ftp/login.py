@@ -9,12 +9,12 @@ from typing import Any
 import aioftp
 from aioftp.errors import StatusCodeError
 
-from async_mirror import names
-from async_mirror.control import Client, Control
-from async_mirror.remote import ConnectionBroken, ConnectionRefused, LoginFailed, RemoteError, Untrusted
-from async_mirror.replies import Reply
-from async_mirror.settings import Site
-from async_mirror.tls import Certificate, Tls, TooNarrow, is_not_tls, reason, untrusted
+from async_mirror.ftp.control import Client, Control
+from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.tls import Certificate, Tls, TooNarrow, is_not_tls, reason, untrusted
+from async_mirror.model import escape
+from async_mirror.model.site import Site
+from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, LoginFailed, RemoteError, Untrusted
 
 _WANTS_TLS = re.compile(r"\b(?:tls|ssl)\b|encrypt|cleartext", re.IGNORECASE)
 _REFUSES_OURS = re.compile("ALERT_(?:UNKNOWN_CA|BAD_CERT|UNSUPPORTED_CERT|CERTIFICATE_(?:REVOKED|EXPIRED|UNKNOWN))")
@@ -141,7 +141,7 @@ async def log_in(client: Client, site: Site, password: str) -> None:
         reply = _reply_of(error)
         if not site.is_encrypted and _WANTS_TLS.search(reply.text[:_JUDGED]):
             raise Untrusted(f"{where} wants TLS", "write ftpes:// for ftp://", reply.text) from None
-        otherwise = LoginFailed(f"{where} refuses the login of user {names.shown(user)!r}", reply.text)
+        otherwise = LoginFailed(f"{where} refuses the login of user {escape.shown(user)!r}", reply.text)
         raise _refused(where, reply, otherwise) from None
     if site.is_encrypted:
         await _protect(client, where)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from async_mirror import names
+from async_mirror.model import odd_names, paths
 
 LONGEST_LINE = 16 * 1024
 LONGEST_REPLY = 256 * 1024
@@ -28,7 +28,7 @@ class ReplyError(ValueError):
 
     def __init__(self, message: str, line: bytes) -> None:
         super().__init__(message)
-        self.line = names.decode(line[:LONGEST_LINE])
+        self.line = paths.decode(line[:LONGEST_LINE])
 
 
 class Reply(NamedTuple):
@@ -110,7 +110,7 @@ class ReplyParser:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if not self._code and (found := _PLAIN.fullmatch(line)):  # nearly all are of one short line
-                yield Reply(int(found[1]), (names.decode(found[2]),))
+                yield Reply(int(found[1]), (paths.decode(found[2]),))
             elif reply := self._take(line):
                 yield reply
         if len(self._rest) > LONGEST_LINE:
@@ -122,7 +122,7 @@ class ReplyParser:
         self._length += len(raw) + 1
         if self._length > LONGEST_REPLY:
             raise ReplyError("the server sent an endless reply", raw)
-        line = names.decode(raw).removesuffix("\r")
+        line = paths.decode(raw).removesuffix("\r")
         code, mark = line[:3], line[3:4]
         if self._code:
             ends = code == self._code and mark in {" ", ""}
@@ -171,4 +171,4 @@ def parse_path(reply: Reply) -> str | None:
     """Return the quoted path of a 257 reply (RFC 959, appendix II), None if there is none that a command can hold."""
     found = _QUOTED.search(reply.lines[0])
     path = found[1].replace('""', '"') if found else None
-    return None if path is None or names.refusal(path) else path
+    return None if path is None or odd_names.refusal(path) else path

@@ -4,25 +4,25 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from async_mirror import names
-from async_mirror.control import WIDE_WINDOW, Client, Expected, length_of
-from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.listing import ListingParser, UnreadableLineError, format_time, parse_facts, parse_size, parse_time
-from async_mirror.login import client_for, greet, log_in
-from async_mirror.remote import (
-    ConnectionBroken,
-    Content,
-    Manners,
-    Published,
-    Refusal,
-    RemoteListing,
-    RootMissing,
-    SiteUnusable,
+from async_mirror.ftp.control import WIDE_WINDOW, Client, Expected, length_of
+from async_mirror.ftp.listing import (
+    ListingParser,
+    UnreadableLineError,
+    format_time,
+    parse_facts,
+    parse_size,
+    parse_time,
 )
-from async_mirror.replies import Reply, parse_features, parse_path
-from async_mirror.settings import MACHINE, Site, Trust
-from async_mirror.tls import Tls, TooNarrow, tls_for
-from async_mirror.transfer import Refused, Transfers
+from async_mirror.ftp.login import client_for, greet, log_in
+from async_mirror.ftp.replies import Reply, parse_features, parse_path
+from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
+from async_mirror.ftp.transfer import Refused, Transfers
+from async_mirror.model import escape, odd_names
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.paths import lineage, parent, split
+from async_mirror.model.site import MACHINE, Site, Trust
+from async_mirror.remote.errors import ConnectionBroken, Refusal, RootMissing, SiteUnusable
+from async_mirror.remote.session import Content, Manners, Published, RemoteListing
 
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
@@ -68,7 +68,7 @@ def _client(site: Site, tls: Tls | None, password: str, timeout_seconds: float) 
 
 
 class FtpSession:
-    """One logged-in connection; see `remote.RemoteSession` for what its methods promise."""
+    """One logged-in connection; see `remote.session.RemoteSession` for what its methods promise."""
 
     def __init__(self, client: Client, site: Site, tls: Tls | None, manners: Manners) -> None:
         """Wrap a client; `begin` makes it ready."""
@@ -123,16 +123,16 @@ class FtpSession:
         """Make and enter the root, which could not be entered. Raises RootMissing, SiteUnusable."""
         root = self._site.root
         if reply.transient:
-            raise ConnectionBroken(f"the folder {names.shown(root)} cannot be entered now", reply.text)
+            raise ConnectionBroken(f"the folder {escape.shown(root)} cannot be entered now", reply.text)
         if not create:
-            raise RootMissing(f"the folder {names.shown(root)} is not there", reply.text)
+            raise RootMissing(f"the folder {escape.shown(root)} is not there", reply.text)
         made = reply
-        for folder in [*names.lineage(root), root]:
+        for folder in [*lineage(root), root]:
             if folder:
                 (made,) = await self._exchange(f"MKD {folder}")
         (reply,) = await self._exchange(f"CWD {root}")
         if not reply.succeeded:
-            raise SiteUnusable(f"the folder {names.shown(root)} cannot be entered, and not be made", made.text)
+            raise SiteUnusable(f"the folder {escape.shown(root)} cannot be entered, and not be made", made.text)
         self.made_root = made.succeeded
 
     # Commands and replies.
@@ -206,7 +206,7 @@ class FtpSession:
                 entry = self._read_facts(reply, path) if reply.succeeded else self._absent(reply)
                 return entry.size if entry and not entry.is_folder else None
             self._gives_facts = False
-        listing = await self.list_folder(names.parent(path))
+        listing = await self.list_folder(parent(path))
         sizes = {entry.path: entry.size for entry in listing.entries if not entry.is_folder} if listing else {}
         return sizes.get(path)
 
@@ -305,7 +305,7 @@ class FtpSession:
         """Set the permission bits by SITE CHMOD; False where that is unknown."""
         if not self._sets_mode:
             return False
-        if names.odd_traits(names.split(path)[1]) & _LOST_BY_SITE:
+        if odd_names.odd_traits(split(path)[1]) & _LOST_BY_SITE:
             raise Refusal("SITE CHMOD may take the name for another one")
         (reply,) = await self._exchange(self._set_mode_command(path, mode))
         if reply.unknown_command:
@@ -340,8 +340,8 @@ class FtpSession:
             return
         if not await self._is_folder(path):
             raise Refused(reply)
-        listing = await self.list_folder(names.parent(path))
-        if listing and names.split(path)[1] in listing.others:
+        listing = await self.list_folder(parent(path))
+        if listing and split(path)[1] in listing.others:
             raise Refusal("a link, which is not followed, is in the way (remove it from the site)", reply.text)
 
     async def remove_folder(self, path: str) -> None:
@@ -407,7 +407,7 @@ class FtpSession:
         if not reply.succeeded or len(reply.lines) < 2:
             return None
         try:
-            read = parse_facts(reply.lines[1].removeprefix(" "), names.parent(path), itself=True)
+            read = parse_facts(reply.lines[1].removeprefix(" "), parent(path), itself=True)
         except UnreadableLineError:
             return None
         return read[1]._replace(path=path) if read and read[1] else None

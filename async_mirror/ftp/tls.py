@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from async_mirror.names import shown
-from async_mirror.remote import Untrusted
-from async_mirror.settings import Trust, UsageError
+from async_mirror.model.escape import shown
+from async_mirror.model.settings import UsageError
+from async_mirror.model.site import Trust
+from async_mirror.remote.errors import Untrusted
 
 _OTHER_HOST = {62, 64}
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""

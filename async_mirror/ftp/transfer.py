@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, NoReturn
 
-from async_mirror.control import Control, Expected, length_of
-from async_mirror.data import Data, SecureData
-from async_mirror.listing import ListingParser
-from async_mirror.remote import ConnectionBroken, Content, ContentFailedError, LedElsewhere, Manners, Refusal, Untrusted
-from async_mirror.replies import Reply, parse_epsv, parse_pasv
-from async_mirror.tls import Tls, concerns_trust, reason
+from async_mirror.ftp.control import Control, Expected, length_of
+from async_mirror.ftp.data import Data, SecureData
+from async_mirror.ftp.listing import ListingParser
+from async_mirror.ftp.replies import Reply, parse_epsv, parse_pasv
+from async_mirror.ftp.tls import Tls, concerns_trust, reason
+from async_mirror.remote.errors import ConnectionBroken, ContentFailedError, LedElsewhere, Refusal, Untrusted
+from async_mirror.remote.session import Content, Manners
 
 PORT_LASTS_S = 5.0
 """How long a port is used that was asked for in advance: servers close it again, firewalls forget it."""

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from async_mirror import names, source
-from async_mirror.change import (
+from async_mirror.jobs.bandwidth import LONGEST_PIECE
+from async_mirror.jobs.folder_check import shows, was_renamed
+from async_mirror.model import odd_names, paths, temporary_names
+from async_mirror.model.change import (
     NO_MODES,
     TRIES_PER_ATTEMPT,
     Failure,
@@ -21,10 +23,10 @@ from async_mirror.change import (
     SetAttributes,
     path_of,
 )
-from async_mirror.entry import UNKNOWN, Entry
-from async_mirror.inside import shows, was_renamed
-from async_mirror.pace import LONGEST_PIECE
-from async_mirror.remote import ConnectionBroken, LedElsewhere, Published, Reader, Refusal, RemoteSession
+from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.remote.errors import ConnectionBroken, LedElsewhere, Refusal
+from async_mirror.remote.session import Published, Reader, RemoteSession
+from async_mirror.source import files, look
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
 NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
@@ -72,23 +74,23 @@ class Publisher:
     def lost(self, job: Job, previous: Outcome | None, what: str) -> Outcome:
         """Return what stands for an attempt that nobody heard of again: its temporaries may be anywhere."""
         before = previous or Outcome(job, None)
-        folder = names.parent(path_of(job.change))
+        folder = paths.parent(path_of(job.change))
         attempts = range(before.tries, before.tries + TRIES_PER_ATTEMPT)
-        made = [names.temporary(self.state_id, job.temporary_token(attempt)) for attempt in attempts]
+        made = [temporary_names.temporary(self.state_id, job.temporary_token(attempt)) for attempt in attempts]
         return Outcome(
             job,
             before.held,
             Failure(path_of(job.change), Problem.CONNECTION, what, transient=True),
             certain=False,
             tries=before.tries + TRIES_PER_ATTEMPT,
-            strays=(*before.strays, *filter(None, [before.temporary]), *(names.join(folder, name) for name in made)),
+            strays=(*before.strays, *filter(None, [before.temporary]), *(paths.join(folder, name) for name in made)),
         )
 
 
 class _Flow:
-    """The bytes of a file on their way: no faster than they may, and told of as they leave (see `remote.Content`)."""
+    """The bytes of a file on their way: no faster than they may, and told of as they leave (a `Content`)."""
 
-    def __init__(self, file: source.LocalFile, piece: int, progress: Progress) -> None:
+    def __init__(self, file: files.LocalFile, piece: int, progress: Progress) -> None:
         self.size = file.size
         self.whole = None if piece else file.whole
         self._file = file
@@ -193,7 +195,7 @@ class _Attempt:
     async def missing_folder(self) -> str | None:
         change = self.job.change
         itself = isinstance(change, SetAttributes) and change.entry.is_folder
-        for folder in [*names.lineage(self.path), *([self.path] if itself else [])]:
+        for folder in [*paths.lineage(self.path), *([self.path] if itself else [])]:
             if await self.session.look(folder) is None:
                 return folder
         return None
@@ -302,7 +304,7 @@ class _Attempt:
 
     async def has_digest(self, path: str, digest: bytes) -> bool:
         try:
-            return bool(digest) and await source.digest_of(self.publisher.source, path) == digest
+            return bool(digest) and await files.digest_of(self.publisher.source, path) == digest
         except OSError:
             return False
 
@@ -333,10 +335,10 @@ class _Attempt:
     def is_back(self, held: Entry) -> Outcome | None:
         """Look at the source once more: what is there again is not removed, unless as something of the other kind."""
         try:
-            there = source.is_there(self.publisher.source, held.path)
+            there = look.is_there(self.publisher.source, held.path)
         except OSError as error:
             return self.failed(Problem.UNREADABLE, error.strerror or str(error))
-        now = source.look(self.publisher.source, held.path) if there else None
+        now = look.look(self.publisher.source, held.path) if there else None
         if not there or (now and now.kind is not held.kind):
             return None
         return self.skipped("it is in the source again")
@@ -360,7 +362,7 @@ class _Attempt:
     async def send_once(self) -> Outcome | None:
         """Send the file as it is now; None if it changed meanwhile, and nothing came of it."""
         try:
-            file = await source.open_file(self.publisher.source, self.path)
+            file = await files.open_file(self.publisher.source, self.path)
         except OSError as error:
             return self.failed(Problem.UNREADABLE, error.strerror or str(error))
         if file is None:
@@ -369,7 +371,7 @@ class _Attempt:
             if file.settles_in_s:
                 file.close()
                 await asyncio.sleep(file.settles_in_s)
-                file = await source.open_file(self.publisher.source, self.path)
+                file = await files.open_file(self.publisher.source, self.path)
                 if file is None:
                     return self.skipped("it is no longer in the source")
             return None if file.settles_in_s else await self.publish(file)
@@ -381,7 +383,7 @@ class _Attempt:
                 self.bytes_sent += file.sent
                 file.close()
 
-    async def publish(self, file: source.LocalFile) -> Outcome | None:
+    async def publish(self, file: files.LocalFile) -> Outcome | None:
         def all_sent() -> None:
             flow.all_left()
             mode = file.entry.mode if self.publisher.perms else UNKNOWN
@@ -454,20 +456,20 @@ class _Attempt:
     def temporary(self) -> str:
         token = self.job.temporary_token(self.tries)
         self.tries += 1
-        return self.beside(names.temporary(self.publisher.state_id, token))
+        return self.beside(temporary_names.temporary(self.publisher.state_id, token))
 
     @property
     def aside(self) -> str:
-        return self.beside(names.temporary(self.publisher.state_id, self.job.aside_token))
+        return self.beside(temporary_names.temporary(self.publisher.state_id, self.job.aside_token))
 
     def beside(self, name: str) -> str:
-        return names.join(names.parent(self.path), name)
+        return paths.join(paths.parent(self.path), name)
 
     # Names.
 
     async def name_problem(self) -> Outcome | None:
         """Refuse a name that this site would alter, before anything bears it."""
-        traits = names.odd_traits(names.split(self.path)[1])
+        traits = odd_names.odd_traits(paths.split(self.path)[1])
         if traits <= self.session.kept:
             return None
         if await self.alters(traits):
@@ -481,8 +483,8 @@ class _Attempt:
 
         What the server refuses outright it will refuse of the name itself, so that is no alteration.
         """
-        box = self.beside(names.temporary(self.publisher.state_id, self.job.probe_token))
-        tried = names.join(box, names.sample(traits))
+        box = self.beside(temporary_names.temporary(self.publisher.state_id, self.job.probe_token))
+        tried = paths.join(box, odd_names.sample(traits))
         await self.session.make_folder(box)
         found = []
         refused = False

@@ -1,13 +1,14 @@
-"""Reads the site: what it holds of ours already, what became of changes that were cut short. Publishes nothing."""
+"""Compares a folder of the site with what should be there, entry by entry. Publishes nothing."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from async_mirror import names
-from async_mirror.change import Failure, Pending, Problem
-from async_mirror.entry import UNKNOWN, Entry, Kind
-from async_mirror.inside import was_renamed
-from async_mirror.remote import ConnectionBroken, Refusal, RemoteListing, RemoteSession
+from async_mirror.model import odd_names, temporary_names
+from async_mirror.model.change import Failure, Problem
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.paths import join
+from async_mirror.remote.errors import ConnectionBroken, Refusal
+from async_mirror.remote.session import RemoteListing, RemoteSession
 
 _SECOND_NS = 1_000_000_000
 
@@ -41,18 +42,6 @@ class Compared(NamedTuple):
     failure: Failure | None = None
 
 
-class Settled(NamedTuple):
-    """What a pending path turned out to hold; None for nothing, or nothing that is ours.
-
-    `moved` says that it is a folder that has come from its origin with all that was in it.
-    """
-
-    pending: Pending
-    held: Entry | None = None
-    failure: Failure | None = None
-    moved: bool = False
-
-
 async def compare(session: RemoteSession, task: Compare) -> Compared:
     """List a folder and tell which of the source's entries the site holds already, by size and mtime."""
     try:
@@ -75,18 +64,18 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     lost: list[str] = []
     foreign = 0
     keeps_times = any(
-        not entry.is_folder and entry.path in there and _may_be(there[entry.path], entry) for entry in task.held
+        not entry.is_folder and entry.path in there and may_be(there[entry.path], entry) for entry in task.held
     )
-    start = len(names.join(task.folder, ""))
+    start = len(join(task.folder, ""))
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
-        like = here if known or not names.may_be_misread(path[start:]) else None
+        like = here if known or not odd_names.may_be_misread(path[start:]) else None
         if version := _version(seen, known, like, keeps_times=keeps_times):
             adopted.append(version)
             continue
         lost += [path] if known else []
         if here is None:
-            foreign += not names.is_temporary(path[start:])
+            foreign += not temporary_names.is_temporary(path[start:])
         elif not seen.is_folder:
             differing.append(path)
     unlisted = await _unlisted(session, held.values(), cut=listing.cut)
@@ -113,7 +102,7 @@ def _version(seen: Entry, known: Entry | None, here: Entry | None, *, keeps_time
     if known and known.size == UNKNOWN:
         return known if known.kind is seen.kind else None
     for version in (known, here):
-        if version and _may_be(seen, version):
+        if version and may_be(seen, version):
             return version if seen.mode in {UNKNOWN, version.mode} else version._replace(mode=seen.mode)
     if known is None or known.is_folder or seen.is_folder:
         return None
@@ -157,60 +146,12 @@ async def _there(
     return there
 
 
-def _same_second(here: Entry, seen: Entry) -> bool:
-    return seen.mtime_ns != UNKNOWN and abs(here.mtime_ns - seen.mtime_ns) < _SECOND_NS
-
-
-async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True) -> Settled:
-    """Look at what a change that was cut short did, and remove its temporaries (unless not to `clean`)."""
-    try:
-        if clean and pending.leftovers:
-            await session.remove_files(pending.leftovers)
-        if clean and pending.box:
-            await _remove_box(session, pending.box)
-        seen = await (_spelled(session, pending.path) if pending.twin else session.look(pending.path))
-        moved = bool(pending.origin and seen) and await was_renamed(
-            session, pending.origin, pending.path, pending.inside
-        )
-    except Refusal as refusal:
-        detail = f"while what an earlier run left there was looked at, {refusal.told}"
-        return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, detail, refusal.transient))
-    except ConnectionBroken as broken:
-        detail = f"while what an earlier run left there was looked at, {broken.told}"
-        return Settled(pending, failure=Failure(pending.path, Problem.CONNECTION, detail, transient=True))
-    return Settled(pending, verdict(pending, seen), moved=moved)
-
-
-async def _spelled(session: RemoteSession, path: str) -> Entry | None:
-    """Look for a path by its exact name, which only a listing shows."""
-    listing = await session.list_folder(names.parent(path))
-    return next((entry for entry in listing.entries if entry.path == path), None) if listing else None
-
-
-async def _remove_box(session: RemoteSession, box: str) -> None:
-    listing = await session.list_folder(box)
-    for entry in listing.entries if listing else ():
-        await session.remove_folder(entry.path)
-    await session.remove_folder(box)
-
-
-def verdict(pending: Pending, seen: Entry | None) -> Entry | None:
-    """Decide what is held. What could be either version is ours, of a version that is not known."""
-    if seen is None:
-        return None
-    candidates = [version for version in (pending.expected, pending.held) if version and _may_be(seen, version)]
-    if len(candidates) == 1:
-        sure = candidates[0] is pending.held and seen.mode == UNKNOWN
-        return candidates[0] if sure else candidates[0]._replace(mode=seen.mode)
-    ours = pending.held or (candidates[0] if candidates else None)
-    if ours is None:
-        return None
-    if ours.is_folder:
-        return ours._replace(mode=UNKNOWN) if seen.is_folder else None
-    return None if seen.is_folder else ours._replace(size=UNKNOWN, digest=b"")
-
-
-def _may_be(seen: Entry, version: Entry) -> bool:
+def may_be(seen: Entry, version: Entry) -> bool:
+    """Tell whether what was seen on the site may be this version, as far as size and time tell."""
     if seen.kind is not version.kind:
         return False
     return seen.kind is Kind.FOLDER or (seen.size == version.size and _same_second(version, seen))
+
+
+def _same_second(here: Entry, seen: Entry) -> bool:
+    return seen.mtime_ns != UNKNOWN and abs(here.mtime_ns - seen.mtime_ns) < _SECOND_NS

@@ -1,18 +1,10 @@
 """What is inside a folder, told so that state and site can be compared. Knows neither state nor schedule."""
 
-import hashlib
-from collections.abc import Iterable
-
-from async_mirror import names
-from async_mirror.change import Inside
-from async_mirror.entry import Entry
-from async_mirror.remote import Refusal, RemoteSession
-
-
-def fingerprint(entries: Iterable[Entry]) -> bytes:
-    """Return what tells by names and kinds what is in one folder; sizes are not always known of what is held."""
-    lines = sorted(b"%d %s" % (entry.kind, names.encode(names.split(entry.path)[1])) for entry in entries)
-    return hashlib.blake2b(b"\0".join(lines), digest_size=16).digest()
+from async_mirror.model import paths
+from async_mirror.model.change import Inside
+from async_mirror.model.entry import fingerprint
+from async_mirror.remote.errors import Refusal
+from async_mirror.remote.session import RemoteSession
 
 
 async def shows(session: RemoteSession, folder: str, inside: Inside) -> bool:
@@ -23,7 +15,7 @@ async def shows(session: RemoteSession, folder: str, inside: Inside) -> bool:
     """
     try:
         for below, expected in inside:
-            listing = await session.list_folder(names.join(folder, below) if below else folder)
+            listing = await session.list_folder(paths.join(folder, below) if below else folder)
             if listing is None or listing.cut or listing.others or listing.oddities:
                 return False
             if fingerprint(listing.entries) != expected:

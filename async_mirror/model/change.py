@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple, Self
 
-from async_mirror.entry import Entry
+from async_mirror.model.entry import Entry
 
 Inside = tuple[tuple[str, bytes], ...]
 """What a folder holds: for it ("") and each folder below it the path inside, and the fingerprint of its content."""

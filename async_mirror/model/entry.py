@@ -1,8 +1,12 @@
 """What a file or folder is, here or on the site. Pure data: knows neither disk nor network."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
+
+from async_mirror.model import paths
 
 UNKNOWN = -1
 """A size, mtime or mode that nobody told us; a held size of UNKNOWN equals no local size."""
@@ -18,7 +22,7 @@ class Kind(IntEnum):
 class Entry(NamedTuple):
     """One file or folder. `path` is relative to the root, `/`-separated, "" for the root itself.
 
-    Every byte of a local name is kept (surrogateescape, see `names`). `mode` holds the 0o777 bits,
+    Every byte of a local name is kept (surrogateescape, see `paths`). `mode` holds the 0o777 bits,
     `mount` says that a folder is on another device than its parent, `digest` is of the bytes that were sent.
     """
 
@@ -81,3 +85,9 @@ class Listing:
             return self.known
         sizes = [entry.size for entry in self.entries if not entry.is_folder]
         return Tally(len(sizes), sum(sizes), self.excluded)
+
+
+def fingerprint(entries: Iterable[Entry]) -> bytes:
+    """Return what tells by names and kinds what is in one folder; sizes are not always known of what is held."""
+    lines = sorted(b"%d %s" % (entry.kind, paths.encode(paths.split(entry.path)[1])) for entry in entries)
+    return hashlib.blake2b(b"\0".join(lines), digest_size=16).digest()

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from async_mirror.change import Change, MakeFolder, Move, SendFile, SetAttributes
-from async_mirror.entry import UNKNOWN, Entry, Kind, Listing
-from async_mirror.names import folded, split
+from async_mirror.model.change import Change, MakeFolder, Move, SendFile, SetAttributes
+from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
+from async_mirror.model.odd_names import folded
+from async_mirror.model.paths import split
 
 
 class Swap(NamedTuple):

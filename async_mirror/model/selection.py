@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from os.path import splitext
 
-from async_mirror.entry import Entry
-from async_mirror.names import lineage
+from async_mirror.model.entry import Entry
+from async_mirror.model.paths import lineage
 
 _BELOW = "ps_d"
 """The group with which pathspec marks where a rule's own name ends and what lies below it begins."""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from async_mirror import config
+from async_mirror.options import config_file
 
 ENVIRONMENT = "ASYNC_MIRROR"
 
@@ -91,7 +91,7 @@ class _Sourced(click.Parameter):
             case ParameterSource.ENVIRONMENT:
                 return variable(self)
             case ParameterSource.DEFAULT_MAP if ctx:
-                return f"{config.key(self)} in {config.file(ctx)}"
+                return f"{config_file.key(self)} in {config_file.file(ctx)}"
             case _:
                 return super().get_error_hint(ctx)
 
@@ -131,7 +131,7 @@ def origin(ctx: click.Context, param: click.Parameter) -> str:
         case ParameterSource.ENVIRONMENT:
             return variable(param)
         case ParameterSource.DEFAULT_MAP:
-            return str(config.file(ctx))
+            return str(config_file.file(ctx))
         case ParameterSource.COMMANDLINE:
             return "command line"
         case _:

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from async_mirror.names import refusal, shown
-from async_mirror.settings import Site, UsageError
+from async_mirror.model.escape import shown
+from async_mirror.model.odd_names import refusal
+from async_mirror.model.settings import UsageError
+from async_mirror.model.site import Site
 
 ANONYMOUS = "anonymous"
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from async_mirror import config
-from async_mirror.parameters import ENVIRONMENT, Argument, Failed, FileName, Option, Parsed, Pattern
-from async_mirror.settings import SCHEMES, parse_delete_limit, parse_extension, parse_interval, parse_pin, parse_rate
+from async_mirror.model.site import SCHEMES
+from async_mirror.options import config_file
+from async_mirror.options.click_types import ENVIRONMENT, Argument, Failed, FileName, Option, Parsed, Pattern
+from async_mirror.options.values import parse_delete_limit, parse_extension, parse_interval, parse_pin, parse_rate
 
 CONTEXT: dict[str, Any] = {
     "max_content_width": 100,
@@ -53,8 +54,8 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
     if not ctx.resilient_parsing:
         _look_for_slips(os.environ)
         try:
-            config.use(ctx, path, SYNC)
-        except config.ConfigError as error:
+            config_file.use(ctx, path, SYNC)
+        except config_file.ConfigError as error:
             raise Failed(str(error), 2) from None
 
 
@@ -73,7 +74,7 @@ CONFIG = Option(
     callback=_read_config,
     metavar="FILE",
     group=_FILES,
-    help=f"Settings in TOML.  [default: {config.NAME} here, else in the user's configuration folder]",
+    help=f"Settings in TOML.  [default: {config_file.NAME} here, else in the user's configuration folder]",
 )
 STATE_DIR = Option(
     ["--state-dir"],

@@ -12,24 +12,17 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from async_mirror import config
-from async_mirror.entry import Entry, Kind
-from async_mirror.names import CONTROL, shown
-from async_mirror.options import DESTINATION, TLS
-from async_mirror.parameters import ENVIRONMENT, Failed, Option, as_given, origin, variable
-from async_mirror.password import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
-from async_mirror.selection import Selection
-from async_mirror.settings import (
-    DeleteLimit,
-    Settings,
-    Site,
-    Trust,
-    UsageError,
-    is_original_form,
-    parse_destination,
-    parse_original,
-)
-from async_mirror.state import state_path
+from async_mirror.model.entry import Entry, Kind
+from async_mirror.model.escape import CONTROL, shown
+from async_mirror.model.selection import Selection
+from async_mirror.model.settings import DeleteLimit, Settings, UsageError
+from async_mirror.model.site import Site, Trust
+from async_mirror.options import config_file
+from async_mirror.options.click_types import ENVIRONMENT, Failed, Option, as_given, origin, variable
+from async_mirror.options.credentials import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
+from async_mirror.options.declared import DESTINATION, TLS
+from async_mirror.options.destination import is_original_form, parse_destination, parse_original
+from async_mirror.state.store import state_path
 
 _SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 """Where a setting may be from, the one that goes before the others first."""
@@ -59,7 +52,7 @@ def _places(options: dict[str, Any], secret: str) -> Iterator[Place]:
         if given is ParameterSource.ENVIRONMENT:
             yield Place(f"{ENVIRONMENT}_PASSWORD", os.environ.get(f"{ENVIRONMENT}_PASSWORD"))
     if secret:
-        yield Place(where, secret, None if where == variable(DESTINATION) else config.file(context))
+        yield Place(where, secret, None if where == variable(DESTINATION) else config_file.file(context))
 
 
 def site_of(options: dict[str, Any]) -> tuple[Site, str]:
@@ -97,7 +90,7 @@ def _rank(param: click.Parameter) -> int:
 
 
 def _missing(name: str) -> str:
-    return f"no {name}: give it on the command line, in ASYNC_MIRROR_{name.upper()} or as {name} in {config.NAME}"
+    return f"no {name}: give it on the command line, in ASYNC_MIRROR_{name.upper()} or as {name} in {config_file.NAME}"
 
 
 def trust_of(options: dict[str, Any], site: Site) -> Trust:
@@ -121,7 +114,7 @@ def trust_of(options: dict[str, Any], site: Site) -> Trust:
     if asked.client_key and not asked.client_cert:
         raise Failed("--client-key is nothing without --client-cert: name the certificate, too", 2)
     if site.is_encrypted:
-        from async_mirror.tls import tls_for  # noqa: PLC0415 - only needed with TLS
+        from async_mirror.ftp.tls import tls_for  # noqa: PLC0415 - only needed with TLS
 
         try:
             tls_for(asked)
@@ -211,7 +204,7 @@ def _secret_files(login: Login) -> Iterator[Path]:
     candidates = [login.file, netrc_path(os.environ), configured.get("password_file")]
     candidates.append(os.environ.get("ASYNC_MIRROR_PASSWORD_FILE"))
     if is_original_form(configured.get("destination", "")):
-        candidates.append(config.file(context))
+        candidates.append(config_file.file(context))
     yield from (Path(os.path.expanduser(each)) for each in candidates if each and os.path.exists(each))
 
 
@@ -254,9 +247,9 @@ def setting_line(context: click.Context, param: click.Parameter) -> str:
     value, where = as_given(context, param), origin(context, param)
     if value in (None, (), []):
         default = f", so {param.unset}" if isinstance(param, Option) and param.unset else ""
-        return f"# {config.key(param)} is not set{default}"
+        return f"# {config_file.key(param)} is not set{default}"
     if param is DESTINATION:
         site, _ = site_of(context.params)  # fails for a URL that holds a password
         value = site.shown if is_original_form(value) else value
     written = CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
-    return f"{config.key(param)} = {written}".ljust(50) + f"  # {shown(where)}"
+    return f"{config_file.key(param)} = {written}".ljust(50) + f"  # {shown(where)}"

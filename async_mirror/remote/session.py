@@ -1,83 +1,11 @@
-"""What may be asked of a site, and how it may fail. Knows no library and no other module that does."""
+"""What may be asked of a site. Knows no library and no other module that does."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from async_mirror.entry import Entry
-
-_LONGEST_TOLD = 1000
-"""Characters of a reply that are told: a hostile one must not fill the log."""
-
-
-class RemoteError(Exception):
-    """Something a site did, or did not do. `reply` is the server's own text, unescaped, or ""; `advice` what to do."""
-
-    advice = ""
-
-    def __init__(self, message: str, reply: str = "") -> None:
-        super().__init__(message)
-        self.reply = reply
-
-    @property
-    def told(self) -> str:
-        """What happened, and what the server said; unescaped."""
-        return f"{self}: {self.reply[:_LONGEST_TOLD]}" if self.reply else str(self)
-
-
-class ConnectionBroken(RemoteError):
-    """The session is of no more use: cut, silent for too long, or out of step. A new one may do better."""
-
-    advice = "check host, port and network, and whether the server runs; what is not done yet is done later"
-
-
-class LedElsewhere(ConnectionBroken):
-    """A data connection led to somebody who is not known to be the site; nothing was sent there."""
-
-    advice = ""
-
-
-class ConnectionRefused(RemoteError):
-    """The server has too many clients (421, 530 "too many"): fewer connections may do better."""
-
-    advice = "use fewer connections (--multi A2), or end what else is logged in as this user"
-
-
-class LoginFailed(RemoteError):
-    """The server does not accept user and password; asking again locks accounts."""
-
-    advice = (
-        "check the user, and the password where you keep it; async-mirror config, with the same options, tells where"
-    )
-
-
-class SiteUnusable(RemoteError):
-    """The site is not the one that was meant, or cannot do what is needed; asking again does not help."""
-
-    advice = "check the destination's path, and whether this user may enter and make folders there"
-
-
-class Untrusted(SiteUnusable):
-    """It is not sure that the other end is the one that was meant, or nobody else would read what is sent."""
-
-    def __init__(self, message: str, advice: str = "", reply: str = "") -> None:
-        super().__init__(message, reply)
-        self.advice = advice
-
-
-class RootMissing(SiteUnusable):
-    """The site's root is not there, and was not to be made."""
-
-
-class Refusal(RemoteError):
-    """The server said no to one command. `transient` for a 4xx reply: it may say yes later (RFC 959, 4.2.1)."""
-
-    advice = "see what the server said; if that does not help, ask the site's host"
-
-    def __init__(self, message: str, reply: str = "", *, transient: bool = False, no_space: bool = False) -> None:
-        super().__init__(message, reply)
-        self.transient = transient
-        self.no_space = no_space
+from async_mirror.model.entry import Entry
+from async_mirror.model.site import Site
 
 
 @dataclass
@@ -114,14 +42,6 @@ class RemoteListing:
     cut: bool = False
     others: tuple[str, ...] = ()
     oddities: tuple[str, ...] = ()
-
-
-class ContentFailedError(Exception):
-    """The content itself could not be read; that is no fault of the connection."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class Reader(Protocol):
@@ -172,7 +92,7 @@ class RemoteSession(Protocol):
     """
 
     kept: set[str]
-    """Which odd traits of names (see `names.odd_traits`) this site was seen to keep."""
+    """Which odd traits of names (see `odd_names.odd_traits`) this site was seen to keep."""
 
     @property
     def usable(self) -> bool:
@@ -238,4 +158,24 @@ class RemoteSession(Protocol):
 
     async def close(self) -> None:
         """End the session, politely if that is quick."""
+        ...
+
+
+class RootedSession(RemoteSession, Protocol):
+    """A session that tells where it is."""
+
+    root: str
+    """The absolute path of the site's root, "" if the server does not say, or names the password in it."""
+
+    made_root: bool
+    """True if the root was not there and this session made it."""
+
+
+class Connect(Protocol):
+    """Opens sessions; see `ftp.session.connect`."""
+
+    def __call__(
+        self, site: Site, password: str, *, manners: Manners, timeout_seconds: float, create_root: bool
+    ) -> Awaitable[RootedSession]:
+        """Open a session in the site's root."""
         ...

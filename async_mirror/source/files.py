@@ -1,9 +1,7 @@
-"""Looks at and reads single files of the source, and never writes. Knows nothing of the site."""
+"""Opens and reads single files of the source, and never writes. Knows nothing of the site."""
 
-import errno
 import os
 import re
-import stat
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -12,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import aiofiles
 
-from async_mirror import names
-from async_mirror.entry import Entry, Kind
-from async_mirror.loop import batched
+from async_mirror.crew.off_loop import batched
+from async_mirror.model import paths
+from async_mirror.model.entry import Entry
 
 if TYPE_CHECKING:
     from blake3 import blake3
+from async_mirror.source.look import NO_FILE, entry_of, local_path, open_folder
 
 BLOCK = 256 * 1024
 SMALL = 64 * 1024
@@ -25,104 +24,6 @@ SMALL = 64 * 1024
 _WHOLE_SECOND_TICK_NS = 2_000_000_000
 _TICK_NS = 20_000_000
 _PLAINLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
-_NO_FILE = {errno.ENOENT, *_NO_FOLDER, errno.EISDIR, errno.ENXIO}
-"""How an open fails on nothing, a link, a folder, a socket: on what took a file's place since somebody looked."""
-_LONGEST_NS = (1 << 63) - 1
-"""As far from 1970 as a time can be kept, some 292 years; what lies beyond counts as that."""
-
-
-def local_path(root: bytes, path: str) -> bytes:
-    """Return the local path, as bytes, of a path of the mirror."""
-    return os.path.join(root, names.encode(path)) if path else root
-
-
-Found = tuple[str, int, int, int, int, bool]
-"""A name in a folder with its mode, inode, size, mtime_ns, and whether it is on another device than the folder."""
-
-
-def entry_of(path: str, status: os.stat_result) -> Entry | None:
-    """Return the entry that a stat result stands for, or None for what is not mirrored (links, special files)."""
-    return entry_from("", (path, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, False))
-
-
-def entry_from(prefix: str, found: Found) -> Entry | None:
-    """Return the entry of what was found in a folder with its path and "/" as prefix; None for what is not mirrored."""
-    name, mode, inode, size, mtime_ns, mount = found
-    if stat.S_ISREG(mode):
-        if not -_LONGEST_NS <= mtime_ns <= _LONGEST_NS:
-            mtime_ns = _LONGEST_NS if mtime_ns > 0 else -_LONGEST_NS
-        return Entry(prefix + name, Kind.FILE, size, mtime_ns, mode & 0o777, inode)
-    if stat.S_ISDIR(mode):
-        return Entry(prefix + name, Kind.FOLDER, 0, 0, mode & 0o777, inode, mount)
-    return None
-
-
-def open_folder(root: bytes, folder: str) -> int:
-    """Open a folder of the source and return its descriptor; no link below the root is followed on the way.
-
-    Raises OSError; NotADirectoryError when a link is in the way.
-    """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = os.open(root, flags)
-    for part in names.encode(folder).split(b"/") if folder else ():
-        try:
-            below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
-        finally:
-            os.close(descriptor)
-        descriptor = below
-    return descriptor
-
-
-def is_there(root: bytes, path: str) -> bool:
-    """Tell whether the source has anything at a path, if only a dangling link; raise OSError if that is not known.
-
-    What lies behind a link counts as there: it left the mirror, it was not removed.
-    """
-    try:
-        _status(root, path)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_FOLDER:
-            raise
-        return _leads_through_link(root, path)
-    return True
-
-
-def _leads_through_link(root: bytes, path: str) -> bool:
-    """Tell whether the first thing above a path that is no folder is a link; in doubt it is."""
-    for folder in names.lineage(path):
-        mode = _status(root, folder).st_mode
-        if not stat.S_ISDIR(mode):
-            return stat.S_ISLNK(mode)
-    return True
-
-
-def _status(root: bytes, path: str) -> os.stat_result:
-    """Return what is at a path itself; no link below the root is followed on the way. Raises OSError."""
-    folder, name = names.split(path)
-    inside = open_folder(root, folder)
-    try:
-        return os.stat(names.encode(name) or b".", dir_fd=inside, follow_symlinks=False)
-    finally:
-        os.close(inside)
-
-
-def is_gone(root: bytes, path: str) -> bool:
-    """Tell whether the source has nothing at a path for sure."""
-    try:
-        return not is_there(root, path)
-    except OSError:
-        return False
-
-
-def look(root: bytes, path: str) -> Entry | None:
-    """Return what the source has at a path now; None for nothing, and for what is not mirrored."""
-    try:
-        return entry_of(path, _status(root, path))
-    except OSError:
-        return None
 
 
 def settling_seconds(mtime_ns: int, now_ns: int) -> float:
@@ -166,7 +67,7 @@ class _Reader:
 
 
 class LocalFile:
-    """A file of the source, open for one reading (see `remote.Content`). A small one has been read: `whole` is it.
+    """A file of the source, open for one reading (a `Content`). A small one has been read: `whole` is it.
 
     What is read is the file that was there when it was opened: no link is followed, a FIFO does not block.
     """
@@ -309,7 +210,7 @@ def _open(root: bytes, path: str, at_hand: int | None) -> _Opened | None:
     try:
         descriptor = _open_plainly(root, path, "", os.O_RDONLY)
     except OSError as error:
-        return _Nothing() if error.errno in _NO_FILE else error
+        return _Nothing() if error.errno in NO_FILE else error
     kept = False
     try:
         now_ns = time.time_ns()
@@ -347,10 +248,10 @@ def _read(descriptor: int, size: int, at_hand: int | None) -> bytes | None:
 
 
 def _open_plainly(root: bytes, path: str, _: str, flags: int) -> int:
-    folder, name = names.split(path)
+    folder, name = paths.split(path)
     inside = open_folder(root, folder)
     try:
-        return os.open(names.encode(name), flags | _PLAINLY, dir_fd=inside)
+        return os.open(paths.encode(name), flags | _PLAINLY, dir_fd=inside)
     finally:
         os.close(inside)
 

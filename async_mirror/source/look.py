@@ -1,32 +1,14 @@
-"""Looks at and reads single files of the source, and never writes. Knows nothing of the site."""
+"""What is at one path of the source. Follows no links below the root, writes nothing."""
 
 import errno
 import os
-import re
 import stat
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import aiofiles
+from async_mirror.model import paths
+from async_mirror.model.entry import Entry, Kind
 
-from async_mirror import names
-from async_mirror.entry import Entry, Kind
-from async_mirror.loop import batched
-
-if TYPE_CHECKING:
-    from blake3 import blake3
-
-BLOCK = 256 * 1024
-SMALL = 64 * 1024
-"""Bytes that a file may have to be read when it is opened."""
-_WHOLE_SECOND_TICK_NS = 2_000_000_000
-_TICK_NS = 20_000_000
-_PLAINLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
-_NO_FILE = {errno.ENOENT, *_NO_FOLDER, errno.EISDIR, errno.ENXIO}
+NO_FILE = {errno.ENOENT, *_NO_FOLDER, errno.EISDIR, errno.ENXIO}
 """How an open fails on nothing, a link, a folder, a socket: on what took a file's place since somebody looked."""
 _LONGEST_NS = (1 << 63) - 1
 """As far from 1970 as a time can be kept, some 292 years; what lies beyond counts as that."""
@@ -34,7 +16,7 @@ _LONGEST_NS = (1 << 63) - 1
 
 def local_path(root: bytes, path: str) -> bytes:
     """Return the local path, as bytes, of a path of the mirror."""
-    return os.path.join(root, names.encode(path)) if path else root
+    return os.path.join(root, paths.encode(path)) if path else root
 
 
 Found = tuple[str, int, int, int, int, bool]
@@ -65,7 +47,7 @@ def open_folder(root: bytes, folder: str) -> int:
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     descriptor = os.open(root, flags)
-    for part in names.encode(folder).split(b"/") if folder else ():
+    for part in paths.encode(folder).split(b"/") if folder else ():
         try:
             below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
         finally:
@@ -92,7 +74,7 @@ def is_there(root: bytes, path: str) -> bool:
 
 def _leads_through_link(root: bytes, path: str) -> bool:
     """Tell whether the first thing above a path that is no folder is a link; in doubt it is."""
-    for folder in names.lineage(path):
+    for folder in paths.lineage(path):
         mode = _status(root, folder).st_mode
         if not stat.S_ISDIR(mode):
             return stat.S_ISLNK(mode)
@@ -101,10 +83,10 @@ def _leads_through_link(root: bytes, path: str) -> bool:
 
 def _status(root: bytes, path: str) -> os.stat_result:
     """Return what is at a path itself; no link below the root is followed on the way. Raises OSError."""
-    folder, name = names.split(path)
+    folder, name = paths.split(path)
     inside = open_folder(root, folder)
     try:
-        return os.stat(names.encode(name) or b".", dir_fd=inside, follow_symlinks=False)
+        return os.stat(paths.encode(name) or b".", dir_fd=inside, follow_symlinks=False)
     finally:
         os.close(inside)
 
@@ -123,261 +105,3 @@ def look(root: bytes, path: str) -> Entry | None:
         return entry_of(path, _status(root, path))
     except OSError:
         return None
-
-
-def settling_seconds(mtime_ns: int, now_ns: int) -> float:
-    """Return how long to wait before a file is read, so that a later write would get another mtime.
-
-    One clock tick of the kernel; 2 s for a whole second, which may come from a file system that has no finer ones.
-    """
-    tick = _WHOLE_SECOND_TICK_NS if mtime_ns % 1_000_000_000 == 0 else _TICK_NS
-    wait = mtime_ns + tick - now_ns
-    return wait / 1e9 if 0 < wait <= tick else 0.0
-
-
-_DIGEST_BYTES = 16
-
-
-def _new_hash() -> "blake3":
-    """Return what digests: large files wait for little else, and with AVX-512 SHA-256 takes three times as long."""
-    from blake3 import blake3  # noqa: PLC0415 - a pass that sends nothing needs none
-
-    return blake3()
-
-
-class _Reader:
-    """Reads an open file in a thread, by a descriptor of its own, and has `take` take note of each block."""
-
-    def __init__(self, descriptor: int, size: int, take: Callable[[memoryview], None]) -> None:
-        self.size = size
-        self._descriptor = os.dup(descriptor)
-        self._take = take
-        self._place = 0
-
-    def read_into(self, buffer: memoryview) -> int:
-        room = buffer[: self.size - self._place]
-        read = os.preadv(self._descriptor, [room], self._place)
-        self._take(room[:read])
-        self._place += read
-        return read
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
-class LocalFile:
-    """A file of the source, open for one reading (see `remote.Content`). A small one has been read: `whole` is it.
-
-    What is read is the file that was there when it was opened: no link is followed, a FIFO does not block.
-    """
-
-    def __init__(
-        self, descriptor: int, entry: Entry, times: tuple[int, int], whole: bytes | None, settles_in_s: float
-    ) -> None:
-        """Hold an open file; see `open_file`."""
-        self.entry = entry
-        self.size = entry.size
-        self.sent = 0
-        self.whole = whole
-        self.settles_in_s = settles_in_s
-        """How long to wait before what was read can be believed to be of this mtime alone; then it is read anew."""
-        self._descriptor = descriptor
-        self._times = times
-        self._hash = _new_hash()
-        if whole is not None:
-            self._hash.update(whole)
-
-    @property
-    def digest(self) -> bytes:
-        """The digest of what was read so far."""
-        return self._hash.digest(_DIGEST_BYTES)
-
-    async def blocks(self) -> AsyncIterator[bytes]:
-        """Yield the file's bytes, as many as it had when it was opened at the most."""
-        if self.whole is not None:
-            self.sent = len(self.whole)
-            if self.whole:
-                yield self.whole
-            return
-        async with aiofiles.open(self._descriptor, "rb", buffering=0, closefd=False) as file:
-            while self.sent < self.size:
-                block = await file.read(min(BLOCK, self.size - self.sent))
-                if not block:
-                    return
-                self._take(block)
-                yield block
-
-    def reader(self) -> _Reader | None:
-        """Return what a thread may read the file by, once, in place of `blocks`; None for a small one."""
-        return _Reader(self._descriptor, self.size, self._take) if self.whole is None else None
-
-    def _take(self, block: bytes | memoryview) -> None:
-        self._hash.update(block)
-        self.sent += len(block)
-
-    def is_unchanged(self) -> bool:
-        """Tell whether all of the file was read, and nobody wrote to it meanwhile."""
-        status = os.fstat(self._descriptor)
-        return self.sent == self.size == status.st_size and self._times == (status.st_mtime_ns, status.st_ctime_ns)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-async def open_file(root: bytes, path: str) -> LocalFile | None:
-    """Open a regular file; None when there is none at the path (any more). Raises OSError when it cannot be read.
-
-    It was looked at just before, so on a disk of this machine opening it takes no time, nor does reading what is in
-    memory. All else is done in a thread.
-    """
-    at_hand, until_s = _KNOWN.get(root, (None, 0.0))
-    if time.monotonic() > until_s:
-        at_hand = None
-    opened = None if at_hand is None else _open(root, path, at_hand)
-    if opened is None:
-        opened = await batched(_open_all, _discard)((root, path))
-    match opened:
-        case OSError():
-            raise opened
-        case LocalFile():
-            return opened
-        case _:
-            return None
-
-
-_KNOWN_FOR_S = 60.0
-_KNOWN: dict[bytes, tuple[int | None, float]] = {}
-"""How each source is read in the event loop (see `_how_at_hand`), and until when that holds; found out in a thread."""
-
-
-def _find_out(root: bytes) -> None:
-    if time.monotonic() > _KNOWN.get(root, (None, 0.0))[1]:
-        _KNOWN[root] = (_how_at_hand(root), time.monotonic() + _KNOWN_FOR_S)
-
-
-def _how_at_hand(root: bytes) -> int | None:
-    """Return the flags with which preadv gives what is in memory and never waits; None if a file system may wait.
-
-    One of the network may even wait for its server to open a file, for ever perhaps. What is mounted below counts, too.
-    """
-    try:
-        real = os.path.realpath(root)
-        mounts = [line.split(b" ") for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
-        points = {re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), mount[4]): mount for mount in mounts}
-    except (OSError, IndexError):
-        return None
-    above = max((point for point in points if _is_below(real, point)), key=len, default=None)
-    below = [point for point in points if _is_below(point, real)]
-    kinds = {points[point][points[point].index(b"-") + 1] for point in [*([above] if above else []), *below]}
-    flags = {_AT_HAND.get(kind) for kind in kinds}
-    return flags.pop() if len(flags) == 1 else None
-
-
-def _is_below(path: bytes, folder: bytes) -> bool:
-    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
-
-
-_IF_IN_MEMORY = getattr(os, "RWF_NOWAIT", 0)
-_AT_HAND = {b"tmpfs": 0, b"ramfs": 0}
-if _IF_IN_MEMORY:
-    _AT_HAND |= dict.fromkeys((b"ext4", b"xfs", b"btrfs", b"f2fs", b"overlay"), _IF_IN_MEMORY)
-
-
-class _Nothing:
-    """Stands for a path at which there is no regular file."""
-
-
-_Opened = LocalFile | OSError | _Nothing
-
-
-def _discard(opened: _Opened) -> None:
-    if isinstance(opened, LocalFile):
-        opened.close()
-
-
-def _open_all(wanted: Sequence[tuple[bytes, str]]) -> list[_Opened]:
-    for root in {root for root, _ in wanted}:
-        _find_out(root)
-    return [_open(root, path, None) or _Nothing() for root, path in wanted]
-
-
-def _open(root: bytes, path: str, at_hand: int | None) -> _Opened | None:
-    """Open a file and read it if it is small; with the flags `at_hand`, None if that would mean to wait."""
-    try:
-        descriptor = _open_plainly(root, path, "", os.O_RDONLY)
-    except OSError as error:
-        return _Nothing() if error.errno in _NO_FILE else error
-    kept = False
-    try:
-        now_ns = time.time_ns()
-        status = os.fstat(descriptor)
-        entry = entry_of(path, status)
-        if entry is None or entry.is_folder:
-            return _Nothing()
-        whole = None
-        if 0 < entry.size <= SMALL:
-            whole = _read(descriptor, entry.size, at_hand)
-            if whole is None:
-                return None
-        elif not entry.size:
-            whole = b""
-        kept = True
-        times = (status.st_mtime_ns, status.st_ctime_ns)
-        return LocalFile(descriptor, entry, times, whole, settling_seconds(entry.mtime_ns, now_ns))
-    except OSError as error:
-        return error
-    finally:
-        if not kept:
-            os.close(descriptor)
-
-
-def _read(descriptor: int, size: int, at_hand: int | None) -> bytes | None:
-    """Return the first bytes of a file, as many as there are; with flags, None for what is not in memory."""
-    if at_hand is None:
-        return os.pread(descriptor, size, 0)
-    block = bytearray(size)
-    try:
-        read = os.preadv(descriptor, [block], 0, at_hand)
-    except OSError:  # not in memory; or a file system that cannot tell
-        return None
-    return bytes(block) if read == size else None
-
-
-def _open_plainly(root: bytes, path: str, _: str, flags: int) -> int:
-    folder, name = names.split(path)
-    inside = open_folder(root, folder)
-    try:
-        return os.open(names.encode(name), flags | _PLAINLY, dir_fd=inside)
-    finally:
-        os.close(inside)
-
-
-async def digest_of(root: bytes, path: str) -> bytes | None:
-    """Return the digest of a file's content; None if it is gone, or changed while it was read."""
-    file = await open_file(root, path)
-    if file is None:
-        return None
-    try:
-        async for _ in file.blocks():
-            pass
-        return file.digest if file.is_unchanged() else None
-    finally:
-        file.close()
-
-
-def has_digest(root: bytes, path: str, digest: bytes) -> bool:
-    """Tell whether a file has the content of that digest now; blocks while it reads."""
-    try:
-        with open(local_path(root, path), "rb", buffering=0, opener=partial(_open_plainly, root, path)) as file:
-            entry = entry_of(path, os.fstat(file.fileno()))
-            if entry is None or entry.is_folder:
-                return False
-            content = _new_hash()
-            while block := file.read(BLOCK):
-                content.update(block)
-            return content.digest(_DIGEST_BYTES) == digest
-    except OSError:
-        return False

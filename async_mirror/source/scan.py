@@ -9,13 +9,13 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from async_mirror import names
-from async_mirror.entry import Entry, Listing, Tally
-from async_mirror.selection import Selection
-from async_mirror.source import Found, entry_from, open_folder
+from async_mirror.model import paths, temporary_names
+from async_mirror.model.entry import Entry, Listing, Tally
+from async_mirror.model.selection import Selection
+from async_mirror.source.look import Found, entry_from, open_folder
 
 _AS_WE_DO = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()) == ("utf-8", "surrogateescape")
-"""True where Python makes text of names as `names` does."""
+"""True where Python makes text of names as `paths` does."""
 _MARSHAL = 2
 """The version of Python's own format that writes equal values as equal bytes, whoever else refers to them."""
 
@@ -72,13 +72,13 @@ class _Reading:
         device = os.fstat(descriptor).st_dev
         with os.scandir(descriptor) as items:
             for item in items:
-                name = item.name if _AS_WE_DO else names.decode(os.fsencode(item.name))
+                name = item.name if _AS_WE_DO else paths.decode(os.fsencode(item.name))
                 try:
                     status = item.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    self.fail(names.join(self.folder, name), error)
+                    self.fail(paths.join(self.folder, name), error)
                     continue
                 elsewhere = status.st_dev != device
                 found = (name, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, elsewhere)
@@ -93,7 +93,7 @@ class _Reading:
         prefix = self.folder + "/" if self.folder else ""
         for found in [each for each in self.found if not stat.S_ISREG(each[1])] if known else self.found:
             name, mode = found[:2]
-            if names.is_temporary(name):
+            if temporary_names.is_temporary(name):
                 continue
             entry = entry_from(prefix, found)
             if entry is None:

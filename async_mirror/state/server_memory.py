@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from async_mirror import private
+from async_mirror.state import private_files
 
 NAME = "hosts.db"
 
@@ -42,7 +42,7 @@ class Hosts:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        kept = private.connect(self._path, os.O_RDONLY, timeout=5) if self._path else sqlite3.connect(":memory:")
+        kept = private_files.connect(self._path, os.O_RDONLY, timeout=5) if self._path else sqlite3.connect(":memory:")
         with closing(kept) as database:
             database.execute(_TABLE)
             yield database

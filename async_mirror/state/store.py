@@ -18,10 +18,11 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Self, TypeVar
 
-from async_mirror import names, private
-from async_mirror.change import Inside, Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
-from async_mirror.entry import UNKNOWN, Entry, Kind, Listing, Tally
-from async_mirror.inside import fingerprint
+from async_mirror.model import escape, odd_names, temporary_names
+from async_mirror.model.change import Inside, Job, MakeFolder, Move, Outcome, Pending, RemoveFile, RemoveFolder, path_of
+from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing, Tally, fingerprint
+from async_mirror.model.paths import decode, encode, join, parent, split
+from async_mirror.state import private_files
 
 VERSION = 1
 ORPHANS_END_SECONDS = 10.0
@@ -181,9 +182,9 @@ class State:
     def held_in(self, folder: str) -> list[Entry]:
         """Return what is held directly in a folder."""
         with self._explained():
-            rows = self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE folder = ?", (names.encode(folder),))
+            rows = self._database.execute(f"SELECT {_COLUMNS} FROM held WHERE folder = ?", (encode(folder),))
             prefix = folder + "/" if folder else ""
-            return [_entry_at(prefix + names.decode(row[1]), row) for row in rows.fetchall()]
+            return [_entry_at(prefix + decode(row[1]), row) for row in rows.fetchall()]
 
     def held_below(self, folder: str) -> list[Entry]:
         """Return all that is held below a folder, in no order."""
@@ -224,10 +225,10 @@ class State:
 
     def held(self, path: str) -> Entry | None:
         """Return what is held at one path."""
-        folder, name = names.split(path)
+        folder, name = split(path)
         with self._explained():
             row = self._database.execute(
-                f"SELECT {_COLUMNS} FROM held WHERE folder = ? AND name = ?", (names.encode(folder), names.encode(name))
+                f"SELECT {_COLUMNS} FROM held WHERE folder = ? AND name = ?", (encode(folder), encode(name))
             ).fetchone()
         return _entry(row) if row else None
 
@@ -250,7 +251,7 @@ class State:
         """Return the paths of all held folders, a folder before what is below it."""
         with self._explained():
             rows = self._database.execute("SELECT folder, name FROM held WHERE kind = 2 ORDER BY folder")
-            return [names.decode(folder + b"/" + name if folder else name) for folder, name in rows]
+            return [decode(folder + b"/" + name if folder else name) for folder, name in rows]
 
     def drop(self, paths: Iterable[str]) -> None:
         """Forget what is not there, or not ours, any more; folders with all below them."""
@@ -278,7 +279,7 @@ class State:
         with self._explained():
             row = self._database.execute(
                 "SELECT files, size, excluded FROM in_step WHERE folder = ? AND fingerprint = ?",
-                (names.encode(folder), fingerprint),
+                (encode(folder), fingerprint),
             ).fetchone()
         return Tally(*row) if row else None
 
@@ -287,9 +288,7 @@ class State:
         with self._transaction(durable=False) as database:
             tallies = ((each, each.tally) for each in listings)
             sane = ((each, tally) for each, tally in tallies if tally.size < _BEYOND)
-            _insert(
-                database, "in_step", ((names.encode(each.folder), each.fingerprint, *tally) for each, tally in sane)
-            )
+            _insert(database, "in_step", ((encode(each.folder), each.fingerprint, *tally) for each, tally in sane))
 
     # What is being done.
 
@@ -324,7 +323,7 @@ class State:
 
     def is_pending(self, folder: str) -> bool:
         """Tell whether anything is being done, or in doubt, at a path or below it."""
-        raw = names.encode(folder)
+        raw = encode(folder)
         with self._explained():
             found = self._database.execute(
                 "SELECT 1 FROM pending WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (raw, raw + b"/", raw + b"0")
@@ -333,19 +332,19 @@ class State:
 
     def _pending(self, row: tuple[object, ...]) -> Pending:
         raw, kind, size, mtime_ns, mode, inode, mount, token, tries, other = row
-        path = names.decode(raw)  # type: ignore[arg-type]
-        twin, origin = names.decode(other), ""  # type: ignore[arg-type]
-        if names.folded(twin) != names.folded(path):
+        path = decode(raw)  # type: ignore[arg-type]
+        twin, origin = decode(other), ""  # type: ignore[arg-type]
+        if odd_names.folded(twin) != odd_names.folded(path):
             twin, origin = "", twin
         expected = Entry(path, Kind(kind), size, mtime_ns, mode, inode, bool(mount)) if kind else None  # type: ignore[arg-type]
         if not token:
             return Pending(path, expected, self.held(path), twin=twin)
-        folder = names.parent(path)
+        folder = parent(path)
         job = Job(MakeFolder(Entry(path, Kind.FOLDER), ""), str(token), int(str(tries)))
         tokens = [job.temporary_token(attempt) for attempt in range(job.tries)] + [job.aside_token]
-        leftovers = tuple(names.join(folder, names.temporary(self.id, each)) for each in tokens)
-        odd = names.odd_traits(names.split(path)[1])
-        box = names.join(folder, names.temporary(self.id, job.probe_token)) if odd else ""
+        leftovers = tuple(join(folder, temporary_names.temporary(self.id, each)) for each in tokens)
+        odd = odd_names.odd_traits(split(path)[1])
+        box = join(folder, temporary_names.temporary(self.id, job.probe_token)) if odd else ""
         inside = self._inside(origin) if origin else ()
         return Pending(path, expected, self.held(path), leftovers, box, twin, origin, inside)
 
@@ -366,7 +365,7 @@ class State:
                 _forget_one(database, pending.path)
             else:
                 _forget(database, pending.path)
-            database.execute("DELETE FROM pending WHERE path = ?", (names.encode(pending.path),))
+            database.execute("DELETE FROM pending WHERE path = ?", (encode(pending.path),))
 
 
 _Row = tuple[bytes, bytes, int, int, int, int, int, int, bytes]
@@ -374,7 +373,7 @@ _Row = tuple[bytes, bytes, int, int, int, int, int, int, bytes]
 
 def _entry(row: _Row) -> Entry:
     folder, name = row[:2]
-    return _entry_at(names.decode(folder + b"/" + name if folder else name), row)
+    return _entry_at(decode(folder + b"/" + name if folder else name), row)
 
 
 def _entry_at(path: str, row: _Row) -> Entry:
@@ -396,9 +395,9 @@ def _unsigned(inode: int) -> int:
 def _hold(database: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     def rows() -> Iterator[tuple[object, ...]]:
         for entry in entries:
-            folder, name = names.split(entry.path)
+            folder, name = split(entry.path)
             _, kind, size, mtime_ns, mode, inode, mount, digest = entry
-            yield names.encode(folder), names.encode(name), kind, size, mtime_ns, mode, _signed(inode), mount, digest
+            yield encode(folder), encode(name), kind, size, mtime_ns, mode, _signed(inode), mount, digest
 
     _insert(database, "held", rows())
 
@@ -424,7 +423,7 @@ def _insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[objec
 def _below(folder: str) -> tuple[str, tuple[bytes, ...]]:
     if not folder:
         return "1", ()
-    raw = names.encode(folder)
+    raw = encode(folder)
     return "folder = ? OR (folder > ? AND folder < ?)", (raw, raw + b"/", raw + b"0")
 
 
@@ -435,8 +434,8 @@ def _forget(database: sqlite3.Connection, path: str) -> None:
 
 
 def _forget_one(database: sqlite3.Connection, path: str) -> None:
-    folder, name = names.split(path)
-    database.execute("DELETE FROM held WHERE folder = ? AND name = ?", (names.encode(folder), names.encode(name)))
+    folder, name = split(path)
+    database.execute("DELETE FROM held WHERE folder = ? AND name = ?", (encode(folder), encode(name)))
 
 
 def _only_adds(outcome: Outcome) -> bool:
@@ -464,13 +463,13 @@ def _move_below(database: sqlite3.Connection, old: str, new: str) -> None:
     database.execute(
         f"UPDATE OR REPLACE held SET folder = CAST(? || substr(folder, ?) AS BLOB),"
         f" size = CASE kind WHEN {Kind.FILE} THEN {UNKNOWN} ELSE size END WHERE {condition}",
-        (names.encode(new), len(names.encode(old)) + 1, *values),
+        (encode(new), len(encode(old)) + 1, *values),
     )
 
 
 def _pending_rows(job: Job) -> Iterator[tuple[object, ...]]:
     change = job.change
-    path = names.encode(path_of(change))
+    path = encode(path_of(change))
     nothing = (None, None, None, None, None, None, "", 0)
     if isinstance(change, RemoveFile | RemoveFolder):
         yield path, *nothing, b""
@@ -478,7 +477,7 @@ def _pending_rows(job: Job) -> Iterator[tuple[object, ...]]:
     entry = change.entry
     other = b""
     if isinstance(change, Move):
-        old = names.encode(change.held.path)
+        old = encode(change.held.path)
         other = old if change.twin or entry.is_folder else b""
         if change.twin or not entry.is_folder:
             yield old, *nothing, path if change.twin else b""
@@ -511,7 +510,7 @@ def facts_of(path: Path) -> dict[str, str]:
         raise StateError(f"no pass was ever made: there is no state {path}; see that sync has the same settings")
     try:
         with _explained(path):
-            private.refuse_links(path)
+            private_files.refuse_links(path)
             with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
                 return dict(database.execute("SELECT name, value FROM facts"))
     except DamagedStateError:
@@ -526,7 +525,7 @@ def open_copy(path: Path) -> State:
     copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     if path.exists():
         with _explained(path), tempfile.TemporaryDirectory(prefix="async-mirror-") as folder:
-            private.refuse_links(path)
+            private_files.refuse_links(path)
             for suffix in ("", "-wal"):
                 with suppress(FileNotFoundError):
                     shutil.copyfile(f"{path}{suffix}", f"{folder}/copy{suffix}")
@@ -542,7 +541,7 @@ def open_state(path: Path) -> State:
     Raises StateError: in use (the text names by whom), from a newer version, or damaged (then it is set aside).
     """
     with _explained(path):
-        private.make_folder(path.parent)
+        private_files.make_folder(path.parent)
     lock = _lock(path.with_suffix(".lock"))
     try:
         with _explained(path):
@@ -603,12 +602,12 @@ def _has_ended(holder: str) -> bool:
 def _lock(path: Path) -> int:
     with _explained(path):
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        private.close_to_others(lock)
+        private_files.close_to_others(lock)
     holder = _holder_after(lock, ORPHANS_END_SECONDS)
     if holder:
         os.close(lock)
         raise StateError(
-            f"this mirror is already being kept by {names.shown(holder)}, whose lock is {path}: let that end first"
+            f"this mirror is already being kept by {escape.shown(holder)}, whose lock is {path}: let that end first"
         )
     with _explained(path):
         os.ftruncate(lock, 0)
@@ -619,7 +618,7 @@ def _lock(path: Path) -> int:
 def _open_sound(path: Path) -> sqlite3.Connection:
     log = path.with_name(path.name + "-wal")
     was_cut_short = log.exists() and log.stat().st_size > 0
-    database = private.connect(path, os.O_RDWR, isolation_level=None, check_same_thread=False, timeout=10)
+    database = private_files.connect(path, os.O_RDWR, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         _prepare(database, path)
         database.execute("PRAGMA journal_mode = WAL")

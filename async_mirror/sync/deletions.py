@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from async_mirror import names
-from async_mirror.entry import UNKNOWN, Entry
-from async_mirror.loop import Offload
-from async_mirror.report import Report
-from async_mirror.selection import Selection
-from async_mirror.settings import Settings
-from async_mirror.source import look
-from async_mirror.state import State
-from async_mirror.wording import quoted
+from async_mirror.crew.off_loop import Offload
+from async_mirror.model import escape, odd_names, paths
+from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.model.selection import Selection
+from async_mirror.model.settings import Settings
+from async_mirror.source.look import look
+from async_mirror.state.store import State
+from async_mirror.ui.report import Report
+from async_mirror.ui.text import quoted
 
 NAMED = 10
 """How many files are named that would have been too many to remove."""
@@ -41,7 +41,7 @@ class Removal:
 
     def keep_folders_of(self, path: str) -> None:
         """Keep all folders above a path that stays."""
-        self._staying.update(names.lineage(path))
+        self._staying.update(paths.lineage(path))
 
     def may_go(self, folder: Entry) -> bool:
         """Tell whether nothing that stays is known to be in a folder."""
@@ -56,12 +56,12 @@ class Removal:
         files: list[Entry] = []
         folders: list[Entry] = []
         for entry in [*self.gone.values(), *swapped]:
-            if any(names.is_inside(entry.path, each) or names.is_inside(each, entry.path) for each in self.unmounted):
+            if any(paths.is_inside(entry.path, each) or paths.is_inside(each, entry.path) for each in self.unmounted):
                 self._halt_for_unmounted()
                 continue
             below = await self._offload(self._state.held_below, entry.path) if entry.is_folder else []
             for held in [*below, entry]:
-                if not self._spared.isdisjoint([*names.lineage(held.path), held.path]) or (
+                if not self._spared.isdisjoint([*paths.lineage(held.path), held.path]) or (
                     held is not entry and not self._selection.includes_with_parents(held)
                 ):
                     self.keep_folders_of(held.path)
@@ -70,7 +70,7 @@ class Removal:
         return files, folders
 
     def _halt_for_unmounted(self) -> None:
-        where = ", ".join(names.shown(each) or "the source" for each in self.unmounted[:3])
+        where = ", ".join(escape.shown(each) or "the source" for each in self.unmounted[:3])
         text = (
             f"{where} was a mount point and is none now: nothing below it is removed."
             " If that is meant, run once with --allow-unmounted"
@@ -102,13 +102,13 @@ class Removal:
         Returns what the source has of those now, to be sent again.
         """
         at_risk: list[Entry] = []
-        for folder, group in groupby(sorted(files), lambda entry: names.parent(entry.path)):
+        for folder, group in groupby(sorted(files), lambda entry: paths.parent(entry.path)):
             removed = {entry.path for entry in group}
-            folded = {names.folded(path) for path in removed}
+            folded = {odd_names.folded(path) for path in removed}
             twins = [
                 entry
                 for entry in await self._offload(self._state.held_in, folder)
-                if entry.path not in removed and not entry.is_folder and names.folded(entry.path) in folded
+                if entry.path not in removed and not entry.is_folder and odd_names.folded(entry.path) in folded
             ]
             if twins:
                 await self._offload(self._state.hold, [twin._replace(size=UNKNOWN, digest=b"") for twin in twins])

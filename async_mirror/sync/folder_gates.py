@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
-from async_mirror import names
-from async_mirror.change import Change, MakeFolder, Move
+from async_mirror.model import paths
+from async_mirror.model.change import Change, MakeFolder, Move
 
 
 class Gates:
@@ -33,7 +33,7 @@ class Gates:
 
     async def is_made(self, folder: str) -> bool:
         """Wait until a folder and all above it are there; tell whether they are."""
-        for each in [*names.lineage(folder), folder]:
+        for each in [*paths.lineage(folder), folder]:
             if gate := self._making.get(each):
                 await gate.wait()
             if each in self._unmade:
@@ -46,9 +46,9 @@ class Gates:
 
     def is_below_moved(self, folder: str) -> bool:
         """Tell whether a folder was renamed in this pass, or lies below one that was."""
-        return bool(self._moved) and any(each in self._moved for each in [*names.lineage(folder), folder])
+        return bool(self._moved) and any(each in self._moved for each in [*paths.lineage(folder), folder])
 
     def forget(self, folders: Iterable[str]) -> None:
         """Give what lies in these folders another chance."""
         again = tuple(folders)
-        self._unmade = {path for path in self._unmade if not any(names.is_inside(path, each) for each in again)}
+        self._unmade = {path for path in self._unmade if not any(paths.is_inside(path, each) for each in again)}

@@ -5,14 +5,14 @@ from collections import Counter, deque
 from collections.abc import Container, Iterator
 from itertools import islice
 
-from async_mirror import names
-from async_mirror.change import Inside, Move
-from async_mirror.entry import UNKNOWN, Entry, Listing
-from async_mirror.inside import fingerprint
-from async_mirror.scan import read_folder
-from async_mirror.selection import Selection
-from async_mirror.source import has_digest, is_gone, local_path, open_folder
-from async_mirror.state import State
+from async_mirror.model import odd_names, paths
+from async_mirror.model.change import Inside, Move
+from async_mirror.model.entry import UNKNOWN, Entry, Listing, fingerprint
+from async_mirror.model.selection import Selection
+from async_mirror.source.files import has_digest
+from async_mirror.source.look import is_gone, local_path, open_folder
+from async_mirror.source.scan import read_folder
+from async_mirror.state.store import State
 
 READ, SMALL = 16, 1 << 20
 """So many files, none larger than this, are read before a folder counts as renamed; afterwards all are."""
@@ -60,14 +60,14 @@ class Renamed:
 
     def _forget(self, move: Move) -> None:
         if self._under_way.pop(move.held.path, None):
-            self._above.subtract(names.lineage(move.held.path))
+            self._above.subtract(paths.lineage(move.held.path))
 
     def _moves_to(self, entry: Entry) -> Iterator[Move]:
         for held in self._state.held_folders_with_inode(entry.inode):
             if self._may_be(held, entry) and (inside := self._inside(held, entry)):
                 if held.path not in self._under_way:
                     self._under_way[held.path] = entry.path
-                    self._above.update(names.lineage(held.path))
+                    self._above.update(paths.lineage(held.path))
                 yield Move(entry, held, f"renamed from {held.path}", inside=inside)
 
     def _may_be(self, held: Entry, entry: Entry) -> bool:
@@ -78,10 +78,10 @@ class Renamed:
         old, new = held.path, entry.path
         return (
             old not in self._seen
-            and names.folded(old) != names.folded(new)
+            and odd_names.folded(old) != odd_names.folded(new)
             and self._under_way.get(old, new) == new
             and not self._above[old]
-            and self._under_way.keys().isdisjoint(names.lineage(old))
+            and self._under_way.keys().isdisjoint(paths.lineage(old))
             and not self._state.is_pending(old)
             and self._is_mirrored(held)
             and is_gone(self._root, old)
@@ -91,16 +91,16 @@ class Renamed:
 
     def _has_twin(self, path: str) -> bool:
         """Tell whether the topmost gone part of a path is there in another case or Unicode form; in doubt it is."""
-        gone = next((each for each in [*names.lineage(path), path] if is_gone(self._root, each)), path)
-        folder, name = names.split(gone)
+        gone = next((each for each in [*paths.lineage(path), path] if is_gone(self._root, each)), path)
+        folder, name = paths.split(gone)
         try:
             beside = self._beside.get(folder) or self._beside.setdefault(folder, _folded_names(self._root, folder))
         except OSError:
             return True
-        return names.folded(name) in beside
+        return odd_names.folded(name) in beside
 
     def _lost_its_mount(self, path: str) -> bool:
-        above = filter(None, map(self._state.held, [*names.lineage(path), path]))
+        above = filter(None, map(self._state.held, [*paths.lineage(path), path]))
         return any(each.mount and not os.path.ismount(local_path(self._root, each.path)) for each in above)
 
     def _inside(self, held: Entry, entry: Entry) -> Inside:
@@ -129,7 +129,7 @@ class Renamed:
 def _folded_names(root: bytes, folder: str) -> set[str]:
     descriptor = open_folder(root, folder)
     try:
-        return {names.folded(names.decode(os.fsencode(name))) for name in os.listdir(descriptor)}
+        return {odd_names.folded(paths.decode(os.fsencode(name))) for name in os.listdir(descriptor)}
     finally:
         os.close(descriptor)
 

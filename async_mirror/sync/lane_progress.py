@@ -1,10 +1,10 @@
 """Tells the report what the crew is doing. Knows both, and decides nothing."""
 
-from async_mirror.change import Job, Outcome, Pending, SendFile, path_of
-from async_mirror.hands import Answer, Item
+from async_mirror.jobs.compare import Compare
+from async_mirror.jobs.perform import Answer, Item
+from async_mirror.model.change import Job, Outcome, Pending, SendFile, path_of
 from async_mirror.multi import Watcher
-from async_mirror.report import Report
-from async_mirror.survey import Compare
+from async_mirror.ui.report import Report
 
 
 class Watch(Watcher[Item, Answer]):

@@ -4,20 +4,22 @@ import math
 import os
 from dataclasses import dataclass, field
 
-from async_mirror.apply import Publisher
-from async_mirror.cap import Climb
-from async_mirror.hands import Answer, Connect, DryHands, Hands, Item, RootedSession
-from async_mirror.hosts import Hosts
-from async_mirror.loop import Offload, Stop
+from async_mirror.crew.cap import Climb
+from async_mirror.crew.off_loop import Offload
+from async_mirror.crew.stop import Stop
+from async_mirror.jobs.apply import Publisher
+from async_mirror.jobs.bandwidth import Pace
+from async_mirror.jobs.dry_run import DryHands
+from async_mirror.jobs.perform import Answer, Hands, Item
+from async_mirror.model.selection import Selection
+from async_mirror.model.settings import Settings
 from async_mirror.multi import MOST_LANES, Crew, FixedCap, Mode, Patience
-from async_mirror.pace import Pace
-from async_mirror.remote import Manners
-from async_mirror.report import Report
-from async_mirror.selection import Selection
-from async_mirror.settings import Settings
-from async_mirror.state import State
-from async_mirror.watch import Watch
-from async_mirror.wording import plural
+from async_mirror.remote.session import Connect, Manners, RootedSession
+from async_mirror.state.server_memory import Hosts
+from async_mirror.state.store import State
+from async_mirror.sync.lane_progress import Watch
+from async_mirror.ui.report import Report
+from async_mirror.ui.text import plural
 
 MAX_CONNECTIONS = 16
 LIMIT_LASTS_SECONDS = 3600.0

@@ -9,9 +9,14 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby
 
-from async_mirror import loop, names
-from async_mirror.ahead import BEGINS_AFTER, Ahead
-from async_mirror.change import (
+from async_mirror.crew import off_loop
+from async_mirror.crew.off_loop import Offload
+from async_mirror.crew.stop import Stop
+from async_mirror.jobs.compare import Compare, Compared
+from async_mirror.jobs.perform import Answer, Item
+from async_mirror.jobs.recover import Settled
+from async_mirror.model import escape, odd_names, paths
+from async_mirror.model.change import (
     REPLACES,
     TRIES_PER_ATTEMPT,
     Change,
@@ -28,21 +33,20 @@ from async_mirror.change import (
     SetAttributes,
     path_of,
 )
-from async_mirror.entry import UNKNOWN, Entry, Listing
-from async_mirror.gates import Gates
-from async_mirror.hands import Answer, Item
-from async_mirror.loop import Offload, Stop
-from async_mirror.mirror import Mirror, MirrorCrew, crew_for, remember_limits
+from async_mirror.model.entry import UNKNOWN, Entry, Listing
+from async_mirror.model.plan import FolderPlan, Swap, plan_folder
 from async_mirror.multi import DEATHS, Done, Patience
-from async_mirror.plan import FolderPlan, Swap, plan_folder
-from async_mirror.remote import RemoteError
-from async_mirror.removal import Removal
-from async_mirror.renamed import Renamed
-from async_mirror.scan import read_folder, walk
-from async_mirror.source import has_digest, is_gone, look
-from async_mirror.state import State
-from async_mirror.survey import Compare, Compared, Settled
-from async_mirror.wording import plural
+from async_mirror.remote.errors import RemoteError
+from async_mirror.source.files import has_digest
+from async_mirror.source.look import is_gone, look
+from async_mirror.source.scan import read_folder, walk
+from async_mirror.state.store import State
+from async_mirror.sync.deletions import Removal
+from async_mirror.sync.folder_gates import Gates
+from async_mirror.sync.folder_renames import Renamed
+from async_mirror.sync.forecast import BEGINS_AFTER, Ahead
+from async_mirror.sync.mirror import Mirror, MirrorCrew, crew_for, remember_limits
+from async_mirror.ui.text import plural
 
 PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
@@ -98,7 +102,7 @@ class Pass:
     async def _source_is_fit(self) -> bool:
         """Look at the source; a missing one, or an empty one while something is held, stops the pass here."""
         listing = await self.offload(read_folder, self.mirror.root, "", self.selection)
-        source = names.shown(str(self.settings.source))
+        source = escape.shown(str(self.settings.source))
         if not listing.complete and not listing.entries:
             reason = listing.problems[0][1] if listing.problems else "it cannot be read"
             self.report.halt(
@@ -138,7 +142,7 @@ class Pass:
                     self.report.phase("looking at the site")
                     await self._survey(crew)
                 self.report.phase("mirroring")
-                async with loop.beside() as start:
+                async with off_loop.beside() as start:
                     await self._perform(crew, self._publish("", start), PUBLISHING_OVERLAP)
                 await self._settle(crew)
         finally:
@@ -225,7 +229,7 @@ class Pass:
             self.report.made_root(answer.root or self.settings.site.root)
         if answer.root and not self.root_known:
             self.root_known = True
-            await self.offload(partial(self.state.learn, root=names.shown(answer.root)))
+            await self.offload(partial(self.state.learn, root=escape.shown(answer.root)))
 
     def _cut_short(self, done: Done[Item, Answer]) -> None:
         """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
@@ -304,7 +308,7 @@ class Pass:
         """Yield the comparison of each folder that the site has and the source has or had, parents first."""
         holds = await self.offload(self.state.holds_anything)
         seen = set()
-        async with aclosing(loop.stream(partial(walk, self.mirror.root, self.selection))) as listings:
+        async with aclosing(off_loop.stream(partial(walk, self.mirror.root, self.selection))) as listings:
             async for batch in listings:
                 for listing in batch:
                     seen.add(listing.folder)
@@ -315,7 +319,7 @@ class Pass:
                 yield await self._compare(Listing(folder), holds=True)
 
     async def _is_on_site(self, folder: str) -> bool:
-        if folder and (parent := self.compared.get(names.parent(folder))):
+        if folder and (parent := self.compared.get(paths.parent(folder))):
             await parent.wait()
         return folder in self.there
 
@@ -493,7 +497,7 @@ class Pass:
         return self._jobs(change for change in plan.changes if self._can_be_sent(change))
 
     def _can_be_sent(self, change: Change) -> bool:
-        reason = names.refusal(names.split(path_of(change))[1])
+        reason = odd_names.refusal(paths.split(path_of(change))[1])
         if reason:
             self.report.failure(Failure(path_of(change), Problem.UNSENDABLE, reason))
             self.gates.open(change, made=False)
@@ -525,7 +529,7 @@ class Pass:
             untried: list[Job] = []
             try:
                 while waiting:
-                    made = await self.gates.is_made(names.parent(path_of(waiting[-1].change)))
+                    made = await self.gates.is_made(paths.parent(path_of(waiting[-1].change)))
                     job = waiting.pop()
                     if made:
                         yield job
@@ -539,7 +543,7 @@ class Pass:
     def _not_tried(self, change: Change) -> None:
         path = path_of(change)
         self.report.finished(change)
-        if not any(names.is_inside(path, each) for each in self.missing - self.voided):
+        if not any(paths.is_inside(path, each) for each in self.missing - self.voided):
             self.report.not_tried(path)
         self.gates.open(change, made=False)
 
@@ -555,7 +559,7 @@ class Pass:
         await self._perform(crew, self._publish_again([*swapped, *self.at_risk]), PUBLISHING_OVERLAP)
         await self._set_modes(crew)
         while (missing := self.missing - self.voided) and not self.stop.requested:
-            topmost = {each for each in missing if not missing.intersection(names.lineage(each))}
+            topmost = {each for each in missing if not missing.intersection(paths.lineage(each))}
             await self._make_missing(crew, topmost)
             self.voided |= missing
             await self._set_modes(crew)
@@ -570,7 +574,7 @@ class Pass:
         taken: set[str] = set()
         for move in self.moves:
             origin = move.held.path
-            if origin in taken or not any(each in self.removal.gone for each in [*names.lineage(origin), origin]):
+            if origin in taken or not any(each in self.removal.gone for each in [*paths.lineage(origin), origin]):
                 yield SendFile(move.entry, None, "new")
             else:
                 taken.add(origin)
@@ -579,7 +583,7 @@ class Pass:
     async def _publish_again(self, entries: Iterable[Entry]) -> AsyncGenerator[Item, None]:
         """Publish entries that the site does not hold, folders with all below them."""
         for entry in entries:
-            plan = plan_folder(Listing(names.parent(entry.path), (entry,)), (), perms=self.settings.perms)
+            plan = plan_folder(Listing(paths.parent(entry.path), (entry,)), (), perms=self.settings.perms)
             async with aclosing(self._begun(await self._take_plan(plan))) as begun:
                 async for job in begun:
                     yield job
@@ -628,7 +632,7 @@ async def _each(pending: Iterable[Pending]) -> AsyncGenerator[Item, None]:
 
 def _is_kept_back(folder: str, start: str, swapped: str) -> bool:
     """Tell whether a folder takes the place of a file that is still there, and its turn comes later."""
-    return names.is_inside(folder, swapped) and not names.is_inside(start, swapped)
+    return paths.is_inside(folder, swapped) and not paths.is_inside(start, swapped)
 
 
 def _depth(entry: Entry) -> int:

@@ -4,7 +4,7 @@ import json
 import math
 from typing import NamedTuple
 
-from async_mirror.wording import human_time
+from async_mirror.ui.text import human_time
 
 ALLOWANCE_S = 60.0
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from async_mirror.activity import Activity, Errand
-from async_mirror.names import shown
-from async_mirror.wording import human_size, human_time, plural, quoted
+from async_mirror.model.escape import shown
+from async_mirror.ui.activity import Activity, Errand
+from async_mirror.ui.text import human_size, human_time, plural, quoted
 
 NARROW = 60
 

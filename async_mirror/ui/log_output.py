@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 
-from async_mirror.names import shown
+from async_mirror.model.escape import shown
 
 FILES_KEPT = 5
 

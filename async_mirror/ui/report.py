@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from async_mirror.activity import Activity, Errand
-from async_mirror.change import (
+from async_mirror.model.change import (
     NO_MODES,
     REPLACES,
     Change,
@@ -23,11 +22,12 @@ from async_mirror.change import (
     SetAttributes,
     path_of,
 )
-from async_mirror.counts import PRESENT, Counts
-from async_mirror.entry import Listing
-from async_mirror.names import shown
-from async_mirror.remote import RemoteError
-from async_mirror.wording import described, human_size, human_time, plural, quoted, verb_of
+from async_mirror.model.entry import Listing
+from async_mirror.model.escape import shown
+from async_mirror.remote.errors import RemoteError
+from async_mirror.ui.activity import Activity, Errand
+from async_mirror.ui.counts import PRESENT, Counts
+from async_mirror.ui.text import described, human_size, human_time, plural, quoted, verb_of
 
 log = logging.getLogger("async_mirror")
 

@@ -18,9 +18,9 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from async_mirror.activity import Activity
-from async_mirror.frame import Page, rows
-from async_mirror.names import shown
+from async_mirror.model.escape import shown
+from async_mirror.ui.activity import Activity
+from async_mirror.ui.layout import Page, rows
 
 REFRESH_EVERY_S = 0.125
 WIDEST, HIGHEST = 500, 200

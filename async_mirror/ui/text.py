@@ -2,9 +2,18 @@
 
 from typing import assert_never
 
-from async_mirror.change import Change, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile, SetAttributes, path_of
-from async_mirror.entry import UNKNOWN
-from async_mirror.names import shown
+from async_mirror.model.change import (
+    Change,
+    MakeFolder,
+    Move,
+    RemoveFile,
+    RemoveFolder,
+    SendFile,
+    SetAttributes,
+    path_of,
+)
+from async_mirror.model.entry import UNKNOWN
+from async_mirror.model.escape import shown
 
 
 def human_size(size: float) -> str:

@@ -10,12 +10,14 @@ from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 
-from async_mirror import listing, names, replies
-from async_mirror.control import GREETING, Control, Expected
-from async_mirror.entry import UNKNOWN, Entry
-from async_mirror.listing import ListingParser, UnreadableLineError
-from async_mirror.remote import ConnectionBroken, RemoteListing
-from async_mirror.replies import Reply, ReplyError, ReplyParser
+from async_mirror.ftp import listing, replies
+from async_mirror.ftp.control import GREETING, Control, Expected
+from async_mirror.ftp.listing import ListingParser, UnreadableLineError
+from async_mirror.ftp.replies import Reply, ReplyError, ReplyParser
+from async_mirror.model import odd_names, paths
+from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.remote.errors import ConnectionBroken
+from async_mirror.remote.session import RemoteListing
 
 SECRET = "hunter2"
 LOGIN = ("USER", "PASS", "ACCT")
@@ -46,7 +48,7 @@ def read_replies(data: bytes) -> None:
     lines = [line for each in read for line in each.lines]
     sent = data.split(b"\n")
     for line, raw in zip(lines, sent, strict=False):
-        assert names.encode(line) in {raw.removesuffix(b"\r"), raw.removesuffix(b"\r")[4:]}
+        assert paths.encode(line) in {raw.removesuffix(b"\r"), raw.removesuffix(b"\r")[4:]}
     longest, unread = max(map(len, sent)), b"\n".join(sent[len(lines) :])
     assert error or longest <= replies.LONGEST_LINE
     assert "endless line" not in error or longest > replies.LONGEST_LINE
@@ -69,7 +71,7 @@ def _replies(pieces: list[bytes]) -> tuple[list[Reply], str]:
 
 def judge_lines(data: bytes) -> None:
     """What lines are taken for can be used as it is, and costs little, however long they are."""
-    lines = tuple(line.removesuffix("\r") for line in names.decode(data).split("\n"))
+    lines = tuple(line.removesuffix("\r") for line in paths.decode(data).split("\n"))
     for code in (211, 227, 229, 257, 550):
         _judge(Reply(code, lines))
     for line in lines:
@@ -84,13 +86,13 @@ def judge_lines(data: bytes) -> None:
 def _judge(told: Reply) -> None:
     assert told.text.startswith(str(told.code))
     assert "\n" not in told.text
-    names.encode(told.text)
+    paths.encode(told.text)
     assert told.too_many in {True, False}
     assert told.no_space in {True, False}
     for port in (replies.parse_epsv(told), replies.parse_pasv(told)):
         assert port is None or 1 <= port <= 65535
     path = replies.parse_path(told)
-    assert path is None or names.refusal(path) is None, path  # it will stand in commands
+    assert path is None or odd_names.refusal(path) is None, path  # it will stand in commands
     for feature in replies.parse_features(told):
         assert feature == feature.upper()
         assert " " not in feature
@@ -129,15 +131,15 @@ def _assert_listing(data: bytes, *, facts: bool) -> None:
     assert max(map(len, lines)) <= replies.LONGEST_LINE
     assert len(lines) - 1 <= listing.MOST_LINES
     for entry in found.entries:
-        before, name = names.split(entry.path)
+        before, name = paths.split(entry.path)
         assert before == folder
-        assert names.is_one_component(name), name
-        assert names.encode(name) in data
+        assert paths.is_one_component(name), name
+        assert paths.encode(name) in data
         _assert_figures(entry)
     for name in found.others:
-        assert names.is_one_component(name), name
+        assert paths.is_one_component(name), name
     for name in found.oddities:
-        assert not names.is_one_component(name), name
+        assert not paths.is_one_component(name), name
     assert len({entry.path for entry in found.entries}) == len(found.entries)
     assert len(found.entries) + len(found.others) + len(found.oddities) <= len(lines)
     assert found.exact is facts

@@ -1,0 +1,1 @@
+"""The words that multi.py speaks in."""

@@ -1,0 +1,1 @@
+"""The port through which a site is spoken to."""

@@ -1,0 +1,1 @@
+"""The local side, read only."""

@@ -1,0 +1,1 @@
+"""One pass, phase by phase."""
