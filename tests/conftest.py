@@ -10,8 +10,8 @@ from typing import Literal
 
 import pytest
 from faults.identities import Identities
-from here import Here
 from servers import KINDS, REAL, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
+from support.here import Here
 
 
 def _require(kind: Kind) -> None:

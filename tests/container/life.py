@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import contents, eventually, touch, write
 from servers import PASSWORD, USER, FtpServer, ServerFactory
+from support.program import contents, eventually, touch, write
 
 from async_mirror.engine import Exit
 

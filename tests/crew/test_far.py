@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from program import eventually
-from toys import STUCK, Did, Errand, Fatal, Refused, Toy
+from support.program import eventually
+from support.toys import STUCK, Did, Errand, Fatal, Refused, Toy
 
 from async_mirror.crew.cap import Climb
 from async_mirror.crew.far import LAST_SECONDS, WorkerDied
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.smoke
 
 T = TypeVar("T")
 AT_ONCE = Patience(retries=5, first_seconds=0.0)
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 Listener = Callable[[Errand, int], None]
 Ended = Done[Errand, Did]
 
@@ -557,7 +557,7 @@ PROGRAM = """
 import asyncio, os, sys
 from async_mirror.loop import run
 from async_mirror.multi import Crew, Mode, Patience, Watcher
-from toys import Errand, Toy
+from support.toys import Errand, Toy
 
 class Tell(Watcher):
     def advanced(self, lane, item, amount):

@@ -11,9 +11,7 @@ import pytest
 from faults import Refused, reactions
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
-from test_faults import Mirror, answer_at_once, contents, tree_of
-
-MIB = 1024
+from support.mirror import Mirror, answer_at_once, contents, tree_of, with_memory
 
 
 @pytest.fixture
@@ -29,11 +27,6 @@ def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
     for number in range(3):
         mirror.write(f"file {number}", f"content {number}")
     return mirror
-
-
-def with_memory(mebibytes: int) -> tuple[str, ...]:
-    """Run a program with so much memory for its data."""
-    return ("sh", "-c", f'ulimit -d {mebibytes * MIB}; exec "$@"', "sh")
 
 
 def without_end(piece: bytes, *, first: bytes = b"") -> Reaction:

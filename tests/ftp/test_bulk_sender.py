@@ -15,11 +15,10 @@ from blake3 import blake3
 from faults import Refused, reactions
 from faults.identities import Identities
 from faults.scripted import Exchange, ScriptedServer
-from program import write
 from servers import PASSWORD, USER, KeptServer
-from test_bounds import with_memory
-from test_faults import Mirror, answer_at_once, assert_mirrored
-from test_remote_contract import SECURE, SUBJECTS, FtpSubject
+from support.mirror import Mirror, answer_at_once, assert_mirrored, with_memory
+from support.program import write
+from support.subjects import SECURE, SUBJECTS, FtpSubject
 
 from async_mirror.ftp.session import connect
 from async_mirror.model.site import MACHINE, Site, Trust

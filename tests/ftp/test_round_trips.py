@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from faults.proxy import FtpProxy, Passage
-from program import MTIME, Program
 from servers import REAL, FtpServer, KeptServer, Kind
+from support.program import MTIME, Program
 
 FEW, MANY = 20, 60
 LATE_SECONDS = 0.03

@@ -21,9 +21,9 @@ from faults.identities import Identities
 from faults.proxy import FtpProxy
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
-from program import contents
 from servers import PASSWORD, REAL, USER, RealKind, ServerFactory
-from test_faults import Mirror, Ran, answer_at_once, count, temporaries_of, tree_of
+from support.mirror import Mirror, Ran, answer_at_once, count, temporaries_of, tree_of
+from support.program import contents
 
 from async_mirror.ftp import session
 from async_mirror.ftp.tls import Tls

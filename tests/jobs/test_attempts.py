@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from memory_site import MemorySession, MemorySite
-from program import MTIME, write
+from support.memory_site import MemorySession, MemorySite
+from support.program import MTIME, write
 
 from async_mirror.jobs.apply import Publisher
 from async_mirror.model.change import Job, Outcome, SendFile

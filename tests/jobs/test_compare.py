@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_site import MemoryFile, MemorySession, MemorySite
+from support.memory_site import MemoryFile, MemorySession, MemorySite
 
 from async_mirror.jobs.compare import Compare, Compared, compare
 from async_mirror.model.entry import UNKNOWN, Entry, Kind

@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 import click
 import pytest
-from here import FILE, Here, printed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from program import MTIME, PROGRAM, Program, Result, contents, names, write
 from servers import PASSWORD, USER, ServerFactory
+from support.here import FILE, Here, printed
+from support.program import MTIME, PROGRAM, Program, Result, contents, names, write
 
 from async_mirror.model.site import SCHEMES
 from async_mirror.options.declared import SYNC
 from async_mirror.options.destination import is_original_form, parse_destination, parse_original
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Pass"
 CALM = settings(deadline=None, print_blob=True)
 

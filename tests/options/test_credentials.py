@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from here import FILE, Here
-from program import Program, names, write
 from servers import PASSWORD, ServerFactory
+from support.here import FILE, Here
+from support.program import Program, names, write
 
 from async_mirror.model.settings import UsageError
 from async_mirror.model.site import Site

@@ -7,10 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from here import Here
-from program import Program, names, write
 from servers import USER, ServerFactory
 from servers.certificates import Certificates
+from support.here import Here
+from support.program import Program, names, write
 
 from async_mirror.model.site import Site, Trust
 from async_mirror.options.credentials import Login

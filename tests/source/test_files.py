@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from faults import reactions
 from faults.scripted import Exchange, ScriptedServer
-from test_faults import Mirror, answer_at_once, contents, tree_of
+from support.mirror import Mirror, answer_at_once, contents, tree_of
 
 from async_mirror.model.entry import Kind
 from async_mirror.model.selection import Selection

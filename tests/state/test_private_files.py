@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from faults import reactions
 from faults.scripted import Exchange, ScriptedServer
-from test_faults import Mirror, answer_at_once, contents, tree_of
+from support.mirror import Mirror, answer_at_once, contents, tree_of
 
 from async_mirror.state import private_files, server_memory
 from async_mirror.state.store import StateError, facts_of, open_copy, open_state

@@ -150,7 +150,7 @@ print(hosts.number("me@host:21", "connections", 3600.0))
 """
     bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner,-chown", "--inh-caps=-all"]
     command = [*bound, sys.executable, "-c", program]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert ran.stdout == "3\n"
 
 
@@ -168,7 +168,7 @@ for number in range(1, 101):
 def test_two_processes_may_learn_at_the_same_time(path: Path) -> None:
     command = [sys.executable, "-c", LEARNER, str(path)]
     learners = [
-        subprocess.Popen([*command, account], stderr=subprocess.PIPE, cwd=Path(__file__).parents[1])
+        subprocess.Popen([*command, account], stderr=subprocess.PIPE, cwd=Path(__file__).parents[2])
         for account in ("a@host:21", "b@host:21")
     ]
     assert [(learner.communicate()[1], learner.returncode) for learner in learners] == [(b"", 0)] * 2

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from program import Result, write
 
 from async_mirror.cli import main
+from support.program import Result, write
 
 FILE: Final = "async-mirror.toml"
 

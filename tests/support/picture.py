@@ -1,6 +1,6 @@
 """Draws docs/display.svg: what the live display and the log show in the middle of a pass that was made up.
 
-`python tests/picture.py` writes it anew. All that is in it was put into words by the program itself.
+`PYTHONPATH=tests python -m support.picture` draws it again. All that is in it was put into words by the program itself.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from async_mirror.ui.activity import Activity, Errand
 from async_mirror.ui.layout import Page, rows
 from async_mirror.ui.terminal import Display
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs/display.svg"
+PICTURE = Path(__file__).resolve().parents[2] / "docs/display.svg"
 WIDTH, HEIGHT = 96, 24
 TITLE = "./site -> ftpes://me@ftp.example.org/www"
 

@@ -25,7 +25,7 @@ LONGEST_SECONDS: Final = 60
 MTIME: Final = 1_700_000_000
 """When files were last changed, unless a test says otherwise: long ago, because what is fresh is left to settle."""
 
-_PROJECT = Path(__file__).resolve().parents[1]
+_PROJECT = Path(__file__).resolve().parents[2]
 _FRACTION_NS = 250_000_000
 _SCHEMES: Final[dict[Tls, str]] = {"": "ftp", "explicit": "ftpes", "implicit": "ftps"}
 

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from program import Program, contents
 from servers import KINDS, TLS_MODES, TLS_VERSIONS, FtpServer, available
+
+from support.program import Program, contents
 
 LONGEST_SECONDS = 3600
 FILES_PER_FOLDER = 100

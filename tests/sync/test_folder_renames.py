@@ -14,10 +14,10 @@ from typing import NamedTuple
 import pytest
 from faults import reactions
 from faults.scripted import Exchange, Reaction, ScriptedServer
-from memory_site import MemorySession, MemorySite
-from program import MTIME, Program, contents, tree, untouched, write
 from servers import REAL, FtpServer
-from test_faults import Mirror, Ran, answer_at_once, count, temporaries_of, tree_of
+from support.memory_site import MemorySession, MemorySite
+from support.mirror import Mirror, Ran, answer_at_once, count, temporaries_of, tree_of
+from support.program import MTIME, Program, contents, tree, untouched, write
 
 from async_mirror.jobs.apply import Publisher
 from async_mirror.jobs.recover import Settled, settle

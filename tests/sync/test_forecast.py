@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program import write
+from support.program import write
 
 from async_mirror.crew.off_loop import Offload
 from async_mirror.model.change import Job, Outcome, SendFile

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from program import MTIME, Program, contents, names, tree, untouched, write
 from servers import REAL, FtpServer
+from support.program import MTIME, Program, contents, names, tree, untouched, write
 
 in_both_modes = pytest.mark.parametrize("multi", ["S", "A8"])
 in_all_modes = pytest.mark.parametrize(

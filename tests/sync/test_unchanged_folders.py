@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from program import MTIME, Node, Program, tree, write
 from servers import KeptServer
+from support.program import MTIME, Node, Program, tree, write
 
 from async_mirror.model.change import Job, Move, Outcome, Pending, RemoveFile, SendFile
 from async_mirror.model.entry import Entry, Kind, Listing, Tally

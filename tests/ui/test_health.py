@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from program import Node, Program, Result, tree, write
 from servers import PASSWORD, USER, ServerFactory
+from support.program import Node, Program, Result, tree, write
 
 from async_mirror.ui.health import ALLOWANCE_S, Beat, complaint
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from program import PROGRAM, Program, Result, Running, contents, names, touch, tree, write
 from servers import USER, ServerFactory
+from support.program import PROGRAM, Program, Result, Running, contents, names, touch, tree, write
 
 from async_mirror.engine import Exit
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Pass"
 
 

@@ -32,7 +32,7 @@ from async_mirror.ui.log_output import JsonLines
 from async_mirror.ui.report import SAME_PROBLEM_SHOWN, Report
 
 PACKAGE = Path(async_mirror.__file__).parent
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs/messages.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/messages.md"
 EXIT_CODES = "Exit codes"
 
 # How the code says it. Places are written as `module.name`, `*` for any module.

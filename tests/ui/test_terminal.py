@@ -685,7 +685,7 @@ class Watched:
             stdout=theirs,
             stderr=theirs,
             pass_fds=[orders],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
         os.close(theirs)
         os.close(orders)

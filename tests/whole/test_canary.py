@@ -24,8 +24,8 @@ import pytest
 from faults import reactions
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
-from program import LONGEST_SECONDS, PROGRAM, write
-from test_faults import AS_PLAIN_USER, answer_at_once
+from support.mirror import AS_PLAIN_USER, answer_at_once
+from support.program import LONGEST_SECONDS, PROGRAM, write
 
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.session import connect
@@ -39,7 +39,7 @@ from async_mirror.options.credentials import Place, find_login
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.report import Report
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 CORE = "cAnary"
 CANARY = f'{CORE}"\\ %41\u00e9'

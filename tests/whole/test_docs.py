@@ -5,12 +5,12 @@ import shlex
 from pathlib import Path
 
 import click
-import picture
 import pytest
+from support import picture
 
 from async_mirror.cli import cli
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in sorted((PROJECT / "docs").glob("*.md"))}
 OTHERS = "coming-from-lftp-or-rclone.md"
 OPTIONS = {
@@ -113,7 +113,7 @@ def test_what_users_see_of_a_server_is_explained_with_the_messages() -> None:
 
 
 def test_every_module_that_a_document_draws_exists() -> None:
-    modules = set(re.findall(r"\b[a-z_]+\.py\b", "".join(DOCUMENTS.values())))
+    modules = set(re.findall(r"\b(?:[a-z_]+/)?[a-z_]+\.py\b", "".join(DOCUMENTS.values())))
     assert "multi.py" in modules
     assert {module for module in modules if not (PROJECT / "async_mirror" / module).is_file()} == set()
 
@@ -132,5 +132,5 @@ def test_every_link_leads_somewhere(name: str) -> None:
 
 
 def test_the_picture_of_the_display_is_what_the_program_draws_now() -> None:
-    assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw(), "draw it anew: python tests/picture.py"
+    assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw(), "draw it again: see support/picture.py"
     assert "http" not in picture.draw().replace("http://www.w3.org", "").replace("https://www.textualize.io", "")

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from faults import reactions
 from faults.scripted import ScriptedServer
-from here import Here
-from program import LONGEST_SECONDS, PROGRAM, write
 from servers import PASSWORD, USER
-from test_faults import Mirror, answer_at_once, assert_same, contents, tree_of
+from support.here import Here
+from support.mirror import Mirror, answer_at_once, assert_same, contents, tree_of
+from support.program import LONGEST_SECONDS, PROGRAM, write
 
 from async_mirror.ftp.control import Control
 from async_mirror.ftp.session import connect
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import Refusal
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Pass"
 BREAKS = ("\r", "\n", "\r\n", "\0")
 FORBIDDEN = re.compile("[\r\n\0]")

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from faults.reactions import ALWAYS, permission_denied, refuse_existing_target, say
 from faults.scripted import Exchange, ScriptedServer
-from program import MTIME, Node, eventually, tree
 from servers import REAL, FtpServer
-from test_faults import Mirror, answer_at_once, temporaries_of, tree_of
+from support.mirror import Mirror, answer_at_once, temporaries_of, tree_of
+from support.program import MTIME, Node, eventually, tree
 
 Contents = Mapping[bytes, bytes]
 Allowed = Mapping[bytes, "set[bytes | None]"]

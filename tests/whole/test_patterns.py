@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from program import Program, names, write
 from servers import ServerFactory
+from support.program import Program, names, write
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from program import MTIME, Node, Program, contents, eventually, names, touch, tree, untouched, write
 from servers import (
     PASSWORD,
     REAL,
@@ -30,6 +29,7 @@ from servers import (
     Tls,
     TlsVersion,
 )
+from support.program import MTIME, Node, Program, contents, eventually, names, touch, tree, untouched, write
 
 DAY = 86_400
 MANY = 24

@@ -10,12 +10,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from here import Here
+from support.here import Here
 
 from async_mirror.engine import Exit
 from async_mirror.options.click_types import ENVIRONMENT
 
-UNIT = Path(__file__).parent.parent / "contrib/async-mirror.service"
+UNIT = Path(__file__).parents[2] / "contrib/async-mirror.service"
 PROGRAM = "/opt/async-mirror/bin/async-mirror"
 
 
