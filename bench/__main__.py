@@ -14,9 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bench import results, runner, table
+from bench import runner
+from bench.cell_run import Record
 from bench.cells import CELLS, SERVERS, Cell
-from bench.session import Record
+from bench.figures import tables
+from bench.figures.records import load, merged
 
 _HERE: Final = Path(__file__).resolve().parent
 _KEPT: Final = (_HERE / "results.jsonl", _HERE / "RESULTS.md")
@@ -29,7 +31,7 @@ def main() -> None:
     """Measure what was asked for, write its records and its tables, and print the tables."""
     given = _parse()
     if given.table:
-        print(table.markdown(results.load(given.table)))
+        print(tables.markdown(load(given.table)))
         return
     cells = _chosen(given)
     if given.list:
@@ -112,19 +114,19 @@ def _measure(cells: Sequence[Cell], beside: int) -> bool:
                 print(f"{time.monotonic() - started:5.0f} s  {_told(record)}", flush=True)
 
         runner.run(cells, beside, keep)
-    records = results.load(_LAST[0])
-    _LAST[1].write_text(table.markdown(records))
+    records = load(_LAST[0])
+    _LAST[1].write_text(tables.markdown(records))
     ours = [record["good"] for record in records if record["kind"] == "run" and record["family"] == "ours"]
     return all(ours) and not any(record["kind"] == "failure" for record in records)
 
 
 def _keep(*, whole: bool) -> None:
     """Make the last figures those that are shown, or add them to those."""
-    records = results.load(_LAST[0])
+    records = load(_LAST[0])
     if not whole and _KEPT[0].exists():
-        records = results.merged(results.load(_KEPT[0]), records, {cell.name for cell in CELLS})
+        records = merged(load(_KEPT[0]), records, {cell.name for cell in CELLS})
     _KEPT[0].write_text("".join(json.dumps(record) + "\n" for record in records))
-    _KEPT[1].write_text(table.markdown(records))
+    _KEPT[1].write_text(tables.markdown(records))
 
 
 def _told(record: Record) -> str:

@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from bench import trees
+from bench import corpora
 from bench.cells import Cell
 from bench.contenders import Contender, Job
-from bench.line import PROJECT, Helper, Line, helper, python, within
+from bench.line.network import PROJECT, Helper, Line, helper, python, within
 from bench.machine import server_version
 from bench.measure import Measured, measure
-from bench.place import SERVERS, Place
+from bench.places import SERVERS, Place
 
 Record = Mapping[str, Any]
 Keep = Callable[[Record], None]
@@ -33,7 +33,7 @@ def served(cell: Cell, line: Line, place: Place) -> Iterator[Session]:
     """Start the cell's server at the far end of the line."""
     options = [*(["--tls"] if cell.tls else []), *(["--log"] if cell.counted else [])]
     where = [str(place.site), str(place.work / "server"), line.host, *options]
-    with helper(within(line.server, python("serve", cell.server, *where))) as server:
+    with helper(within(line.server, python("line.server", cell.server, *where))) as server:
         login = json.loads(server.said)
         password_file = place.work / "password"
         password_file.write_text(login["password"])
@@ -72,7 +72,7 @@ class Session:
     def measure_all(self, beside: int, keep: Keep) -> None:
         """Run all rounds; a contender that ran out of time is not asked again."""
         given_up: set[str] = set()
-        keep(self._about(trees.make(self.cell.corpus, self.place.source), beside))
+        keep(self._about(corpora.make(self.cell.corpus, self.place.source), beside))
         for number in range(self.cell.runs):
             for contender in in_turn(self.cell.contenders, number, self._first):
                 if contender.name in given_up or (number and contender.name in self.cell.once):
@@ -114,7 +114,7 @@ class Session:
         measured, words = self._call(contender, self.cell.longest_s, self.line.client)
         opened, wire = self.line.opened() - opened, self.line.wire_s() - wire
         time.sleep(_SERVER_RESTS_S)
-        difference = trees.compare(self.place.source, self.place.site)
+        difference = corpora.compare(self.place.source, self.place.site)
         self.mirrored = difference.none
         self.known = self.mirrored and self.known and (contender.learns or self.cell.task == "unchanged")
         good = measured.code == 0 and not measured.timed_out and difference.same
@@ -139,7 +139,7 @@ class Session:
             self.place.clear_site()
         elif not self.mirrored:
             self.place.clear_site()
-            trees.copy(self.place.source, self.place.site)
+            corpora.copy(self.place.source, self.place.site)
             self.mirrored, self.known = True, False
         if task in ("first", "survey"):
             self.known = False
@@ -149,9 +149,9 @@ class Session:
             self._teach(contender)
         if task == "delta":
             self.changes += 1
-            trees.change(self.place.source, self.cell.corpus, self.cell.touched, self.changes)
+            corpora.change(self.place.source, self.cell.corpus, self.cell.touched, self.changes)
         elif task == "rename":
-            trees.rename(self.place.source)
+            corpora.rename(self.place.source)
         if self.cell.counted:
             self.server.ask("commands")
 
@@ -163,7 +163,7 @@ class Session:
         if self.cell.task == "rename":
             self.place.clear_site()
         measured, words = self._call(contender, _PRIMING_LIMIT_S, self.line.server)
-        self.mirrored = self.known = trees.compare(self.place.source, self.place.site).none
+        self.mirrored = self.known = corpora.compare(self.place.source, self.place.site).none
         if measured.code or not self.known:
             raise RuntimeError(f"{contender.name} did not take over the site: exit code {measured.code}, {words}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.cells import KIB, MIB, Cell, Corpus
-from bench.line import PROJECT
+from bench.line.network import PROJECT
 
 SERVERS: Final = Path(os.environ.get("ASYNC_MIRROR_SERVERS", PROJECT / ".servers"))
 

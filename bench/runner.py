@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bench import trees
+from bench import corpora
+from bench.cell_run import Keep, Record, served
 from bench.cells import KIB, Cell, Corpus
-from bench.gauge import gauge
-from bench.line import laid
+from bench.line.gauge import gauge
+from bench.line.network import laid
 from bench.machine import describe
 from bench.measure import kill_all
-from bench.place import Place, placed
-from bench.session import Keep, Record, served
+from bench.places import Place, placed
 
 _WARM_UP: Final = Cell("warm-up", "first", Corpus(8, KIB, KIB, per_folder=4), "vsftpd", (), lanes=2, limit_s=30)
 _CLEARED_S: Final = 10.0
@@ -57,7 +57,7 @@ def _warm_up(cells: Iterable[Cell], place: Place) -> None:
     everyone = {contender.name: contender for cell in cells for contender in cell.contenders}
     cell = replace(_WARM_UP, contenders=tuple(everyone.values()))
     with place.part(cell.name) as part, laid(0) as line, served(cell, line, part) as session:
-        trees.make(cell.corpus, part.source)
+        corpora.make(cell.corpus, part.source)
         for contender in cell.contenders:
             session.run(contender)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from bench.cells import CELLS, MIB
-from bench.results import Measurement, Record, Records, measurements, median, round_trips
+from bench.figures.records import Measurement, Record, Records, measurements, median, round_trips
 
 _INTRO: Final = """\
 # Results

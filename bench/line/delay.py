@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from bench.hold import bring_up
+from bench.line.holder import bring_up
 
 CLIENT: Final = "10.77.0.1"
 SERVER: Final = "10.77.0.2"

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import Final, TypedDict
 
-from bench.line import PROJECT, Line, helper, python, within
+from bench.line.network import PROJECT, Line, helper, python, within
 
 _PORT: Final = 5001
 _ECHOES: Final = 50

@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from bench import wire
+from bench.line import delay
 
-PROJECT: Final = Path(__file__).resolve().parents[1]
+PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
 class Line(NamedTuple):
@@ -95,11 +95,11 @@ def laid(rtt_ms: float) -> Iterator[Line]:
         if not rtt_ms:
             yield Line(spaces[0], spaces[0], "127.0.0.1")
             return
-        delay = ["--delay-ms", str(rtt_ms / 2)]
-        carrier = stack.enter_context(helper(python("wire", *map(str, spaces), *delay)))
-        yield Line(spaces[0], spaces[1], wire.SERVER, carrier.pid)
+        half = ["--delay-ms", str(rtt_ms / 2)]
+        carrier = stack.enter_context(helper(python("line.delay", *map(str, spaces), *half)))
+        yield Line(spaces[0], spaces[1], delay.SERVER, carrier.pid)
 
 
 def _namespace(stack: ExitStack) -> Path:
-    holder = stack.enter_context(helper(["unshare", "--net", *python("hold")]))
+    holder = stack.enter_context(helper(["unshare", "--net", *python("line.holder")]))
     return Path(f"/proc/{holder.pid}/ns/net")

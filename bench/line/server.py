@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-_TESTS: Final = Path(__file__).resolve().parents[1] / "tests"
+_TESTS: Final = Path(__file__).resolve().parents[2] / "tests"
 # The tests want servers as strict as they can be, which is stricter than their packages make them.
 _AS_PACKAGED: Final = {"vsftpd": {"strict_ssl_read_eof": "NO"}}
 

@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 from typing import IO
 
-from bench.uploads import Given, Upload, folders, given, uploads
+from bench.uploaders.shared import Given, Upload, folders, given, uploads
 
 _BLOCK = 1 << 16
 _TIMEOUT_S = 60

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from bench.uploads import Given, Upload, folders, given, uploads
+from bench.uploaders.shared import Given, Upload, folders, given, uploads
 
 _TIMEOUT_S: Final = 60
 _BLOCK: Final = 1 << 20
