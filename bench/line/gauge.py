@@ -33,9 +33,9 @@ def gauge(line: Line, throughput: bool = False) -> Gauged:
 
     Throughput is for a machine that does nothing else: it takes all that it can get.
     """
-    with helper(within(line.server, python("gauge", "answer", line.host))):
+    with helper(within(line.server, python("line.gauge", "answer", line.host))):
         options = ["--throughput"] if throughput else []
-        ask = within(line.client, python("gauge", "ask", line.host, *options))
+        ask = within(line.client, python("line.gauge", "ask", line.host, *options))
         told = subprocess.run(  # noqa: S603
             ask, check=True, capture_output=True, cwd=PROJECT, timeout=60
         )
