@@ -17,6 +17,8 @@ from typing import NamedTuple
 import pytest
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
+from servers import PASSWORD, USER, KeptServer
+from support.program import contents, write
 from trove_classifiers import classifiers
 
 from async_mirror import __version__
@@ -148,8 +150,8 @@ def test_what_makes_it_fast_is_asked_for_where_it_exists(metadata: Metadata) -> 
     assert not marker.evaluate({**environment, "sys_platform": "linux", "extra": ""})
 
 
-def test_the_demonstration_runs_in_an_environment_that_has_only_the_wheel(
-    packages: Packages, metadata: Metadata, tmp_path: Path
+def test_demonstration_and_processes_work_in_an_environment_that_has_only_the_wheel(
+    packages: Packages, metadata: Metadata, tmp_path: Path, kept_server: KeptServer
 ) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     scripts = tmp_path / "venv/bin"
@@ -161,6 +163,13 @@ def test_the_demonstration_runs_in_an_environment_that_has_only_the_wheel(
     assert not installed & {"pytest", "pyftpdlib", "uvloop"}
     assert run(scripts / "async-mirror", "--version", cwd=tmp_path).stdout == f"async-mirror {__version__}\n"
     assert "files are equal" in run(scripts / "async-mirror", "demo", cwd=tmp_path).stdout
+    server = kept_server("aioftp")
+    source = write(tmp_path / "source/page.html", "a page").parent
+    password = write(tmp_path / "password", PASSWORD, mode=0o600)
+    places = ("--password-file", password, "--state-dir", tmp_path / "state", source)
+    site = f"ftp://{USER}@127.0.0.1:{server.port}/"
+    run(scripts / "async-mirror", "sync", "--once", "--multi", "P2", *places, site, cwd=tmp_path)
+    assert contents(server.docroot) == contents(source) != {}
 
 
 def _is_for_all(requirement: Requirement) -> bool:
