@@ -16,15 +16,14 @@ import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers import PASSWORD, USER, ServerFactory
+from servers import PASSWORD, USER
 from support.here import FILE, Here, printed
-from support.program import MTIME, PROGRAM, Program, Result, contents, names, write
+from support.program import MTIME, PROGRAM, PROJECT, Program, Result, contents, names, write
 
 from async_mirror.model.site import SCHEMES
 from async_mirror.options.declared import SYNC
 from async_mirror.options.destination import is_original_form, parse_destination, parse_original
 
-PROJECT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Pass"
 CALM = settings(deadline=None, print_blob=True)
 
@@ -117,11 +116,6 @@ VALUES = ("true", "3", "1.5", '"word"', '["word"]', "[3]", '["word", 3]', "{word
 """A value of each type that TOML knows."""
 PARAMETERS = [param for param in SYNC if param.expose_value]
 each_parameter = pytest.mark.parametrize("param", PARAMETERS, ids=lambda param: param.name)
-
-
-@pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    return Program(tmp_path, server_factory("pyftpdlib"))
 
 
 def key_of(param: click.Parameter) -> str:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from servers import PASSWORD, ServerFactory
+from servers import PASSWORD
 from support.here import FILE, Here
 from support.program import Program, names, write
 
@@ -124,11 +124,6 @@ def test_the_command_is_split_as_by_a_shell_but_no_shell_runs_it() -> None:
     assert printed_by("printf %s 'two  words'") == "two  words"
     assert printed_by('printf %s,%s one\\ word "it\'s"') == "one word,it's"
     assert printed_by("echo $HOME; exit 3 | cat > /tmp/no `id` * ~") == "$HOME; exit 3 | cat > /tmp/no `id` * ~"
-
-
-@pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    return Program(tmp_path, server_factory("pyftpdlib"))
 
 
 @pytest.mark.parametrize("multi", ["A2", "T2", "P2", "S"])

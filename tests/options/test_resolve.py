@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from servers import USER, ServerFactory
+from servers import USER
 from servers.certificates import Certificates
 from support.here import Here
 from support.program import Program, names, write
@@ -147,11 +147,6 @@ def test_a_client_certificate_that_cannot_be_shown_is_refused(
 def test_an_encrypted_key_is_refused_rather_than_asked_for(here: Here, files: Path) -> None:
     line = refused(here, CLOSED, "--client-cert", files / "certificate", "--client-key", files / "encrypted-key")
     assert f"the key in {files / 'encrypted-key'} is encrypted" in line
-
-
-@pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    return Program(tmp_path, server_factory("pyftpdlib"))
 
 
 def test_files_that_can_be_used_are_no_reason_to_refuse(program: Program, files: Path) -> None:

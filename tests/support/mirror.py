@@ -11,9 +11,8 @@ from typing import NamedTuple
 from faults.scripted import Exchange, ScriptedServer
 from servers import PASSWORD, USER
 
-from support.program import LONGEST_SECONDS, MTIME, PROGRAM, Node, tree, write
+from support.program import LONGEST_SECONDS, MTIME, PROGRAM, PROJECT, Node, tree, write
 
-PROJECT = Path(__file__).resolve().parents[2]
 AS_PLAIN_USER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
 """Take from root what lets it read and write whatever it likes."""
 

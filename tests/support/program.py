@@ -20,12 +20,12 @@ from typing import Final, NamedTuple
 
 from servers import PASSWORD, USER, FtpServer, Tls
 
+PROJECT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = (sys.executable, "-m", "async_mirror")
 LONGEST_SECONDS: Final = 60
 MTIME: Final = 1_700_000_000
 """When files were last changed, unless a test says otherwise: long ago, because what is fresh is left to settle."""
 
-_PROJECT = Path(__file__).resolve().parents[2]
 _FRACTION_NS = 250_000_000
 _SCHEMES: Final[dict[Tls, str]] = {"": "ftp", "explicit": "ftpes", "implicit": "ftps"}
 
@@ -83,7 +83,7 @@ class Program:
         """Run the program with these arguments to its end; fail when that takes longer."""
         done = subprocess.run(
             [*self._prefix, *PROGRAM, *arguments],
-            cwd=_PROJECT,
+            cwd=PROJECT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -97,7 +97,7 @@ class Program:
         """Start the program and let the test deal with it; it is killed at the end if it still runs."""
         process = subprocess.Popen(
             [*PROGRAM, *self.arguments(*options)],
-            cwd=_PROJECT,
+            cwd=PROJECT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

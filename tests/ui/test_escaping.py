@@ -20,9 +20,7 @@ from faults import reactions, text
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
 from servers import PASSWORD
-from support.program import LONGEST_SECONDS, PROGRAM, write
-
-PROJECT = Path(__file__).resolve().parents[2]
+from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, write
 
 WRITES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What a terminal obeys, but for the line break."""

@@ -15,11 +15,10 @@ from typing import IO, Any
 
 import pytest
 from servers import USER, ServerFactory
-from support.program import PROGRAM, Program, Result, Running, contents, names, touch, tree, write
+from support.program import PROGRAM, PROJECT, Program, Result, Running, contents, names, touch, tree, write
 
 from async_mirror.engine import Exit
 
-PROJECT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Pass"
 
 
@@ -37,8 +36,7 @@ OF_AN_EVENT = documented("## `--log-format json`")
 
 
 @pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    program = Program(tmp_path, server_factory("pyftpdlib"))
+def program(program: Program) -> Program:
     program.password_file.chmod(0o600)
     program.environment["TZ"] = "UTC"
     return program

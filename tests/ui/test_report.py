@@ -11,10 +11,10 @@ from pathlib import Path
 import make
 import medians
 import pytest
+from support.program import PROJECT
 
 from async_mirror.cli import sync
 
-PROJECT = Path(__file__).resolve().parents[2]
 REPORT = PROJECT / "docs/rapport"
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(REPORT.glob("*.typ"))}
 LANGUAGES = {"fr": "rapport.pdf", "en": "report.pdf"}

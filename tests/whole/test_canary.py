@@ -24,8 +24,8 @@ import pytest
 from faults import reactions
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
-from support.mirror import AS_PLAIN_USER, answer_at_once
-from support.program import LONGEST_SECONDS, PROGRAM, write
+from support.mirror import AS_PLAIN_USER
+from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, write
 
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.session import connect
@@ -38,8 +38,6 @@ from async_mirror.multi import Mode, Patience
 from async_mirror.options.credentials import Place, find_login
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.report import Report
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 CORE = "cAnary"
 CANARY = f'{CORE}"\\ %41\u00e9'
@@ -197,14 +195,6 @@ class Run:
         assert not leaks(names + contents)
         sent = {line for line in self.server.commands() if leaks(os.fsencode(line))}
         assert sent <= {f"PASS {CANARY}", f"CWD {HERE}"}, sent
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        server.data_seconds = 1.0
-        answer_at_once(server)
-        yield server
 
 
 @pytest.fixture

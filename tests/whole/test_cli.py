@@ -12,13 +12,12 @@ from pathlib import Path
 import click
 import pytest
 from servers import ServerFactory
-from support.program import PROGRAM, Program, Result, contents, names
+from support.program import PROGRAM, PROJECT, Program, Result, contents, names
 
 import async_mirror
 from async_mirror import __version__
 from async_mirror.options.declared import SYNC
 
-PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMANDS = ("", "sync", "config", "healthcheck", "demo")
 GROUPS = ["What is mirrored", "When", "Safety", "Connection", "Security", "Output", "Files of its own", "Other"]

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,35 +14,21 @@ from faults import reactions
 from faults.scripted import ScriptedServer
 from servers import PASSWORD, USER
 from support.here import Here
-from support.mirror import Mirror, answer_at_once, assert_same, contents, tree_of
-from support.program import LONGEST_SECONDS, PROGRAM, write
+from support.mirror import Mirror, assert_same, contents, tree_of
+from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, write
 
 from async_mirror.ftp.control import Control
 from async_mirror.ftp.session import connect
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import Refusal
 
-PROJECT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Pass"
 BREAKS = ("\r", "\n", "\r\n", "\0")
 FORBIDDEN = re.compile("[\r\n\0]")
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        answer_at_once(server)
-        yield server
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
-    return Mirror(tmp_path, server.port)
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    here = Here(tmp_path, monkeypatch, capsys)
+def here(here: Here) -> Here:
     write(here.folder / "site/file", "content")
     return here
 
