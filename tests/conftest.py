@@ -11,10 +11,14 @@ from typing import Literal
 import pytest
 from faults.identities import Identities
 from faults.scripted import ScriptedServer
+from hypothesis import settings
 from servers import KINDS, REAL, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
 from support.here import Here
 from support.mirror import Mirror, answer_at_once
 from support.program import Program
+
+settings.register_profile("calm", deadline=None, print_blob=True)  # a machine may be busy with something else
+settings.load_profile("calm")
 
 
 def _require(kind: Kind) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from faults import reactions
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
 from support.mirror import AS_PLAIN_USER
-from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, write
+from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, at_terminal, write
 
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.session import connect
@@ -427,32 +426,24 @@ def test_run_that_is_looked_at_and_ended_by_a_signal(
 
 def test_password_that_is_typed(run: Run, server: ScriptedServer) -> None:
     server.on("PASS", echo(b"530"), times=ALWAYS)
-    ours, theirs = pty.openpty()
+    command: list[str | Path] = [
+        *PROGRAM,
+        "sync",
+        "-v",
+        "--once",
+        "--state-dir",
+        run.state,
+        "--log-file",
+        run.log,
+        run.source,
+        run.url,
+    ]
     environment = {"PATH": os.defpath, "HOME": str(run.home), "LANG": "C.UTF-8", "TERM": "xterm"}
-    process = subprocess.Popen(
-        [*PROGRAM, "sync", "-v", "--once", "--state-dir", run.state, "--log-file", run.log, run.source, run.url],
-        cwd=PROJECT,
-        env=environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    with process:
-        os.close(theirs)
-        said = b""
-        while not said.endswith(b": "):
-            said += os.read(ours, 1 << 16)
-        os.write(ours, CANARY.encode() + b"\n")
-        while True:
-            try:
-                said += os.read(ours, 1 << 16)
-            except OSError:
-                break
-        assert process.wait(LONGEST_SECONDS) == 3
-    os.close(ours)
-    assert re.search(rb"530 \*\*\*", said)
-    run.said.append(said)
+    with at_terminal(command, environment) as terminal:
+        terminal.type(CANARY.encode() + b"\n")
+        assert terminal.end() == 3
+    assert re.search(rb"530 \*\*\*", terminal.said)
+    run.said.append(terminal.said)
     run.look()
     assert f"PASS {CANARY}" in server.commands()
 

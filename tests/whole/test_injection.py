@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pty
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from faults.scripted import ScriptedServer
 from servers import PASSWORD, USER
 from support.here import Here
 from support.mirror import Mirror, assert_same, contents, tree_of
-from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, write
+from support.program import PROGRAM, at_terminal, write
 
 from async_mirror.ftp.control import Control
 from async_mirror.ftp.session import connect
@@ -103,29 +101,14 @@ def test_line_break_in_the_user_of_the_logins_is_refused(
 
 def test_nul_that_is_typed_as_the_password_is_refused(tmp_path: Path, server: ScriptedServer) -> None:
     write(tmp_path / "site/file", "content")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*PROGRAM, "sync", "--once", "--state-dir", tmp_path / "state", tmp_path / "site",
-         f"ftp://me@127.0.0.1:{server.port}/"],
-        cwd=PROJECT,
-        env={"PATH": os.defpath, "HOME": str(tmp_path), "LANG": "C.UTF-8"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )  # fmt: skip
-    with process:
-        os.close(theirs)
-        said = b""
-        while not said.endswith(b": "):
-            said += os.read(ours, 1 << 16)
-        os.write(ours, CANARY.encode() + b"\x16\x00DELE file\n")  # ^V keeps the terminal from reading the NUL itself
-        while b"cannot carry" not in said:
-            said += os.read(ours, 1 << 16)
-        assert process.wait(LONGEST_SECONDS) == 2
-    os.close(ours)
+    url = f"ftp://me@127.0.0.1:{server.port}/"
+    command: list[str | Path] = [*PROGRAM, "sync", "--once", "--state-dir", tmp_path / "state", tmp_path / "site", url]
+    with at_terminal(command, {"PATH": os.defpath, "HOME": str(tmp_path), "LANG": "C.UTF-8"}) as terminal:
+        terminal.type(CANARY.encode() + b"\x16\x00DELE file\n")  # ^V keeps the terminal from reading the NUL itself
+        terminal.wait_for(b"cannot carry")
+        assert terminal.end() == 2
     assert server.connections == 0
-    assert CANARY.encode() not in said
+    assert CANARY.encode() not in terminal.said
 
 
 TELNET = ("%ff%ff", "%ff%f4", "%ff%fb%01", "%ff%f0")
