@@ -11,6 +11,7 @@ from typing import NamedTuple
 from faults.scripted import Exchange, ScriptedServer
 from servers import PASSWORD, USER
 
+from support.messages import unexplained
 from support.program import LONGEST_SECONDS, MTIME, PROGRAM, PROJECT, Node, tree, write
 
 AS_PLAIN_USER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
@@ -81,6 +82,7 @@ def ended(process: subprocess.Popen[str]) -> Ran:
             process.kill()
             said, _ = process.communicate()
             raise AssertionError(f"it did not end in {LONGEST_SECONDS} s: {said}") from None
+    assert not (lines := unexplained(said)), f"docs/messages.md does not explain {lines}"
     return Ran(process.returncode, said)
 
 
