@@ -3,6 +3,7 @@
 Beside this, each run of the program by `Here` or `Mirror`, in whatever test, fails if a line of it has no row.
 """
 
+import ast
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from servers import PASSWORD, USER
 from support.here import Here
 from support.messages import EXIT_CODES, begins, kinds, quoted, rows, told, unexplained
 from support.mirror import Mirror
-from support.program import write
+from support.program import PROJECT, write
 
 from async_mirror.engine import Exit
 from async_mirror.ftp.session import connect
@@ -31,6 +32,13 @@ from async_mirror.remote.session import RemoteSession
 
 def test_no_message_has_two_rows() -> None:
     assert sorted(told()) == sorted(set(told()))
+
+
+def test_every_word_that_a_row_quotes_is_in_the_program_still() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PROJECT / "async_mirror").rglob("*.py")]
+    texts = [str(node.value) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    gone = [row for row in told() if not all(any(part.strip() in text for text in texts) for part in row.split("…"))]
+    assert gone == []
 
 
 def test_every_row_quotes_a_message_and_explains_it() -> None:
