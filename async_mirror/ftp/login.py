@@ -9,10 +9,12 @@ from typing import Any
 import aioftp
 from aioftp.errors import StatusCodeError
 
-from async_mirror.ftp.control import Client, Control
+from async_mirror.ftp.client import Client
+from async_mirror.ftp.control import Control
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.tls import Certificate, Tls, TooNarrow, is_not_tls, reason, untrusted
 from async_mirror.model import escape
+from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, LoginFailed, RemoteError, Untrusted
 
@@ -24,9 +26,11 @@ _TRICK = "try it from another network; if it stays so, ask the site's host"
 _CLEAR_TEXT = "ask whoever runs the server whether it has TLS, or try ftps://; ftp:// would show everything to anybody"
 
 
-def client_for(site: Site, context: ssl.SSLContext | None, timeout_seconds: float) -> Client:
+def client_for(
+    site: Site, context: ssl.SSLContext | None, timeout_seconds: float, secret: Secret = NO_SECRET
+) -> Client:
     """Return a client that is not connected yet, and will be in TLS from the first byte if the site is so."""
-    return Client(Control(timeout_seconds), context if site.scheme == "ftps" else None)
+    return Client(Control(timeout_seconds, secret), context if site.scheme == "ftps" else None)
 
 
 async def greet(client: Client, site: Site, tls: Tls | None) -> None:
@@ -123,7 +127,7 @@ async def _look(site: Site, context: ssl.SSLContext, timeout_seconds: float) -> 
     return None
 
 
-async def log_in(client: Client, site: Site, password: str) -> None:
+async def log_in(client: Client, site: Site, password: Secret) -> None:
     """Say who we are, and have data connections protected if the control connection is (RFC 4217, 9).
 
     Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken (not now), or Untrusted if the server
@@ -134,7 +138,7 @@ async def log_in(client: Client, site: Site, password: str) -> None:
     try:
         code, _ = await _first_command(client, site, f"USER {user}")
         if code == "331":
-            code, _ = await client.command(f"PASS {password}", ("2xx", "332"), censor_after=5)
+            code, _ = await client.command(f"PASS {password.reveal()}", ("2xx", "332"), censor_after=5)
         if code == "332":
             await client.command("ACCT ", "2xx")
     except StatusCodeError as error:

@@ -27,6 +27,7 @@ from support.program import contents
 
 from async_mirror.ftp import session
 from async_mirror.ftp.tls import Tls
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.remote.errors import ConnectionBroken, RemoteError, Untrusted
 
@@ -110,7 +111,7 @@ def meet(identities: Identities) -> Meet:
 
         async def bounded() -> None:
             async with asyncio.timeout(15):
-                await session.connect(site, PASSWORD, trust=trust, timeout_seconds=timeout_seconds)
+                await session.connect(site, Secret(PASSWORD), trust=trust, timeout_seconds=timeout_seconds)
 
         with pytest.raises((Untrusted, ConnectionBroken)) as caught:
             asyncio.run(bounded())
