@@ -1,7 +1,11 @@
 """aioftp's client with our own control connection under it. Knows how a connection is made and secured."""
 
 import asyncio
+import logging
+import socket
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import aioftp
@@ -10,9 +14,44 @@ from aioftp.common import Code
 from async_mirror.ftp.control import Control
 from async_mirror.ftp.reply_flow import GREETING
 from async_mirror.ftp.tls import reason
+from async_mirror.model.escape import shown
+
+CONNECT_SECONDS = 15.0
+"""How long each address of a host may take to accept a connection."""
+
+SLOW_GREETING_SECONDS = 10.0
+"""After so long without a greeting it is told what is waited for."""
 
 _READ_AT_MOST = 64 * 1024
 """asyncio would map 256 KiB anew for every read."""
+
+
+_log = logging.getLogger("async_mirror")
+
+
+@asynccontextmanager
+async def _within(seconds: float, otherwise: str) -> AsyncIterator[None]:
+    """Bound what is done; the text of the TimeoutError is what the host did not do, to stand behind its name."""
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            yield
+    except TimeoutError:
+        if not bound.expired():
+            raise
+        raise TimeoutError(f"{otherwise} within {seconds:g} s") from None
+
+
+async def _connected(address: tuple[Any, ...], seconds: float) -> socket.socket:
+    """Return a connection to one address, as `getaddrinfo` gives them. Raises OSError."""
+    family, kind, protocol, _, place = address
+    connection = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+    try:
+        async with _within(seconds, "did not answer"):
+            await asyncio.get_running_loop().sock_connect(connection, place)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class _Reader(asyncio.StreamReader):
@@ -57,19 +96,49 @@ class Client(aioftp.Client):
         loop = asyncio.get_running_loop()
         reader = _Reader(self.control)
         protocol = _Protocol(reader)
-        greeting = self.control.expect(GREETING)
-        self._greeting = greeting
-        async with asyncio.timeout(self.control.timeout_seconds):
-            transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=self.ssl)
+        self._greeting = self.control.expect(GREETING)
+        connection = await self._reach(host, port)
+        seconds = self.control.timeout_seconds
+        tls: dict[str, Any] = {}
+        if self.ssl:
+            tls = {"ssl": self.ssl, "server_hostname": host, "ssl_handshake_timeout": 2 * seconds}  # ours is `seconds`
+        async with self._handshake(seconds):
+            transport, _ = await loop.create_connection(lambda: protocol, sock=connection, **tls)
         if hasattr(transport, "max_size"):
             transport.max_size = _READ_AT_MOST
         self.control.transport = transport
+        self._tell_of_slow_greeting(f"{host}:{port}")
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    async def _reach(self, host: str, port: int) -> socket.socket:
+        """Return a connection to the first of the host's addresses that accepts one. Raises OSError."""
+        seconds = self.control.timeout_seconds
+        async with _within(seconds, "has a name that was not looked up"):
+            addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failed = OSError("its name has no address")
+        for address in addresses:
+            try:
+                return await _connected(address, min(CONNECT_SECONDS, seconds))
+            except OSError as error:
+                failed = error
+        raise failed
+
+    @staticmethod
+    def _handshake(seconds: float) -> AbstractAsyncContextManager[None]:
+        return _within(seconds, "did not answer the TLS handshake")
+
+    def _tell_of_slow_greeting(self, where: str) -> None:
+        text = f"still waiting for the greeting of {shown(where)}"
+        told = {"event": "waiting", "text": text, "fields": {}}
+        tell = asyncio.get_running_loop().call_later(
+            SLOW_GREETING_SECONDS, lambda: _log.info("waiting  %s", text, extra=told)
+        )
+        self._greeting.reply.add_done_callback(lambda _: tell.cancel())
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Go on in TLS on the same connection. Raises OSError; ssl.SSLError is one."""
         writer = self.stream.writer
-        async with asyncio.timeout(self.control.timeout_seconds):
+        async with self._handshake(self.control.quick_seconds):
             await writer.start_tls(context, server_hostname=self.server_host)
         self.control.transport = writer.transport  # type: ignore[assignment]  # of a connection it is no other kind
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from async_mirror.ftp.replies import Reply
-from async_mirror.ftp.reply_flow import PendingReply, ReplyFlow
+from async_mirror.ftp.reply_flow import GREETING, PendingReply, ReplyFlow
 from async_mirror.model import paths
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.remote.errors import ConnectionBroken
@@ -20,6 +20,19 @@ WINDOW = 1200
 
 WIDE_WINDOW = 8 * 1024
 """The same for vsftpd, as far as that says who it is."""
+
+QUICK_SECONDS = 15.0
+"""How long a server may take for what costs it nothing, whatever the time-out is: one that is silent then stays so."""
+
+_QUICK = frozenset({"AUTH", "PBSZ", "PROT", "FEAT", "OPTS", "TYPE", "CWD", "PWD"})
+
+_REMEDIES = {
+    GREETING: "raise --timeout if the server looks up the names of its clients, which may take long",
+    "PASS": "raise --timeout if the server is slow to check passwords",
+    "AUTH": "a firewall on the way may hold AUTH TLS back: try ftps://, or ask the site's host",
+}
+_REMEDY_FOR_QUICK = "the server hangs, or a firewall on the way holds the command back: ask the site's host"
+_REMEDY = "raise --timeout if the server is that slow"
 
 
 def length_of(*commands: str) -> int:
@@ -217,7 +230,9 @@ class Control:
     async def reply(self, pending: AwaitedReply, timeout_seconds: float | None = None) -> Reply:
         """Wait for a reply, for a bounded time; whoever gives up waiting leaves the connection out of step: broken."""
         if not pending.has_ended:
-            self._watch_over(pending, timeout_seconds or self.timeout_seconds)
+            if timeout_seconds is None:
+                timeout_seconds = self._patience(pending) if pending.command in _QUICK else self.timeout_seconds
+            self._watch_over(pending, timeout_seconds)
             try:
                 await pending.reply
             except asyncio.CancelledError:
@@ -245,6 +260,16 @@ class Control:
             await pending.begun()
             pending.due = math.inf  # how long all of it takes is another matter
 
+    @property
+    def quick_seconds(self) -> float:
+        """How long a server may take for what costs it nothing."""
+        return min(QUICK_SECONDS, self.timeout_seconds)
+
+    def _patience(self, pending: AwaitedReply) -> float:
+        """Return how long a reply may take; what is quick must wait for the slow commands before it, too."""
+        is_quick = pending.command in _QUICK and pending is self.flow.pending[0]
+        return self.quick_seconds if is_quick else self.timeout_seconds
+
     def _watch_over(self, pending: AwaitedReply, seconds: float) -> None:
         pending.seconds = seconds
         pending.due = self._loop.time() + seconds
@@ -260,9 +285,15 @@ class Control:
         if first is None or first.due == math.inf:
             return
         if first.due <= self._loop.time():
-            self.break_off(f"the server was silent for {round(first.seconds, 1):g} s after {first.command}")
+            self._give_up(self._silence(first))
         else:
             self._watch = self._loop.call_at(first.due, self._look_at_watch)
+
+    def _silence(self, overdue: AwaitedReply) -> ConnectionBroken:
+        silence = ConnectionBroken(f"the server was silent for {round(overdue.seconds, 1):g} s after {overdue.command}")
+        in_vain = overdue.seconds < self.timeout_seconds
+        silence.advice = _REMEDIES.get(overdue.command, _REMEDY_FOR_QUICK if in_vain else _REMEDY)
+        return silence
 
     async def room(self, length: int) -> None:
         """Wait until so many bytes of commands may be sent."""
@@ -270,7 +301,7 @@ class Control:
         while flow.in_flight and flow.in_flight + length > self.window and flow.pending:
             oldest = flow.pending[0]
             if oldest.due == math.inf:
-                self._watch_over(oldest, self.timeout_seconds)
+                self._watch_over(oldest, self._patience(oldest))
             await asyncio.wait({oldest.reply})
             if self.broken:
                 raise self.broken

@@ -57,12 +57,15 @@ async def greet(client: Client, site: Site, tls: Tls | None) -> None:
         if tls and tls.widen(error):
             raise TooNarrow from None
         raise _no_tls(site, error) from None
-    except (TimeoutError, ConnectionAbortedError):
-        raise ConnectionBroken(f"{where} did not answer within {client.control.timeout_seconds:g} s") from None
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        why = why or "the server closed the connection"  # asyncio's error for an end in the handshake has no text
-        raise ConnectionBroken(f"cannot connect to {where}: {why}") from None
+        raise ConnectionBroken(_not_connected(where, error)) from None
+
+
+def _not_connected(where: str, error: OSError) -> str:
+    if isinstance(error, TimeoutError) and not error.errno:  # one of our own bounds
+        return f"{where} {error}"
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return f"cannot connect to {where}: {why or 'the server closed the connection'}"  # asyncio's has no text
 
 
 async def _connect(client: Client, site: Site, context: ssl.SSLContext | None) -> None:
@@ -78,8 +81,7 @@ async def _connect(client: Client, site: Site, context: ssl.SSLContext | None) -
         raise ConnectionBroken(f"{where} does not greet as an FTP server does", reply.text) from None
     except ConnectionBroken as broken:
         if site.scheme != "ftps":
-            what = f"{broken}; if it speaks TLS from the first byte, write ftps://"
-            raise ConnectionBroken(what, broken.reply) from None
+            broken.advice = f"{broken.advice}; if it speaks TLS from the first byte, write ftps://"
         raise
     if context and site.scheme == "ftpes":
         await _ask_for_tls(client, where)

@@ -409,7 +409,7 @@ def hang_up_instead(exchange: Exchange) -> None:
     [
         (speak_plainly_on, "TLS"),
         (hang_up_instead, "closed|reset"),
-        (reactions.say_then_only_listen(b"234 Go ahead.\r\n"), "did not answer within 0.5 s"),
+        (reactions.say_then_only_listen(b"234 Go ahead.\r\n"), "did not answer the TLS handshake within 0.5 s"),
     ],
     ids=["plain text", "end", "silence"],
 )
@@ -424,7 +424,7 @@ def test_handshake_that_was_promised_and_never_comes_ends_it(
 # Row 14, 40.
 def test_handshake_that_is_never_answered_from_the_first_byte_ends_it(plain_server: ScriptedServer, meet: Meet) -> None:
     plain_server.on("CONNECT", reactions.say_then_only_listen(), times=ALWAYS)
-    assert_says(meet(plain_server.port, "ftps", timeout_seconds=0.5), "did not answer within 0.5 s")
+    assert_says(meet(plain_server.port, "ftps", timeout_seconds=0.5), "did not answer the TLS handshake within 0.5 s")
     assert_never_named(plain_server)
 
 
@@ -433,7 +433,7 @@ def test_handshake_that_dribbles_in_is_not_waited_for_longer_than_the_time_out(
     server: ScriptedServer, meet: Meet
 ) -> None:
     server.on("AUTH", reactions.dribble_tls(0.1), times=ALWAYS)
-    assert_says(meet(server.port, timeout_seconds=0.5), "did not answer within 0.5 s")
+    assert_says(meet(server.port, timeout_seconds=0.5), "did not answer the TLS handshake within 0.5 s")
     assert_never_named(server)
 
 
