@@ -10,6 +10,7 @@ from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.recover import Settled
 from async_mirror.model.change import Job, Outcome, Pending
 from async_mirror.model.escape import shown
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import ConnectionRefused, LoginFailed, SiteUnusable
 from async_mirror.remote.session import Connect, Manners, RootedSession
@@ -39,7 +40,7 @@ class Hands:
 
     connect: Connect
     site: Site
-    password: str = field(repr=False)
+    password: Secret
     timeout_seconds: float
     publisher: Publisher
     create_root: bool

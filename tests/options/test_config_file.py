@@ -20,6 +20,7 @@ from servers import PASSWORD, USER
 from support.here import FILE, Here, printed
 from support.program import MTIME, PROGRAM, Program, Result, contents, names, run_to_end, write
 
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import SCHEMES
 from async_mirror.options.declared import SYNC
 from async_mirror.options.destination import is_original_form, parse_destination, parse_original
@@ -641,7 +642,7 @@ def test_whatever_the_original_form_says_its_url_says_too(
     except ValueError:
         assert ".." in f"{folder} {host}"
     else:
-        assert password == CANARY
+        assert password == Secret(CANARY)
         assert parse_destination(site.shown, tls) == site
 
 

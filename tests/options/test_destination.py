@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_mirror.model.secret import Secret
 from async_mirror.model.settings import UsageError
 from async_mirror.model.site import Site
 from async_mirror.options.destination import parse_destination, parse_original
@@ -211,5 +212,5 @@ def test_what_is_said_of_tls_goes_before_the_scheme_and_its_port(text: str, tls:
     [(None, "ftp", 21), ("off", "ftp", 21), ("explicit", "ftpes", 21), ("implicit", "ftps", 990)],
 )
 def test_the_original_form_is_of_the_scheme_that_is_said_of_tls(tls: str | None, scheme: str, port: int) -> None:
-    assert parse_original("host,me,secret,www", tls) == (Site(scheme, "host", port, "me", "www"), "secret")
+    assert parse_original("host,me,secret,www", tls) == (Site(scheme, "host", port, "me", "www"), Secret("secret"))
     assert parse_original("host,me,secret,www,2121", tls)[0] == Site(scheme, "host", 2121, "me", "www")

@@ -22,6 +22,7 @@ from async_mirror.engine import Exit
 from async_mirror.ftp.session import connect
 from async_mirror.jobs import compare, recover
 from async_mirror.model.change import Failure, Pending, Problem
+from async_mirror.model.secret import Secret
 from async_mirror.model.settings import UsageError
 from async_mirror.model.site import Site
 from async_mirror.options.credentials import find_login
@@ -200,7 +201,7 @@ def test_password_is_not_told_by_whoever_cannot_read_it(tmp_path: Path) -> None:
 def in_session(server: ScriptedServer, ask: Callable[[RemoteSession], Awaitable[Failure | None]]) -> Failure | None:
     async def talk() -> Failure | None:
         site = Site("ftp", "127.0.0.1", server.port, USER, "")
-        session = await connect(site, PASSWORD, timeout_seconds=5)
+        session = await connect(site, Secret(PASSWORD), timeout_seconds=5)
         try:
             return await ask(session)
         finally:

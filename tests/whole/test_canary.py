@@ -31,6 +31,7 @@ from async_mirror.ftp.session import connect
 from async_mirror.jobs.apply import Publisher
 from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Hands
+from async_mirror.model.secret import Secret
 from async_mirror.model.settings import Settings
 from async_mirror.model.site import Site
 from async_mirror.multi import Mode, Patience
@@ -454,18 +455,18 @@ def test_password_that_is_typed(run: Run, server: ScriptedServer) -> None:
 def test_nothing_says_it_of_itself(tmp_path: Path, server: ScriptedServer) -> None:
     site = Site("ftp", "127.0.0.1", server.port, USER, "")
     settings = Settings(tmp_path, site)
-    login = find_login(site, [Place("somewhere", CANARY), Place("elsewhere")], {})
-    assert login.password == CANARY
+    login = find_login(site, [Place("somewhere", Secret(CANARY)), Place("elsewhere")], {})
+    assert login.password == Secret(CANARY)
     publisher = Publisher(b"", "0123abcd")
     made = [
-        make(connect=connect, site=site, password=CANARY, timeout_seconds=1.0, publisher=publisher,
+        make(connect=connect, site=site, password=Secret(CANARY), timeout_seconds=1.0, publisher=publisher,
              create_root=True, expected_root="")
         for make in (Hands, DryHands)
     ]  # fmt: skip
-    mirror = Mirror(settings, Mode("S", 1), connect, CANARY, Report(), Patience())
+    mirror = Mirror(settings, Mode("S", 1), connect, Secret(CANARY), Report(), Patience())
 
     async def session_parts() -> list[str]:
-        session = await connect(site, CANARY, timeout_seconds=5)
+        session = await connect(site, Secret(CANARY), timeout_seconds=5)
         control = session._control
         expected = control.expect("PASS")
         control.received(b"530 you said " + CANARY.encode() + b"\r\n")
@@ -473,7 +474,7 @@ def test_nothing_says_it_of_itself(tmp_path: Path, server: ScriptedServer) -> No
         await session.close()
         return [*parts, repr(control.broken), str(control.broken)]
 
-    assert not leaks(repr(Place("somewhere", CANARY)).encode())
+    assert not leaks(repr(Place("somewhere", Secret(CANARY))).encode())
     told = [*map(repr, [settings, login, *made, mirror]), *map(str, [settings, login, *made, mirror])]
     for text in [*told, *asyncio.run(session_parts())]:
         assert not leaks(text.encode("utf-8", "surrogateescape")), text

@@ -17,6 +17,7 @@ from support.program import PROGRAM, at_terminal, write
 
 from async_mirror.ftp.control import Control
 from async_mirror.ftp.session import connect
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import Refusal
 
@@ -212,7 +213,7 @@ def test_command_with_a_line_break_is_not_sent_nor_any_with_it(end: str) -> None
         control.transport = wire = Wire()
         with pytest.raises(ValueError, match="CR, LF or NUL"):
             control.send("DELE a", f"DELE b{end}DELE c")
-        return wire.sent, control.in_flight
+        return wire.sent, control.flow.in_flight
 
     assert asyncio.run(scenario()) == (b"", 0)
 
@@ -220,7 +221,7 @@ def test_command_with_a_line_break_is_not_sent_nor_any_with_it(end: str) -> None
 def test_session_survives_a_name_that_cannot_be_sent(server: ScriptedServer) -> None:
     async def scenario() -> None:
         site = Site("ftp", "127.0.0.1", server.port, USER, "")
-        session = await connect(site, PASSWORD, timeout_seconds=5)
+        session = await connect(site, Secret(PASSWORD), timeout_seconds=5)
         with pytest.raises(ValueError, match="CR, LF or NUL"):
             await session.make_folder("a\r\nDELE b")
         with pytest.raises(Refusal):
