@@ -1,4 +1,4 @@
-"""Real FTP servers and two Python ones as processes of the tests' own, each on a loopback port with its own log.
+"""Real FTP servers, and some written in Python or JavaScript, as processes of the tests' own, each with its own log.
 
 Knows nothing of the product. Linux only: readiness is read from /proc/net/tcp, so that no probe shows up in a log.
 """
@@ -27,19 +27,37 @@ from servers.processes import Namespace, kill, listens, living, parent, send_sig
 from servers.system_log import Syslog
 
 RealKind = Literal["vsftpd", "proftpd", "pure-ftpd"]
-Kind = Literal["vsftpd", "proftpd", "pure-ftpd", "pyftpdlib", "aioftp"]
+ZooKind = Literal["inetutils", "twisted", "ftp-srv", "nodeftpd", "simple-ftpd"]
+Kind = Literal[
+    "vsftpd",
+    "proftpd",
+    "pure-ftpd",
+    "pyftpdlib",
+    "aioftp",
+    "inetutils",
+    "twisted",
+    "ftp-srv",
+    "nodeftpd",
+    "simple-ftpd",
+]
 Options = Mapping[str, object]
 Tls = Literal["", "explicit", "implicit"]
 TlsVersion = Literal["1.2", "1.3"]
 
 REAL: Final[tuple[RealKind, ...]] = get_args(RealKind)
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+ZOO: Final[tuple[ZooKind, ...]] = get_args(ZooKind)
+"""Servers that few have tried, each with traits of its own."""
+ALL: Final[tuple[Kind, ...]] = get_args(Kind)
+KINDS: Final[tuple[Kind, ...]] = tuple(kind for kind in ALL if kind not in ZOO)
+"""Those that every part of the program is tested with."""
+NPM_PACKAGES: Final[Mapping[Kind, str]] = {"ftp-srv": "ftp-srv", "nodeftpd": "ftpd", "simple-ftpd": "simple-ftpd"}
 TLS_MODES: Final[Mapping[Kind, tuple[Tls, ...]]] = {
     "vsftpd": ("explicit", "implicit"),
     "proftpd": ("explicit", "implicit"),
     "pure-ftpd": ("explicit",),  # implicit TLS is a matter of compiling it, and Debian does not
     "pyftpdlib": ("explicit", "implicit"),
     "aioftp": ("implicit",),
+    **dict.fromkeys(ZOO, ()),
 }
 TLS_VERSIONS: Final[tuple[TlsVersion, ...]] = get_args(TlsVersion)
 USER: Final = "tester"
@@ -72,16 +90,17 @@ _COMMAND: Mapping[Kind, re.Pattern[str]] = {
         r"proftpd\[(?P<pid>\d+)\] .*?: dispatching PRE_CMD command '(?P<line>(?!OPTS_).*)' to mod_core$"
     ),
     "pure-ftpd": re.compile(r"\[DEBUG\] Command \[(?P<verb>[^]]*)\] \[(?P<argument>.*)\]$"),
-    "pyftpdlib": re.compile(r"^COMMAND (?P<line>.*)$"),
-    "aioftp": re.compile(r"^COMMAND (?P<line>.*)$"),
+    "inetutils": re.compile(r"ftpd\[(?P<pid>\d+)\]: command: (?P<line>.*)$"),
 }
+_PROGRAMS_COMMAND = re.compile(r"^COMMAND (?P<line>.*)$")
 _CONNECTION: Mapping[Kind, re.Pattern[str]] = {
     "vsftpd": re.compile(r'\[pid \d+\] CONNECT: Client "[^"]*"$'),
     "proftpd": re.compile(r": FTP session opened\.$"),
     "pure-ftpd": re.compile(r"\[INFO\] New connection from "),
-    "pyftpdlib": re.compile(r"^CONNECT$"),
-    "aioftp": re.compile(r"^CONNECT$"),
+    "inetutils": re.compile(r"ftpd\[\d+\]: connection from "),
 }
+_PROGRAMS_CONNECTION = re.compile(r"^CONNECT$")
+_IN_NAMESPACE: Final = (*REAL, "inetutils")
 
 
 def servers_folder() -> Path:
@@ -99,13 +118,22 @@ def available(kind: Kind) -> str:
     """Tell why this kind cannot be run here, or "" when it can."""
     if not Path("/proc/net/tcp").exists():
         return "the servers of the tests need Linux"
-    if kind not in REAL:
+    if kind in NPM_PACKAGES:
+        return _npm_available(NPM_PACKAGES[kind])
+    if kind not in _IN_NAMESPACE:
         return "" if importlib.util.find_spec(kind) else f"the package {kind} is not installed"
     if os.geteuid() != 0:
         return f"{kind} needs root, to have a mount namespace and to become the docroot's user"
     if not (servers_folder() / ".fetched").exists():
         return f"no {kind} in {servers_folder()}: run tests/servers/fetch"
     return "" if _has_mount_namespaces() else f"{kind} needs mount namespaces, and unshare -m is refused here"
+
+
+def _npm_available(package: str) -> str:
+    if not shutil.which("node"):
+        return "there is no node here"
+    is_there = (_npm_folder() / package).is_dir()
+    return "" if is_there else f"no {package} in {_npm_folder()}: run tests/servers/fetch, which needs npm"
 
 
 class FtpServer:
@@ -201,7 +229,7 @@ class FtpServer:
                 argv, stdin=stdin, stdout=out, stderr=out, start_new_session=True, env=environment
             )
         listening = self._wait_until_listening()
-        if self.kind in REAL:
+        if self.kind in _IN_NAMESPACE:
             self._namespace = Namespace.of(self._process.pid)
         if not listening:
             self.stop()
@@ -276,9 +304,9 @@ class FtpServer:
     def session_pids(self) -> list[int]:
         """List the processes that read the clients' commands, one for each client, oldest first.
 
-        Empty for the Python servers, which have no process per client. Reliable once a client is logged in.
+        Empty for the servers in Python and JavaScript, which have none. Reliable once a client is logged in.
         """
-        if self._process is None or self.kind not in REAL:
+        if self._process is None or self.kind not in _IN_NAMESPACE:
             return []
         parent_of = {pid: parent(pid) for pid in self._children()}
         if self.kind == "vsftpd":  # the process that speaks to the client is the child of one that keeps privileges
@@ -297,7 +325,7 @@ class FtpServer:
         """
         found: list[str] = []
         pending: dict[str, str] = {}
-        for match in self._matches(_COMMAND[self.kind]):
+        for match in self._matches(_COMMAND.get(self.kind, _PROGRAMS_COMMAND)):
             parts = match.groupdict()
             line = parts["line"] if "line" in parts else " ".join(filter(None, match.groups()))
             verb, blank, argument = line.partition(" ")
@@ -316,7 +344,7 @@ class FtpServer:
         Exact when each client has read its greeting. Not counted are those turned away at the door for their number;
         ProFTPD's limit refuses at login, after the greeting, and so they do count there.
         """
-        return sum(1 for _ in self._matches(_CONNECTION[self.kind]))
+        return sum(1 for _ in self._matches(_CONNECTION.get(self.kind, _PROGRAMS_CONNECTION)))
 
     def _matches(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
         lines = self._new_log().decode("utf-8", "surrogateescape").split("\n")
@@ -353,8 +381,10 @@ class FtpServer:
                 return self._in_namespace(*self._proftpd())
             case "pure-ftpd":
                 return self._in_namespace(*self._pure_ftpd())
-            case "pyftpdlib" | "aioftp":
-                return self._python_server(), dict(os.environ)
+            case "inetutils":
+                return self._in_namespace(*self._inetutils())
+            case _:
+                return self._program(), os.environ | {"NODE_PATH": str(_npm_folder())}
 
     def _in_namespace(self, argv: list[str], mounts: list[str]) -> tuple[list[str], dict[str, str]]:
         """Run the mounts and then the server in a mount namespace, where the docroot lies at `_site`."""
@@ -531,8 +561,7 @@ class FtpServer:
         argv += [word for switch, value in switches.items() for word in (switch, str(value))]
         mounts = ["mount -t tmpfs none /run"]  # the server keeps a folder of its own there
         if self._log:
-            self._syslog = Syslog(self._work / "syslog", self._log)
-            mounts += self._private_dev()
+            mounts += self._own_syslog(self._log)
         return argv, mounts
 
     def _private_dev(self) -> list[str]:
@@ -547,8 +576,32 @@ class FtpServer:
             f"ln -s {shlex.quote(str(self._work / 'syslog'))} /dev/log",
         ]
 
-    def _python_server(self) -> list[str]:
-        argv = [sys.executable, str(_HERE / f"{self.kind}_server.py")]
+    def _inetutils(self) -> tuple[list[str], list[str]]:
+        """A whole /etc, because the list of users to be locked into their folders is a file that few machines have."""
+        self._write("etc/passwd", f"{USER}:x:{UID}:{UID}::{self._site}:/bin/sh\n")
+        self._write("etc/shadow", f"{USER}:{_PASSWORD_HASH}:19000:0:99999:7:::\n")
+        self._write("etc/shells", "/bin/sh\n")
+        etc = self._write("etc/ftpchroot", f"{USER}\n").parent
+        if Path("/etc/ld.so.cache").exists():
+            shutil.copy("/etc/ld.so.cache", etc)  # for the Python of inetd.py
+        argv = [sys.executable, str(_HERE / "inetd.py"), self.host, str(self.port), str(self._max_per_ip)]
+        argv += [str(servers_folder() / "usr/sbin/ftpd"), "--auth", "default", "--umask", "022"]
+        mounts = [f"mount --bind {shlex.quote(str(etc))} /etc"]
+        if self._log:
+            argv += ["--logging", "--debug"]
+            mounts += self._own_syslog(self._log)
+        argv += [word for switch, value in self._options.items() for word in (switch, str(value))]
+        return argv, mounts
+
+    def _own_syslog(self, log: Path) -> list[str]:
+        self._syslog = Syslog(self._work / "syslog", log)
+        return self._private_dev()
+
+    def _program(self) -> list[str]:
+        if self.kind in NPM_PACKAGES:
+            argv = ["node", str(_HERE / "npm_server.js"), self.kind]
+        else:
+            argv = [sys.executable, str(_HERE / f"{self.kind}_server.py")]
         argv += ["--host", self.host, "--port", str(self.port), "--docroot", str(self.docroot)]
         argv += ["--user", USER, "--password", PASSWORD, "--max-connections", str(self._max_per_ip)]
         if self._log:
@@ -567,6 +620,10 @@ ServerFactory = Callable[..., FtpServer]
 
 KeptServer = Callable[..., FtpServer]
 """Returns a server that other tests use too, with an empty docroot: `(kind, tls, tls_version)`."""
+
+
+def _npm_folder() -> Path:
+    return servers_folder() / "npm/node_modules"
 
 
 def _library_path() -> str:
