@@ -195,6 +195,10 @@ class StoredTree:
         self.folder_modes: dict[bytes, int] = {}
         self.history: dict[bytes, list[bytes | None]] = {}
         self.case_insensitive = case_insensitive
+        self.seconds = 1
+        """How exact its times are."""
+        self.listed: Callable[[bytes], bytes | None] = bytes
+        """What a listing shows of a name, None for nothing."""
         self.changed = threading.Condition()
 
     def locate(self, path: bytes) -> bytes:
@@ -225,7 +229,7 @@ class StoredTree:
             old = self.files.get(path)
             if mode is None:
                 mode = old.mode if old else 0o644
-            self.files[path] = StoredFile(content, int(time.time()) if mtime is None else mtime, mode)
+            self.files[path] = StoredFile(content, self._rounded(int(time.time()) if mtime is None else mtime), mode)
             self._show(path)
 
     def require_parent(self, path: bytes) -> None:
@@ -242,8 +246,11 @@ class StoredTree:
     def set_mtime(self, path: bytes, mtime: int) -> None:
         """Change the modification time of a file."""
         with self.changed:
-            self.files[self.locate(path)] = self.file(path)._replace(mtime=mtime)
+            self.files[self.locate(path)] = self.file(path)._replace(mtime=self._rounded(mtime))
             self.changed.notify_all()
+
+    def _rounded(self, mtime: int) -> int:
+        return mtime // self.seconds * self.seconds
 
     def set_mode(self, path: bytes, mode: int) -> None:
         """Change the permission bits of a file or folder."""
@@ -301,21 +308,26 @@ class StoredTree:
     def mlsd_lines(self, folder: bytes) -> list[bytes]:
         """Return the MLSD lines of what is in a folder."""
         with self.changed:
-            return [self.facts(path) + name_of(path) for path in self.children(folder)]
+            return [self.facts(path) + shown for path, shown in self._shown(self.children(folder))]
 
     def unix_lines(self, path: bytes) -> list[bytes]:
         """Return the `ls -l` lines of what is in a folder, or of one file."""
         with self.changed:
             paths = [self.locate(path)] if self.locate(path) in self.files else self.children(path)
-            return [self._unix_line(each) for each in paths]
+            return [self._unix_start(each) + shown for each, shown in self._shown(paths)]
 
-    def _unix_line(self, path: bytes) -> bytes:
+    def _shown(self, paths: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        for path in paths:
+            if (shown := self.listed(name_of(path))) is not None:
+                yield path, shown
+
+    def _unix_start(self, path: bytes) -> bytes:
         folder = StoredFile(b"", 0, stat.S_IFDIR | self.folder_modes.get(path, 0o755))
         content, mtime, mode = self.files.get(path, folder)
         recent = 0 <= time.time() - mtime < 180 * 86400  # as /bin/ls: minutes for half a year, then only the day
         day = time.strftime("%b %d %H:%M" if recent else "%b %d  %Y", time.gmtime(mtime))
         kind = stat.filemode(mode if path in self.folders else mode | stat.S_IFREG)
-        return f"{kind} 1 ftp ftp {len(content):12d} {day} ".encode() + name_of(path)
+        return f"{kind} 1 ftp ftp {len(content):12d} {day} ".encode()
 
     def rename(self, source: bytes, target: bytes) -> None:
         """Rename in one step, replacing an existing file as POSIX does; the target's spelling is the given one."""
