@@ -6,8 +6,9 @@ import calendar
 import re
 import time
 
-from . import BLOCK, HOST, arm_reset, text, timestamp
+from . import BLOCK, HOST, arm_reset, text
 from .exchange import Behaviour, Exchange
+from .tree import timestamp
 from .wire import Wire
 
 PARTIAL_CONTENTS_UP_TO = 1 << 20  # longer partial contents add nothing: the shorter ones already show the tear

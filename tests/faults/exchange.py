@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import Refused, StoredTree
+from .tree import Refused, StoredTree
 from .wire import Wire
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from contextlib import suppress
 from itertools import cycle
 from typing import NamedTuple
 
-from . import BLOCK, Background, Cue, Cues, Refused, StoredTree, arm_reset
+from . import BLOCK, Background, Cue, Cues, arm_reset
 from .behaviours import BEHAVIOURS
 from .exchange import Behaviour, Exchange, Reaction
+from .tree import Refused, StoredTree
 from .wire import Wire
 
 __all__ = ["Backends", "Behaviour", "Connection", "Exchange", "Handshake", "Reaction", "ScriptedServer", "Trait"]

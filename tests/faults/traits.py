@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from . import HOST, Refused, StoredTree, name_of, text
+from . import HOST, text
 from .behaviours import BEHAVIOURS
 from .exchange import Behaviour, Exchange
 from .scripted import Connection, ScriptedServer, Trait
+from .tree import Refused, StoredTree, name_of
 
 TRANSFERS = ("STOR", "RETR", "MLSD", "LIST")
 PORTS = ("EPSV", "PASV")
