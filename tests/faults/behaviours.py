@@ -199,6 +199,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "PBSZ": _pbsz,
     "PROT": _prot,
     "OPTS": _opts,
+    "SYST": lambda _: b"215 UNIX Type: L8",
     "NOOP": lambda _: b"200 Done.",
     "TYPE": lambda _: b"200 Done.",
     "QUIT": lambda _: b"221 Goodbye.",

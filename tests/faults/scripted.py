@@ -65,7 +65,7 @@ class ScriptedServer(Background):
         self.data_seconds = 10.0
         self.behaviours: dict[str, Behaviour] = dict(BEHAVIOURS)
         self.spell: Callable[[bytes], bytes] = bytes
-        self.command_of_read: Callable[[bytes], bytes] | None = None
+        self.command_of_read: Callable[[bytes], bytes | None] | None = None
         self.site = site or StoredTree(case_insensitive=case_insensitive)
         self.files, self.folders, self.history = self.site.files, self.site.folders, self.site.history
         self.put = self.site.put
@@ -212,22 +212,28 @@ class Connection:
 
     def next_line(self) -> bytes | None:
         """Return the next command line, logged, without its CRLF; None when the client has left."""
-        whole = self.server.command_of_read
-        while b"\n" not in self.unread and not (whole and self.unread):
-            if not (block := self._read()):
-                return None
-            self.unread += block
-        if whole:
-            line, self.unread = whole(self.unread), b""
-        else:
-            line, _, self.unread = self.unread.partition(b"\n")
-        line = line.removesuffix(b"\r")
+        line = self._take_line()
+        if line is None:
+            return None
         with self.site.changed:
             self.server.log.append((self.number, line.decode("utf-8", "surrogateescape")))
             if self._came_in_clear:
                 self.server.clear_log.append(self.server.log[-1][1])
             self.site.changed.notify_all()
         return line
+
+    def _take_line(self) -> bytes | None:
+        whole = self.server.command_of_read
+        while not (self.unread if whole else b"\n" in self.unread):
+            if not (block := self._read()):
+                return None
+            self.unread += block
+        if whole:
+            block, self.unread = self.unread, b""
+            line = whole(block)
+        else:
+            line, _, self.unread = self.unread.partition(b"\n")
+        return line.removesuffix(b"\n").removesuffix(b"\r") if line is not None else None
 
     def _read(self) -> bytes:
         with suppress(OSError):

@@ -43,6 +43,8 @@ class StoredTree:
         """How exact its times are."""
         self.listed: Callable[[bytes], bytes | None] = bytes
         """What a listing shows of a name, None for nothing."""
+        self.line_start: Callable[[StoredFile | None], bytes] | None = None
+        """How a line begins in another form than that of `ls -l`, before the name; None is for a folder."""
         self.changed = threading.Condition()
 
     def locate(self, path: bytes) -> bytes:
@@ -158,12 +160,15 @@ class StoredTree:
         """Return the `ls -l` lines of what is in a folder, or of one file."""
         with self.changed:
             paths = [self.locate(path)] if self.locate(path) in self.files else self.children(path)
-            return [self._unix_start(each) + shown for each, shown in self._shown(paths)]
+            return [self._line_start(each) + shown for each, shown in self._shown(paths)]
 
     def _shown(self, paths: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
         for path in paths:
             if (shown := self.listed(name_of(path))) is not None:
                 yield path, shown
+
+    def _line_start(self, path: bytes) -> bytes:
+        return self.line_start(self.files.get(path)) if self.line_start else self._unix_start(path)
 
     def _unix_start(self, path: bytes) -> bytes:
         folder = StoredFile(b"", 0, stat.S_IFDIR | self.folder_modes.get(path, 0o755))

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import ClassVar
 
 import pytest
-from faults import HOST, reactions, traits
+from faults import HOST, reactions, sites, traits, zoo
 from faults.scripted import Backends, ScriptedServer, Trait
 
 SILENT_S = 0.3
@@ -110,6 +110,24 @@ def test_one_read_is_one_command(make: Make, trait: Trait, command: str) -> None
     assert list(server.files) == [b"/" + command.removeprefix("STOR ").encode()]
 
 
+def test_commands_that_come_together_can_end_the_connection(make: Make) -> None:
+    client = Client(make(traits.cuts_when_commands_come_together))
+    assert client.ask("NOOP").startswith("200")
+    client.send("NOOP", "PWD", "NOOP")
+    with pytest.raises(EOFError):
+        client.getresp()
+
+
+def test_what_comes_behind_a_transfer_can_be_lost(make: Make) -> None:
+    client = Client(make(traits.drops_what_comes_behind_a_transfer))
+    with socket.create_connection(client.makepasv()):
+        client.send("STOR f", "NOOP")
+        assert client.getresp().startswith("150")
+    assert client.getresp().startswith("226")
+    assert client.is_silent()
+    assert client.ask("PWD").startswith("257")
+
+
 def test_half_a_command_is_one_when_it_comes_alone(make: Make) -> None:
     client = Client(make(traits.drops_the_rest_of_a_read))
     assert client.sock
@@ -150,7 +168,7 @@ def test_one_command_can_be_answered_in_another_way(make: Make) -> None:
 
 
 def test_all_that_fails_in_the_file_system_can_be_refused_in_one_way(make: Make) -> None:
-    client = Client(make(*traits.BFTPD))
+    client = Client(make(*zoo.BFTPD))
     for command in ("CWD nix", "DELE nix", "RMD nix", "MKD no/way", "RNFR nix", "MLST nix"):
         assert client.ask(command).startswith("451"), command
     assert client.ask("SIZE nix").startswith("550")
@@ -191,12 +209,13 @@ def test_a_port_that_nobody_connects_to_is_answered_a_second_time(make: Make) ->
     assert [client.getline()[:3] for _ in range(3)] == ["229", "550", "200"]
 
 
-def test_a_port_asked_for_behind_a_transfer_can_be_void(make: Make) -> None:
-    client = Client(make(traits.voids_ports))
+@pytest.mark.parametrize("refusal", ["550 No connector setup, send PASV or PORT", "503 Bad sequence.", "425 No."])
+def test_a_port_asked_for_behind_a_transfer_can_be_void(make: Make, refusal: str) -> None:
+    client = Client(make(traits.voids_ports_with(refusal.encode())))
     data = socket.create_connection(client.makepasv())
     assert client.answers("LIST", "PASV", "NOOP") == ["150", "226", "227"]
     assert client.getresp().startswith("200")
-    assert client.ask("STOR f") == "550 No connector setup, send PASV or PORT"
+    assert client.ask("STOR f") == refusal
     data.close()
     assert client.store("f").startswith("226")
 
@@ -260,7 +279,7 @@ def test_an_upload_that_was_cut_can_be_called_a_success(make: Make) -> None:
 
 
 def test_a_disk_can_be_full(make: Make) -> None:
-    server = make(traits.has_room_for(10))
+    server = make(sites.has_room_for(10))
     client = Client(server)
     assert client.store("a", b"12345").startswith("226")
     assert client.store("b", b"123456").startswith("451")
@@ -273,7 +292,7 @@ def test_a_disk_can_be_full(make: Make) -> None:
 
 
 def test_names_can_be_refused(make: Make) -> None:
-    server = make(traits.refuses_dot_names)
+    server = make(sites.refuses_dot_names)
     client = Client(server)
     assert client.store(".a").startswith("553")
     assert client.store("a").startswith("226")
@@ -284,21 +303,34 @@ def test_names_can_be_refused(make: Make) -> None:
 
 
 def test_names_can_be_spelled_in_one_way(make: Make) -> None:
-    client = Client(make(traits.lower_cases_names))
+    client = Client(make(sites.lower_cases_names))
     assert client.store("README").startswith("226")
     assert client.ask("SIZE Readme") == "213 7"
     assert client.listing("LIST").endswith(" readme")
 
 
+def test_a_site_can_take_names_apart_into_letters_and_marks(make: Make) -> None:
+    server = make(sites.decomposes_names)
+    client = Client(server)
+    client.encoding = "utf-8"
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    client.sock.sendall(f"MKD {composed}\r\n".encode())  # type: ignore[union-attr]
+    assert client.getresp().startswith("257")
+    assert server.folders == {b"/", f"/{apart}".encode()}
+    for name in (composed, apart):
+        client.sock.sendall(f"CWD /{name}\r\n".encode())  # type: ignore[union-attr]
+        assert client.getresp().startswith("250")
+
+
 def test_new_names_can_be_altered(make: Make) -> None:
-    client = Client(make(traits.alters_new_names(bytes.strip)))
+    client = Client(make(sites.alters_new_names(bytes.strip)))
     assert client.store(" a ").startswith("226")
     assert client.ask("SIZE  a ").startswith("550")
     assert client.ask("SIZE a") == "213 7"
 
 
 def test_times_can_be_kept_to_two_seconds(make: Make) -> None:
-    server = make(traits.keeps_times_to(2))
+    server = make(sites.keeps_times_to(2))
     client = Client(server)
     client.store("f")
     assert server.files[b"/f"].mtime % 2 == 0
@@ -307,7 +339,7 @@ def test_times_can_be_kept_to_two_seconds(make: Make) -> None:
 
 
 def test_times_can_be_forgotten(make: Make) -> None:
-    server = make(traits.forgets_times)
+    server = make(sites.forgets_times)
     client = Client(server)
     client.store("f")
     before = server.files[b"/f"].mtime
@@ -319,7 +351,7 @@ def test_times_can_be_forgotten(make: Make) -> None:
 
 
 def test_listings_can_hide_names_and_spell_them_otherwise(make: Make) -> None:
-    hides, marks = make(traits.hides_dot_names), make(traits.lists_question_marks)
+    hides, marks = make(sites.hides_dot_names), make(sites.lists_question_marks)
     for server in (hides, marks):
         server.put(b"/.hidden", b"")
         server.put(b"/caf\xe9", b"")
@@ -331,12 +363,63 @@ def test_listings_can_hide_names_and_spell_them_otherwise(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
+    ("trait", "folder", "file"),
+    [
+        (sites.lists_as_dos, "01-01-70  12:00AM       <DIR>          a", "01-02-20  03:04AM                 1234 b c"),
+        (
+            sites.lists_as_dos_with_centuries,
+            "01-01-1970  12:00AM       <DIR>          a",
+            "01-02-2020  03:04AM                 1234 b c",
+        ),
+        (
+            sites.lists_as_dos_with_commas,
+            "1970/01/01  00:00    <DIR>          a",
+            "2020/01/02  03:04             1,234 b c",
+        ),
+        (sites.lists_as_eplf, "+/,\ta", "+m1577934245,s1234,r,\tb c"),
+        (
+            sites.lists_groups_with_blanks,
+            "drwxr-xr-x 1 DOMAIN\\some user DOMAIN\\domain users  4096 Jan 01  1970 a",
+            "-rw-r--r-- 1 DOMAIN\\some user DOMAIN\\domain users  1234 Jan 02  2020 b c",
+        ),
+        (
+            sites.lists_no_groups,
+            "drwxr-xr-x 1 ftp  4096 Jan 01  1970 a",
+            "-rw-r--r-- 1 ftp  1234 Jan 02  2020 b c",
+        ),
+        (
+            sites.lists_sizes_glued_to_the_group,
+            "drwxr-xr-x 1 ftp a-long-name-of-a-group 4096 Jan 01  1970 a",
+            "-rw-r--r-- 1 ftp a-long-name-of-a-group 1234 Jan 02  2020 b c",
+        ),
+        (
+            sites.lists_iso_dates,
+            "drwxr-xr-x 1 ftp ftp  4096 1970-01-01 00:00 a",
+            "-rw-r--r-- 1 ftp ftp  1234 2020-01-02 03:04 b c",
+        ),
+        (
+            sites.lists_days_first,
+            "drwxr-xr-x 1 ftp ftp  4096 01 Jan  1970 a",
+            "-rw-r--r-- 1 ftp ftp  1234 02 Jan  2020 b c",
+        ),
+    ],
+)
+def test_listings_have_many_forms(make: Make, trait: Trait, folder: str, file: str) -> None:
+    server = make(trait)
+    server.put(b"/b c", b"x" * 1234, mtime=1577934245)
+    server.folders.add(b"/a")
+    client = Client(server)
+    assert client.listing("LIST").split("\n") == [folder, file]
+    assert [line for line in client.ask("STAT /").split("\n") if line.endswith("b c")] == [file]
+
+
+@pytest.mark.parametrize(
     ("trait", "replies"),
     [
-        (traits.takes_list_options_for_a_name, {"LIST -a a folder": "550", "LIST a folder": "in", "LIST -a": "550"}),
-        (traits.lists_nothing_with_options, {"LIST -a a folder": "", "LIST a folder": "in", "LIST -a": ""}),
+        (sites.takes_list_options_for_a_name, {"LIST -a a folder": "550", "LIST a folder": "in", "LIST -a": "550"}),
+        (sites.lists_nothing_with_options, {"LIST -a a folder": "", "LIST a folder": "in", "LIST -a": ""}),
         (
-            traits.takes_each_word_of_list_for_a_name,
+            sites.takes_each_word_of_list_for_a_name,
             {
                 "LIST -a a folder": "a: No such file or directory\nfolder: No such file or directory",
                 "LIST -a": "folder",
@@ -358,7 +441,7 @@ def test_options_and_blanks_of_list_can_be_misunderstood(make: Make, trait: Trai
 
 
 def test_rmd_can_remove_all_that_is_in_a_folder(make: Make) -> None:
-    server = make(traits.removes_recursively)
+    server = make(sites.removes_recursively)
     server.put(b"/a/b/theirs", b"")
     server.put(b"/ab", b"")
     client = Client(server)
@@ -371,7 +454,7 @@ def test_rmd_can_remove_all_that_is_in_a_folder(make: Make) -> None:
 
 
 def test_uftpd(make: Make) -> None:
-    client = Client(make(*traits.UFTPD))
+    client = Client(make(*zoo.UFTPD))
     client.send("TYPE I", "PWD", "NOOP")
     assert client.getresp().startswith("200")
     assert client.is_silent()
@@ -384,7 +467,7 @@ def test_uftpd(make: Make) -> None:
 
 
 def test_apache_ftpserver(make: Make) -> None:
-    server = make(*traits.APACHE)
+    server = make(*zoo.APACHE)
     server.put(b"/.htaccess", b"")
     server.put(b"/a", b"")
     client = Client(server)
@@ -397,7 +480,7 @@ def test_apache_ftpserver(make: Make) -> None:
 
 
 def test_nodeftpd(make: Make) -> None:
-    client = Client(make(*traits.NODEFTPD))
+    client = Client(make(*zoo.NODEFTPD))
     assert [client.ask(f"{verb} nix") for verb in ("SIZE", "DELE")] == [
         "450 Failed to get size of file",
         "550 Permission denied",
