@@ -112,7 +112,11 @@ def _random_greeting() -> bytes:
     )
 
 
-greets_at_random = greets_with(_random_greeting)
+greets_with_times_and_numbers = greets_with(_random_greeting)
+greets_with_a_random_name = greets_with(
+    lambda: b"Welcome to " + bytes(random.choices(b"abcdefgijklmnopqrstuvwxyz", k=8))
+)
+"""As if each connection met another machine; the one before only tells the time and counts."""
 
 
 # Replies.

@@ -93,11 +93,12 @@ _PROGRAMS_CONNECTION = re.compile(r"^CONNECT$")
 class FtpServer:
     """One FTP server on a loopback address for the user `tester`, from `start` (or `with`) to `stop`.
 
-    The real servers see the docroot by a bind mount in a mount namespace of their own, so that it may lie below folders
-    which only root can enter, as pytest's do; no permission outside the docroot is changed. When root runs the tests
-    the docroot belongs to uid and gid 2121, as which the real servers work; the Python servers work as the caller.
-    `work` is a folder for the server's configuration and logs. `max_per_ip` 0 means no limit. `port` 0 means any free
-    one, kept for the life of the object. `host` is 127.0.0.1, ::1 or whatever the machine has.
+    The real servers and inetutils' see the docroot by a bind mount in a mount namespace of their own, so that it may
+    lie below folders which only root can enter, as pytest's do; no permission outside the docroot is changed. When root
+    runs the tests the docroot belongs to uid and gid 2121, as which those work; what is written in Python or JavaScript
+    works as the caller. `work` is a folder for the server's configuration and logs. `max_per_ip` 0 means no limit;
+    inetutils' and npm's close what is too much without a word. `port` 0 means any free one, kept for the life of the
+    object. `host` is 127.0.0.1, ::1 or whatever the machine has.
 
     `tls` is explicit or implicit (see TLS_MODES; True is explicit), always required, for logins and for data, and as
     strict as the server can be: vsftpd and ProFTPD insist on the session of the control connection, vsftpd on
@@ -106,8 +107,8 @@ class FtpServer:
     `client_certificate` clients must show one, too.
 
     `options` are settings of the server's own: directives of vsftpd.conf or proftpd.conf, command-line switches of
-    Pure-FTPd ({"-I": 1}), attributes of pyftpdlib's handler ({"timeout": 2}), `delay_ms` for aioftp's server; and, for
-    ProFTPD, {"deny_overwrite": True}.
+    Pure-FTPd ({"-I": 1}) and inetutils-ftpd, attributes of pyftpdlib's handler ({"timeout": 2}), `delay_ms` for
+    aioftp's server; and, for ProFTPD, {"deny_overwrite": True}.
     """
 
     user = USER
@@ -213,7 +214,7 @@ class FtpServer:
     def reset(self) -> None:
         """Make a server fit for the next test: running, without clients, its docroot empty, counting from here.
 
-        The Python servers serve every client in one process: for them a client left by a test stays connected.
+        Those in Python and JavaScript serve every client in one process: a client left by a test stays connected.
         """
         if self.running:
             self.thaw()

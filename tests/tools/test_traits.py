@@ -147,8 +147,9 @@ def test_long_lines_are_refused(make: Make) -> None:
     assert client.ask("MKD " + "x" * 17).startswith("500")
 
 
-def test_greetings_differ(make: Make) -> None:
-    server = make(traits.greets_at_random)
+@pytest.mark.parametrize("trait", [traits.greets_with_times_and_numbers, traits.greets_with_a_random_name])
+def test_greetings_differ(make: Make, trait: Trait) -> None:
+    server = make(trait)
     greetings = [Client(server).welcome for _ in range(3)]
     assert len(set(greetings)) == 3
     server.limit = 3
