@@ -12,7 +12,7 @@ import pytest
 from faults.identities import Identities
 from faults.scripted import ScriptedServer
 from hypothesis import settings
-from servers import KINDS, REAL, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
+from servers import KINDS, REAL, ZOO, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
 from support.here import Here
 from support.mirror import Mirror, answer_at_once
 from support.program import Program
@@ -80,6 +80,12 @@ def any_server(request: pytest.FixtureRequest, kept_server: KeptServer) -> FtpSe
 @pytest.fixture(params=REAL)
 def real_server(request: pytest.FixtureRequest, kept_server: KeptServer) -> FtpServer:
     """Run the test once on each of the real servers, with an empty docroot and nothing counted yet."""
+    return kept_server(request.param)
+
+
+@pytest.fixture(params=ZOO)
+def zoo_server(request: pytest.FixtureRequest, kept_server: KeptServer) -> FtpServer:
+    """Run the test once on each of the servers that few have tried, with an empty docroot and nothing counted yet."""
     return kept_server(request.param)
 
 
