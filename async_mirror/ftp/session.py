@@ -6,14 +6,8 @@ from contextlib import suppress
 
 from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
-from async_mirror.ftp.listing import (
-    ListingParser,
-    UnreadableLineError,
-    format_time,
-    parse_facts,
-    parse_size,
-    parse_time,
-)
+from async_mirror.ftp.figures import UnreadableLineError, format_time, parse_size, parse_time
+from async_mirror.ftp.listing import ListingParser, parse_facts
 from async_mirror.ftp.login import client_for, greet, log_in
 from async_mirror.ftp.replies import Reply, parse_features, parse_path
 from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
