@@ -16,6 +16,7 @@ Read = tuple[str, Entry | None]
 # Blanks and digits are counted, and never tried again: the cost of a line has to grow with its length alone.
 _GAP = "[ \t]{1,80}+"
 _N = "[0-9]{1,2}"
+_DAY = "(?:0?[1-9]|[12][0-9]|3[01])"
 _YEAR = "[0-9]{4}"
 _CLOCK = f"{_N}:[0-9]{{2}}(?::[0-9]{{2}})?"
 _EXACT = rf"{_N}:[0-9]{{2}}:[0-9]{{2}}\.[0-9]{{1,9}}(?:[ ][-+][0-9]{{4}})?"
@@ -24,9 +25,10 @@ _MONTH = r"(?:[^\W\d_]|[\udc80-\udcff]){3,12}+"
 _MARK = "[^\0-\x7f]{0,3}+"
 """The word for year, month or day behind its number, in Asian languages."""
 _PLAIN_DATES = (
-    # Jun  7 12:34, 7. Juni, 2012, 06-07 12:34:56 2012
-    rf"(?:{_MONTH}\.?{_GAP}{_N}|{_N}\.?{_GAP}{_MONTH}\.?,?|{_N}[-/]{_N}){_GAP}"
-    rf"(?:{_N}:[0-9]{{2}}:[0-9]{{2}}{_GAP}{_YEAR}|{_CLOCK}|{_YEAR})"
+    # Jun  7 12:34, 06-07 12:34:56 2012
+    rf"(?:{_MONTH}\.?{_GAP}{_N}|{_N}[-/]{_N}){_GAP}(?:{_N}:[0-9]{{2}}:[0-9]{{2}}{_GAP}{_YEAR}|{_CLOCK}|{_YEAR})"
+    # 7. Juni, 12:34
+    rf"|{_DAY}\.?{_GAP}{_MONTH}\.?,?{_GAP}(?:{_CLOCK}|(?:19|20)[0-9]{{2}})"
     # Jun 07, 2012 12:34
     rf"|{_MONTH}{_GAP}{_N},{_GAP}{_YEAR}(?:{_GAP}{_CLOCK})?"
     # 2012-06-07 12:34, 2012.06.07
@@ -35,7 +37,7 @@ _PLAIN_DATES = (
     rf"|{_N}(?:[-/.]{_N}[-/.]|-{_MONTH}-)(?:{_YEAR}|1?[0-9]{{2}})(?:{_GAP}{_CLOCK}|[ ]{{0,20}})"
 )
 _DATES_OF_NUMBERS = (
-    rf"(?:0?[1-9]|1[0-2]){_MARK}{_GAP}{_N}{_MARK}{_GAP}(?:{_CLOCK}|(?:19|20)[0-9]{{2}}{_MARK})"
+    rf"(?:0?[1-9]|1[0-2]){_MARK}{_GAP}{_DAY}{_MARK}{_GAP}(?:{_CLOCK}|(?:19|20)[0-9]{{2}}{_MARK})"
     rf"|{_YEAR}{_MARK}{_GAP}{_N}[^\0-\x7f]{{1,3}}+{_GAP}{_N}{_MARK}"
 )
 """Such a date may be taken for owner, group and size: a line that has a plain one is never read so."""

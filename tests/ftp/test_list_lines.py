@@ -82,6 +82,25 @@ def test_owner_and_group_may_hold_blanks_or_be_left_out(owner: str, date: str, m
         assert of_file(line) == ("my 5 Jan 01 2000 file", size, modified, 0o640)
 
 
+words = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.@\\-]{0,12}[A-Za-z_$]( [A-Za-z_]{1,12}){0,2}", fullmatch=True)
+users = st.lists(words | st.from_regex("[0-9]{1,6}", fullmatch=True), max_size=2).map(" ".join)
+forms = ("%b %d %H:%M", "%b %d  %Y", "%d %b %Y", "%Y-%m-%d %H:%M", "%m/%d/%y %H:%M", "%d-%b-%y", "%b %d, %Y %H:%M")
+moments = st.integers(NOW - 300 * 86400, NOW)
+
+
+@given(users, st.integers(0, 10**12), moments, st.sampled_from(forms), st.text("ab1- :\u00e9", min_size=1))
+def test_whoever_it_belongs_to_size_date_and_name_are_found(
+    owner: str, size: int, moment: int, form: str, name: str
+) -> None:
+    date = time.strftime(form, time.gmtime(moment))
+    expected = moment // 60 * 60 if "%M" in form else moment // 86400 * 86400
+    line = f"-rw-r--r-- 1 {owner} {size} {date} {name}"
+    read, (_, found, modified, _) = parse_list(line, "f", NOW), of_file(line)
+    assert read is not None
+    assert (found, modified) == (size, expected * NS)
+    assert read[0] in {name, name.lstrip(" ")}
+
+
 def test_size_that_is_glued_to_the_group_is_read() -> None:
     line = "-rw-r--r-- 1 administrator webdesigners1234567 Feb 29  2024 file"
     assert of_file(line) == ("file", 1_234_567, FEB_29, 0o644)
