@@ -11,11 +11,12 @@ from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_wa
 from async_mirror.ftp.listing import ListingParser
 
 SITE = {
-    "": [".htaccess", "a", "b", "empty", "a b", "[ab]"],
+    "": [".htaccess", "a", "b", "empty", "a b", "no b", "[ab]"],
     "a": ["in a", ".a"],
     "b": ["in b"],
     "empty": [],
     "a b": ["in a b", ".hidden"],
+    "no b": [],
     "[ab]": ["in brackets"],
 }
 """What each folder holds; what is not a key is a file."""
@@ -69,6 +70,11 @@ def takes_words_for_files(inside: str, argument: str) -> list[str] | None:
     return of_ls(inside, argument) if len(parts) < 2 else [line(part) for part in parts]
 
 
+def takes_words_for_files_without_dot(inside: str, argument: str) -> list[str] | None:
+    parts = argument.removeprefix("-a ").split()
+    return without_dot(inside, argument) if len(parts) < 2 else [line(part) for part in parts]
+
+
 def takes_patterns(inside: str, argument: str) -> list[str] | None:
     path = argument.removeprefix("-a").lstrip()
     matching = [name for name in SITE if path and fnmatch(name, path)]
@@ -99,6 +105,7 @@ SERVERS = [
     option_is_a_missing_file,
     divides_at_blanks,
     takes_words_for_files,
+    takes_words_for_files_without_dot,
     takes_patterns,
     takes_no_path,
     takes_no_path_and_says_nothing,
@@ -145,6 +152,10 @@ def test_what_is_known_of_a_server_makes_one_question_do(server: Server) -> None
         _, known, times = ask(server, path, known)
         assert times == 1, (path, known)
     assert ask(server, "a b", known)[2] <= 2
+
+
+def test_server_that_divides_paths_at_blanks_is_asked_by_other_paths_all_the_same() -> None:
+    assert ask(divides_at_blanks, "a b", Known())[1] == Known(option=True)
 
 
 def test_server_that_shows_a_dot_is_asked_once_from_the_first() -> None:
