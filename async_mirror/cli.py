@@ -18,11 +18,12 @@ from async_mirror.options.click_types import Command, Failed
 from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
 
 if TYPE_CHECKING:
+    from async_mirror.model.facts import Facts
     from async_mirror.model.secret import Secret
     from async_mirror.model.settings import Settings
     from async_mirror.model.site import Site, Trust
     from async_mirror.options.credentials import Login
-    from async_mirror.remote.session import Manners, RootedSession
+    from async_mirror.remote.session import RootedSession
     from async_mirror.state.store import State
     from async_mirror.sync.mirror import Mirror
     from async_mirror.ui.report import Report
@@ -209,7 +210,7 @@ def _mirror(
     from async_mirror.jobs.bandwidth import Pace
     from async_mirror.options import resolve
     from async_mirror.state import server_memory
-    from async_mirror.state.server_memory import Hosts
+    from async_mirror.state.server_memory import ServerMemory
     from async_mirror.sync.mirror import Mirror
     from async_mirror.ui.report import Report
 
@@ -224,12 +225,12 @@ def _mirror(
     mirror = Mirror(
         settings=settings,
         mode=options["multi"],
-        connect=partial(ftp_session, trust=trust),
+        connect=partial(ftp_session, trust=trust, pasv_address_believed=options["pasv_address"] == "server"),
         password=password,
         report=report,
         patience=multi.Patience(retries=options["retries"]),
         max_connections=options["max_connections"],
-        hosts=Hosts(None if options["dry_run"] else state_folder / server_memory.NAME),
+        memory=ServerMemory(None if options["dry_run"] else state_folder / server_memory.NAME),
         pace=Pace(options["bwlimit"]),
         dry_run=options["dry_run"],
         resurvey=options["resurvey"],
@@ -319,11 +320,24 @@ def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: b
 
 
 async def ftp_session(
-    site: "Site", password: "Secret", *, trust: "Trust", manners: "Manners", timeout_seconds: float, create_root: bool
+    site: "Site",
+    password: "Secret",
+    *,
+    trust: "Trust",
+    facts: "Facts",
+    timeout_seconds: float,
+    create_root: bool,
+    pasv_address_believed: bool = False,
 ) -> "RootedSession":
     """Open an FTP session; FTP is imported when the first one is needed."""
     from async_mirror.ftp.session import connect
 
     return await connect(
-        site, password, trust=trust, manners=manners, timeout_seconds=timeout_seconds, create_root=create_root
+        site,
+        password,
+        trust=trust,
+        facts=facts,
+        timeout_seconds=timeout_seconds,
+        create_root=create_root,
+        pasv_address_believed=pasv_address_believed,
     )

@@ -131,18 +131,19 @@ async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) 
     try:
         await Pass(mirror, state, stop, offload).run()
     except RootMissing as error:
-        mirror.report.note(f"{error}: it is made again and everything is sent")
         mirror.report.begin_again()
         settings = mirror.settings
         session = await mirror.connect(
             settings.site,
             mirror.password,
-            manners=mirror.manners,
+            facts=mirror.facts,
             timeout_seconds=settings.timeout_seconds,
             create_root=True,
         )
         await session.close()
-        await offload(state.void, "")
+        if session.made_root:  # a server that refuses to enter it for a moment may say the same
+            mirror.report.note(f"{error}: it is made again and everything is sent")
+            await offload(state.void, "")
         await offload(partial(state.learn, surveyed=None))
         await Pass(mirror, state, stop, offload).run()
 

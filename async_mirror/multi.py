@@ -26,6 +26,8 @@ MOST_LANES = 256
 ROOM_PER_LANE = 32
 DEATHS = 3
 """How often what works on an item may die before the item is given up."""
+EXCUSES = 3
+"""How often an attempt at an item may be none of the item's and not count."""
 OPENINGS_PER_S = 20
 MEASURED_EVERY_S = 0.5
 
@@ -165,6 +167,7 @@ class _Ticket(Generic[I, R]):
     previous: R | None = None
     deaths: int = 0
     death: str = ""
+    excuses: int = 0
 
 
 class Crew(Generic[S, I, R]):
@@ -390,6 +393,10 @@ class Crew(Generic[S, I, R]):
         """Take a result, and let the item rest before another attempt if it deserves one."""
         ticket.previous = performed.result
         ticket.death = ""
+        if performed.again and self._is_excused(ticket, performed):
+            self.watcher.again(performed.result, 0.0)
+            self.put(ticket)
+            return
         ticket.attempt += 1
         if not performed.again or self._closing.is_set() or ticket.attempt > self._patience.retries:
             self.end(ticket, performed.result)
@@ -397,6 +404,16 @@ class Crew(Generic[S, I, R]):
             pause = self._patience.pause(ticket.attempt)
             self.watcher.again(performed.result, pause)
             self._resting[ticket] = asyncio.get_running_loop().call_later(pause, self.put, ticket)
+
+    def _is_excused(self, ticket: _Ticket[I, R], performed: Performed[R]) -> bool:
+        """Tell whether an attempt does not count; where there are too many sessions there are fewer from now on."""
+        if performed.crowded and self._open > 1:
+            self.refused = True
+            self.limits.lower(self._open - 1)
+        elif not performed.excused:
+            return False
+        ticket.excuses += 1
+        return ticket.excuses <= EXCUSES
 
     def died(self, ticket: _Ticket[I, R], what: str) -> None:
         """Give an item to another lane, unless it seems to be what kills them."""

@@ -21,7 +21,7 @@ from support.toys import Fatal, Judge, Refused, Trouble
 from async_mirror.crew.far import Performed, Progress, Verdict
 from async_mirror.crew.off_loop import Offload, beside, run, stream
 from async_mirror.crew.stop import Stop
-from async_mirror.multi import MOST_LANES, ROOM_PER_LANE, Crew, Done, FixedCap, Mode, Patience
+from async_mirror.multi import EXCUSES, MOST_LANES, ROOM_PER_LANE, Crew, Done, FixedCap, Mode, Patience
 
 pytestmark = pytest.mark.smoke
 
@@ -399,6 +399,33 @@ def test_retries_stop_when_patience_is_over_and_each_sees_the_result_before(retr
     assert results_of(ended) == dict.fromkeys(range(3), "tried" + "!" * (retries + 1))
     seen = [None, *("tried" + "!" * count for count in range(1, retries + 1))]
     assert toy.begun == dict.fromkeys(range(3), seen)
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_excused_attempts_come_before_those_that_count_and_are_not_endless(retries: int) -> None:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        return Performed(f"{previous or 'tried'}!", again=True, excused=True)
+
+    toy = Toy(work)
+    ended = play(all_done(a_crew(toy, A2, Patience(retries, 0.0)), Source(3)))
+    assert results_of(ended) == dict.fromkeys(range(3), "tried" + "!" * (EXCUSES + 1 + retries))
+
+
+def test_crowded_sessions_become_fewer_and_no_item_fails_for_that() -> None:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        await asyncio.sleep(0)
+        crowded = session.toy.now_open > 2
+        session.usable = not crowded
+        return Performed("crowded" if crowded else "fine", again=crowded, crowded=crowded)
+
+    async def scenario() -> None:
+        crew = a_crew(Toy(work), A8, Patience(0, 0.0))
+        ended = await all_done(crew, Source(200))
+        assert {done.result for done in ended} == {"fine"}
+        assert crew.refused
+        assert crew.cap <= 2
+
+    play(scenario())
 
 
 def test_an_item_that_rests_holds_up_nobody() -> None:

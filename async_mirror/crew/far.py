@@ -11,7 +11,7 @@ import signal
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from enum import Enum
 from multiprocessing import reduction, resource_tracker
@@ -70,10 +70,16 @@ class Progress(Protocol):
 
 
 class Performed(NamedTuple, Generic[R]):
-    """A result, and whether the item deserves another attempt."""
+    """A result, and whether the item deserves another attempt.
+
+    `excused` says that this attempt was none of the item's: the next one is made at once, and does not count more,
+    unless that happens to one item again and again. `crowded` says the same, and that there are too many sessions.
+    """
 
     result: R
     again: bool = False
+    excused: bool = False
+    crowded: bool = False
 
 
 class Hands(Protocol[S, I_contra, R]):
@@ -93,6 +99,14 @@ class Hands(Protocol[S, I_contra, R]):
 
     def lost(self, item: I_contra, previous: R | None, what: str) -> R | None:
         """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
+        ...
+
+    def learned(self, since: int) -> Sequence[Any]:
+        """Return what was found out, in order, but for the first `since`: all hands are to know it. Picklable."""
+        ...
+
+    def learn(self, found: Sequence[Any]) -> None:
+        """Take over what other hands found out; what is known already is no news."""
         ...
 
 
@@ -133,6 +147,12 @@ class _Go(NamedTuple):
     call: int
 
 
+class _Learned(NamedTuple):
+    """What was found out is told, either way, before whatever else is said."""
+
+    found: Sequence[Any]
+
+
 _Request = _Hello | _Open | _Perform | _Close
 
 
@@ -167,6 +187,13 @@ class _Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._told = 0
+
+    def tell(self, hands: Hands[Any, Any, Any]) -> None:
+        """Send what these hands found out since this was last called."""
+        if found := hands.learned(self._told):
+            self._told += len(found)
+            self.send(_Learned(found))
 
     @classmethod
     async def over(cls, end: socket.socket) -> "_Wire":
@@ -250,6 +277,8 @@ class _Worker:
 
     def _take(self, message: Any) -> None:
         match message:
+            case _Learned(found):
+                self._hands.learn(found)
             case _Cancel(call):
                 cancel([self._tasks[call]] if call in self._tasks else [])
             case _Go(call):
@@ -268,8 +297,10 @@ class _Worker:
     async def _answer(self, request: _Request) -> None:
         try:
             result = await self._done(request)
+            self._wire.tell(self._hands)
             self._wire.send(_Answer(request.call, result, self._session is not None and self._session.usable))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, who asked wants to know
+            self._wire.tell(self._hands)
             self._wire.send(_Raised(request.call, _portable(error)))
 
     async def _done(self, request: _Request) -> Any:
@@ -420,6 +451,14 @@ class FarHands(Generic[I, R]):
         """Return what stands for an attempt whose worker died."""
         return self._hands.lost(item, previous, what)
 
+    def learned(self, since: int) -> Sequence[Any]:
+        """Return what was found out anywhere."""
+        return self._hands.learned(since)
+
+    def learn(self, found: Sequence[Any]) -> None:
+        """Take over what was found out elsewhere; the worker is told with what it is asked next."""
+        self._hands.learn(found)
+
     async def ask(self, request: Callable[..., Any], *details: Any, progress: Progress | None = None) -> Any:
         """Ask the worker for something, and wait for its answer. Raises what it raised, or WorkerDied."""
         if self._wire is None:
@@ -428,6 +467,7 @@ class FarHands(Generic[I, R]):
         call = self._asked
         self._calls[call] = _Call(asyncio.get_running_loop().create_future(), progress)
         try:
+            self._wire.tell(self._hands)
             self._wire.send(request(call, *details))
             return await self._calls[call].answer
         except asyncio.CancelledError:
@@ -477,6 +517,9 @@ class FarHands(Generic[I, R]):
             self._session.usable = usable
 
     def _hear(self, wire: _Wire, message: Any) -> None:
+        if isinstance(message, _Learned):
+            self._hands.learn(message.found)
+            return
         call = self._calls.get(message.call)
         if call is None:
             return

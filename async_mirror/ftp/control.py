@@ -24,7 +24,7 @@ WIDE_WINDOW = 8 * 1024
 QUICK_SECONDS = 15.0
 """How long a server may take for what costs it nothing, whatever the time-out is: one that is silent then stays so."""
 
-_QUICK = frozenset({"AUTH", "PBSZ", "PROT", "FEAT", "OPTS", "TYPE", "CWD", "PWD"})
+_QUICK = frozenset({"AUTH", "PBSZ", "PROT", "FEAT", "SYST", "OPTS", "TYPE", "CWD", "PWD"})
 
 _REMEDIES = {
     GREETING: "raise --timeout if the server looks up the names of its clients, which may take long",

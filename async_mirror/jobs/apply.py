@@ -24,7 +24,7 @@ from async_mirror.model.change import (
     path_of,
 )
 from async_mirror.model.entry import UNKNOWN, Entry
-from async_mirror.remote.errors import ConnectionBroken, LedElsewhere, Refusal
+from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import Published, Reader, RemoteSession
 from async_mirror.source import files, look
 
@@ -202,11 +202,10 @@ class _Attempt:
 
     def broken(self, error: ConnectionBroken) -> Outcome:
         """Tell of a connection that broke: what is on the site is not known until somebody looks."""
-        problem = Problem.LED_ELSEWHERE if isinstance(error, LedElsewhere) else Problem.CONNECTION
         return Outcome(
             self.job,
             self.sending,
-            Failure(self.path, problem, error.told, transient=True),
+            Failure(self.path, error.problem, error.told, transient=True),
             certain=False,
             temporary=self.left_behind,
             whole=self.whole,

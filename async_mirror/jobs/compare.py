@@ -52,7 +52,7 @@ async def compare(session: RemoteSession, task: Compare) -> Compared:
     except Refusal as refusal:
         failure = Failure(task.folder, Problem.REFUSED, refusal.told, refusal.transient)
     except ConnectionBroken as broken:
-        failure = Failure(task.folder, Problem.CONNECTION, broken.told, transient=True)
+        failure = Failure(task.folder, broken.problem, broken.told, transient=True)
     return Compared(task.folder, failure=failure)
 
 

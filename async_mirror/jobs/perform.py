@@ -1,5 +1,6 @@
 """What a lane does with a session: opens it, performs items on it, judges errors. Picklable; knows no schedule."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
@@ -8,12 +9,13 @@ from async_mirror.jobs import compare, recover
 from async_mirror.jobs.apply import Progress, Publisher
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.recover import Settled
-from async_mirror.model.change import Job, Outcome, Pending
+from async_mirror.model.change import Job, Outcome, Pending, Problem
 from async_mirror.model.escape import shown
+from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import ConnectionRefused, LoginFailed, SiteUnusable
-from async_mirror.remote.session import Connect, Manners, RootedSession
+from async_mirror.remote.session import Connect, RootedSession
 
 Item = Job | Compare | Pending
 Result = Outcome | Compared | Settled
@@ -26,12 +28,11 @@ class WrongSite(SiteUnusable):
 
 
 class Answer(NamedTuple):
-    """A result, the root of the session that it was had on, whether that session made it, and what was found out."""
+    """A result, the root of the session that it was had on, and whether that session made it."""
 
     result: Result
     root: str
     made_root: bool
-    in_order: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,14 @@ class Hands:
     publisher: Publisher
     create_root: bool
     expected_root: str
-    manners: Manners = field(default_factory=Manners)
+    facts: Facts = field(default_factory=Facts)
 
     async def open(self) -> RootedSession:
         """Open a session, and see that it is where it ought to be."""
         session = await self.connect(
             self.site,
             self.password,
-            manners=self.manners,
+            facts=self.facts,
             timeout_seconds=self.timeout_seconds,
             create_root=self.create_root,
         )
@@ -84,8 +85,20 @@ class Hands:
         """Perform one item of whatever kind."""
         result = await self._result(session, item, previous, progress)
         failure = result.failure
-        again = failure is not None and failure.transient
-        return Performed(Answer(result, session.root, session.made_root, self.manners.in_order), again)
+        return Performed(
+            Answer(result, session.root, session.made_root),
+            again=failure is not None and failure.transient,
+            excused=failure is not None and failure.problem is Problem.TOO_QUICK,
+            crowded=failure is not None and failure.problem is Problem.NO_PORT,
+        )
+
+    def learned(self, since: int) -> Sequence[Fact]:
+        """Return what was found out about the server since."""
+        return self.facts.log[since:]
+
+    def learn(self, found: Sequence[Fact]) -> None:
+        """Take over what other hands found out about it."""
+        self.facts.learn(found)
 
     async def _result(self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress) -> Result:
         match item:

@@ -39,7 +39,7 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, detail, refusal.transient))
     except ConnectionBroken as broken:
         detail = f"while what an earlier run left there was looked at, {broken.told}"
-        return Settled(pending, failure=Failure(pending.path, Problem.CONNECTION, detail, transient=True))
+        return Settled(pending, failure=Failure(pending.path, broken.problem, detail, transient=True))
     return Settled(pending, verdict(pending, seen), moved=moved)
 
 

@@ -135,6 +135,14 @@ class Problem(StrEnum):
         "lost its connection",
         "it is tried again in the next pass; if it happens often, use fewer connections (--multi) or more --timeout",
     )
+    TOO_QUICK = (
+        "was asked for in a way that this server does not support",
+        "it is tried again in the next pass, more slowly; if that happens again, report it with the log of -v",
+    )
+    NO_PORT = (
+        "found no free data port on the server",
+        "use fewer connections (--multi), or have more passive ports opened on the server",
+    )
     LED_ELSEWHERE = (
         "was not sent to whom we do not know",
         "the site's server is another one for files than for commands, or somebody is on the way: ask the site's host",

@@ -1,5 +1,7 @@
 """How a site may fail."""
 
+from async_mirror.model.change import Problem
+
 _LONGEST_TOLD = 1000
 """Characters of a reply that are told: a hostile one must not fill the log."""
 
@@ -22,12 +24,32 @@ class RemoteError(Exception):
 class ConnectionBroken(RemoteError):
     """The session is of no more use: cut, silent for too long, or out of step. A new one may do better."""
 
+    problem = Problem.CONNECTION
+    """What it is to whatever was to be done."""
     advice = "check host, port and network, and whether the server runs; what is not done yet is done later"
+
+
+class TooQuick(ConnectionBroken):
+    """The server showed that it does not bear the manner in which it was asked; the same again, more slowly, is right.
+
+    That says nothing of what was asked for. The session itself may still be usable.
+    """
+
+    problem = Problem.TOO_QUICK
+    advice = ""
+
+
+class NoPort(ConnectionBroken):
+    """The server has no data port for this session: fewer sessions may do better."""
+
+    problem = Problem.NO_PORT
+    advice = "use fewer connections (--multi A2), or have more passive ports opened on the server"
 
 
 class LedElsewhere(ConnectionBroken):
     """A data connection led to somebody who is not known to be the site; nothing was sent there."""
 
+    problem = Problem.LED_ELSEWHERE
     advice = ""
 
 

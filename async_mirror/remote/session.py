@@ -5,20 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from async_mirror.model.entry import Entry
+from async_mirror.model.facts import Facts
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
-
-
-@dataclass
-class Manners:
-    """How a server takes what it is asked, found out once and good for all sessions with it.
-
-    `in_order` says that it does one thing after the other, whatever is sent to it meanwhile; None until that was seen.
-    `bears_early_end` is False if it took our end of a data connection, while it sent a listing, for a break.
-    """
-
-    in_order: bool | None = None
-    bears_early_end: bool = True
 
 
 class Published(NamedTuple):
@@ -183,7 +172,7 @@ class Connect(Protocol):
     """Opens sessions; see `ftp.session.connect`."""
 
     def __call__(
-        self, site: Site, password: Secret, *, manners: Manners, timeout_seconds: float, create_root: bool
+        self, site: Site, password: Secret, *, facts: Facts, timeout_seconds: float, create_root: bool
     ) -> Awaitable[RootedSession]:
         """Open a session in the site's root."""
         ...

@@ -35,7 +35,7 @@ from async_mirror.model.change import (
 )
 from async_mirror.model.entry import UNKNOWN, Entry, Listing
 from async_mirror.model.plan import FolderPlan, Swap, plan_folder
-from async_mirror.multi import DEATHS, Done, Patience
+from async_mirror.multi import DEATHS, EXCUSES, Done, Patience
 from async_mirror.remote.errors import RemoteError
 from async_mirror.source.files import has_digest
 from async_mirror.source.look import is_gone, look
@@ -45,7 +45,7 @@ from async_mirror.sync.deletions import Removal
 from async_mirror.sync.folder_gates import Gates
 from async_mirror.sync.folder_renames import Renamed
 from async_mirror.sync.forecast import BEGINS_AFTER, Ahead
-from async_mirror.sync.mirror import Mirror, MirrorCrew, crew_for, remember_limits
+from async_mirror.sync.mirror import Mirror, MirrorCrew, crew_for, learn_limits, remember
 from async_mirror.ui.text import plural
 
 PUBLISHING_OVERLAP = 2
@@ -147,7 +147,8 @@ class Pass:
                 await self._settle(crew)
         finally:
             self.report.counts.connections += crew.opened
-            await remember_limits(crew, self.mirror, self.offload)
+            learn_limits(crew, self.mirror)
+            await remember(self.mirror, self.offload)
 
     async def _crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
         return await crew_for(self.mirror, self.state, self.offload, stop, patience)
@@ -221,10 +222,9 @@ class Pass:
             await self.offload(self.state.note_in_step, in_step)
         if confirmed:
             await self.offload(self.state.commit, confirmed)
+        await remember(self.mirror, self.offload)
 
     async def _learn_site(self, answer: Answer) -> None:
-        if answer.in_order is not None:
-            self.mirror.manners.in_order = answer.in_order
         if answer.made_root:
             self.report.made_root(answer.root or self.settings.site.root)
         if answer.root and not self.root_known:
@@ -503,7 +503,7 @@ class Pass:
         return reason is None
 
     def _jobs(self, changes: Iterable[Change]) -> list[Job]:
-        tries = TRIES_PER_ATTEMPT * (self.mirror.patience.retries + DEATHS)
+        tries = TRIES_PER_ATTEMPT * (self.mirror.patience.retries + DEATHS + EXCUSES)
         jobs = []
         for change in changes:
             if path_of(change) in self.unsettled:

@@ -242,6 +242,10 @@ class Report:
             self._said.add(text)
             _tell(logging.INFO, "note", shown(text))
 
+    def found_out(self, text: str) -> None:
+        """Tell, whoever wants to know all, what the server was found to do."""
+        _tell(logging.DEBUG, "found out", text)
+
     def made_root(self, root: str) -> None:
         """Tell that the destination's folder was not there; a slip of the pen makes one like that."""
         if self._dry_run:

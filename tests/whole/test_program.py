@@ -1172,8 +1172,8 @@ def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits
     assert program.server.connections() <= 3
     assert tree(program.site / "other") == tree(other.source)
     learned = sqlite3.connect(program.state / "hosts.db")
-    account = f"{USER}@127.0.0.1:{program.server.port}"
-    assert dict(learned.execute("SELECT name, value FROM facts WHERE host = ?", (account,)))["most connections"] == 3
+    account = f"account {USER}@127.0.0.1:{program.server.port}"
+    assert dict(learned.execute("SELECT name, value FROM known WHERE of = ?", (account,)))["most connections"] == 3
     learned.close()
 
 
