@@ -117,7 +117,8 @@ def sync(**options: Any) -> int:
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
     from async_mirror.options import resolve
-    from async_mirror.state.store import StateError, open_copy, open_state, open_to_others
+    from async_mirror.state.database import StateError
+    from async_mirror.state.opening import open_copy, open_state, open_to_others
 
     source = resolve.source_of(options)
     login = resolve.login_of(options)
@@ -171,7 +172,8 @@ def healthcheck(**options: Any) -> int:
     import time
 
     from async_mirror.options import resolve
-    from async_mirror.state.store import StateError, facts_of
+    from async_mirror.state.database import StateError
+    from async_mirror.state.opening import facts_of
     from async_mirror.ui.health import complaint, praise
 
     path = resolve.state_file_of(options, resolve.source_of(options), resolve.login_of(options).site)

@@ -26,7 +26,7 @@ from async_mirror.engine import keep
 from async_mirror.ftp.session import connect
 from async_mirror.model.settings import Settings
 from async_mirror.model.site import Site
-from async_mirror.state.store import open_state
+from async_mirror.state.opening import open_state
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.report import Report

@@ -12,7 +12,8 @@ from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.change import Problem
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
-from async_mirror.state.store import State, StateError
+from async_mirror.state.database import StateError
+from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
 from async_mirror.sync.one_pass import Pass
 from async_mirror.ui.counts import Counts

@@ -24,6 +24,10 @@ class Entry(NamedTuple):
 
     Every byte of a local name is kept (surrogateescape, see `paths`). `mode` holds the 0o777 bits,
     `mount` says that a folder is on another device than its parent, `digest` is of the bytes that were sent.
+
+    What is held has what the source had when it was sent, and beside it what the site showed: `site_size`, UNKNOWN
+    until it was seen, and `site_mtime_ns` as that server tells it, UNKNOWN if it does not. A held `ctime_ns` is the one
+    that the content was read at: 0 if none is known to be, UNKNOWN in a state from before ctimes were kept.
     """
 
     path: str
@@ -34,6 +38,9 @@ class Entry(NamedTuple):
     inode: int = 0
     mount: bool = False
     digest: bytes = b""
+    ctime_ns: int = 0
+    site_size: int = UNKNOWN
+    site_mtime_ns: int = UNKNOWN
 
     @property
     def is_folder(self) -> bool:

@@ -22,7 +22,7 @@ from async_mirror.options.click_types import ENVIRONMENT, Failed, Option, as_giv
 from async_mirror.options.credentials import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
 from async_mirror.options.declared import DESTINATION, TLS
 from async_mirror.options.destination import is_original_form, parse_destination, parse_original
-from async_mirror.state.store import state_path
+from async_mirror.state.opening import state_path
 
 _SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 """Where a setting may be from, the one that goes before the others first."""

@@ -19,22 +19,23 @@ def local_path(root: bytes, path: str) -> bytes:
     return os.path.join(root, paths.encode(path)) if path else root
 
 
-Found = tuple[str, int, int, int, int, bool]
-"""A name in a folder with its mode, inode, size, mtime_ns, and whether it is on another device than the folder."""
+Found = tuple[str, int, int, int, int, int, bool]
+"""A name in a folder with its mode, inode, size, mtime_ns, ctime_ns, and whether it is on another device than that."""
 
 
 def entry_of(path: str, status: os.stat_result) -> Entry | None:
     """Return the entry that a stat result stands for, or None for what is not mirrored (links, special files)."""
-    return entry_from("", (path, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, False))
+    found = (path, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, False)
+    return entry_from("", found)
 
 
 def entry_from(prefix: str, found: Found) -> Entry | None:
     """Return the entry of what was found in a folder with its path and "/" as prefix; None for what is not mirrored."""
-    name, mode, inode, size, mtime_ns, mount = found
+    name, mode, inode, size, mtime_ns, ctime_ns, mount = found
     if stat.S_ISREG(mode):
         if not -_LONGEST_NS <= mtime_ns <= _LONGEST_NS:
             mtime_ns = _LONGEST_NS if mtime_ns > 0 else -_LONGEST_NS
-        return Entry(prefix + name, Kind.FILE, size, mtime_ns, mode & 0o777, inode)
+        return Entry(prefix + name, Kind.FILE, size, mtime_ns, mode & 0o777, inode, ctime_ns=ctime_ns)
     if stat.S_ISDIR(mode):
         return Entry(prefix + name, Kind.FOLDER, 0, 0, mode & 0o777, inode, mount)
     return None

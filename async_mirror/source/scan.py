@@ -81,8 +81,8 @@ class _Reading:
                     self.fail(paths.join(self.folder, name), error)
                     continue
                 elsewhere = status.st_dev != device
-                found = (name, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, elsewhere)
-                self.found.append(found)
+                times = status.st_mtime_ns, status.st_ctime_ns
+                self.found.append((name, status.st_mode, status.st_ino, status.st_size, *times, elsewhere))
 
     def listing(self, tally: Tallies | None) -> Listing:
         fingerprint = self.fingerprint() if self.complete else b""

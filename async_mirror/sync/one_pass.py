@@ -54,7 +54,7 @@ BEGUN_AT_ONCE = COMMITTED_AT_ONCE = 256
 COMMITTED_EVERY_S = 0.5
 SCANNED_FOR_S, SCANNED_AT_ONCE = 0.02, 64
 CLEAN_UP_SECONDS = 3.0
-PLANNER = 1
+PLANNER = 2
 """To be counted up when a listing may be planned otherwise than before: what was in step may be so no longer."""
 NAMES_TOLD, LONGEST_NAME = 10, 255
 """How many names that no site may have are told of a folder, and how much of each."""
@@ -458,7 +458,7 @@ class Pass:
         """Find out whether what the site is known to hold by its content alone is what the source has."""
         now = look(self.mirror.root, held.path)
         same = now is not None and not self.stop.requested and has_digest(self.mirror.root, held.path, held.digest)
-        return held._replace(size=now.size) if now and same else held
+        return held._replace(size=now.size, inode=now.inode, ctime_ns=now.ctime_ns) if now and same else held
 
     def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
         """Find, for new files, the held file of the same inode and size whose own path is gone, and not left out."""

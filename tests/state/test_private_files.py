@@ -15,7 +15,8 @@ from faults.scripted import Exchange, ScriptedServer
 from support.mirror import Mirror, answer_at_once, contents, tree_of
 
 from async_mirror.state import private_files, server_memory
-from async_mirror.state.store import StateError, facts_of, open_copy, open_state
+from async_mirror.state.database import StateError
+from async_mirror.state.opening import facts_of, open_copy, open_state
 
 VICTIM = b"of somebody else, and not to be written to"
 

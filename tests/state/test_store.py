@@ -1,8 +1,6 @@
 """What is held is found again: by inode, and under the name that its folder has now."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,8 @@ import pytest
 from async_mirror.model.change import Job, Move, Outcome
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import decode
-from async_mirror.state.store import State, open_state
+from async_mirror.state.opening import open_state
+from async_mirror.state.store import State
 
 
 @pytest.fixture
@@ -32,18 +31,6 @@ def test_any_inode_that_a_file_system_may_give_is_found_again(state: State, inod
     state.hold([file("a", inode), folder("b", inode)])
     assert state.held_with_inodes([inode]) == [file("a", inode)]
     assert state.held_folders_with_inode(inode) == [folder("b", inode)]
-
-
-def test_folders_are_found_by_inode_in_a_state_from_before_that_was_indexed(tmp_path: Path) -> None:
-    path = tmp_path / "state/state.sqlite3"
-    with open_state(path) as state:
-        state.hold([folder("a", 7), folder("b", 8)])
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("DROP INDEX held_folder_inode")
-    with open_state(path) as state:
-        assert state.held_folders_with_inode(8) == [folder("b", 8)]
-        plan = state._database.execute("EXPLAIN QUERY PLAN SELECT * FROM held WHERE inode = 8 AND kind = 2").fetchall()
-    assert "held_folder_inode" in str(plan)
 
 
 def test_what_is_below_a_renamed_folder_follows_it_to_the_byte_and_nothing_else_does(state: State) -> None:

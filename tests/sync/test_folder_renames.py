@@ -29,7 +29,8 @@ from async_mirror.remote.session import RemoteListing
 from async_mirror.source.files import digest_of
 from async_mirror.source.look import look
 from async_mirror.source.scan import read_folder
-from async_mirror.state.store import State, open_state
+from async_mirror.state.opening import open_state
+from async_mirror.state.store import State
 from async_mirror.sync.folder_renames import SMALL, Renamed
 
 DAY = 86_400

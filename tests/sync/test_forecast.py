@@ -11,7 +11,8 @@ from async_mirror.crew.off_loop import Offload
 from async_mirror.model.change import Job, Outcome, SendFile
 from async_mirror.model.selection import Selection
 from async_mirror.source.scan import walk
-from async_mirror.state.store import State, open_state
+from async_mirror.state.opening import open_state
+from async_mirror.state.store import State
 from async_mirror.sync.forecast import Ahead
 from async_mirror.ui.report import Report
 

@@ -20,7 +20,8 @@ from async_mirror.model.plan import FolderPlan, plan_folder
 from async_mirror.model.selection import Selection
 from async_mirror.source.look import look
 from async_mirror.source.scan import read_folder, walk
-from async_mirror.state.store import State, open_state
+from async_mirror.state.opening import open_state
+from async_mirror.state.store import State
 
 ALL = Selection()
 TALLY = Tally(2, 6, 1)
