@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from async_mirror.model.change import Pending
+from async_mirror.model.change import Pending, path_of
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.plan import plan_folder
+from async_mirror.model.selection import Selection
+from async_mirror.source.scan import walk
 from async_mirror.state import schema
 from async_mirror.state.database import DamagedStateError, StateError
 from async_mirror.state.opening import facts_of, open_copy, open_state
@@ -117,6 +120,27 @@ def test_migrated_state_knows_what_it_knew_and_that_it_knows_no_more(old: Path) 
 def test_no_folder_of_a_migrated_state_is_in_step(old: Path) -> None:
     with open_state(old) as state:
         assert state.in_step("", b"\x01") is None
+
+
+def test_files_that_are_as_they_were_take_their_present_ctime_in_the_first_pass_and_no_others(path: Path) -> None:
+    source = path.parent.parent / "source"
+    source.mkdir()
+    for name in ("same", "other inode", "longer"):
+        (source / name).write_text(name)
+    make_version_1(path)
+    with closing(sqlite3.connect(path)) as database, database:
+        for name in ("same", "other inode", "longer"):
+            status = (source / name).stat()
+            inode, size = status.st_ino + (name == "other inode"), status.st_size - (name == "longer")
+            row = (name.encode(), size, status.st_mtime_ns, status.st_mode & 0o777, inode)
+            database.execute("INSERT INTO held VALUES (x'', ?, 1, ?, ?, ?, ?, 0, x'ab')", row)
+    with open_state(path) as state:
+        [listing] = walk(bytes(source), Selection(), "", state.in_step)
+        plan = plan_folder(listing, state.held_in(""))
+        state.hold(plan.refreshed)
+        assert [path_of(change) for change in plan.changes] == ["longer"]
+        ctimes = {entry.path: entry.ctime_ns for entry in state.held_in("")}
+    assert ctimes == {"same": (source / "same").stat().st_ctime_ns, "other inode": 0, "longer": UNKNOWN}
 
 
 def test_copy_of_what_was_migrated_stays_beside_it_for_this_user_alone(old: Path) -> None:
