@@ -31,6 +31,8 @@ from servers import (
 )
 from support.program import MTIME, Node, Program, contents, eventually, names, touch, tree, untouched, write
 
+from async_mirror.state.schema import HELD
+
 DAY = 86_400
 MANY = 24
 """More files than the guard against removals lets go without asking: 20."""
@@ -1238,10 +1240,16 @@ def outcome_of(program: Program, multi: str) -> End:
             program.write("private", "another secret", mode=0o640)
             (program.source / "img").rename(program.source / "gone")
     with closing(sqlite3.connect(state_file(program))) as state:
-        rows = sorted(state.execute("SELECT * FROM held").fetchall())
+        kept = ", ".join(column for column in HELD.columns if column != "ctime_ns")
+        rows = sorted(state.execute(f"SELECT {kept} FROM held").fetchall())
+        times = {
+            os.path.join(folder, name): ctime_ns
+            for folder, name, ctime_ns in state.execute("SELECT folder, name, ctime_ns FROM held WHERE kind = 1")
+        }
         pending = state.execute("SELECT * FROM pending").fetchall()
     end = End(tree(program.site), rows, pending, summaries)
     assert end.tree == tree(program.source)
+    assert times == {path: os.stat(os.path.join(bytes(program.source), path)).st_ctime_ns for path in times}
     (program.source / "home.html").rename(program.source / "index.html")
     program.write("private", "a secret", mode=0o600)
     (program.source / "gone").rename(program.source / "img")
