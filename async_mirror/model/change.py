@@ -1,9 +1,9 @@
 """What is to be done to the site and what came of it. Pure data that goes down as a Change, up as one Outcome."""
 
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, assert_never
 
-from async_mirror.model.entry import Entry
+from async_mirror.model.entry import UNKNOWN, Entry
 
 Inside = tuple[tuple[str, bytes], ...]
 """What a folder holds: for it ("") and each folder below it the path inside, and the fingerprint of its content."""
@@ -200,3 +200,25 @@ class Pending(NamedTuple):
     twin: str = ""
     origin: str = ""
     inside: Inside = ()
+
+
+def noted(change: Change) -> tuple[tuple[str, Entry | None], ...]:
+    """Return what may be at each path that a change touches once it was begun; None for nothing.
+
+    That is noted before the change is begun. What is sent in place of it is noted when it is read.
+    """
+    match change:
+        case SendFile(entry):
+            return ((entry.path, entry),)
+        case MakeFolder(entry):
+            return ((entry.path, entry._replace(mode=UNKNOWN)),)
+        case SetAttributes(entry, held):
+            return ((entry.path, held._replace(mode=UNKNOWN)),)
+        case Move(entry, held, _, twin):
+            old: tuple[tuple[str, Entry | None], ...] = ((held.path, None),)
+            new = (entry.path, held._replace(path=entry.path, mount=entry.mount or held.mount))
+            return (*(old if twin or not entry.is_folder else ()), new)
+        case RemoveFile(held) | RemoveFolder(held):
+            return ((held.path, None),)
+        case _ as never:
+            assert_never(never)

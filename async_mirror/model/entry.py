@@ -53,6 +53,17 @@ class Entry(NamedTuple):
             return False
         return self.is_folder or (self.size == other.size and self.mtime_ns == other.mtime_ns)
 
+    def is_content_of(self, other: "Entry") -> bool:
+        """Tell whether two files have the same content for sure: the digest says so, or every mark of one version."""
+        if self.digest and other.digest:
+            return self.digest == other.digest
+        return self.ctime_ns > 0 and self.marks == other.marks
+
+    @property
+    def marks(self) -> tuple[int, int, int, int]:
+        """What tells a version of a file from another in the source: size, mtime, ctime, inode."""
+        return self.size, self.mtime_ns, self.ctime_ns, self.inode
+
 
 class Tally(NamedTuple):
     """What a folder holds, in numbers: selected files, their bytes, and what the selection leaves out."""
