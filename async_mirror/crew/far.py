@@ -11,7 +11,7 @@ import signal
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import suppress
 from enum import Enum
 from multiprocessing import reduction, resource_tracker
@@ -66,6 +66,10 @@ class Progress(Protocol):
 
     async def may_do(self, amount: int) -> None:
         """Wait until so much more may be done, where there is a limit for all lanes together."""
+        ...
+
+    async def keep(self, what: Any) -> None:
+        """Wait until something about the item is kept for good, whatever becomes of who works on it. May raise."""
         ...
 
 
@@ -148,6 +152,11 @@ class _Advanced(NamedTuple):
 class _MayDo(NamedTuple):
     call: int
     amount: int
+
+
+class _Keep(NamedTuple):
+    call: int
+    what: Any
 
 
 class _Answer(NamedTuple):
@@ -321,8 +330,15 @@ class _FarProgress:
             self._amount = 0
 
     async def may_do(self, amount: int) -> None:
+        await self._ask(_MayDo(self._call, amount))
+
+    async def keep(self, what: Any) -> None:
+        await self._ask(_Keep(self._call, what))
+
+    async def _ask(self, question: _MayDo | _Keep) -> None:
+        """Ask and wait for the answer; a perform asks one thing at a time."""
         self.go.clear()
-        self._wire.send(_MayDo(self._call, amount))
+        self._wire.send(question)
         await self.go.wait()
 
 
@@ -392,7 +408,7 @@ class FarHands(Generic[I, R]):
         self._session: FarSession | None = None
         self._calls: dict[int, _Call] = {}
         self._asked = 0
-        self._pacing: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Start the worker if there is none, and wait until it answers."""
@@ -486,9 +502,9 @@ class FarHands(Generic[I, R]):
             case _Advanced(_, amount) if call.progress:
                 call.progress.advanced(amount)
             case _MayDo(number, amount) if call.progress:
-                pacing = asyncio.create_task(self._pace(wire, number, call.progress, amount))
-                self._pacing.add(pacing)
-                pacing.add_done_callback(self._pacing.discard)
+                self._answer(wire, number, call.progress.may_do(amount))
+            case _Keep(number, what) if call.progress:
+                self._answer(wire, number, call.progress.keep(what))
             case _Answer(_, result, usable):
                 self._note(usable=usable)
                 if not call.answer.done():
@@ -499,14 +515,25 @@ class FarHands(Generic[I, R]):
                 if not call.answer.done():
                     call.answer.set_exception(error)
 
-    async def _pace(self, wire: _Wire, call: int, progress: Progress, amount: int) -> None:
-        await progress.may_do(amount)
-        wire.send(_Go(call))
+    def _answer(self, wire: _Wire, number: int, waiting: Coroutine[Any, Any, None]) -> None:
+        """Let a perform go on once what it asked for is done; what that raises ends the perform."""
+        answering = asyncio.create_task(self._let_go(wire, number, waiting))
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
+
+    async def _let_go(self, wire: _Wire, number: int, waiting: Coroutine[Any, Any, None]) -> None:
+        try:
+            await waiting
+            wire.send(_Go(number))
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked for the item is told
+            wire.send(_Cancel(number))
+            if (call := self._calls.get(number)) and not call.answer.done():
+                call.answer.set_exception(error)
 
     async def close(self) -> None:
         """End the worker: politely, then by force if it is a process."""
-        cancel(self._pacing)
-        await ended(self._pacing)
+        cancel(self._answering)
+        await ended(self._answering)
         self.hang_up()
         await self._end_worker()
 

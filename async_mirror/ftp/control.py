@@ -174,7 +174,7 @@ class Control:
         if not self._waiting:
             reply = self._made_discreet(reply)
             closing = "the server closed the connection" if reply.code == 421 else "the server spoke unasked"
-            self.break_off(closing, reply.text)
+            self.break_off(closing, reply.text, by_server=reply.code == 421)
         elif reply.code < 200:
             self._waiting[0].begin()
         else:
@@ -191,7 +191,7 @@ class Control:
             if command == GREETING:
                 self.greeting = reply.text
             elif reply.code == 421:
-                self.break_off("the server closed the connection", reply.text)
+                self.break_off("the server closed the connection", reply.text, by_server=True)
 
     def _answered(self, code: int) -> Expected:
         """Return what a reply answers: the oldest command; or NOOP, if the server did that during a transfer."""
@@ -226,10 +226,10 @@ class Control:
             return text
         return text.replace(secret, _HIDDEN).replace(written, _HIDDEN)
 
-    def break_off(self, why: str, said: str = "") -> None:
-        """Give the connection up; whoever waits on it is told why, and what the server said."""
+    def break_off(self, why: str, said: str = "", *, by_server: bool = False) -> None:
+        """Give the connection up; whoever waits on it is told why, what the server said, and whether that ended it."""
         if not self.broken:
-            self.broken = ConnectionBroken(why, said)
+            self.broken = ConnectionBroken(why, said, by_server=by_server)
         if self._watch:
             self._watch.cancel()
             self._watch = None
@@ -342,12 +342,13 @@ class _Reader(asyncio.StreamReader):
         self._control.received(data)
 
     def feed_eof(self) -> None:
-        self._control.break_off("the server closed the connection")
+        self._control.break_off("the server closed the connection", by_server=True)
         super().feed_eof()
 
     def set_exception(self, exc: BaseException) -> None:
         self._control.alert = exc if isinstance(exc, ssl.SSLError) else None
-        self._control.break_off(f"the connection was lost ({reason(exc)})")
+        ended = isinstance(exc, ConnectionResetError)
+        self._control.break_off(f"the connection was lost ({reason(exc)})", by_server=ended)
 
 
 class _Protocol(asyncio.StreamReaderProtocol):

@@ -93,6 +93,11 @@ class FtpSession:
         """False once the control connection is cut or out of step."""
         return self._control.broken is None
 
+    @property
+    def sets_times(self) -> bool:
+        """True if the server offers MFMT, or took another command for it in this session."""
+        return self._mtime_proved
+
     async def begin(self, create_root: bool) -> None:
         """Learn what the server can do, and enter the root."""
         (reply,) = await self._exchange("FEAT")
@@ -228,16 +233,15 @@ class FtpSession:
         commands["new from"], commands["new to"] = self._rename_commands(temporary, entry.path)
         replies = dict(zip(commands, await self._exchange(*commands.values()), strict=True))
         atomic = self._replaces
+        put_aside = "old to" in replies and replies["old to"].succeeded
         if not replies["new to"].succeeded:
-            atomic = False
             refused = _rename_refusal(replies["new from"], replies["new to"])
             if "old to" in replies:
-                if replies["old to"].succeeded:
+                if put_aside:
                     await self._put_back(aside, entry.path)
                 raise refused
             await self._publish_in_steps(temporary, entry.path, aside, refused)
-        elif "old to" in replies and replies["old to"].succeeded:
-            await self.remove_files([aside])
+            atomic, put_aside = False, True
         mode_set = mode is None or ("mode" in replies and replies["mode"].succeeded)
         if "mode" in replies and replies["mode"].unknown_command:
             self._sets_mode = False
@@ -247,10 +251,10 @@ class FtpSession:
         elif "mtime" in replies and self._doubts_mtime(replies["mtime"]):
             self._forget_mtime_command(commands["mtime"])
             mtime_set = await self.set_mtime(entry.path, entry.mtime_ns)
-        return Published(mtime_set, mode_set, atomic)
+        return Published(mtime_set, mode_set, atomic, put_aside)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
-        """Rename where a file is in the way: that one first, back if need be, removed last."""
+        """Rename where a file is in the way: that one first, and back if need be."""
         if refused.transient or await self.size(temporary) is None or await self.size(final) is None:
             if await self._is_folder(final):
                 raise Refusal("a folder is in the way (remove it from the site, or rename the file)", refused.reply)
@@ -262,7 +266,6 @@ class FtpSession:
             await self._put_back(aside, final)
             raise
         self._replaces = False
-        await self.remove_files([aside])
 
     async def _put_back(self, aside: str, final: str) -> None:
         try:

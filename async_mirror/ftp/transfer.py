@@ -235,7 +235,7 @@ class Transfers:
         try:
             reply = await self._control.reply(begun.expected, self._briefly)
         except ConnectionBroken as error:
-            raise ConnectionBroken(what, error.reply) from None
+            raise ConnectionBroken(what, error.reply, by_server=error.by_server) from None
         await self._check(begun, reply)
         raise Refusal(what, reply.text, transient=True)
 

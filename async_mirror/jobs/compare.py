@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from async_mirror.model import odd_names, temporary_names
-from async_mirror.model.change import Failure, Problem
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.outcome import Failure, Problem
 from async_mirror.model.paths import join
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteListing, RemoteSession
@@ -103,7 +103,8 @@ def _version(seen: Entry, known: Entry | None, here: Entry | None, *, keeps_time
         return known if known.kind is seen.kind else None
     for version in (known, here):
         if version and may_be(seen, version):
-            return version if seen.mode in {UNKNOWN, version.mode} else version._replace(mode=seen.mode)
+            mode = version.mode if seen.mode == UNKNOWN else seen.mode
+            return version._replace(mode=mode, site_size=seen.size, site_mtime_ns=seen.mtime_ns)
     if known is None or known.is_folder or seen.is_folder:
         return None
     if here:
@@ -147,11 +148,16 @@ async def _there(
 
 
 def may_be(seen: Entry, version: Entry) -> bool:
-    """Tell whether what was seen on the site may be this version, as far as size and time tell."""
-    if seen.kind is not version.kind:
-        return False
-    return seen.kind is Kind.FOLDER or (seen.size == version.size and _same_second(version, seen))
+    """Tell whether what was seen on the site may be this version: it is as the site showed it, or as the source has it.
+
+    Once the site has shown its own time for a version, no other is compared with it.
+    """
+    if seen.kind is not version.kind or seen.is_folder:
+        return seen.kind is version.kind
+    if version.site_mtime_ns != UNKNOWN:
+        return seen.size == version.site_size and _same_second(seen.mtime_ns, version.site_mtime_ns)
+    return seen.size == version.size and _same_second(seen.mtime_ns, version.mtime_ns)
 
 
-def _same_second(here: Entry, seen: Entry) -> bool:
-    return seen.mtime_ns != UNKNOWN and abs(here.mtime_ns - seen.mtime_ns) < _SECOND_NS
+def _same_second(seen_ns: int, known_ns: int) -> bool:
+    return seen_ns != UNKNOWN and abs(known_ns - seen_ns) < _SECOND_NS

@@ -1,15 +1,18 @@
 """What a lane does with a session: opens it, performs items on it, judges errors. Picklable; knows no schedule."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
 from async_mirror.crew.far import Performed, Verdict
-from async_mirror.jobs import compare, recover
-from async_mirror.jobs.apply import Progress, Publisher
+from async_mirror.jobs import apply, compare, recover
+from async_mirror.jobs.attempt import Progress, Publisher
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.recover import Settled
-from async_mirror.model.change import Job, Outcome, Pending
+from async_mirror.model.change import Job, Move, path_of
 from async_mirror.model.escape import shown
+from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Pending, Problem, Skipped, Unmanaged
+from async_mirror.model.paths import is_plain
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import ConnectionRefused, LoginFailed, SiteUnusable
 from async_mirror.remote.session import Connect, Manners, RootedSession
@@ -74,15 +77,15 @@ class Hands:
         if not isinstance(item, Job):
             return previous
         before = previous.result if previous else None
-        outcome = self.publisher.lost(item, before if isinstance(before, Outcome) else None, what)
+        outcome = apply.lost(self.publisher, item, before if isinstance(before, Outcome) else None, what)
         return Answer(outcome, previous.root if previous else "", made_root=False)
 
     async def perform(
         self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress
     ) -> Performed[Answer]:
         """Perform one item of whatever kind."""
-        result = await self._result(session, item, previous, progress)
-        failure = result.failure
+        result = _refused(item) or await self._result(session, item, previous, progress)
+        failure = failure_of(result)
         again = failure is not None and failure.transient
         return Performed(Answer(result, session.root, session.made_root, self.manners.in_order), again)
 
@@ -102,4 +105,47 @@ class Hands:
 
     async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
         """Carry out a job."""
-        return await self.publisher.perform(session, job, before, progress)
+        return await apply.perform(self.publisher, session, job, before, progress)
+
+
+def failure_of(result: Result) -> Failure | None:
+    """Return what went wrong, if anything did."""
+    match result:
+        case Failed() | InDoubt() | Compared() | Settled():
+            return result.failure
+        case Done() | Skipped() | Unmanaged():
+            return None
+        case _ as never:
+            assert_never(never)
+
+
+def _refused(item: Item) -> Result | None:
+    """Refuse an item with a path that no file of the source can have: a damaged or forged state may name one."""
+    path = next((path for path in _paths(item) if not is_plain(path)), None)
+    if path is None:
+        return None
+    failure = Failure(path, Problem.NOT_TRIED, "the state names a path that leads out of the mirror, or ends a command")
+    match item:
+        case Job():
+            return Failed(item, failure)
+        case Compare():
+            return Compared(item.folder, failure=failure)
+        case Pending():
+            return Settled(item, failure=failure)
+        case _ as never:
+            assert_never(never)
+
+
+def _paths(item: Item) -> Iterable[str]:
+    """Return the paths of an item that may become commands."""
+    match item:
+        case Job(Move(entry, held)):
+            return entry.path, held.path
+        case Job(change):
+            return (path_of(change),)
+        case Compare():
+            return item.folder, *(entry.path for entry in item.held)
+        case Pending():
+            return item.path, item.twin, item.origin
+        case _ as never:
+            assert_never(never)

@@ -2,11 +2,10 @@
 
 from typing import NamedTuple
 
-from async_mirror.jobs.compare import may_be
-from async_mirror.jobs.folder_check import was_renamed
-from async_mirror.model import paths
-from async_mirror.model.change import Failure, Pending, Problem
-from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.jobs.folder_check import spelled, was_renamed
+from async_mirror.model.candidates import held_after
+from async_mirror.model.entry import Entry
+from async_mirror.model.outcome import Failure, Pending, Problem
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteSession
 
@@ -30,9 +29,11 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
             await session.remove_files(pending.leftovers)
         if clean and pending.box:
             await _remove_box(session, pending.box)
-        seen = await (_spelled(session, pending.path) if pending.twin else session.look(pending.path))
+        seen = await _look(session, pending)
+        if clean and pending.asides:
+            seen = await _settle_asides(session, pending, seen)
         moved = bool(pending.origin and seen) and await was_renamed(
-            session, pending.origin, pending.path, pending.inside
+            session, pending.origin, pending.path, pending.inside, twin=bool(pending.twin)
         )
     except Refusal as refusal:
         detail = f"while what an earlier run left there was looked at, {refusal.told}"
@@ -40,13 +41,23 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
     except ConnectionBroken as broken:
         detail = f"while what an earlier run left there was looked at, {broken.told}"
         return Settled(pending, failure=Failure(pending.path, Problem.CONNECTION, detail, transient=True))
-    return Settled(pending, verdict(pending, seen), moved=moved)
+    held = held_after(pending.path, pending.candidates, seen, sets_times=session.sets_times)
+    return Settled(pending, held, moved=moved)
 
 
-async def _spelled(session: RemoteSession, path: str) -> Entry | None:
-    """Look for a path by its exact name, which only a listing shows."""
-    listing = await session.list_folder(paths.parent(path))
-    return next((entry for entry in listing.entries if entry.path == path), None) if listing else None
+async def _look(session: RemoteSession, pending: Pending) -> Entry | None:
+    return await (spelled(session, pending.path) if pending.twin else session.look(pending.path))
+
+
+async def _settle_asides(session: RemoteSession, pending: Pending, seen: Entry | None) -> Entry | None:
+    """Give the old version its name back where nothing has that; remove it only where something stands."""
+    for aside in pending.asides:
+        if seen is not None:
+            await session.remove_files([aside])
+        elif await session.size(aside) is not None:
+            await session.rename(aside, pending.path)
+            seen = await _look(session, pending)
+    return seen
 
 
 async def _remove_box(session: RemoteSession, box: str) -> None:
@@ -54,19 +65,3 @@ async def _remove_box(session: RemoteSession, box: str) -> None:
     for entry in listing.entries if listing else ():
         await session.remove_folder(entry.path)
     await session.remove_folder(box)
-
-
-def verdict(pending: Pending, seen: Entry | None) -> Entry | None:
-    """Decide what is held. What could be either version is ours, of a version that is not known."""
-    if seen is None:
-        return None
-    candidates = [version for version in (pending.expected, pending.held) if version and may_be(seen, version)]
-    if len(candidates) == 1:
-        sure = candidates[0] is pending.held and seen.mode == UNKNOWN
-        return candidates[0] if sure else candidates[0]._replace(mode=seen.mode)
-    ours = pending.held or (candidates[0] if candidates else None)
-    if ours is None:
-        return None
-    if ours.is_folder:
-        return ours._replace(mode=UNKNOWN) if seen.is_folder else None
-    return None if seen.is_folder else ours._replace(size=UNKNOWN, digest=b"")

@@ -34,8 +34,8 @@ def added(candidates: Candidates, versions: Iterable[Entry | None]) -> Candidate
         place = next((place for place, each in enumerate(kept) if _is_same_version(each, version)), None)
         if place is None:
             kept.append(version)
-        elif version and version.digest:
-            kept[place] = version
+        else:
+            kept[place] = _merged(kept[place], version)
     if candidates.anything or len(kept) > MOST:
         return Candidates((), anything=True)
     return Candidates(tuple(kept))
@@ -88,6 +88,15 @@ def _is_same_version(one: Entry | None, other: Entry | None) -> bool:
     if one.kind is not other.kind:
         return False
     return one.is_folder or (one.same_content_as(other) and one.is_content_of(other))
+
+
+def _merged(one: Entry | None, other: Entry | None) -> Entry | None:
+    """Return one version for two that are the same; put there once more, it may show another time."""
+    if one is None or other is None:
+        return None
+    alike = (one.site_size, one.site_mtime_ns) == (other.site_size, other.site_mtime_ns)
+    seen = (one.site_size, one.site_mtime_ns) if alike else (UNKNOWN, UNKNOWN)
+    return other._replace(digest=other.digest or one.digest, site_size=seen[0], site_mtime_ns=seen[1])
 
 
 def _may_look(version: Entry | None, seen: Entry | None, *, sets_times: bool) -> bool:

@@ -51,6 +51,10 @@ class Problem(StrEnum):
     INTERNAL = "met an error of ours", "this is a defect of async-mirror: please report it with the log of -v"
 
 
+NO_MODES = "this server does not set every mode: some stay as the server makes them (--no-perms leaves all alone)"
+"""The note of an outcome whose mode the site did not take."""
+
+
 class Failure(NamedTuple):
     """A path that was not mirrored, and why. `detail` is text for people, the server's own words included."""
 
@@ -64,14 +68,16 @@ class Left(NamedTuple):
     """What the attempts at a job left for the next one.
 
     `temporary` may be on the site; if it `holds` a version, all bytes of that one were sent. `tries` counts the
-    temporaries made so far, `strays` name those of attempts that nobody heard of again. `unanswered` says that a
-    session did not end with a reply or a close by the server: what it was sent may still be done, much later.
+    temporaries made so far, `strays` name those of attempts that nobody heard of again, and the `box` may be left in
+    which an odd name was tried. `unanswered` says that a session did not end with a reply or a close by the server:
+    what it was sent may still be done, much later.
     """
 
     temporary: str = ""
     holds: Entry | None = None
     tries: int = 0
     strays: tuple[str, ...] = ()
+    box: bool = False
     unanswered: bool = False
 
 

@@ -24,6 +24,11 @@ class ConnectionBroken(RemoteError):
 
     advice = "check host, port and network, and whether the server runs; what is not done yet is done later"
 
+    def __init__(self, message: str, reply: str = "", *, by_server: bool = False) -> None:
+        """Say what happened; `by_server` if the server ended the session: what it was sent is not done any more."""
+        super().__init__(message, reply)
+        self.by_server = by_server
+
 
 class LedElsewhere(ConnectionBroken):
     """A data connection led to somebody who is not known to be the site; nothing was sent there."""

@@ -21,11 +21,15 @@ class Manners:
 
 
 class Published(NamedTuple):
-    """What came of a publication: which attributes the site took, and whether the rename was one step."""
+    """What came of a publication: which attributes the site took, and whether the rename was one step.
+
+    `aside` says that the old version is still there, under the name that it got for the other step.
+    """
 
     mtime_set: bool
     mode_set: bool
     atomic: bool
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,11 @@ class RemoteSession(Protocol):
         """False once the session is cut or out of step."""
         ...
 
+    @property
+    def sets_times(self) -> bool:
+        """True if this site is known to give a file the modification time that it is told."""
+        ...
+
     async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
         """Write a file, whole, and return the size that the site says it has.
 
@@ -115,8 +124,8 @@ class RemoteSession(Protocol):
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Give `temporary` the mtime of `entry` and `mode` (None: leave it), then its final name `entry.path`.
 
-        Whatever has that name is replaced, in one step where the site can; else it is renamed to `aside` first and
-        removed last, and back if need be.
+        Whatever has that name is replaced, in one step where the site can; else it is renamed to `aside` first, where
+        it stays, and back if need be. A Refusal leaves all as it was.
         """
         ...
 

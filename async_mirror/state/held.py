@@ -45,10 +45,10 @@ class Held:
             waiting += [entry.path for entry in entries if entry.is_folder]
 
     def held_with_inodes(self, inodes: Iterable[int]) -> list[Entry]:
-        """Return the held files that had one of these inodes when they were sent, and whose content is known."""
+        """Return the held files that had one of these inodes when they were sent or adopted."""
         found: list[Entry] = []
         for some in chunks(map(signed, inodes)):
-            found += self._found(f"inode IN ({marks(len(some))}) AND kind = 1 AND digest != x''", some)
+            found += self._found(f"inode IN ({marks(len(some))}) AND kind = 1", some)
         return found
 
     def held_folders_with_inode(self, inode: int) -> list[Entry]:

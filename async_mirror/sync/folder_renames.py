@@ -54,6 +54,11 @@ class Renamed:
         """Note that a folder was listed: it is not renamed in this pass, for something in it may be under way."""
         self._seen.add(folder)
 
+    def inside(self, folder: str) -> Inside:
+        """Return what the site is known to hold in a folder."""
+        through = self._state.held_through(folder)
+        return tuple((_follow(below, folder, "").lstrip("/"), fingerprint(rows)) for below, rows in through)
+
     def settled(self, move: Move) -> None:
         """Note that a folder was renamed, or that nothing came of it; may be called in another thread than `moves`."""
         self._settled.append(move)

@@ -1,8 +1,9 @@
 """Tells the report what the crew is doing. Knows both, and decides nothing."""
 
 from async_mirror.jobs.compare import Compare
-from async_mirror.jobs.perform import Answer, Item
-from async_mirror.model.change import Job, Outcome, Pending, SendFile, path_of
+from async_mirror.jobs.perform import Answer, Item, failure_of
+from async_mirror.model.change import Job, SendFile, path_of
+from async_mirror.model.outcome import Outcome, Pending
 from async_mirror.multi import Watcher
 from async_mirror.ui.report import Report
 
@@ -21,9 +22,9 @@ class Watch(Watcher[Item, Answer]):
 
     def again(self, result: Answer, seconds: float) -> None:
         """Tell that a path is tried again."""
-        if result.result.failure:
+        if failure := failure_of(result.result):
             sent = result.result.bytes_sent if isinstance(result.result, Outcome) else 0
-            self._report.again(result.result.failure, seconds, sent)
+            self._report.again(failure, seconds, sent)
 
     def begun(self, lane: int, item: Item) -> None:
         """Tell what a connection does now, if anybody wants to know."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from async_mirror.crew.cap import Climb
 from async_mirror.crew.off_loop import Offload
 from async_mirror.crew.stop import Stop
-from async_mirror.jobs.apply import Publisher
+from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Answer, Hands, Item
+from async_mirror.model.change import Job
+from async_mirror.model.entry import Entry
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
 from async_mirror.multi import MOST_LANES, Crew, FixedCap, Mode, Patience
@@ -60,6 +62,11 @@ class Mirror:
 async def crew_for(mirror: Mirror, state: State, offload: Offload, stop: Stop, patience: Patience) -> MirrorCrew:
     """Put a crew together, as large as the settings say and the server was seen to allow."""
     mode = Mode("S", 1) if mirror.dry_run else mirror.mode
+
+    async def keep(item: Item, version: Entry) -> None:
+        if isinstance(item, Job):
+            await offload(state.add_candidate, version.path, item.token, version)
+
     return Crew(
         await _hands(mirror, state, offload),
         mode,
@@ -68,6 +75,7 @@ async def crew_for(mirror: Mirror, state: State, offload: Offload, stop: Stop, p
         watcher=Watch(mirror.report),
         cap=await _cap(mirror, mode, offload),
         wait_for=mirror.pace.wait_for if mirror.pace.piece else None,
+        keep=keep,
         kept=state.descriptors,
     )
 

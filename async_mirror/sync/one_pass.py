@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby
+from typing import assert_never
 
 from async_mirror.crew import off_loop
 from async_mirror.crew.off_loop import Offload
@@ -20,26 +21,24 @@ from async_mirror.model.change import (
     REPLACES,
     TRIES_PER_ATTEMPT,
     Change,
-    Failure,
     Job,
     MakeFolder,
     Move,
-    Outcome,
-    Pending,
-    Problem,
     RemoveFile,
     RemoveFolder,
     SendFile,
     SetAttributes,
     path_of,
 )
-from async_mirror.model.entry import UNKNOWN, Entry, Listing
+from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
+from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Pending, Problem, Skipped, Unmanaged
 from async_mirror.model.plan import FolderPlan, Swap, plan_folder
-from async_mirror.multi import DEATHS, Done, Patience
+from async_mirror.multi import DEATHS, Finished, Patience
 from async_mirror.remote.errors import RemoteError
 from async_mirror.source.files import has_digest
 from async_mirror.source.look import is_gone, look
 from async_mirror.source.scan import read_folder, walk
+from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
 from async_mirror.state.store import State
 from async_mirror.sync.deletions import Removal
 from async_mirror.sync.folder_gates import Gates
@@ -165,7 +164,7 @@ class Pass:
 
     # What comes back.
 
-    async def _record(self, batch: list[Done[Item, Answer]]) -> None:
+    async def _record(self, batch: list[Finished[Item, Answer]]) -> None:
         unbegun: list[Job] = []
         outcomes: list[Outcome] = []
         comparisons: list[Compared] = []
@@ -178,7 +177,7 @@ class Pass:
             else:
                 await self._learn_site(done.result)
                 match done.result.result:
-                    case Outcome() as outcome:
+                    case (Done() | Skipped() | Unmanaged() | Failed() | InDoubt()) as outcome:
                         outcomes.append(outcome)
                     case Compared() as compared:
                         comparisons.append(compared)
@@ -220,7 +219,7 @@ class Pass:
         if in_step:
             await self.offload(self.state.note_in_step, in_step)
         if confirmed:
-            await self.offload(self.state.commit, confirmed)
+            await self.offload(self.state.commit, confirmed, time.time())
 
     async def _learn_site(self, answer: Answer) -> None:
         if answer.in_order is not None:
@@ -231,7 +230,7 @@ class Pass:
             self.root_known = True
             await self.offload(partial(self.state.learn, root=escape.shown(answer.root)))
 
-    def _cut_short(self, done: Done[Item, Answer]) -> None:
+    def _cut_short(self, done: Finished[Item, Answer]) -> None:
         """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
         if isinstance(done.item, Job):
             path = path_of(done.item.change)
@@ -249,22 +248,47 @@ class Pass:
     def _record_outcome(self, outcome: Outcome) -> None:
         change = outcome.job.change
         self.report.finished(change)
-        if outcome.missing is not None and outcome.missing not in self.voided:
-            self.missing.add(outcome.missing)
-        else:
-            self.report.outcome(outcome)
-        if isinstance(change, RemoveFile | RemoveFolder) and (outcome.failure or outcome.skipped):
-            self.removal.keep_folders_of(change.held.path)
+        match outcome:
+            case Failed(_, _, str(missing)) | InDoubt(_, _, _, str(missing)) if missing not in self.voided:
+                self.missing.add(missing)
+            case _:
+                self.report.outcome(outcome)
+        match outcome:
+            case Done():
+                self._record_done(change, outcome)
+            case Failed() | InDoubt():
+                self._stays(change)
+                if isinstance(change, Move) and change.entry.is_folder:
+                    self.removal.spare(change.held.path)
+            case Skipped():
+                self._stays(change)
+            case Unmanaged():
+                pass
+            case _ as never:
+                assert_never(never)
         if isinstance(change, Move):
             self.renamed.settled(change)
-            if outcome.moved or (outcome.failure and change.entry.is_folder):
-                self.removal.spare(change.held.path)
-        self.gates.open(change, made=not outcome.failure)
+        self.gates.open(change, made=not isinstance(outcome, Failed | InDoubt))
+
+    def _stays(self, change: Change) -> None:
+        if isinstance(change, RemoveFile | RemoveFolder):
+            self.removal.keep_folders_of(change.held.path)
+
+    def _record_done(self, wanted: Change, done: Done) -> None:
+        """Note what follows from a rename, or from one that became something else."""
+        if not isinstance(wanted, Move):
+            return
+        if isinstance(done.change, Move):
+            self.removal.spare(wanted.held.path)
+            if not wanted.entry.is_folder and done.held and not wanted.entry.same_content_as(done.held):
+                self.at_risk.append(wanted.entry)
+        elif wanted.twin:
+            self.removal.gone[wanted.held.path] = wanted.held
 
     # Recover.
 
     async def _recover(self, crew: MirrorCrew) -> None:
-        pending = await self.offload(self.state.pending)
+        pending = await self.offload(self.state.pending, time.time())
         if pending:
             left = plural(len(pending), "path")
             self.report.say(f"looking what became of {left} that an earlier run left half-done")
@@ -274,22 +298,24 @@ class Pass:
         if settled.failure:
             self.report.failure(settled.failure)
             self.unsettled.add(settled.pending.path)
-            if settled.pending.origin and settled.pending.expected:
+            if settled.pending.origin:
                 self.removal.spare(settled.pending.origin)
-                self.gates.open(MakeFolder(settled.pending.expected, ""), made=False)
+                self.gates.open(MakeFolder(Entry(settled.pending.path, Kind.FOLDER), ""), made=False)
         else:
-            await self.offload(partial(self.state.resolve, settled.pending, settled.held, moved=settled.moved))
+            look_after = 0 if settled.pending.answered else int(time.time() + LOOKED_AT_AGAIN_AFTER_S)
+            resolve = partial(self.state.resolve, look_after=look_after, moved=settled.moved)
+            await self.offload(resolve, settled.pending, settled.held)
 
     async def _clean_up(self) -> None:
         """After the request to end: settle what was cut short and remove its temporaries, if that is quickly done."""
-        if not await self.offload(self.state.pending):
+        if not (pending := await self.offload(self.state.pending, time.time())):
             return
         self.report.say("cleaning up")
         quickly = replace(self.mirror.patience, retries=0)
         crew = await self._crew(Stop(), quickly)
         try:
             async with asyncio.timeout(CLEAN_UP_SECONDS), crew:
-                await self._perform(crew, _each(await self.offload(self.state.pending)), QUICK_OVERLAP)
+                await self._perform(crew, _each(pending), QUICK_OVERLAP)
         except (TimeoutError, RemoteError):
             self.report.say("what was cut short is noted, and settled at the next start")
 
@@ -433,8 +459,15 @@ class Pass:
         origins = self._origins(new) if new and self.settings.delete else {}
         renamed = self.renamed.moves(listing, known) if self.settings.delete else {}
         plan = plan_folder(listing, held, origins, renamed, perms=self.settings.perms)
+        plan.changes = [self._with_inside(change) for change in plan.changes]
         plan.refreshed += resolved
         return plan
+
+    def _with_inside(self, change: Change) -> Change:
+        """Tell of a folder that is renamed in case or Unicode form alone what is held in it: others may have more."""
+        if isinstance(change, Move) and change.twin and change.entry.is_folder:
+            return change._replace(inside=self.renamed.inside(change.held.path))
+        return change
 
     def _doubted(self, held: list[Entry], listing: Listing) -> list[Entry]:
         """Doubt files that have the inode of another now: the two may have changed places, alike in size and time."""
@@ -442,7 +475,7 @@ class Pass:
         changed = {
             entry.path: inodes[entry.path]
             for entry in held
-            if not entry.is_folder and entry.digest and inodes.get(entry.path, entry.inode) != entry.inode
+            if not entry.is_folder and inodes.get(entry.path, entry.inode) != entry.inode
         }
         if not changed:
             return held
@@ -465,6 +498,8 @@ class Pass:
         origins: dict[str, Entry] = {}
         of_inode = {entry.inode: entry for entry in new}
         for held in self.state.held_with_inodes(of_inode):
+            if not held.digest:
+                continue
             entry = of_inode[held.inode]
             same_size = held.size in {entry.size, UNKNOWN}
             if same_size and self.selection.includes_with_parents(held) and is_gone(self.mirror.root, held.path):
@@ -583,7 +618,9 @@ class Pass:
     async def _publish_again(self, entries: Iterable[Entry]) -> AsyncGenerator[Item, None]:
         """Publish entries that the site does not hold, folders with all below them."""
         for entry in entries:
-            plan = plan_folder(Listing(paths.parent(entry.path), (entry,)), (), perms=self.settings.perms)
+            held = None if entry.is_folder else await self.offload(self.state.held, entry.path)
+            listing = Listing(paths.parent(entry.path), (entry,))
+            plan = plan_folder(listing, [held] if held else (), perms=self.settings.perms)
             async with aclosing(self._begun(await self._take_plan(plan))) as begun:
                 async for job in begun:
                     yield job

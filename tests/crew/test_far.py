@@ -28,7 +28,7 @@ from support.toys import STUCK, Did, Errand, Fatal, Refused, Toy
 from async_mirror.crew.cap import Climb
 from async_mirror.crew.far import LAST_SECONDS, WorkerDied
 from async_mirror.crew.stop import Stop
-from async_mirror.multi import DEATHS, OPENINGS_PER_S, ROOM_PER_LANE, Crew, Done, FixedCap, Mode, Patience, Watcher
+from async_mirror.multi import DEATHS, OPENINGS_PER_S, ROOM_PER_LANE, Crew, Finished, FixedCap, Mode, Patience, Watcher
 from async_mirror.remote.errors import (
     ConnectionBroken,
     ConnectionRefused,
@@ -45,7 +45,7 @@ T = TypeVar("T")
 AT_ONCE = Patience(retries=5, first_seconds=0.0)
 TESTS = Path(__file__).resolve().parents[1]
 Listener = Callable[[Errand, int], None]
-Ended = Done[Errand, Did]
+Ended = Finished[Errand, Did]
 
 far = pytest.mark.parametrize("kind", ["T", "P"])
 everywhere = pytest.mark.parametrize("kind", ["A", "T", "P"])

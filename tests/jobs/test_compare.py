@@ -20,6 +20,11 @@ def file(path: str, size: int = 3, mtime_ns: int = OLD, digest: bytes = b"known"
     return Entry(path, Kind.FILE, size, mtime_ns, 0o644, digest=digest)
 
 
+def shown(entry: Entry) -> Entry:
+    """Return a version that the site showed with the source's own size and time."""
+    return entry._replace(site_size=entry.size, site_mtime_ns=entry.mtime_ns)
+
+
 def folder(path: str) -> Entry:
     return Entry(path, Kind.FOLDER, mode=0o755)
 
@@ -63,7 +68,7 @@ def test_what_was_in_doubt_stays_in_doubt() -> None:
 def test_what_the_site_holds_as_it_was_sent_keeps_what_is_known_of_it() -> None:
     held = [file("a"), file("b")]
     found = looked_at(site(a=(3, OLD), b=(3, OLD)), [file("a", digest=b""), file("b", 9, NEW)], held)
-    assert set(found.adopted) == set(held)
+    assert set(found.adopted) == {shown(each) for each in held}
     assert (found.lost, found.differing) == ((), ())
 
 
@@ -72,7 +77,7 @@ def test_what_a_server_may_take_for_another_name_is_not_adopted(name: str) -> No
     found = looked_at(site(**{name: (3, OLD)}), [file(name)])
     assert (found.adopted, found.differing) == ((), (name,))
     found = looked_at(site(**{name: (3, OLD)}), [file(name)], [file(name)])
-    assert found.adopted == (file(name),), "it was sent, so this server is known to take it for what it is"
+    assert found.adopted == (shown(file(name)),), "it was sent, so this server is known to take it for what it is"
 
 
 def test_what_another_version_replaced_is_ours_of_no_known_version() -> None:
@@ -83,7 +88,7 @@ def test_what_another_version_replaced_is_ours_of_no_known_version() -> None:
 
 def test_what_is_newer_on_the_site_and_in_the_source_is_adopted() -> None:
     found = looked_at(site(a=(4, NEW)), [file("a", 4, NEW, b"")], [file("a")])
-    assert found.adopted == (file("a", 4, NEW, b""),)
+    assert found.adopted == (shown(file("a", 4, NEW, b"")),)
 
 
 def test_what_somebody_put_in_the_place_of_a_removed_file_is_not_ours_any_more() -> None:
@@ -145,3 +150,15 @@ def test_what_is_adopted_is_all_that_is_held_after_a_comparison(
 def test_what_lies_behind_the_cut_of_a_listing_is_sent_again() -> None:
     found = looked_at(site(), [file("a")], [file("a"), folder("d")], tells=True)
     assert set(found.adopted) == {file("a", UNKNOWN, digest=b""), folder("d")}
+
+
+def test_what_shows_the_time_that_the_site_once_showed_for_it_is_as_it_was() -> None:
+    held = file("a")._replace(site_size=3, site_mtime_ns=NEW)
+    found = looked_at(site(a=(3, NEW)), [file("a")], [held])
+    assert (found.adopted, found.lost, found.differing) == ((held,), (), ())
+
+
+def test_what_shows_another_time_than_the_site_once_showed_for_it_is_another_version() -> None:
+    held = file("a")._replace(site_size=3, site_mtime_ns=NEW)
+    found = looked_at(site(a=(3, NEW + 5 * S)), [file("a")], [held])
+    assert [(entry.size, entry.digest) for entry in found.adopted] == [(UNKNOWN, b"")]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from async_mirror.model.change import Job, Move, Outcome
+from async_mirror.model.change import Job, Move
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.outcome import Done
 from async_mirror.model.paths import decode
 from async_mirror.state.opening import open_state
 from async_mirror.state.store import State
@@ -39,7 +40,7 @@ def test_what_is_below_a_renamed_folder_follows_it_to_the_byte_and_nothing_else_
     beside = [file("older/f"), file("old-f/f"), file("f"), file("old0/f")]
     state.hold([folder("old", 5), *inside, *beside])
     move = Move(folder("new/name", 5), folder("old", 5), "", inside=(("", b""),))
-    state.commit([Outcome(Job(move, "t", 1), folder("new/name", 5), moved=True)])
+    state.commit([Done(Job(move, "t", 1), move, folder("new/name", 5))], 0.0)
     followed = [
         entry._replace(path=f"new/name{entry.path[3:]}", size=0 if entry.is_folder else UNKNOWN) for entry in inside
     ]
@@ -51,9 +52,9 @@ def test_folder_that_is_being_renamed_is_pending_with_all_that_tells_it_from_oth
     move = Move(folder("new", 5), folder("old", 5), "", inside=(("", b"1"),))
     job = Job(move, "t", 1)
     state.begin([job])
-    [pending] = state.pending()
+    [pending] = state.pending(0.0)
     assert (pending.path, pending.origin, pending.twin) == ("new", "old", "")
     assert sorted(below for below, _ in pending.inside) == ["", "x"]
     assert len({fingerprint for _, fingerprint in pending.inside}) == 2
     state.abandon([job])
-    assert state.pending() == []
+    assert state.pending(0.0) == []

@@ -160,6 +160,10 @@ class MemorySession:
     def usable(self) -> bool:
         return self in self._site.sessions and not self._site.down
 
+    @property
+    def sets_times(self) -> bool:
+        return self._site.sets_mtime
+
     def _reach(self) -> MemorySite:
         if not self.usable:
             self._site.sessions.discard(self)
@@ -204,8 +208,7 @@ class MemorySession:
         with self._all_or_broken():
             await asyncio.sleep(0)  # between the two renames others can see that nothing has the name
         self._reach().rename(temporary, entry.path)
-        site.files.pop(site.locate(aside), None)
-        return Published(mtime_set, mode_set, atomic=False)
+        return Published(mtime_set, mode_set, atomic=False, aside=True)
 
     async def set_mode(self, path: str, mode: int) -> bool:
         return self._reach().set_mode(path, mode)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from servers import KeptServer
 from support.program import MTIME, Node, Program, tree, write
 
-from async_mirror.model.change import Job, Move, Outcome, Pending, RemoveFile, SendFile
+from async_mirror.model.candidates import Candidates
+from async_mirror.model.change import Job, Move, RemoveFile, SendFile
 from async_mirror.model.entry import Entry, Kind, Listing, Tally
+from async_mirror.model.outcome import Done, Pending
 from async_mirror.model.plan import FolderPlan, plan_folder
 from async_mirror.model.selection import Selection
 from async_mirror.source.look import look
@@ -58,7 +60,7 @@ def in_step(state: State) -> set[str]:
 def commit(state: State, change: SendFile | RemoveFile | Move, held: Entry | None) -> None:
     job = Job(change, "t", 1)
     state.begin([job])
-    state.commit([Outcome(job, held, moved=isinstance(change, Move))])
+    state.commit([Done(job, change, held)], 0.0)
 
 
 CHANGES: dict[str, tuple[Callable[[State], object], set[str]]] = {
@@ -71,7 +73,7 @@ CHANGES: dict[str, tuple[Callable[[State], object], set[str]]] = {
     "dropped": (lambda state: state.drop(["a"]), {"", "a", "a/b"}),
     "dropped with nothing in it": (lambda state: state.drop(["new"]), {"", "new"}),
     "voided": (lambda state: state.void("a/b"), {"a", "a/b"}),
-    "looked at": (lambda state: state.resolve(Pending("c/1", None, file("c/1")), None), {"c"}),
+    "looked at": (lambda state: state.resolve(Pending("c/1", Candidates((None,)), file("c/1")), None), {"c"}),
     "moved": (lambda state: commit(state, Move(file("c/2"), file("a/1"), ""), file("c/2")), {"a", "c"}),
     "moved with all below it": (
         lambda state: commit(state, Move(folder("new"), folder("a"), "", inside=(("", b""),)), folder("new")),
