@@ -470,20 +470,21 @@ class Pass:
         return change
 
     def _doubted(self, held: list[Entry], listing: Listing) -> list[Entry]:
-        """Doubt files that have the inode of another now: the two may have changed places, alike in size and time."""
-        inodes = {entry.path: entry.inode for entry in listing.entries}
-        changed = {
-            entry.path: inodes[entry.path]
-            for entry in held
-            if not entry.is_folder and inodes.get(entry.path, entry.inode) != entry.inode
-        }
+        """Doubt files that look as they were and yet are not: another inode or ctime may be another content.
+
+        If the digest is known it decides. Else a file is doubted only if another held one had its inode: the two may
+        have changed places.
+        """
+        now = {entry.path: entry for entry in listing.entries}
+        changed = {each.path: now[each.path].inode for each in held if _is_touched(each, now.get(each.path))}
         if not changed:
             return held
-        owners = self.state.held_with_inodes(changed.values())
+        owners: dict[int, set[str]] = {}
+        for owner in self.state.held_with_inodes(changed.values()):
+            owners.setdefault(owner.inode, set()).add(owner.path)
+        doubted = {path for path, inode in changed.items() if owners.get(inode, set()) - {path}}
         return [
-            entry._replace(size=UNKNOWN)
-            if any(other.inode == changed.get(entry.path) and other.path != entry.path for other in owners)
-            else entry
+            entry._replace(size=UNKNOWN) if entry.path in changed and (entry.digest or entry.path in doubted) else entry
             for entry in held
         ]
 
@@ -670,6 +671,13 @@ async def _each(pending: Iterable[Pending]) -> AsyncGenerator[Item, None]:
 def _is_kept_back(folder: str, start: str, swapped: str) -> bool:
     """Tell whether a folder takes the place of a file that is still there, and its turn comes later."""
     return paths.is_inside(folder, swapped) and not paths.is_inside(start, swapped)
+
+
+def _is_touched(held: Entry, entry: Entry | None) -> bool:
+    """Tell whether a file of the same size and date as what is held was written, replaced or renamed since."""
+    if entry is None or held.is_folder or not entry.same_content_as(held):
+        return False
+    return entry.inode != held.inode or (held.ctime_ns > 0 and entry.ctime_ns != held.ctime_ns)
 
 
 def _depth(entry: Entry) -> int:
