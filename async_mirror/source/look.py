@@ -33,12 +33,16 @@ def entry_from(prefix: str, found: Found) -> Entry | None:
     """Return the entry of what was found in a folder with its path and "/" as prefix; None for what is not mirrored."""
     name, mode, inode, size, mtime_ns, ctime_ns, mount = found
     if stat.S_ISREG(mode):
-        if not -_LONGEST_NS <= mtime_ns <= _LONGEST_NS:
-            mtime_ns = _LONGEST_NS if mtime_ns > 0 else -_LONGEST_NS
+        if not (-_LONGEST_NS <= mtime_ns <= _LONGEST_NS and -_LONGEST_NS <= ctime_ns <= _LONGEST_NS):
+            mtime_ns, ctime_ns = _nearest(mtime_ns), _nearest(ctime_ns)
         return Entry(prefix + name, Kind.FILE, size, mtime_ns, mode & 0o777, inode, ctime_ns=ctime_ns)
     if stat.S_ISDIR(mode):
         return Entry(prefix + name, Kind.FOLDER, 0, 0, mode & 0o777, inode, mount)
     return None
+
+
+def _nearest(time_ns: int) -> int:
+    return max(-_LONGEST_NS, min(time_ns, _LONGEST_NS))
 
 
 def open_folder(root: bytes, folder: str) -> int:

@@ -69,7 +69,7 @@ class _Reading:
             self.problems.append((path, error.strerror or str(error)))
 
     def read(self, descriptor: int) -> None:
-        device = os.fstat(descriptor).st_dev
+        device, add = os.fstat(descriptor).st_dev, self.found.append
         with os.scandir(descriptor) as items:
             for item in items:
                 name = item.name if _AS_WE_DO else paths.decode(os.fsencode(item.name))
@@ -80,9 +80,8 @@ class _Reading:
                 except OSError as error:
                     self.fail(paths.join(self.folder, name), error)
                     continue
-                elsewhere = status.st_dev != device
-                times = status.st_mtime_ns, status.st_ctime_ns
-                self.found.append((name, status.st_mode, status.st_ino, status.st_size, *times, elsewhere))
+                mode, inode, size = status.st_mode, status.st_ino, status.st_size
+                add((name, mode, inode, size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev != device))
 
     def listing(self, tally: Tallies | None) -> Listing:
         fingerprint = self.fingerprint() if self.complete else b""

@@ -49,7 +49,7 @@ class Table(NamedTuple):
         return f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}, PRIMARY KEY ({self.key})) WITHOUT ROWID"
 
 
-FACTS = Table("facts", {"name": "TEXT NOT NULL", "value": "TEXT NOT NULL"}, "name")
+FACTS = Table("facts", {"name": "TEXT", "value": "TEXT NOT NULL"}, "name")
 """What was learned, and what was asked for and lasts, as a pause will."""
 
 HELD = Table("held", {"folder": "BLOB NOT NULL", "name": "BLOB NOT NULL", **VERSION_COLUMNS}, "folder, name")
@@ -94,7 +94,7 @@ PARTIAL = Table(
 IN_STEP = Table(
     "in_step",
     {
-        "folder": "BLOB NOT NULL",
+        "folder": "BLOB",
         "fingerprint": "BLOB NOT NULL",
         "files": "INTEGER NOT NULL",
         "size": "INTEGER NOT NULL",
@@ -208,6 +208,8 @@ def bring_up_to_date(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         with connection:
             connection.execute("BEGIN IMMEDIATE")
+            if number:
+                connection.execute("SELECT 1 FROM facts, held, pending LIMIT 0")
             for step in _STEPS[number - 1 :] if number else (_complete,):
                 step(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -228,9 +230,9 @@ def _complete(connection: sqlite3.Connection) -> None:
 
 def _from_1(connection: sqlite3.Connection) -> None:
     """Fill what 2 has: ctimes, what the site showed, candidates. Folders are compared anew: ctimes count there."""
-    connection.execute("DROP TABLE IF EXISTS in_step")
     connection.execute("ALTER TABLE pending RENAME TO pending_1")
     _complete(connection)
+    connection.execute("DELETE FROM in_step")
     connection.execute(
         "INSERT INTO pending (path, token, tries, other, kind, size, mtime_ns, mode, inode, mount, digest)"
         " SELECT path, token, tries, twin, coalesce(kind, 0), coalesce(size, 0), coalesce(mtime_ns, 0),"

@@ -160,6 +160,12 @@ def change_places(d: Path) -> None:
     (d / "x").rename(d / "two")
 
 
+def change_nothing_but_the_ctime(d: Path) -> None:
+    before = (d / "one").stat()
+    while (d / "one").stat().st_ctime_ns == before.st_ctime_ns:
+        (d / "one").chmod(before.st_mode)
+
+
 def make_a_folder_of_the_link(d: Path) -> None:
     (d / "link").unlink()
     (d / "link").mkdir()
@@ -174,6 +180,7 @@ DIFFERENCES: dict[str, Callable[[Path], object]] = {
     "size": lambda d: write(d / "one", "longer", MTIME),
     "time": lambda d: write(d / "one", "1", MTIME + 1),
     "mode": lambda d: (d / "one").chmod(0o600),
+    "ctime": change_nothing_but_the_ctime,
     "inode": lambda d: write(d / "x", "1", MTIME).rename(d / "one"),
     "one more": lambda d: write(d / "three", "", MTIME),
     "one less": lambda d: (d / "two").unlink(),
