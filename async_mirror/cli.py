@@ -18,6 +18,7 @@ from async_mirror.options.click_types import Command, Failed
 from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
 
 if TYPE_CHECKING:
+    from async_mirror.model.secret import Secret
     from async_mirror.model.settings import Settings
     from async_mirror.model.site import Site, Trust
     from async_mirror.options.credentials import Login
@@ -246,7 +247,7 @@ def _print_pass(line: str) -> None:
         raise Failed(f"standard output cannot be written: {error.strerror}", 1) from None
 
 
-def _password(login: "Login") -> str:
+def _password(login: "Login") -> "Secret":
     try:
         password = login.ask()
     except ValueError as error:
@@ -254,7 +255,8 @@ def _password(login: "Login") -> str:
     return password if password is not None else _ask_password(login)
 
 
-def _ask_password(login: "Login") -> str:
+def _ask_password(login: "Login") -> "Secret":
+    from async_mirror.model.secret import Secret
     from async_mirror.options.credentials import sendable
 
     if not sys.stdin.isatty():
@@ -263,7 +265,7 @@ def _ask_password(login: "Login") -> str:
             " ASYNC_MIRROR_PASSWORD or an entry in ~/.netrc",
             2,
         )
-    answer = str(click.prompt(f"Password for {shown(login.site.shown)}", hide_input=True, err=True))
+    answer = Secret(click.prompt(f"Password for {shown(login.site.shown)}", hide_input=True, err=True))
     try:
         sendable(replace(login, password=answer, where="your answer"))
     except ValueError as error:
@@ -319,7 +321,7 @@ def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: b
 
 
 async def ftp_session(
-    site: "Site", password: str, *, trust: "Trust", manners: "Manners", timeout_seconds: float, create_root: bool
+    site: "Site", password: "Secret", *, trust: "Trust", manners: "Manners", timeout_seconds: float, create_root: bool
 ) -> "RootedSession":
     """Open an FTP session; FTP is imported when the first one is needed."""
     from async_mirror.ftp.session import connect

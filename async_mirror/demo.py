@@ -24,6 +24,7 @@ from async_mirror.crew import off_loop
 from async_mirror.crew.stop import Stop
 from async_mirror.engine import keep
 from async_mirror.ftp.session import connect
+from async_mirror.model.secret import Secret
 from async_mirror.model.settings import Settings
 from async_mirror.model.site import Site
 from async_mirror.state.opening import open_state
@@ -145,7 +146,7 @@ class _Demonstration:
             settings=Settings(self.source, Site("ftp", "127.0.0.1", self.server.server_port, _USER, name)),
             mode=multi.Mode.parse(mode),
             connect=connect,
-            password=_PASSWORD,
+            password=Secret(_PASSWORD),
             report=self.report,
             patience=multi.Patience(),
         )

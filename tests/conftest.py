@@ -10,8 +10,15 @@ from typing import Literal
 
 import pytest
 from faults.identities import Identities
-from servers import KINDS, REAL, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
+from faults.scripted import ScriptedServer
+from hypothesis import settings
+from servers import KINDS, REAL, ZOO, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
 from support.here import Here
+from support.mirror import Mirror, answer_at_once
+from support.program import Program
+
+settings.register_profile("calm", deadline=None, print_blob=True)  # a machine may be busy with something else
+settings.load_profile("calm")
 
 
 def _require(kind: Kind) -> None:
@@ -74,6 +81,33 @@ def any_server(request: pytest.FixtureRequest, kept_server: KeptServer) -> FtpSe
 def real_server(request: pytest.FixtureRequest, kept_server: KeptServer) -> FtpServer:
     """Run the test once on each of the real servers, with an empty docroot and nothing counted yet."""
     return kept_server(request.param)
+
+
+@pytest.fixture(params=ZOO)
+def zoo_server(request: pytest.FixtureRequest, kept_server: KeptServer) -> FtpServer:
+    """Run the test once on each of the servers that few have tried, with an empty docroot and nothing counted yet."""
+    return kept_server(request.param)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """Give the test a scripted server that waits for no data connection for long."""
+    with ScriptedServer() as server:
+        server.data_seconds = 1.0
+        answer_at_once(server)
+        yield server
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
+    """Give the test a source, and passes of the program between it and the scripted server."""
+    return Mirror(tmp_path, server.port)
+
+
+@pytest.fixture
+def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
+    """Give the test a source, and the program between it and a server that is there for it alone."""
+    return Program(tmp_path, server_factory("pyftpdlib"))
 
 
 @pytest.fixture

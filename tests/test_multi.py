@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.toys import Fatal, Judge, Refused, Trouble
 
 from async_mirror.crew.far import Performed, Progress, Verdict
 from async_mirror.crew.off_loop import Offload, beside, run, stream
@@ -25,25 +26,12 @@ from async_mirror.multi import MOST_LANES, ROOM_PER_LANE, Crew, Finished, FixedC
 pytestmark = pytest.mark.smoke
 
 T = TypeVar("T")
-CALM = settings(deadline=None, print_blob=True)
 AT_ONCE = Patience(retries=5, first_seconds=0.0)
 NEVER = Patience(retries=5, first_seconds=1000.0, most_seconds=1000.0)
 A1, A2, A8, SERIAL = Mode("A", 1), Mode("A", 2), Mode("A", 8), Mode("S", 1)
 
 
 # The toys.
-
-
-class Refused(Exception):
-    """The site has too many sessions."""
-
-
-class Fatal(Exception):
-    """The password is wrong."""
-
-
-class Trouble(Exception):
-    """Something went wrong where the test wants it."""
 
 
 @dataclass(eq=False)
@@ -78,7 +66,7 @@ async def farewell(session: ToySession) -> None:
     await asyncio.sleep(0)
 
 
-class Toy:
+class Toy(Judge):
     """The hands of a crew, that write down all that they are asked for."""
 
     def __init__(
@@ -121,18 +109,6 @@ class Toy:
             raise
         finally:
             session.under_way -= 1
-
-    def lost(self, item: int, previous: str | None, what: str) -> str | None:
-        return previous
-
-    def judge(self, error: Exception) -> Verdict:
-        match error:
-            case Fatal():
-                return Verdict.FATAL
-            case Refused():
-                return Verdict.REFUSED
-            case _:
-                return Verdict.BROKEN
 
 
 ToyCrew = Crew[ToySession, int, str]
@@ -249,14 +225,12 @@ def test_what_is_no_mode_is_refused_with_one_line_that_says_what_is(text: str) -
     assert repr(text) in str(caught.value)
 
 
-@CALM
 @given(st.integers(1, 100))
 def test_serial_overlaps_nothing_whatever_is_wanted(wanted: int) -> None:
     assert SERIAL.overlap(wanted) == 1
     assert A8.overlap(wanted) == wanted
 
 
-@CALM
 @given(st.integers(1, 10_000), st.floats(0, 100), st.floats(0, 100))
 def test_a_pause_doubles_up_to_a_limit_and_has_jitter(attempt: int, first: float, most: float) -> None:
     longest = min(most, first * 2 ** min(attempt - 1, 20))
@@ -1342,7 +1316,7 @@ async def mixed(mix: Mix) -> None:
     assert crew.failure is None or isinstance(crew.failure, Fatal | Refused | ConnectionError)
 
 
-@settings(CALM, max_examples=400)
+@settings(max_examples=400)
 @given(MIXES)
 def test_every_item_ends_exactly_once_under_any_mix_of_troubles(mix: Mix) -> None:
     play(mixed(mix))
@@ -1587,7 +1561,7 @@ def test_run_passes_on_what_the_program_raises() -> None:
 
 PROGRAM = """
 import asyncio, os, sys
-from async_mirror.loop import run
+from async_mirror.crew.off_loop import run
 
 async def main(stop):
     os.write(1, b"ready\\n")

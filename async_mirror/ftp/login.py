@@ -9,10 +9,12 @@ from typing import Any
 import aioftp
 from aioftp.errors import StatusCodeError
 
-from async_mirror.ftp.control import Client, Control
+from async_mirror.ftp.client import Client
+from async_mirror.ftp.control import Control
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.tls import Certificate, Tls, TooNarrow, is_not_tls, reason, untrusted
 from async_mirror.model import escape
+from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, LoginFailed, RemoteError, Untrusted
 
@@ -24,9 +26,11 @@ _TRICK = "try it from another network; if it stays so, ask the site's host"
 _CLEAR_TEXT = "ask whoever runs the server whether it has TLS, or try ftps://; ftp:// would show everything to anybody"
 
 
-def client_for(site: Site, context: ssl.SSLContext | None, timeout_seconds: float) -> Client:
+def client_for(
+    site: Site, context: ssl.SSLContext | None, timeout_seconds: float, secret: Secret = NO_SECRET
+) -> Client:
     """Return a client that is not connected yet, and will be in TLS from the first byte if the site is so."""
-    return Client(Control(timeout_seconds), context if site.scheme == "ftps" else None)
+    return Client(Control(timeout_seconds, secret), context if site.scheme == "ftps" else None)
 
 
 async def greet(client: Client, site: Site, tls: Tls | None) -> None:
@@ -53,12 +57,15 @@ async def greet(client: Client, site: Site, tls: Tls | None) -> None:
         if tls and tls.widen(error):
             raise TooNarrow from None
         raise _no_tls(site, error) from None
-    except (TimeoutError, ConnectionAbortedError):
-        raise ConnectionBroken(f"{where} did not answer within {client.control.timeout_seconds:g} s") from None
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        why = why or "the server closed the connection"  # asyncio's error for an end in the handshake has no text
-        raise ConnectionBroken(f"cannot connect to {where}: {why}") from None
+        raise ConnectionBroken(_not_connected(where, error)) from None
+
+
+def _not_connected(where: str, error: OSError) -> str:
+    if isinstance(error, TimeoutError) and not error.errno:  # one of our own bounds
+        return f"{where} {error}"
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return f"cannot connect to {where}: {why or 'the server closed the connection'}"  # asyncio's has no text
 
 
 async def _connect(client: Client, site: Site, context: ssl.SSLContext | None) -> None:
@@ -74,8 +81,7 @@ async def _connect(client: Client, site: Site, context: ssl.SSLContext | None) -
         raise ConnectionBroken(f"{where} does not greet as an FTP server does", reply.text) from None
     except ConnectionBroken as broken:
         if site.scheme != "ftps":
-            what = f"{broken}; if it speaks TLS from the first byte, write ftps://"
-            raise ConnectionBroken(what, broken.reply) from None
+            broken.advice = f"{broken.advice}; if it speaks TLS from the first byte, write ftps://"
         raise
     if context and site.scheme == "ftpes":
         await _ask_for_tls(client, where)
@@ -123,7 +129,7 @@ async def _look(site: Site, context: ssl.SSLContext, timeout_seconds: float) -> 
     return None
 
 
-async def log_in(client: Client, site: Site, password: str) -> None:
+async def log_in(client: Client, site: Site, password: Secret) -> None:
     """Say who we are, and have data connections protected if the control connection is (RFC 4217, 9).
 
     Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken (not now), or Untrusted if the server
@@ -134,7 +140,7 @@ async def log_in(client: Client, site: Site, password: str) -> None:
     try:
         code, _ = await _first_command(client, site, f"USER {user}")
         if code == "331":
-            code, _ = await client.command(f"PASS {password}", ("2xx", "332"), censor_after=5)
+            code, _ = await client.command(f"PASS {password.reveal()}", ("2xx", "332"), censor_after=5)
         if code == "332":
             await client.command("ACCT ", "2xx")
     except StatusCodeError as error:

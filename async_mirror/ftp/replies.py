@@ -72,6 +72,11 @@ class Reply(NamedTuple):
         return self.code in {500, 502, 504}
 
     @property
+    def is_farewell(self) -> bool:
+        """True if the server ends the session with this: 421, or what vsftpd says when it dies."""
+        return self.code == 421 or (self.code == 500 and self.lines[0].startswith("OOPS:"))
+
+    @property
     def too_many(self) -> bool:
         """True if the server says that it has too many clients."""
         return self.code == 421 or (self.code >= 400 and _TOO_MANY.search(self._beginning) is not None)

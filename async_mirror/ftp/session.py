@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from async_mirror.ftp.control import WIDE_WINDOW, Client, Expected, length_of
+from async_mirror.ftp.client import Client
+from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
 from async_mirror.ftp.listing import (
     ListingParser,
     UnreadableLineError,
@@ -20,6 +21,7 @@ from async_mirror.ftp.transfer import Refused, Transfers
 from async_mirror.model import escape, odd_names
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import lineage, parent, split
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
 from async_mirror.remote.errors import ConnectionBroken, Refusal, RootMissing, SiteUnusable
 from async_mirror.remote.session import Content, Manners, Published, RemoteListing
@@ -30,7 +32,7 @@ _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 
 async def connect(
     site: Site,
-    password: str,
+    password: Secret,
     *,
     trust: Trust = MACHINE,
     manners: Manners | None = None,
@@ -61,10 +63,8 @@ async def connect(
     return session
 
 
-def _client(site: Site, tls: Tls | None, password: str, timeout_seconds: float) -> Client:
-    client = client_for(site, tls.context if tls else None, timeout_seconds)
-    client.control.hide(password)
-    return client
+def _client(site: Site, tls: Tls | None, password: Secret, timeout_seconds: float) -> Client:
+    return client_for(site, tls.context if tls else None, timeout_seconds, password)
 
 
 class FtpSession:
@@ -104,7 +104,7 @@ class FtpSession:
         features = parse_features(reply) if reply.succeeded else {}
         if reply.succeeded:
             self._gives_facts = "MLST" in features or "MLSD" in features
-        if "vsFTPd" in self._control.greeting:
+        if "vsFTPd" in self._control.flow.greeting:
             self._control.window = WIDE_WINDOW
         self._transfers.sequential = not reply.succeeded
         self._mtime_proved = "MFMT" in features
@@ -122,7 +122,7 @@ class FtpSession:
             await self._make_root(replies[f"CWD {root}"], create_root)
             (where,) = await self._exchange("PWD")
         self._folder = (parse_path(where) or "") if where.succeeded else ""
-        self.root = self._folder if self._control.discreet(self._folder) == self._folder else ""
+        self.root = self._folder if self._control.flow.secret.redact(self._folder) == self._folder else ""
 
     async def _make_root(self, reply: Reply, create: bool) -> None:
         """Make and enter the root, which could not be entered. Raises RootMissing, SiteUnusable."""
@@ -146,13 +146,13 @@ class FtpSession:
         """Send commands, in one write if this server takes that, and return their replies."""
         await self._transfers.until_free()
         control = self._control
-        if self._transfers.sequential or control.in_flight + length_of(*commands) > control.window:
-            async with self._transfers.alone:
+        if self._transfers.sequential or control.flow.in_flight + length_of(*commands) > control.window:
+            async with self._transfers.lock:
                 return await self._one_by_one(commands)
         return await control.replies(control.send(*commands))
 
     async def _one_by_one(self, commands: Sequence[str]) -> list[Reply]:
-        expected: list[Expected] = []
+        expected: list[AwaitedReply] = []
         for command in commands:
             await self._control.room(self._control.window if self._transfers.sequential else length_of(command))
             expected.extend(self._control.send(command))
@@ -357,7 +357,7 @@ class FtpSession:
         """Try to enter the folder, and come back in the same breath."""
         if not self._folder:
             raise Refusal("the server does not tell where it is (PWD), so no folder can be told from a file")
-        async with self._transfers.alone:
+        async with self._transfers.lock:
             entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self._folder}")
         if not back.succeeded:
             self._control.break_off("the root cannot be entered again", back.text)
@@ -417,7 +417,7 @@ class FtpSession:
 
     async def close(self) -> None:
         """Say QUIT and go; the farewell is not waited for longer than a second."""
-        if self.usable and self._transfers.is_free and not self._control.in_flight:
+        if self.usable and self._transfers.is_free and not self._control.flow.in_flight:
             with suppress(ConnectionBroken):
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
         self._control.break_off("it was closed")

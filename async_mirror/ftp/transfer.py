@@ -8,15 +8,15 @@ file costs two round trips. Nothing else is written between a STOR and its 226.
 import asyncio
 import socket
 import ssl
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, NoReturn
 
-from async_mirror.ftp.control import Control, Expected, length_of
+from async_mirror.ftp.control import AwaitedReply, Control, ControlLock, length_of
 from async_mirror.ftp.data import Data, SecureData
 from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.replies import Reply, parse_epsv, parse_pasv
+from async_mirror.ftp.reply_flow import OutOfStep
 from async_mirror.ftp.tls import Tls, concerns_trust, reason
 from async_mirror.remote.errors import ConnectionBroken, ContentFailedError, LedElsewhere, Refusal, Untrusted
 from async_mirror.remote.session import Content, Manners
@@ -41,48 +41,6 @@ class Refused(Refusal):
         self.answer = answer
 
 
-class Alone:
-    """Sees to it that nobody else writes to the control connection while one task must have it, as during a transfer.
-
-    That task may take it again. All others wait until it is free, and need not take it to write a command or a few.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nobody having it."""
-        self._holder: asyncio.Task[object] | None = None
-        self._depth = 0
-        self._queue: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def is_free(self) -> bool:
-        """True while nobody has it."""
-        return self._holder is None
-
-    async def until_free(self) -> None:
-        """Wait until nobody else has it."""
-        while self._holder is not None and self._holder is not asyncio.current_task():
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._queue.append(turn)
-            await turn
-
-    async def __aenter__(self) -> None:
-        """Take it once it is free."""
-        if self._holder is not None:
-            await self.until_free()
-        self._holder = asyncio.current_task()
-        self._depth += 1
-
-    async def __aexit__(self, *exception: object) -> None:
-        """Let go of it, and let all see who wait."""
-        self._depth -= 1
-        if not self._depth:
-            self._holder = None
-            while self._queue:
-                turn = self._queue.popleft()
-                if not turn.done():
-                    turn.set_result(None)
-
-
 class Transfers:
     """The one data connection that a session may have at a time, and the right to the control connection meanwhile."""
 
@@ -95,21 +53,21 @@ class Transfers:
         self._manners = manners
         self._ticket: ssl.SSLSession | None = None
         self._extended_passive = True
-        self._ahead: Expected | None = None
+        self._ahead: AwaitedReply | None = None
         self._asked_at = 0.0
         self._loop = asyncio.get_running_loop()
-        self.alone = Alone()
+        self.lock = ControlLock()
 
     # The right to the control connection.
 
     @property
     def is_free(self) -> bool:
         """True while nothing is transferred."""
-        return self.alone.is_free
+        return self.lock.is_free
 
     async def until_free(self) -> None:
         """Wait until a command may be written."""
-        await self.alone.until_free()
+        await self.lock.until_free()
 
     # Ports.
 
@@ -117,7 +75,7 @@ class Transfers:
     def _passive_command(self) -> str:
         return "EPSV" if self._extended_passive else "PASV"
 
-    def _ask_ahead(self, expected: Expected) -> None:
+    def _ask_ahead(self, expected: AwaitedReply) -> None:
         self._ahead = expected
         self._asked_at = self._loop.time()
 
@@ -186,16 +144,15 @@ class Transfers:
         """Note whether the server did one thing after the other, if that was not known."""
         if begun.along == _PROBE:
             reply = await self._control.reply(begun.following[0])
-            self._manners.in_order = reply.succeeded and not self._control.overtaken
+            self._manners.in_order = reply.succeeded and not self._control.flow.overtaken
 
     @contextmanager
     def _in_step(self) -> Iterator[None]:
         """Take note of a server whose replies turn out not to be in order."""
         try:
             yield
-        except ConnectionBroken:
-            if self._control.out_of_step:
-                self._manners.in_order = False
+        except OutOfStep:
+            self._manners.in_order = False
             raise
 
     async def _open(self, begun: "_Begun") -> None:
@@ -267,7 +224,7 @@ class Transfers:
 
         Raises Refused, Refusal for a data connection that failed, ConnectionBroken, and whatever `content` raises.
         """
-        async with self.alone:
+        async with self.lock:
             with self._in_step():
                 after = [each for each in (size_command, self._passive_command) if each]
                 begun = await self._begin(command, after)
@@ -314,7 +271,7 @@ class Transfers:
 
     async def fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
         """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
-        async with self.alone:
+        async with self.lock:
             with self._in_step():
                 begun = await self._begin(command, [self._passive_command])
                 early = self._tls is None and self._manners.in_order is True and self._manners.bears_early_end
@@ -358,6 +315,6 @@ class _Begun(NamedTuple):
 
     data: Data
     port: int
-    expected: Expected
+    expected: AwaitedReply
     along: list[str]
-    following: list[Expected]
+    following: list[AwaitedReply]

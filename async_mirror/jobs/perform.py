@@ -13,6 +13,7 @@ from async_mirror.model.change import Job, Move, path_of
 from async_mirror.model.escape import shown
 from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Pending, Problem, Skipped, Unmanaged
 from async_mirror.model.paths import is_plain
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import ConnectionRefused, LoginFailed, SiteUnusable
 from async_mirror.remote.session import Connect, Manners, RootedSession
@@ -42,7 +43,7 @@ class Hands:
 
     connect: Connect
     site: Site
-    password: str = field(repr=False)
+    password: Secret
     timeout_seconds: float
     publisher: Publisher
     create_root: bool

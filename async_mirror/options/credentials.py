@@ -5,11 +5,12 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from async_mirror.model.escape import shown
 from async_mirror.model.odd_names import refusal
+from async_mirror.model.secret import Secret
 from async_mirror.model.settings import UsageError
 from async_mirror.model.site import Site
 
@@ -21,7 +22,7 @@ class Place:
     """Where a password may be: `text` itself (out of `file` if there is one), in a file, in what a command prints."""
 
     where: str
-    text: str | None = field(default=None, repr=False)
+    text: Secret | None = None
     file: Path | None = None
     command: str | None = None
 
@@ -34,12 +35,12 @@ class Login:
     """
 
     site: Site
-    password: str | None = field(repr=False)
+    password: Secret | None
     where: str
     file: Path | None = None
     command: str | None = None
 
-    def ask(self) -> str | None:
+    def ask(self) -> Secret | None:
         """Return the password, None if nobody knows it. The command may ask on the terminal. Raises UsageError."""
         if self.command is None:
             return self.password
@@ -57,14 +58,15 @@ def find_login(site: Site, places: Iterable[Place], environment: Mapping[str, st
             f"there is a password but no user: write {site.scheme}://user@{site.host} (anonymous is a user, too)"
         )
     if login.site.user is None:
-        login = Login(replace(site, user=ANONYMOUS), f"{ANONYMOUS}@", ANONYMOUS)
+        login = Login(replace(site, user=ANONYMOUS), Secret(f"{ANONYMOUS}@"), ANONYMOUS)
     return sendable(login)
 
 
 def sendable(login: Login) -> Login:
     """Return a login that commands can be made of. Raises UsageError for another one."""
-    for what, text in (("user", login.site.user), ("password", login.password)):
-        if refusal(text or ""):
+    password = login.password.reveal() if login.password else ""
+    for what, text in (("user", login.site.user or ""), ("password", password)):
+        if refusal(text):
             raise UsageError(f"the {what} from {login.where} holds a line break, which FTP cannot carry: give one line")
     return login
 
@@ -80,7 +82,7 @@ def _found(site: Site, places: Iterable[Place], environment: Mapping[str, str]) 
     return _from_netrc(site, environment)
 
 
-def _printed_by(command: str) -> str:
+def _printed_by(command: str) -> Secret:
     """Return what a command prints, but for a line break at the end. Its arguments may be secret, so are not told."""
     try:
         words = shlex.split(command)
@@ -96,7 +98,7 @@ def _printed_by(command: str) -> str:
     if done.returncode:
         raise UsageError(f"the password command {shown(words[0])} failed (exit code {done.returncode})")
     try:
-        password = _without_line_break(done.stdout.decode())
+        password = Secret(_without_line_break(done.stdout.decode()))
     except UnicodeDecodeError:
         raise UsageError(f"what the password command {shown(words[0])} prints is not UTF-8 text") from None
     if not password:
@@ -122,15 +124,15 @@ def is_open_to_others(file: Path) -> bool:
     return can_be_changed and bool(status.st_mode & readers)
 
 
-def _from_file(path: Path) -> str:
+def _from_file(path: Path) -> Secret:
     try:
-        text = path.read_text(encoding="utf-8")
+        password = Secret(_without_line_break(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"the password file {path} cannot be read: {reason}") from None
-    if not _without_line_break(text):
+    if not password:
         raise UsageError(f"the password file {path} is empty")
-    return _without_line_break(text)
+    return password
 
 
 def netrc_path(environment: Mapping[str, str]) -> Path:
@@ -152,4 +154,5 @@ def _from_netrc(site: Site, environment: Mapping[str, str]) -> Login:
         raise UsageError(f"the logins in {path} cannot be read: {reason}") from None
     if entry is None or (site.user is not None and entry[0] != site.user):
         return Login(site, None, "")
-    return Login(replace(site, user=site.user or entry[0] or None), entry[2] or None, str(path), path)
+    password = Secret(entry[2]) if entry[2] else None
+    return Login(replace(site, user=site.user or entry[0] or None), password, str(path), path)

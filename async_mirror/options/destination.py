@@ -3,6 +3,7 @@
 import re
 from urllib.parse import unquote, urlsplit
 
+from async_mirror.model.secret import Secret
 from async_mirror.model.settings import UsageError
 from async_mirror.model.site import DEFAULT_PORTS, SCHEMES, Site
 
@@ -15,7 +16,7 @@ def is_original_form(text: str) -> bool:
     return "://" not in text and "," in text
 
 
-def parse_original(text: str, tls: str | None = None) -> tuple[Site, str]:
+def parse_original(text: str, tls: str | None = None) -> tuple[Site, Secret]:
     """Read `host,user,password,directory[,port]`; return the site and the password. Raises UsageError without it.
 
     `tls` is one of SCHEMES; None is "off", for this form does not say.
@@ -36,7 +37,7 @@ def parse_original(text: str, tls: str | None = None) -> tuple[Site, str]:
     if not tls and int(port) == DEFAULT_PORTS["ftps"]:
         raise UsageError(f"on port {port} servers expect TLS from the first byte: say how it is there with --tls")
     root = _normal_root(directory.strip())
-    return Site(scheme, _host(host.strip()), int(port), user.strip() or None, root), password
+    return Site(scheme, _host(host.strip()), int(port), user.strip() or None, root), Secret(password)
 
 
 def parse_destination(text: str, tls: str | None = None) -> Site:

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from async_mirror.model.entry import Entry, Kind
 from async_mirror.model.escape import CONTROL, shown
+from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import DeleteLimit, Settings, UsageError
 from async_mirror.model.site import Site, Trust
@@ -38,7 +39,7 @@ def login_of(options: dict[str, Any]) -> Login:
         raise Failed(str(error), 2) from None
 
 
-def _places(options: dict[str, Any], secret: str) -> Iterator[Place]:
+def _places(options: dict[str, Any], secret: Secret) -> Iterator[Place]:
     """Yield where a password may be: command line, environment, configuration file, and then the destination itself."""
     context = click.get_current_context()
     where = origin(context, DESTINATION)
@@ -50,18 +51,20 @@ def _places(options: dict[str, Any], secret: str) -> Iterator[Place]:
         ) is given:
             yield Place("the password command", command=command)
         if given is ParameterSource.ENVIRONMENT:
-            yield Place(f"{ENVIRONMENT}_PASSWORD", os.environ.get(f"{ENVIRONMENT}_PASSWORD"))
+            yield Place(f"{ENVIRONMENT}_PASSWORD", Secret(os.environ.get(f"{ENVIRONMENT}_PASSWORD", "")))
     if secret:
         yield Place(where, secret, None if where == variable(DESTINATION) else config_file.file(context))
 
 
-def site_of(options: dict[str, Any]) -> tuple[Site, str]:
+def site_of(options: dict[str, Any]) -> tuple[Site, Secret]:
     """Return the site, and the password if the destination holds one."""
     text, tls = options["destination"], options["tls"]
     if not text:
         raise Failed(_missing("destination"), 2)
     try:
-        site, password = parse_original(text, tls) if is_original_form(text) else (parse_destination(text, tls), "")
+        site, password = (
+            parse_original(text, tls) if is_original_form(text) else (parse_destination(text, tls), NO_SECRET)
+        )
     except UsageError as error:
         raise Failed(str(error), 2) from None
     if is_original_form(text) and origin(click.get_current_context(), DESTINATION) == "command line":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from async_mirror.model.entry import Entry
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 
 
@@ -184,7 +185,7 @@ class Connect(Protocol):
     """Opens sessions; see `ftp.session.connect`."""
 
     def __call__(
-        self, site: Site, password: str, *, manners: Manners, timeout_seconds: float, create_root: bool
+        self, site: Site, password: Secret, *, manners: Manners, timeout_seconds: float, create_root: bool
     ) -> Awaitable[RootedSession]:
         """Open a session in the site's root."""
         ...

@@ -13,6 +13,7 @@ from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Answer, Hands, Item
 from async_mirror.model.change import Job
 from async_mirror.model.entry import Entry
+from async_mirror.model.secret import Secret
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
 from async_mirror.multi import MOST_LANES, Crew, FixedCap, Mode, Patience
@@ -37,7 +38,7 @@ class Mirror:
     settings: Settings
     mode: Mode
     connect: Connect
-    password: str = field(repr=False)
+    password: Secret
     report: Report
     patience: Patience
     max_connections: int = MAX_CONNECTIONS

@@ -555,7 +555,7 @@ def mask_of(pid: int, name: str) -> str:
 
 PROGRAM = """
 import asyncio, os, sys
-from async_mirror.loop import run
+from async_mirror.crew.off_loop import run
 from async_mirror.multi import Crew, Mode, Patience, Watcher
 from support.toys import Errand, Toy
 
@@ -794,7 +794,7 @@ def mixed(kind: str, mix: Mix) -> None:
             assert "interrupted" not in done.error or cut_short
 
 
-MANY = settings(deadline=None, print_blob=True, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 FEW = settings(MANY, max_examples=10)
 
 

@@ -39,7 +39,7 @@ class Session:
 
 @dataclass
 class Passage:
-    """What reached a cue: a command, a whole reply, or a count of bytes (then with an empty payload).
+    """What reached a cue: a command, a write of several, a whole reply, or a count of bytes (the payload is empty).
 
     The verb is that of the command, of the one a reply answers, or of the last transfer command that passed.
     """
@@ -53,12 +53,23 @@ class Passage:
 
     def forward(self) -> None:
         """Let the payload pass."""
-        if self.kind == "command":
-            self.link.session.note_command(self.verb)
+        if self.kind in ("command", "write"):
+            for verb in verbs_of(self.payload):
+                self.link.session.note_command(verb)
         self.link.deliver(self.target, self.payload)
 
 
 Action = Callable[[Passage], None]
+
+
+def verbs_of(lines: bytes) -> list[bytes]:
+    """Return the verbs of whole command lines."""
+    return [verb_of(line) for line in lines.split(b"\n")[:-1]]
+
+
+def verb_of(line: bytes) -> bytes:
+    """Return the verb of a command line in capitals."""
+    return line.strip().split(b" ")[0].upper()
 
 
 class FtpProxy(Background):
@@ -86,6 +97,10 @@ class FtpProxy(Background):
     def on_command(self, verb: bytes, action: Action, times: int | None = 1) -> Cue[Passage]:
         """Act instead of forwarding the next `times` (None: all) commands of this verb."""
         return self._on("command", lambda it: it.verb == verb, action, times)
+
+    def on_write(self, action: Action, times: int | None = 1, *, of: int = 2, verb: bytes = b"") -> Cue[Passage]:
+        """Act instead of forwarding commands that came together, at least so many, this verb among them if given."""
+        return self._on("write", lambda it: it.count >= of and verb in (b"", *verbs_of(it.payload)), action, times)
 
     def on_reply(self, code: bytes, action: Action, times: int | None = 1, *, to: bytes = b"") -> Cue[Passage]:
         """Act instead of forwarding replies that start with `code`, of any command or only of `to`, even pipelined."""
@@ -230,9 +245,15 @@ class ControlLink(Link):
         """Forward commands, those that came together in one write where no cue stands between."""
         together = b""
         whole, newline, self._unfinished[self.upstream] = self._unfinished[self.upstream].rpartition(b"\n")
-        for line in re.findall(rb"[^\n]*\n", whole + newline):
-            verb = line.strip().split(b" ")[0].upper()
-            self.proxy.commands.append((self.session.number, line.removesuffix(b"\n").removesuffix(b"\r")))
+        lines = re.findall(rb"[^\n]*\n", whole + newline)
+        write = Passage(self, "write", whole + newline, b"", self.upstream, len(lines))
+        if cue := self.proxy.cues.take(write):
+            self._note(*lines)
+            cue.react(write)
+            return
+        for line in lines:
+            self._note(line)
+            verb = verb_of(line)
             passage = Passage(self, "command", line, verb, self.upstream)
             if cue := self.proxy.cues.take(passage):
                 self.deliver(self.upstream, together)
@@ -242,6 +263,10 @@ class ControlLink(Link):
                 self.session.note_command(verb)
                 together += line
         self.deliver(self.upstream, together)
+
+    def _note(self, *lines: bytes) -> None:
+        for line in lines:
+            self.proxy.commands.append((self.session.number, line.removesuffix(b"\n").removesuffix(b"\r")))
 
     def _pass_replies(self) -> None:
         waiting = self.session.unanswered

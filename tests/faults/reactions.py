@@ -15,9 +15,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from . import BLOCK, Refused, text
+from . import BLOCK, text
 from .proxy import Action, Passage
 from .scripted import Exchange, Reaction
+from .tree import Refused
 
 ALWAYS = None
 """For `times=`: react to every matching command."""

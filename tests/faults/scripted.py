@@ -1,25 +1,25 @@
-"""A real FTP server with its files in memory, well-behaved until a cue says otherwise.
+"""A real FTP server with its files in memory, well-behaved until a cue or a trait says otherwise.
 
-It must not know the program under test; ready-made misbehaviour is in `reactions`.
+It must not know the program under test; ready-made misbehaviour is in `reactions`, what whole servers are like in
+`traits`.
 """
 
 from __future__ import annotations
 
-import calendar
-import re
 import socket
 import ssl
-import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from itertools import cycle
 from typing import NamedTuple
 
-from . import BLOCK, HOST, Background, Cue, Cues, Refused, StoredTree, arm_reset, text, timestamp
+from . import BLOCK, Background, Cue, Cues, arm_reset
+from .behaviours import BEHAVIOURS
+from .exchange import Behaviour, Exchange, Reaction
+from .tree import Refused, StoredTree
 from .wire import Wire
 
-PARTIAL_CONTENTS_UP_TO = 1 << 20  # longer partial contents add nothing: the shorter ones already show the tear
+__all__ = ["Backends", "Behaviour", "Connection", "Exchange", "Handshake", "Reaction", "ScriptedServer", "Trait"]
 
 
 class Handshake(NamedTuple):
@@ -34,6 +34,9 @@ class Handshake(NamedTuple):
 class ScriptedServer(Background):
     """An FTP server on the loopback address that listens from construction to `close` and reacts to cues.
 
+    `traits` are what it is like all the time, whatever the cues: see the module of that name. `site` is for backends
+    that share one.
+
     `log` has every command as (connection number from 1, line); `history` the contents each path outside the
     temporaries has shown, None for absent. `limit` and `without` may be changed at any time.
 
@@ -43,13 +46,14 @@ class ScriptedServer(Background):
 
     def __init__(
         self,
-        *,
+        *traits: Trait,
         limit: int | None = None,
         without: Collection[str] = (),
         case_insensitive: bool = False,
         tls: ssl.SSLContext | None = None,
         implicit: bool = False,
         requires_reuse: bool = False,
+        site: StoredTree | None = None,
     ) -> None:
         super().__init__()
         self.limit = limit
@@ -59,7 +63,10 @@ class ScriptedServer(Background):
         self.handshakes: list[Handshake] = []
         self.wires: list[Wire] = []
         self.data_seconds = 10.0
-        self.site = StoredTree(case_insensitive=case_insensitive)
+        self.behaviours: dict[str, Behaviour] = dict(BEHAVIOURS)
+        self.spell: Callable[[bytes], bytes] = bytes
+        self.command_of_read: Callable[[bytes], bytes | None] | None = None
+        self.site = site or StoredTree(case_insensitive=case_insensitive)
         self.files, self.folders, self.history = self.site.files, self.site.folders, self.site.history
         self.put = self.site.put
         self.log: list[tuple[int, str]] = []
@@ -67,6 +74,8 @@ class ScriptedServer(Background):
         self._cues: Cues[Exchange] = Cues()
         self._listener = self.listen()
         self.port: int = self._listener.getsockname()[1]
+        for trait in traits:
+            trait(self)
         self.spawn(self._accept_connections)
 
     def on(
@@ -138,10 +147,31 @@ class ScriptedServer(Background):
 
     def _accept_connections(self) -> None:
         while not self.closing.is_set():
-            sock, _ = self._listener.accept()
-            self.connections += 1
-            connection = Connection(self, self.track(sock), self.connections)
-            self.spawn(connection.serve)
+            self.take(self._listener.accept()[0])
+
+    def take(self, sock: socket.socket) -> None:
+        """Serve a control connection that was accepted, here or elsewhere."""
+        self.connections += 1
+        self.spawn(Connection(self, self.track(sock), self.connections).serve)
+
+
+Trait = Callable[[ScriptedServer], None]
+"""Makes a server different from the ordinary, for good."""
+
+
+class Backends(Background):
+    """One address behind which servers answer in turn, one connection each; they are closed by whoever made them."""
+
+    def __init__(self, *servers: ScriptedServer) -> None:
+        super().__init__()
+        self._servers = cycle(servers)
+        self._listener = self.listen()
+        self.port: int = self._listener.getsockname()[1]
+        self.spawn(self._hand_on)
+
+    def _hand_on(self) -> None:
+        while not self.closing.is_set():
+            next(self._servers).take(self._listener.accept()[0])
 
 
 class Connection:
@@ -150,13 +180,13 @@ class Connection:
     def __init__(self, server: ScriptedServer, sock: socket.socket, number: int) -> None:
         self.server, self.site, self.sock, self.number = server, server.site, sock, number
         self.wire = server.wire(sock)
-        self.admitted = server.enter()
+        self.admitted: bool = server.enter()
         self.ended = self.logged_in = self.protects_data = False
-        self.folder = b"/"
+        self.folder: bytes = b"/"
         self.listener: socket.socket | None = None
         self.rename_source: bytes | None = None
         self._counted = self.admitted
-        self._unread = b""
+        self.unread = b""
         self._came_in_clear = True
 
     def serve(self) -> None:
@@ -176,29 +206,41 @@ class Connection:
     def secure(self) -> None:
         """Shake hands; what came behind the command that asked for it is taken for a part of the handshake."""
         assert self.server.tls is not None
-        received, self._unread = self._unread, b""
+        received, self.unread = self.unread, b""
         self.wire.secure(self.server.tls, received)
         self.server.note_handshake(self.number, self.wire)
 
     def next_line(self) -> bytes | None:
         """Return the next command line, logged, without its CRLF; None when the client has left."""
-        while b"\n" not in self._unread:
-            try:
-                block = self.wire.recv(BLOCK)
-            except OSError:
-                return None
-            if not block:
-                return None
-            self._unread += block
-            self._came_in_clear = self.wire.tls is None
-        line, _, self._unread = self._unread.partition(b"\n")
-        line = line.removesuffix(b"\r")
+        line = self._take_line()
+        if line is None:
+            return None
         with self.site.changed:
             self.server.log.append((self.number, line.decode("utf-8", "surrogateescape")))
             if self._came_in_clear:
                 self.server.clear_log.append(self.server.log[-1][1])
             self.site.changed.notify_all()
         return line
+
+    def _take_line(self) -> bytes | None:
+        whole = self.server.command_of_read
+        while not (self.unread if whole else b"\n" in self.unread):
+            if not (block := self._read()):
+                return None
+            self.unread += block
+        if whole:
+            block, self.unread = self.unread, b""
+            line = whole(block)
+        else:
+            line, _, self.unread = self.unread.partition(b"\n")
+        return line.removesuffix(b"\n").removesuffix(b"\r") if line is not None else None
+
+    def _read(self) -> bytes:
+        with suppress(OSError):
+            block = self.wire.recv(BLOCK)
+            self._came_in_clear = self.wire.tls is None
+            return block
+        return b""
 
     def send(self, data: bytes) -> bool:
         """Send bytes as they are and say whether it worked: the queued commands of a client that left still run."""
@@ -234,7 +276,7 @@ class Connection:
                 del parts[-1:]
             elif part not in (b"", b"."):
                 parts.append(part)
-        return b"/" + b"/".join(parts)
+        return self.server.spell(b"/" + b"/".join(parts))
 
     def listen_for_data(self) -> int:
         """Open a fresh passive port."""
@@ -251,320 +293,3 @@ class Connection:
             raise Refused(b"425 Use EPSV or PASV first.")
         self.send(b"150 Here we go.\r\n")
         return listener
-
-
-@dataclass
-class Exchange:
-    """One command and what becomes of it; a reaction may set the fields below before `perform`."""
-
-    connection: Connection
-    verb: str
-    argument: bytes
-    data_limit: int | None = None
-    """Close the data connection after that many bytes."""
-    data_reset: bool = False
-    """Close it with RST then."""
-    stored_limit: int | None = None
-    """Receive everything but store only that many bytes."""
-    listing: bytes | None = None
-    """Send this instead of the true listing."""
-    begins_tls: bool = False
-    """Shake hands on the control connection after the reply."""
-    data_tls: ssl.SSLContext | None = None
-    """Have the data connection's handshake with this, not with what the control connection has."""
-    data_clear: bool = False
-    """Speak plain text on the data connection although it was to be protected."""
-    data_refusal: bytes = b""
-    """Take the data connection, TLS too, and then refuse it with this reply."""
-    data_notify: bool = True
-    """End TLS on the data connection before TCP."""
-    data_pause: Callable[[], object] | None = None
-    """Send one byte of TLS at a time on the data connection, the handshake's too, each followed by this."""
-    tickets_last: bool = False
-    """Hold back the tickets for the data connection until the client has sent all: only so can it miss them."""
-
-    @property
-    def site(self) -> StoredTree:
-        """The site the command acts on."""
-        return self.connection.site
-
-    @property
-    def path(self) -> bytes:
-        """The absolute path the argument names; for MFMT and SITE CHMOD the one after their other operands."""
-        words_before = {"MFMT": 1, "SITE": 2}.get(self.verb, 0)
-        return self.connection.path(self.argument.split(b" ", words_before)[-1])
-
-    @property
-    def _first_word(self) -> str:
-        return self.argument.split(b" ")[0].decode("ascii", "replace").upper()
-
-    def perform(self) -> bytes:
-        """Do what the command asks, data connection included, and return the final reply, unsent."""
-        try:
-            return self._behaviour()(self)
-        except Refused as refused:
-            return refused.reply
-
-    def reply(self, reply: bytes, behind: bytes = b"") -> None:
-        """Send a reply, and more in the same write; a 421 or 221 ends the connection, one to AUTH may begin TLS."""
-        is_farewell = reply[:4] in (b"421 ", b"221 ")
-        if is_farewell:
-            self.connection.count_out()
-        self.connection.send(reply + b"\r\n" + behind)
-        if is_farewell:
-            self.connection.hang_up()
-        elif self.begins_tls:
-            self.connection.secure()
-
-    @contextmanager
-    def accepted(self, listener: socket.socket) -> Iterator[Wire]:
-        """Accept the data connection; closed at the end. Its loss becomes a 426, its absence a 425."""
-        server = self.connection.server
-        with server.held(listener):
-            try:
-                data, _ = listener.accept()
-            except TimeoutError:
-                raise Refused(b"425 No data connection.") from None
-        with server.held(data):
-            try:
-                wire = server.wire(data)
-                self._protect(wire)
-                yield wire
-            except OSError:
-                raise Refused(b"426 Data connection lost.") from None
-
-    def _protect(self, wire: Wire) -> None:
-        """Shake hands on the data connection, which real servers do only now, after the 150."""
-        server = self.connection.server
-        context = self.data_tls or server.tls
-        if context and self.connection.protects_data and not self.data_clear:
-            wait = partial(server.wait_for_fin, wire.sock) if self.tickets_last else None
-            wire.pause = self.data_pause
-            wire.secure(context, before_tickets=wait)
-            done = server.note_handshake(self.connection.number, wire, of_data=True)
-            if server.requires_reuse and not done.resumed:
-                raise Refused(b"522 SSL connection failed: session reuse required.")
-        if self.data_refusal:
-            raise Refused(self.data_refusal)
-
-    def _behaviour(self) -> Callable[[Exchange], bytes]:
-        hidden = self.connection.server.without
-        if self.verb in hidden or (self.verb == "SITE" and f"SITE {self._first_word}" in hidden):
-            raise Refused(b"500 Unknown command.")
-        if self.verb not in BEHAVIOURS:
-            raise Refused(b"502 Command not implemented.")
-        if not self.connection.logged_in and self.verb not in BEFORE_LOGIN:
-            raise Refused(b"530 Please log in.")
-        return BEHAVIOURS[self.verb]
-
-
-def _auth(exchange: Exchange) -> bytes:
-    if exchange.connection.server.tls is None:
-        return b"502 Command not implemented."
-    if exchange.connection.wire.tls:
-        return b"503 TLS is on already."
-    if exchange._first_word not in ("TLS", "TLS-C", "SSL"):
-        return b"504 Unknown mechanism."
-    exchange.begins_tls = True
-    return b"234 Go ahead."
-
-
-def _pbsz(exchange: Exchange) -> bytes:
-    return b"200 PBSZ=0" if exchange.connection.wire.tls else b"503 AUTH first."
-
-
-def _prot(exchange: Exchange) -> bytes:
-    if exchange.connection.wire.tls is None:
-        return b"503 AUTH first."
-    if exchange._first_word not in ("P", "C"):
-        return b"536 Only P and C."
-    exchange.connection.protects_data = exchange._first_word == "P"
-    return b"200 Done."
-
-
-def _pass(exchange: Exchange) -> bytes:
-    exchange.connection.logged_in = True
-    return b"230 Logged in."
-
-
-def _feat(exchange: Exchange) -> bytes:
-    hidden = exchange.connection.server.without
-    shown = [name for name in ("EPSV", "MDTM", "MFMT", "SIZE", "UTF8") if name not in hidden]
-    if not hidden & {"MLST", "MLSD"}:
-        shown.append("MLST type*;size*;modify*;UNIX.mode*;")
-    if exchange.connection.server.tls:
-        shown += [name for name in ("AUTH TLS", "PBSZ", "PROT") if name.split(" ")[0] not in hidden]
-    return "\r\n ".join(["211-Features:", *shown]).encode() + b"\r\n211 End"
-
-
-def _opts(exchange: Exchange) -> bytes:
-    word = exchange._first_word
-    known = word in ("UTF8", "MLST") and word not in exchange.connection.server.without
-    return b"200 Done." if known else b"501 Option not understood."
-
-
-def _cwd(exchange: Exchange) -> bytes:
-    exchange.site.children(exchange.path)
-    exchange.connection.folder = exchange.path
-    return b"250 Done."
-
-
-def _epsv(exchange: Exchange) -> bytes:
-    if exchange._first_word == "ALL":
-        return b"200 Done."
-    if exchange.argument not in (b"", b"1"):
-        return b"522 Network protocol not supported, use (1)"
-    return b"229 Entering Extended Passive Mode (|||%d|)" % exchange.connection.listen_for_data()
-
-
-def _pasv(exchange: Exchange) -> bytes:
-    port = exchange.connection.listen_for_data()
-    return f"227 Entering Passive Mode ({HOST.replace('.', ',')},{port >> 8},{port & 255}).".encode()
-
-
-def _stor(exchange: Exchange) -> bytes:
-    site = exchange.site
-    site.require_storable(exchange.path)
-    listener = exchange.connection.announce_data()
-    site.put(exchange.path, b"")
-    with exchange.accepted(listener) as data:
-        _receive(exchange, data)
-    return b"226 Transfer complete."
-
-
-def _receive(exchange: Exchange, data: Wire) -> None:
-    """Store what arrives, every partial content visible, as on a real server; what came before a loss is kept."""
-    content = bytearray()
-    kept = slice(exchange.stored_limit)
-    try:
-        while room := min(BLOCK, BLOCK if exchange.data_limit is None else exchange.data_limit - len(content)):
-            block = data.recv(room)
-            if not block:
-                break
-            content += block
-            if len(content) <= PARTIAL_CONTENTS_UP_TO:
-                exchange.site.put(exchange.path, bytes(content[kept]))
-        _end_data(exchange, data)
-    finally:
-        exchange.site.put(exchange.path, bytes(content[kept]))
-
-
-def _send(exchange: Exchange, content: bytes) -> bytes:
-    with exchange.accepted(exchange.connection.announce_data()) as data:
-        data.sendall(content[: exchange.data_limit])
-        _end_data(exchange, data)
-    return b"226 Transfer complete."
-
-
-def _end_data(exchange: Exchange, data: Wire) -> None:
-    if exchange.data_reset:
-        arm_reset(data.sock)
-    else:
-        data.end(notify=exchange.data_notify)  # FIN now: a close with unread bytes would send RST
-
-
-def _mfmt(exchange: Exchange) -> bytes:
-    if not (found := re.match(rb"(\d{14})(\.\d+)? .", exchange.argument)):
-        return b"501 Not a time and a path."
-    mtime = calendar.timegm(time.strptime(found[1].decode(), "%Y%m%d%H%M%S"))
-    exchange.site.set_mtime(exchange.path, mtime)
-    return b"213 Modify=%s; %s" % (found[1], exchange.path)
-
-
-def _site(exchange: Exchange) -> bytes:
-    if not (found := re.match(rb"CHMOD ([0-7]+) .", exchange.argument, re.IGNORECASE)):
-        return b"504 SITE command not understood."
-    exchange.site.set_mode(exchange.path, int(found[1], 8))
-    return b"200 Done."
-
-
-def _mkd(exchange: Exchange) -> bytes:
-    exchange.site.make_folder(exchange.path)
-    return quoted(exchange.path) + b" made."
-
-
-def _rmd(exchange: Exchange) -> bytes:
-    exchange.site.remove_folder(exchange.path)
-    return b"250 Done."
-
-
-def _dele(exchange: Exchange) -> bytes:
-    exchange.site.remove_file(exchange.path)
-    return b"250 Done."
-
-
-def _rnfr(exchange: Exchange) -> bytes:
-    if not exchange.site.exists(exchange.path):
-        return b"550 No such file or folder."
-    exchange.connection.rename_source = exchange.path
-    return b"350 Ready for RNTO."
-
-
-def _rnto(exchange: Exchange) -> bytes:
-    source, exchange.connection.rename_source = exchange.connection.rename_source, None
-    if source is None:
-        return b"503 RNFR first."
-    exchange.site.rename(source, exchange.path)
-    return b"250 Done."
-
-
-def _mlsd(exchange: Exchange) -> bytes:
-    lines = [b"type=cdir; .", b"type=pdir; ..", *exchange.site.mlsd_lines(exchange.path)]
-    return _send(exchange, text(lines) if exchange.listing is None else exchange.listing)
-
-
-def _stat(exchange: Exchange) -> bytes:
-    if not exchange.argument:
-        return b"211 All is well."
-    return b"213-Status follows:\r\n" + _unix_listing(exchange) + b"213 End of status"
-
-
-def _unix_listing(exchange: Exchange) -> bytes:
-    """List a folder or one file; leading words with a dash are options, as for /bin/ls."""
-    if exchange.listing is not None:
-        return exchange.listing
-    argument = exchange.argument
-    while argument.startswith(b"-"):
-        argument = argument.partition(b" ")[2]
-    return text(exchange.site.unix_lines(exchange.connection.path(argument)))
-
-
-def quoted(path: bytes) -> bytes:
-    """Return the start of a 257 reply, inner quotes doubled (RFC 959, appendix II)."""
-    return b'257 "' + path.replace(b'"', b'""') + b'"'
-
-
-Reaction = Callable[[Exchange], None]
-BEFORE_LOGIN = ("CONNECT", "USER", "PASS", "FEAT", "QUIT", "AUTH", "PBSZ", "PROT")
-BEHAVIOURS: dict[str, Callable[[Exchange], bytes]] = {
-    "CONNECT": lambda its: b"220 Scripted server." if its.connection.admitted else b"421 Too many connections.",
-    "USER": lambda _: b"331 Password, please.",
-    "PASS": _pass,
-    "FEAT": _feat,
-    "AUTH": _auth,
-    "PBSZ": _pbsz,
-    "PROT": _prot,
-    "OPTS": _opts,
-    "NOOP": lambda _: b"200 Done.",
-    "TYPE": lambda _: b"200 Done.",
-    "QUIT": lambda _: b"221 Goodbye.",
-    "PWD": lambda its: quoted(its.connection.folder) + b" is the current folder.",
-    "CWD": _cwd,
-    "EPSV": _epsv,
-    "PASV": _pasv,
-    "STOR": _stor,
-    "RETR": lambda its: _send(its, its.site.file(its.path).content),
-    "SIZE": lambda its: b"213 %d" % len(its.site.file(its.path).content),
-    "MDTM": lambda its: b"213 " + timestamp(its.site.file(its.path).mtime),
-    "MFMT": _mfmt,
-    "SITE": _site,
-    "MKD": _mkd,
-    "RMD": _rmd,
-    "DELE": _dele,
-    "RNFR": _rnfr,
-    "RNTO": _rnto,
-    "MLSD": _mlsd,
-    "MLST": lambda its: b"250-Listing\r\n %s\r\n250 End" % (its.site.facts(its.path) + its.path),
-    "LIST": lambda its: _send(its, _unix_listing(its)),
-    "STAT": _stat,
-}

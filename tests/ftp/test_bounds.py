@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from faults import Refused, reactions
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
-from support.mirror import Mirror, answer_at_once, contents, tree_of, with_memory
+from support.mirror import Mirror, contents, tree_of, with_memory
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        answer_at_once(server)
-        yield server
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
-    mirror = Mirror(tmp_path, server.port)
+def mirror(mirror: Mirror) -> Mirror:
     for number in range(3):
         mirror.write(f"file {number}", f"content {number}")
     return mirror

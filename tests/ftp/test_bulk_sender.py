@@ -21,6 +21,7 @@ from support.program import write
 from support.subjects import SECURE, SUBJECTS, FtpSubject
 
 from async_mirror.ftp.session import connect
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import Manners, Reader, RemoteSession
@@ -97,7 +98,9 @@ def talk(server: ScriptedServer, identities: Identities) -> Callable[..., Any]:
 
         async def bounded() -> T:
             manners = Manners(in_order=True)
-            session = await connect(site, PASSWORD, trust=trust, manners=manners, timeout_seconds=timeout_seconds)
+            session = await connect(
+                site, Secret(PASSWORD), trust=trust, manners=manners, timeout_seconds=timeout_seconds
+            )
             try:
                 async with asyncio.timeout(SECONDS):
                     return await conversation(session)

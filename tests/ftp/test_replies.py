@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-import tracemalloc
-from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_mirror.ftp.control import Control
 from async_mirror.ftp.replies import (
     LONGEST_LINE,
     LONGEST_REPLY,
@@ -24,7 +20,6 @@ from async_mirror.ftp.replies import (
     parse_pasv,
     parse_path,
 )
-from async_mirror.remote.errors import ConnectionBroken
 
 
 def read(raw: bytes) -> list[Reply]:
@@ -309,124 +304,6 @@ def test_text_of_a_reply_is_one_line() -> None:
     assert told.text == "550 first / second / last"
 
 
-def heard(secret: str, commands: Sequence[str], raw: bytes) -> tuple[list[Reply], Control]:
-    """Return what a connection that was told a secret makes of an answer to these commands."""
-
-    async def scenario() -> tuple[list[Reply], Control]:
-        control = Control(1.0)
-        control.hide(secret)
-        expected = [control.expect(command) for command in commands]
-        control.received(raw)
-        return [await each.reply for each in expected], control
-
-    return asyncio.run(scenario())
-
-
-def test_password_that_a_server_repeats_is_not_passed_on() -> None:
-    raw = b"530-no such user\r\n530 or password (S3cret pass)\r\n550 S3cret pass: no such file\r\n"
-    told, _ = heard("S3cret pass", ["PASS", "STOR"], raw)
-    assert [each.text for each in told] == ["530 no such user / or password (***)", "550 ***: no such file"]
-
-
-@pytest.mark.parametrize("code", [213, 226, 257, 350, 421, 450, 550])
-@pytest.mark.parametrize(
-    ("secret", "repeated"),
-    [
-        ("S3cret", "S3cret"),
-        ('S3"cret', 'S3"cret'),
-        ('S3"cret', 'S3""cret'),
-        (" S3cret ", "S3cret"),
-        ("caf\u00e9", "caf\u00e9"),
-        ("\udce9t\udce9!", "\udce9t\udce9!"),
-        ("1234", "1234"),
-    ],
-)
-def test_password_is_told_of_no_reply_whatever_its_code_and_spelling(secret: str, repeated: str, code: int) -> None:
-    raw = f"{code} it is {repeated}, I know".encode("utf-8", "surrogateescape")
-    (told,), _ = heard(secret, ["DELE"], raw + b"\r\n")
-    assert told.text == f"{code} it is ***, I know"
-    assert told.lines == (f"it is {repeated}, I know",), "what it says still counts"
-    assert repeated not in repr(told)
-
-
-def test_password_that_is_a_number_is_no_trouble_to_numbers() -> None:
-    (told,), _ = heard("1234", ["EPSV"], b"229 Entering Extended Passive Mode (|||12345|)\r\n")
-    assert parse_epsv(told) == 12345
-
-
-def test_password_of_a_few_letters_is_looked_for_at_the_login_alone() -> None:
-    told, _ = heard("no", ["PASS", "DELE"], b"530 no is wrong\r\n550 no such file\r\n")
-    assert [each.text for each in told] == ["530 *** is wrong", "550 no such file"]
-
-
-@pytest.mark.parametrize("raw", [b"220 S3cret unasked\r\n", b"S3cret is no reply\r\n", b"x" * 70 + b"S3cret\r\n"])
-def test_password_is_not_told_when_the_connection_is_given_up(raw: bytes) -> None:
-    _, control = heard("S3cret", [], raw)
-    assert control.broken is not None
-    assert "***" in control.broken.told
-    assert "S3" not in control.broken.told
-
-
 @pytest.mark.parametrize("end", ["\r", "\0"])
 def test_path_that_no_command_can_hold_is_none(end: str) -> None:
     assert parse_path(Reply(257, (f'"/a{end}DELE b" is here',))) is None
-
-
-@pytest.mark.parametrize(
-    ("command", "raw", "told"),
-    [
-        ("PASS", b"PASS S3cret pass\r\n", "the server sent what is no FTP reply: 'PASS ***'"),
-        ("PASS", b"x" * 75 + b" S3cret pass\r\n", "the server sent what is no FTP reply: '" + "x" * 75 + " ***'"),
-        ("EPSV", b"230 S3cret pass\r\n", "the server's answers are out of step at EPSV: 230 ***"),
-        ("EPSV", b"500 EPSV?\r\n230 S3cret pass\r\n", "the server spoke unasked: 230 ***"),
-    ],
-)
-def test_password_is_not_told_where_the_connection_is_given_up(command: str, raw: bytes, told: str) -> None:
-    async def scenario() -> str:
-        control = Control(1.0)
-        control.hide("S3cret pass")
-        control.expect(command)
-        control.received(raw)
-        assert control.broken
-        return control.broken.told
-
-    assert asyncio.run(scenario()) == told
-
-
-@pytest.mark.parametrize("pieces", [[b"250 Done.\r\n", b"?\r\n"], [b"250 Done.\r\n?\r\n"], [b"250 Done.\r\n\r\n"]])
-def test_reply_is_not_believed_when_what_is_none_follows_at_once(pieces: list[bytes]) -> None:
-    async def scenario() -> None:
-        control = Control(1.0)
-        expected = control.expect("RNTO")
-        for piece in pieces:
-            control.received(piece)
-        with pytest.raises(ConnectionBroken, match="what is no FTP reply"):
-            await control.reply(expected)
-
-    asyncio.run(scenario())
-
-
-def test_no_reply_is_told_without_control_characters() -> None:
-    async def scenario() -> str:
-        control = Control(1.0)
-        control.received(b"\x1b[31mboo\x07" * 100 + b"\r\n")
-        assert control.broken
-        return control.broken.told
-
-    told = asyncio.run(scenario())
-    assert told.isprintable()
-    assert len(told) < 500
-
-
-def test_connection_that_was_given_up_keeps_nothing_more() -> None:
-    async def scenario() -> int:
-        control = Control(1.0)
-        control.received(b"220 unasked\r\n")
-        tracemalloc.start()
-        for _ in range(100):
-            control.received(b"226-" + b"x" * 10_000 + b"\r\n")
-        kept, _ = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return kept
-
-    assert asyncio.run(scenario()) < 100_000

@@ -27,6 +27,7 @@ from support.program import contents
 
 from async_mirror.ftp import session
 from async_mirror.ftp.tls import Tls
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.remote.errors import ConnectionBroken, RemoteError, Untrusted
 
@@ -110,7 +111,7 @@ def meet(identities: Identities) -> Meet:
 
         async def bounded() -> None:
             async with asyncio.timeout(15):
-                await session.connect(site, PASSWORD, trust=trust, timeout_seconds=timeout_seconds)
+                await session.connect(site, Secret(PASSWORD), trust=trust, timeout_seconds=timeout_seconds)
 
         with pytest.raises((Untrusted, ConnectionBroken)) as caught:
             asyncio.run(bounded())
@@ -408,7 +409,7 @@ def hang_up_instead(exchange: Exchange) -> None:
     [
         (speak_plainly_on, "TLS"),
         (hang_up_instead, "closed|reset"),
-        (reactions.say_then_only_listen(b"234 Go ahead.\r\n"), "did not answer within 0.5 s"),
+        (reactions.say_then_only_listen(b"234 Go ahead.\r\n"), "did not answer the TLS handshake within 0.5 s"),
     ],
     ids=["plain text", "end", "silence"],
 )
@@ -423,7 +424,7 @@ def test_handshake_that_was_promised_and_never_comes_ends_it(
 # Row 14, 40.
 def test_handshake_that_is_never_answered_from_the_first_byte_ends_it(plain_server: ScriptedServer, meet: Meet) -> None:
     plain_server.on("CONNECT", reactions.say_then_only_listen(), times=ALWAYS)
-    assert_says(meet(plain_server.port, "ftps", timeout_seconds=0.5), "did not answer within 0.5 s")
+    assert_says(meet(plain_server.port, "ftps", timeout_seconds=0.5), "did not answer the TLS handshake within 0.5 s")
     assert_never_named(plain_server)
 
 
@@ -432,7 +433,7 @@ def test_handshake_that_dribbles_in_is_not_waited_for_longer_than_the_time_out(
     server: ScriptedServer, meet: Meet
 ) -> None:
     server.on("AUTH", reactions.dribble_tls(0.1), times=ALWAYS)
-    assert_says(meet(server.port, timeout_seconds=0.5), "did not answer within 0.5 s")
+    assert_says(meet(server.port, timeout_seconds=0.5), "did not answer the TLS handshake within 0.5 s")
     assert_never_named(server)
 
 

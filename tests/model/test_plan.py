@@ -4,15 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from async_mirror.model.change import MakeFolder, Move, SendFile, SetAttributes, path_of
 from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
 from async_mirror.model.odd_names import folded
 from async_mirror.model.plan import FolderPlan, Swap, plan_folder
-
-CALM = settings(deadline=None, print_blob=True)
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
 
@@ -424,13 +422,11 @@ def carry_out(plan: FolderPlan, held: dict[str, Entry]) -> None:
         held[mode.entry.path] = mode.entry
 
 
-@CALM
 @given(folders_of(FOUND), st.booleans())
 def test_a_folder_that_is_held_as_it_is_needs_nothing(entries: list[Entry], perms: bool) -> None:
     assert plan_folder(Listing("", tuple(entries)), entries, perms=perms) == FolderPlan()
 
 
-@CALM
 @given(situations())
 def test_every_entry_is_mentioned_at_most_once(situation: tuple[Listing, list[Entry], dict[str, Entry], bool]) -> None:
     listing, held, origins, perms = situation
@@ -444,7 +440,6 @@ def test_every_entry_is_mentioned_at_most_once(situation: tuple[Listing, list[En
     assert len(set(plan.unmounted)) == len(plan.unmounted)
 
 
-@CALM
 @given(situations())
 def test_every_held_entry_is_known_moved_to_its_twin_or_gone(
     situation: tuple[Listing, list[Entry], dict[str, Entry], bool],
@@ -457,7 +452,6 @@ def test_every_held_entry_is_known_moved_to_its_twin_or_gone(
     assert sorted(twins + plan.gone) == (absent if listing.complete else [])
 
 
-@CALM
 @given(situations())
 def test_twins_differ_in_case_or_form_alone_and_are_of_one_kind(
     situation: tuple[Listing, list[Entry], dict[str, Entry], bool],
@@ -473,7 +467,6 @@ def test_twins_differ_in_case_or_form_alone_and_are_of_one_kind(
     assert not any(move.twin for move in plan.moves)
 
 
-@CALM
 @given(situations())
 def test_from_an_incomplete_listing_nothing_is_gone_or_renamed(
     situation: tuple[Listing, list[Entry], dict[str, Entry], bool],
@@ -487,7 +480,6 @@ def test_from_an_incomplete_listing_nothing_is_gone_or_renamed(
     assert known.issuperset(plan.unmounted)
 
 
-@CALM
 @given(situations())
 def test_without_permissions_no_mode_is_ever_set(
     situation: tuple[Listing, list[Entry], dict[str, Entry], bool],
@@ -498,7 +490,6 @@ def test_without_permissions_no_mode_is_ever_set(
     assert not any(isinstance(change, SetAttributes) for change in plan.changes)
 
 
-@CALM
 @given(situations())
 def test_carrying_out_a_plan_converges(situation: tuple[Listing, list[Entry], dict[str, Entry], bool]) -> None:
     listing, rows, origins, perms = situation

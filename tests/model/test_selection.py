@@ -3,13 +3,11 @@
 from posixpath import dirname
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from async_mirror.model.entry import Entry, Kind
 from async_mirror.model.selection import Selection
-
-CALM = settings(deadline=None, print_blob=True)
 
 
 def at(path: str) -> Entry:
@@ -183,14 +181,12 @@ def test_visible_keeps_the_order_and_looks_at_the_entries_alone() -> None:
     assert Selection(patterns=("*.log",)).visible(entries) == [at("out/b"), at("out/c/"), at("out/a")]
 
 
-@CALM
 @given(ENTRIES)
 def test_a_selection_without_rules_takes_everything(entry: Entry) -> None:
     assert Selection().includes(entry)
     assert Selection().includes_with_parents(entry)
 
 
-@CALM
 @given(SELECTIONS, ENTRIES)
 def test_what_belongs_to_the_mirror_has_parents_that_do(selection: Selection, entry: Entry) -> None:
     taken = selection.includes_with_parents(entry)
@@ -202,7 +198,6 @@ def test_what_belongs_to_the_mirror_has_parents_that_do(selection: Selection, en
         folder = dirname(folder)
 
 
-@CALM
 @given(SELECTIONS, ENTRIES)
 def test_walking_down_finds_exactly_what_includes_with_parents_says(selection: Selection, entry: Entry) -> None:
     parts = entry.path.split("/")
@@ -211,7 +206,6 @@ def test_walking_down_finds_exactly_what_includes_with_parents_says(selection: S
     assert selection.includes_with_parents(entry) is found
 
 
-@CALM
 @given(st.integers(1, 6), ENTRIES)
 def test_depth_is_the_number_of_components_and_folders_need_room_below(depth: int, entry: Entry) -> None:
     components = len(entry.path.split("/")) + (entry.kind is Kind.FOLDER)

@@ -14,19 +14,18 @@ from typing import NamedTuple
 
 import click
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from servers import PASSWORD, USER, ServerFactory
+from servers import PASSWORD, USER
 from support.here import FILE, Here, printed
-from support.program import MTIME, PROGRAM, Program, Result, contents, names, write
+from support.program import MTIME, PROGRAM, Program, Result, contents, names, run_to_end, write
 
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import SCHEMES
 from async_mirror.options.declared import SYNC
 from async_mirror.options.destination import is_original_form, parse_destination, parse_original
 
-PROJECT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Pass"
-CALM = settings(deadline=None, print_blob=True)
 
 
 class Sample(NamedTuple):
@@ -119,11 +118,6 @@ PARAMETERS = [param for param in SYNC if param.expose_value]
 each_parameter = pytest.mark.parametrize("param", PARAMETERS, ids=lambda param: param.name)
 
 
-@pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    return Program(tmp_path, server_factory("pyftpdlib"))
-
-
 def key_of(param: click.Parameter) -> str:
     """Return an option's name, as the user knows it."""
     return max(param.opts, key=len).lstrip("-")
@@ -149,17 +143,7 @@ def toml(value: object) -> str:
 
 def sync_in(folder: Path, program: Program, *arguments: str | Path) -> Result:
     """Run `async-mirror sync` as a process in a folder."""
-    done = subprocess.run(
-        [*PROGRAM, "sync", *arguments],
-        cwd=folder,
-        env=program.environment | {"PYTHONPATH": str(PROJECT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+    return run_to_end([*PROGRAM, "sync", *arguments], program.environment, folder=folder)
 
 
 # Each option, from each place.
@@ -646,7 +630,6 @@ LETTERS = st.characters(exclude_characters=",", exclude_categories=["Cc", "Cs"])
 TEXTS = st.text(LETTERS, max_size=12)
 
 
-@CALM
 @given(HOSTS, TEXTS, TEXTS, st.integers(1, 65535), st.sampled_from(sorted(SCHEMES)))
 def test_whatever_the_original_form_says_its_url_says_too(
     host: str, user: str, folder: str, port: int, tls: str
@@ -659,7 +642,7 @@ def test_whatever_the_original_form_says_its_url_says_too(
     except ValueError:
         assert ".." in f"{folder} {host}"
     else:
-        assert password == CANARY
+        assert password == Secret(CANARY)
         assert parse_destination(site.shown, tls) == site
 
 
@@ -721,18 +704,9 @@ def test_a_password_that_nobody_else_need_see_is_not_told_of(program: Program) -
 
     def told(*before: str) -> bool:
         options = ["--once", "--state-dir", str(program.state), "--password-file", str(password)]
-        ran = subprocess.run(
-            [*before, *PROGRAM, "sync", *options, str(program.source), program.url],
-            cwd=PROJECT,
-            env=program.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stderr
-        return "others on this machine can read the password" in ran.stderr
+        ran = run_to_end([*before, *PROGRAM, "sync", *options, str(program.source), program.url], program.environment)
+        assert ran.code == 0, ran.err
+        return "others on this machine can read the password" in ran.err
 
     password.chmod(0o640)
     assert told()

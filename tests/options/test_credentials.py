@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from servers import PASSWORD, ServerFactory
+from servers import PASSWORD
 from support.here import FILE, Here
 from support.program import Program, names, write
 
+from async_mirror.model.secret import Secret
 from async_mirror.model.settings import UsageError
 from async_mirror.model.site import Site
 from async_mirror.options.credentials import Login, Place, find_login
@@ -77,9 +78,11 @@ def printing(output: bytes) -> str:
     return shlex.join([sys.executable, "-c", f"import sys; sys.stdout.buffer.write({output!r})"])
 
 
-def printed_by(command: str) -> str | None:
+def printed_by(command: str) -> str:
     site = Site("ftpes", "host", 21, "me", "")
-    return Login(site, None, "the password command", command=command).ask()
+    password = Login(site, None, "the password command", command=command).ask()
+    assert password is not None
+    return password.reveal()
 
 
 @pytest.mark.parametrize(
@@ -126,11 +129,6 @@ def test_the_command_is_split_as_by_a_shell_but_no_shell_runs_it() -> None:
     assert printed_by("echo $HOME; exit 3 | cat > /tmp/no `id` * ~") == "$HOME; exit 3 | cat > /tmp/no `id` * ~"
 
 
-@pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    return Program(tmp_path, server_factory("pyftpdlib"))
-
-
 @pytest.mark.parametrize("multi", ["A2", "T2", "P2", "S"])
 def test_the_command_is_run_once_however_many_connections_there_are(
     program: Program, tmp_path: Path, multi: str
@@ -165,5 +163,5 @@ def test_an_empty_variable_or_an_entry_without_a_password_is_none(here: Here) ->
     logins = here.write('machine 127.0.0.1 login me password ""\n', "logins")
     result = here.run("sync", "--once", ".", URL, PASSWORD="", CONFIG="")
     assert (result.code, "no password for" in result.err) == (2, True)
-    found = find_login(Site("ftp", "127.0.0.1", 21, "me", ""), [Place("variable", "")], {"NETRC": str(logins)})
+    found = find_login(Site("ftp", "127.0.0.1", 21, "me", ""), [Place("variable", Secret(""))], {"NETRC": str(logins)})
     assert found.password is None

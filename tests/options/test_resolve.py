@@ -7,11 +7,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from servers import USER, ServerFactory
+from servers import USER
 from servers.certificates import Certificates
 from support.here import Here
 from support.program import Program, names, write
 
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.options.credentials import Login
 from async_mirror.options.resolve import caution_about, warnings_about
@@ -149,11 +150,6 @@ def test_an_encrypted_key_is_refused_rather_than_asked_for(here: Here, files: Pa
     assert f"the key in {files / 'encrypted-key'} is encrypted" in line
 
 
-@pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    return Program(tmp_path, server_factory("pyftpdlib"))
-
-
 def test_files_that_can_be_used_are_no_reason_to_refuse(program: Program, files: Path) -> None:
     program.url = CLOSED
     for options in (
@@ -171,7 +167,7 @@ def test_files_that_can_be_used_are_no_reason_to_refuse(program: Program, files:
 
 
 def told(scheme: str, host: str, user: str = "me", trust: Trust | None = None, file: Path | None = None) -> list[str]:
-    login = Login(Site(scheme, host, 21, user, ""), "secret", "somewhere", file)
+    login = Login(Site(scheme, host, 21, user, ""), Secret("secret"), "somewhere", file)
     return list(warnings_about(login, trust or Trust()))
 
 

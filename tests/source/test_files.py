@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from faults import reactions
 from faults.scripted import Exchange, ScriptedServer
-from support.mirror import Mirror, answer_at_once, contents, tree_of
+from support.mirror import Mirror, contents, tree_of
 
 from async_mirror.model.entry import Kind
 from async_mirror.model.selection import Selection
@@ -248,18 +248,11 @@ def before_call(patch: pytest.MonkeyPatch, call: int, act: Callable[[], None]) -
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        answer_at_once(server)
-        yield server
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
+def mirror(tmp_path: Path, mirror: Mirror) -> Mirror:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_bytes(OUTSIDE)
     (tmp_path / "empty").mkdir()
-    return Mirror(tmp_path, server.port)
+    return mirror
 
 
 def when_stored(server: ScriptedServer, folder: bytes, act: Callable[[], None]) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from async_mirror.model.change import Pending, path_of
+from async_mirror.model.candidates import Candidates
+from async_mirror.model.change import path_of
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.outcome import Pending
 from async_mirror.model.plan import plan_folder
 from async_mirror.model.selection import Selection
 from async_mirror.source.scan import walk
@@ -112,9 +114,13 @@ def test_migrated_state_knows_what_it_knew_and_that_it_knows_no_more(old: Path) 
     with open_state(old) as state:
         assert (state.id, state.fact("surveyed")) == ("0123abcd", "7")
         assert state.held_below("") == [Entry("d", Kind.FOLDER, 0, 0, 0o755, 5, mount=True, ctime_ns=UNKNOWN), file]
-        leftovers = tuple(f".am-0123abcd-abcz{each}.part" for each in "01o")
+        leftovers = tuple(f".am-0123abcd-abcz{each}.part" for each in "01")
+        aside = ".am-0123abcd-abczo.part"
         new = Entry("n", Kind.FILE, 4, 20, 0o640, 6, ctime_ns=UNKNOWN)
-        assert state.pending() == [Pending("d/f", None, file), Pending("n", new, None, leftovers)]
+        assert state.pending(0.0) == [
+            Pending("d/f", Candidates((file, None)), file),
+            Pending("n", Candidates((None, new)), None, leftovers, (aside,)),
+        ]
 
 
 def test_no_folder_of_a_migrated_state_is_in_step(old: Path) -> None:

@@ -6,13 +6,13 @@ import errno
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from faults import reactions
 from faults.scripted import Exchange, ScriptedServer
-from support.mirror import Mirror, answer_at_once, contents, tree_of
+from support.mirror import Mirror, contents, tree_of
 
 from async_mirror.state import private_files, server_memory
 from async_mirror.state.database import StateError
@@ -22,15 +22,7 @@ VICTIM = b"of somebody else, and not to be written to"
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        answer_at_once(server)
-        yield server
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
-    mirror = Mirror(tmp_path, server.port)
+def mirror(mirror: Mirror) -> Mirror:
     mirror.write("file", "content")
     return mirror
 

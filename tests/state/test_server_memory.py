@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.program import PROJECT
 
 from async_mirror.state.server_memory import NAME, Hosts
 
@@ -143,21 +144,21 @@ def test_file_that_cannot_be_written_is_still_read(path: Path) -> None:
     path.parent.chmod(0o500)
     program = f"""
 from pathlib import Path
-from async_mirror.hosts import Hosts
+from async_mirror.state.server_memory import Hosts
 hosts = Hosts(Path({str(path)!r}))
 hosts.learn("me@host:21", "connections", 9)
 print(hosts.number("me@host:21", "connections", 3600.0))
 """
     bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner,-chown", "--inh-caps=-all"]
     command = [*bound, sys.executable, "-c", program]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT)
     assert ran.stdout == "3\n"
 
 
 LEARNER = """
 import sys
 from pathlib import Path
-from async_mirror.hosts import Hosts
+from async_mirror.state.server_memory import Hosts
 hosts = Hosts(Path(sys.argv[1]))
 for number in range(1, 101):
     hosts.learn(sys.argv[2], "connections", number)
@@ -168,7 +169,7 @@ for number in range(1, 101):
 def test_two_processes_may_learn_at_the_same_time(path: Path) -> None:
     command = [sys.executable, "-c", LEARNER, str(path)]
     learners = [
-        subprocess.Popen([*command, account], stderr=subprocess.PIPE, cwd=Path(__file__).parents[2])
+        subprocess.Popen([*command, account], stderr=subprocess.PIPE, cwd=PROJECT)
         for account in ("a@host:21", "b@host:21")
     ]
     assert [(learner.communicate()[1], learner.returncode) for learner in learners] == [(b"", 0)] * 2

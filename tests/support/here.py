@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from async_mirror.cli import main
+from support.messages import unexplained
 from support.program import Result, write
 
 FILE: Final = "async-mirror.toml"
@@ -45,6 +46,7 @@ class Here:
                 main()
         out, err = self._capsys.readouterr()
         assert isinstance(ended.value.code, int)
+        assert not (lines := unexplained(err)), f"docs/messages.md does not explain {lines}"
         return Result(ended.value.code, out, err)
 
     def config(self, *arguments: str | Path, **environment: str) -> dict[str, tuple[object, str]]:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from faults.scripted import Exchange, ScriptedServer
 from servers import PASSWORD, USER
 
-from support.program import LONGEST_SECONDS, MTIME, PROGRAM, Node, tree, write
+from support.messages import unexplained
+from support.program import LONGEST_SECONDS, MTIME, PROGRAM, PROJECT, Node, tree, write
 
-PROJECT = Path(__file__).resolve().parents[2]
 AS_PLAIN_USER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
 """Take from root what lets it read and write whatever it likes."""
 
@@ -82,6 +82,7 @@ def ended(process: subprocess.Popen[str]) -> Ran:
             process.kill()
             said, _ = process.communicate()
             raise AssertionError(f"it did not end in {LONGEST_SECONDS} s: {said}") from None
+    assert not (lines := unexplained(said)), f"docs/messages.md does not explain {lines}"
     return Ran(process.returncode, said)
 
 

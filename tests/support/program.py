@@ -6,6 +6,7 @@ Knows of the product only its command line.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import select
@@ -14,18 +15,18 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from servers import PASSWORD, USER, FtpServer, Tls
 
+PROJECT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = (sys.executable, "-m", "async_mirror")
 LONGEST_SECONDS: Final = 60
 MTIME: Final = 1_700_000_000
 """When files were last changed, unless a test says otherwise: long ago, because what is fresh is left to settle."""
 
-_PROJECT = Path(__file__).resolve().parents[2]
 _FRACTION_NS = 250_000_000
 _SCHEMES: Final[dict[Tls, str]] = {"": "ftp", "explicit": "ftpes", "implicit": "ftps"}
 
@@ -81,26 +82,20 @@ class Program:
 
     def run(self, *arguments: str | Path, seconds: float = LONGEST_SECONDS) -> Result:
         """Run the program with these arguments to its end; fail when that takes longer."""
-        done = subprocess.run(
-            [*self._prefix, *PROGRAM, *arguments],
-            cwd=_PROJECT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=seconds,
-        )
-        return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        return run_to_end([*self._prefix, *PROGRAM, *arguments], self.environment, seconds=seconds)
 
     @contextlib.contextmanager
-    def started(self, *options: str | Path) -> Iterator[Running]:
-        """Start the program and let the test deal with it; it is killed at the end if it still runs."""
+    def started(self, *options: str | Path, out: int = subprocess.DEVNULL) -> Iterator[Running]:
+        """Start the program and let the test deal with it; it is killed at the end if it still runs.
+
+        With `out=PIPE` the test can read its standard output too.
+        """
         process = subprocess.Popen(
             [*PROGRAM, *self.arguments(*options)],
-            cwd=_PROJECT,
+            cwd=PROJECT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=out,
             stderr=subprocess.PIPE,
         )
         with process:
@@ -128,12 +123,33 @@ class Program:
         return sorted(command.partition(" ")[2] for command in self.commands("RNTO"))
 
 
+def run_to_end(
+    argv: Sequence[str | Path],
+    environment: Mapping[str, str],
+    *,
+    folder: Path = PROJECT,
+    seconds: float = LONGEST_SECONDS,
+) -> Result:
+    """Run a command that finds the package to its end, with nothing to read; fail when that takes longer."""
+    done = subprocess.run(
+        argv,
+        cwd=folder,
+        env={"PYTHONPATH": str(PROJECT), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=seconds,
+    )
+    return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
 class Running:
     """The program while it runs; what it says on standard error is read as far as it is waited for."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
         self.pid = process.pid
+        self.out = process.stdout or io.BytesIO()
         self.said = ""
         self._process = process
         self._errors = process.stderr
@@ -169,6 +185,61 @@ class Running:
             return self._process.wait(within_seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{number.name} did not end it within {within_seconds} s: {self.said}") from None
+
+
+class AtTerminal:
+    """The program at a terminal of its own, which has no size and no colours; `said` is what it has written there."""
+
+    def __init__(self, process: subprocess.Popen[bytes], ours: int) -> None:
+        self.process = process
+        self.said = b""
+        self._ours = ours
+
+    def read(self) -> bool:
+        """Read what is written next; False if there will be no more."""
+        try:
+            block = os.read(self._ours, 1 << 16)
+        except OSError:  # the other end is gone
+            return False
+        self.said += block
+        return bool(block)
+
+    def wait_for(self, text: bytes) -> None:
+        """Read until this has been written; fail if the program ends before."""
+        while text not in self.said:
+            assert self.read(), self.said
+
+    def wait_to_be_asked(self) -> None:
+        """Read until the program asks for something."""
+        while not self.said.endswith(b": "):
+            assert self.read(), self.said
+
+    def type(self, keys: bytes) -> None:
+        """Press keys, as soon as the program has asked for something."""
+        self.wait_to_be_asked()
+        os.write(self._ours, keys)
+
+    def end(self) -> int:
+        """Read all until it ends, and return the exit code."""
+        while self.read():
+            pass
+        return self.process.wait(LONGEST_SECONDS)
+
+
+@contextlib.contextmanager
+def at_terminal(argv: Sequence[str | Path], environment: Mapping[str, str]) -> Iterator[AtTerminal]:
+    """Start a command at a terminal; it is killed at the end if it still runs."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        argv, cwd=PROJECT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    with process:
+        try:
+            yield AtTerminal(process, ours)
+        finally:
+            process.kill()
+            os.close(ours)
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:

@@ -82,8 +82,24 @@ class Seat:
         os.close(self.descriptor)
 
 
+class Judge:
+    """What all toys say of an error, and of what was under way when a connection was lost."""
+
+    def lost(self, item: int, previous: str | None, what: str) -> str | None:
+        return previous
+
+    def judge(self, error: Exception) -> Verdict:
+        match error:
+            case Fatal():
+                return Verdict.FATAL
+            case Refused():
+                return Verdict.REFUSED
+            case _:
+                return Verdict.BROKEN
+
+
 @dataclass(frozen=True)
-class Toy:
+class Toy(Judge):
     """Hands that do what an errand says. `openings` is how each try to open a session ends; more of them go well."""
 
     folder: str
@@ -129,18 +145,6 @@ class Toy:
                 self.note("faults: more sessions than seats")
                 return os.open(os.devnull, os.O_RDWR)
             time.sleep(0.01)
-
-    def lost(self, item: int, previous: str | None, what: str) -> str | None:
-        return previous
-
-    def judge(self, error: Exception) -> Verdict:
-        match error:
-            case Fatal():
-                return Verdict.FATAL
-            case Refused():
-                return Verdict.REFUSED
-            case _:
-                return Verdict.BROKEN
 
     async def perform(self, session: Seat, item: Errand, previous: Did | None, progress: Progress) -> Performed[Did]:
         attempt = self.note(f"begun {item.number}")

@@ -77,19 +77,6 @@ def test_folder_of_many_files_is_renamed_in_one_step(program: Program, multi: st
 # In all the ways that a source may change meanwhile, on a scripted server.
 
 
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        server.data_seconds = 1.0
-        answer_at_once(server)
-        yield server
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
-    return Mirror(tmp_path, server.port)
-
-
 def write_first(mirror: Mirror) -> None:
     for name in ("a", "x/a", "stays"):
         for number in range(4):

@@ -872,6 +872,37 @@ def test_the_proxy_cuts_at_a_command(
     connect(proxy).mkd("/b")
 
 
+@pytest.mark.parametrize(("together", "is_cut"), [(b"NOOP\r\nPWD\r\n", True), (b"PWD\r\n", False)])
+def test_the_proxy_cuts_commands_that_come_together(
+    proxy: FtpProxy, server: ScriptedServer, connect: Connect, together: bytes, is_cut: bool
+) -> None:
+    proxy.on_write(reactions.cut, verb=b"PWD")
+    client = connect(proxy)
+    assert client.sock is not None
+    client.sock.sendall(together)
+    if is_cut:
+        with pytest.raises(LOST):
+            client.getline()
+    else:
+        assert client.getline().startswith("257")
+    assert ("PWD" in server.commands()) != is_cut
+    assert proxy.commands[-1][1] == b"PWD"
+
+
+def test_the_proxy_stalls_a_write_of_several_commands_and_lets_it_go(proxy: FtpProxy, connect: Connect) -> None:
+    thaw = threading.Event()
+    cue = proxy.on_write(reactions.freeze(until=thaw), of=3)
+    client = connect(proxy)
+    assert client.sock is not None
+    client.sock.sendall(b"NOOP\r\nPWD\r\n")
+    assert [client.getline()[:3] for _ in range(2)] == ["200", "257"]
+    client.sock.sendall(b"NOOP\r\nPWD\r\nTYPE I\r\n")
+    assert cue.reached.wait(BOUND_SECONDS)
+    proxy.on_reply(b"2", reactions.drop, to=b"PWD")
+    thaw.set()
+    assert [client.getline()[:3] for _ in range(2)] == ["200", "200"]
+
+
 def test_the_proxy_cuts_after_a_reply(proxy: FtpProxy, connect: Connect) -> None:
     proxy.on_reply(b"257", reactions.forward_then_cut)
     client = connect(proxy)

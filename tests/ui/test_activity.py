@@ -1,12 +1,11 @@
 """What can be told of a run from what was noted of it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from async_mirror.ui.activity import FAILURES_KEPT, LANE_KEPT_S, RATE_OVER_S, Activity, Errand
 
-CALM = settings(deadline=None, print_blob=True)
 SIZES = st.integers(0, 10**12)
 
 
@@ -67,7 +66,6 @@ def test_progress_never_goes_back_while_it_is_watched() -> None:
     assert seen.bytes_so_far == 110
 
 
-@CALM
 @given(st.lists(SIZES), st.lists(st.tuples(st.integers(1, 3), SIZES, SIZES)))
 def test_what_is_done_is_never_more_than_the_whole(planned: list[int], errands: list[tuple[int, int, int]]) -> None:
     seen = activity(*planned)
@@ -156,7 +154,6 @@ def test_the_time_left_is_not_told_while_there_may_be_more_to_do() -> None:
     assert seen.seconds_left(10.0) == 10.0
 
 
-@CALM
 @given(st.lists(SIZES, max_size=20), st.integers(0, 20), st.floats(0, 1e6))
 def test_the_time_left_is_never_negative(sizes: list[int], done: int, now: float) -> None:
     seen = activity(*sizes)

@@ -20,9 +20,7 @@ from faults import reactions, text
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
 from servers import PASSWORD
-from support.program import LONGEST_SECONDS, PROGRAM, write
-
-PROJECT = Path(__file__).resolve().parents[2]
+from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, at_terminal, write
 
 WRITES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What a terminal obeys, but for the line break."""
@@ -343,29 +341,16 @@ def read_to_end(descriptor: int) -> Iterator[bytes]:
 
 
 def test_prompt_for_a_password_obeys_no_destination(hostile: Hostile) -> None:
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [*PROGRAM, "sync", "--once", hostile.source, hostile.url],
-        cwd=PROJECT,
-        env=hostile.environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    with process:
-        os.close(theirs)
-        said = b""
-        while b"Password for" not in said or not said.endswith(b": "):
-            said += os.read(ours, 1 << 16)
-        process.kill()
-    os.close(ours)
-    assert "root\\x9b\\u202e" in assert_harmless(said)
+    command: list[str | Path] = [*PROGRAM, "sync", "--once", hostile.source, hostile.url]
+    with at_terminal(command, hostile.environment) as terminal:
+        terminal.wait_for(b"Password for")
+        terminal.wait_to_be_asked()
+    assert "root\\x9b\\u202e" in assert_harmless(terminal.said)
 
 
 def test_whatever_a_library_logs_is_told_harmlessly(tmp_path: Path) -> None:
     program = (
-        "import logging, sys; from pathlib import Path; from async_mirror.logs import set_up\n"
+        "import logging, sys; from pathlib import Path; from async_mirror.ui.log_output import set_up\n"
         "evil = sys.argv[1]\n"
         "for as_json in (False, True):\n"
         "    set_up(logging.StreamHandler(), quiet=False, verbose=True, file=Path(sys.argv[2]), as_json=as_json,"

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from servers import PASSWORD, USER, ServerFactory
+from servers import PASSWORD, USER
 from support.program import Node, Program, Result, tree, write
 
 from async_mirror.ui.health import ALLOWANCE_S, Beat, complaint
@@ -74,8 +74,7 @@ def test_what_a_pass_leaves_reads_back() -> None:
 
 
 @pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    program = Program(tmp_path, server_factory("pyftpdlib"))
+def program(program: Program) -> Program:
     program.password_file.chmod(0o600)
     return program
 

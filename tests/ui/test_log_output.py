@@ -7,19 +7,16 @@ import re
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from servers import USER, ServerFactory
-from support.program import PROGRAM, Program, Result, Running, contents, names, touch, tree, write
+from support.program import PROGRAM, PROJECT, Program, Result, contents, names, touch, tree, write
 
 from async_mirror.engine import Exit
 
-PROJECT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Pass"
 
 
@@ -37,8 +34,7 @@ OF_AN_EVENT = documented("## `--log-format json`")
 
 
 @pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    program = Program(tmp_path, server_factory("pyftpdlib"))
+def program(program: Program) -> Program:
     program.password_file.chmod(0o600)
     program.environment["TZ"] = "UTC"
     return program
@@ -369,31 +365,12 @@ def test_dry_run_with_json_prints_nothing_but_its_object(program: Program) -> No
     assert names(program.site) == set()
 
 
-@contextmanager
-def started(program: Program, *options: str) -> Iterator[tuple[Running, IO[bytes]]]:
-    """Start the program as `Program.started` does, and let the test read its standard output too."""
-    process = subprocess.Popen(
-        [*PROGRAM, *program.arguments("--json", *options)],
-        cwd=PROJECT,
-        env=program.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    with process:
-        try:
-            assert process.stdout is not None
-            yield Running(process), process.stdout
-        finally:
-            process.kill()
-
-
 def test_long_run_tells_an_object_per_pass(program: Program) -> None:
     program.write("file", "content")
-    with started(program, "--every", "1s") as (running, out):
-        told = [json.loads(out.readline()) for _ in range(3)]
+    with program.started("--json", "--every", "1s", out=subprocess.PIPE) as running:
+        told = [json.loads(running.out.readline()) for _ in range(3)]
         assert running.end(signal.SIGTERM, within_seconds=10) == 143
-        told += objects_of(out.read().decode())
+        told += objects_of(running.out.read().decode())
     assert [each["sent_files"] for each in told[:3]] == [1, 0, 0]
     assert all(each.keys() == OF_A_PASS.keys() for each in told)
     assert all(0 < each["next_pass_in_s"] <= 1 for each in told[:3])
@@ -402,10 +379,10 @@ def test_long_run_tells_an_object_per_pass(program: Program) -> None:
 
 def test_pass_that_a_signal_cuts_short_is_told_as_an_object(program: Program) -> None:
     program.write("file", b"x" * 1_000_000)
-    with started(program, "--bwlimit", "1k", "-v") as (running, out):
+    with program.started("--json", "--bwlimit", "1k", "-v", out=subprocess.PIPE) as running:
         running.wait_for("begun ")
         assert running.end(signal.SIGTERM, within_seconds=10) == 143
-        (found,) = objects_of(out.read().decode())
+        (found,) = objects_of(running.out.read().decode())
     assert found.keys() == OF_A_PASS.keys()
     assert (found["result"], found["exit_code"], found["sent_files"]) == ("interrupted", 143, 0)
     assert found["next_pass_in_s"] is None

@@ -31,7 +31,6 @@ from async_mirror.ui.activity import Activity, Errand
 from async_mirror.ui.layout import Page, rows
 from async_mirror.ui.terminal import Display
 
-CALM = settings(deadline=None, print_blob=True)
 PATIENCE_S = 20.0
 TITLE = "/srv/site -> ftp://me@host/www"
 
@@ -296,7 +295,7 @@ def activities(draw: st.DrawFn) -> Activity:
     return activity
 
 
-@settings(CALM, max_examples=50)
+@settings(max_examples=50)
 @given(activities(), ODD_TEXT, st.floats(0, 1e6), st.integers(1, 140), st.integers(1, 50), st.booleans())
 def test_a_frame_fits_whatever_it_shows(
     activity: Activity, title: str, now: float, width: int, height: int, ascii_only: bool
@@ -630,8 +629,8 @@ def test_a_terminal_that_went_away_stops_nothing() -> None:
 CHILD = textwrap.dedent(
     """
     import asyncio, logging, os, signal, sys, time
-    from async_mirror.activity import Activity, Errand
-    from async_mirror.display import Display
+    from async_mirror.ui.activity import Activity, Errand
+    from async_mirror.ui.terminal import Display
 
     async def main():
         activity = Activity()

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -24,22 +23,21 @@ import pytest
 from faults import reactions
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
-from support.mirror import AS_PLAIN_USER, answer_at_once
-from support.program import LONGEST_SECONDS, PROGRAM, write
+from support.mirror import AS_PLAIN_USER
+from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, at_terminal, write
 
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.session import connect
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Hands
+from async_mirror.model.secret import Secret
 from async_mirror.model.settings import Settings
 from async_mirror.model.site import Site
 from async_mirror.multi import Mode, Patience
 from async_mirror.options.credentials import Place, find_login
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.report import Report
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 CORE = "cAnary"
 CANARY = f'{CORE}"\\ %41\u00e9'
@@ -197,14 +195,6 @@ class Run:
         assert not leaks(names + contents)
         sent = {line for line in self.server.commands() if leaks(os.fsencode(line))}
         assert sent <= {f"PASS {CANARY}", f"CWD {HERE}"}, sent
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        server.data_seconds = 1.0
-        answer_at_once(server)
-        yield server
 
 
 @pytest.fixture
@@ -437,32 +427,24 @@ def test_run_that_is_looked_at_and_ended_by_a_signal(
 
 def test_password_that_is_typed(run: Run, server: ScriptedServer) -> None:
     server.on("PASS", echo(b"530"), times=ALWAYS)
-    ours, theirs = pty.openpty()
+    command: list[str | Path] = [
+        *PROGRAM,
+        "sync",
+        "-v",
+        "--once",
+        "--state-dir",
+        run.state,
+        "--log-file",
+        run.log,
+        run.source,
+        run.url,
+    ]
     environment = {"PATH": os.defpath, "HOME": str(run.home), "LANG": "C.UTF-8", "TERM": "xterm"}
-    process = subprocess.Popen(
-        [*PROGRAM, "sync", "-v", "--once", "--state-dir", run.state, "--log-file", run.log, run.source, run.url],
-        cwd=PROJECT,
-        env=environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    with process:
-        os.close(theirs)
-        said = b""
-        while not said.endswith(b": "):
-            said += os.read(ours, 1 << 16)
-        os.write(ours, CANARY.encode() + b"\n")
-        while True:
-            try:
-                said += os.read(ours, 1 << 16)
-            except OSError:
-                break
-        assert process.wait(LONGEST_SECONDS) == 3
-    os.close(ours)
-    assert re.search(rb"530 \*\*\*", said)
-    run.said.append(said)
+    with at_terminal(command, environment) as terminal:
+        terminal.type(CANARY.encode() + b"\n")
+        assert terminal.end() == 3
+    assert re.search(rb"530 \*\*\*", terminal.said)
+    run.said.append(terminal.said)
     run.look()
     assert f"PASS {CANARY}" in server.commands()
 
@@ -473,18 +455,18 @@ def test_password_that_is_typed(run: Run, server: ScriptedServer) -> None:
 def test_nothing_says_it_of_itself(tmp_path: Path, server: ScriptedServer) -> None:
     site = Site("ftp", "127.0.0.1", server.port, USER, "")
     settings = Settings(tmp_path, site)
-    login = find_login(site, [Place("somewhere", CANARY), Place("elsewhere")], {})
-    assert login.password == CANARY
+    login = find_login(site, [Place("somewhere", Secret(CANARY)), Place("elsewhere")], {})
+    assert login.password == Secret(CANARY)
     publisher = Publisher(b"", "0123abcd")
     made = [
-        make(connect=connect, site=site, password=CANARY, timeout_seconds=1.0, publisher=publisher,
+        make(connect=connect, site=site, password=Secret(CANARY), timeout_seconds=1.0, publisher=publisher,
              create_root=True, expected_root="")
         for make in (Hands, DryHands)
     ]  # fmt: skip
-    mirror = Mirror(settings, Mode("S", 1), connect, CANARY, Report(), Patience())
+    mirror = Mirror(settings, Mode("S", 1), connect, Secret(CANARY), Report(), Patience())
 
     async def session_parts() -> list[str]:
-        session = await connect(site, CANARY, timeout_seconds=5)
+        session = await connect(site, Secret(CANARY), timeout_seconds=5)
         control = session._control
         expected = control.expect("PASS")
         control.received(b"530 you said " + CANARY.encode() + b"\r\n")
@@ -492,7 +474,7 @@ def test_nothing_says_it_of_itself(tmp_path: Path, server: ScriptedServer) -> No
         await session.close()
         return [*parts, repr(control.broken), str(control.broken)]
 
-    assert not leaks(repr(Place("somewhere", CANARY)).encode())
+    assert not leaks(repr(Place("somewhere", Secret(CANARY))).encode())
     told = [*map(repr, [settings, login, *made, mirror]), *map(str, [settings, login, *made, mirror])]
     for text in [*told, *asyncio.run(session_parts())]:
         assert not leaks(text.encode("utf-8", "surrogateescape")), text

@@ -12,13 +12,12 @@ from pathlib import Path
 import click
 import pytest
 from servers import ServerFactory
-from support.program import PROGRAM, Program, Result, contents, names
+from support.program import PROGRAM, PROJECT, Program, Result, contents, names, run_to_end
 
 import async_mirror
 from async_mirror import __version__
 from async_mirror.options.declared import SYNC
 
-PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMANDS = ("", "sync", "config", "healthcheck", "demo")
 GROUPS = ["What is mirrored", "When", "Safety", "Connection", "Security", "Output", "Files of its own", "Other"]
@@ -30,18 +29,8 @@ each_command = pytest.mark.parametrize("command", COMMANDS)
 
 def run(folder: Path, *arguments: str | Path, **environment: str) -> Result:
     """Run the program as a process in an empty folder, with nothing configured."""
-    usual = {"PATH": os.defpath, "HOME": str(folder), "LANG": "C.UTF-8", "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(
-        [*PROGRAM, *arguments],
-        cwd=folder,
-        env=usual | environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+    usual = {"PATH": os.defpath, "HOME": str(folder), "LANG": "C.UTF-8"}
+    return run_to_end([*PROGRAM, *arguments], usual | environment, folder=folder)
 
 
 @pytest.fixture(scope="module")

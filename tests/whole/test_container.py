@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 from support.here import Here
+from support.program import PROJECT
 
 from async_mirror.cli import cli
 from async_mirror.options.click_types import ENVIRONMENT, variable
 from async_mirror.options.declared import SYNC
 
-PROJECT = Path(__file__).parents[2]
 DOCKERFILE = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "compose.yaml").read_text(encoding="utf-8"))
 VARIABLES = {variable(param) for param in SYNC} | {f"{ENVIRONMENT}_PASSWORD"}

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 import pytest
 from support import picture
+from support.program import PROJECT
 
 from async_mirror.cli import cli
 
-PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in sorted((PROJECT / "docs").glob("*.md"))}
 OTHERS = "coming-from-lftp-or-rclone.md"
 OPTIONS = {

@@ -23,7 +23,6 @@ from servers import REAL, FtpServer, RealKind, ServerFactory
 from support.mirror import (
     AS_PLAIN_USER,
     Mirror,
-    answer_at_once,
     assert_mirrored,
     assert_same,
     contents,
@@ -37,22 +36,9 @@ from support.program import MTIME, eventually, touch, tree
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        server.data_seconds = 1.0
-        answer_at_once(server)
-        yield server
-
-
-@pytest.fixture
 def proxy(server: ScriptedServer) -> Iterator[FtpProxy]:
     with FtpProxy(server.port) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
-    return Mirror(tmp_path, server.port)
 
 
 @pytest.fixture

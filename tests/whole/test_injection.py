@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pty
 import re
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,35 +12,22 @@ from faults import reactions
 from faults.scripted import ScriptedServer
 from servers import PASSWORD, USER
 from support.here import Here
-from support.mirror import Mirror, answer_at_once, assert_same, contents, tree_of
-from support.program import LONGEST_SECONDS, PROGRAM, write
+from support.mirror import Mirror, assert_same, contents, tree_of
+from support.program import PROGRAM, at_terminal, write
 
 from async_mirror.ftp.control import Control
 from async_mirror.ftp.session import connect
+from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import Refusal
 
-PROJECT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Pass"
 BREAKS = ("\r", "\n", "\r\n", "\0")
 FORBIDDEN = re.compile("[\r\n\0]")
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        answer_at_once(server)
-        yield server
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
-    return Mirror(tmp_path, server.port)
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    here = Here(tmp_path, monkeypatch, capsys)
+def here(here: Here) -> Here:
     write(here.folder / "site/file", "content")
     return here
 
@@ -118,29 +102,14 @@ def test_line_break_in_the_user_of_the_logins_is_refused(
 
 def test_nul_that_is_typed_as_the_password_is_refused(tmp_path: Path, server: ScriptedServer) -> None:
     write(tmp_path / "site/file", "content")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*PROGRAM, "sync", "--once", "--state-dir", tmp_path / "state", tmp_path / "site",
-         f"ftp://me@127.0.0.1:{server.port}/"],
-        cwd=PROJECT,
-        env={"PATH": os.defpath, "HOME": str(tmp_path), "LANG": "C.UTF-8"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )  # fmt: skip
-    with process:
-        os.close(theirs)
-        said = b""
-        while not said.endswith(b": "):
-            said += os.read(ours, 1 << 16)
-        os.write(ours, CANARY.encode() + b"\x16\x00DELE file\n")  # ^V keeps the terminal from reading the NUL itself
-        while b"cannot carry" not in said:
-            said += os.read(ours, 1 << 16)
-        assert process.wait(LONGEST_SECONDS) == 2
-    os.close(ours)
+    url = f"ftp://me@127.0.0.1:{server.port}/"
+    command: list[str | Path] = [*PROGRAM, "sync", "--once", "--state-dir", tmp_path / "state", tmp_path / "site", url]
+    with at_terminal(command, {"PATH": os.defpath, "HOME": str(tmp_path), "LANG": "C.UTF-8"}) as terminal:
+        terminal.type(CANARY.encode() + b"\x16\x00DELE file\n")  # ^V keeps the terminal from reading the NUL itself
+        terminal.wait_for(b"cannot carry")
+        assert terminal.end() == 2
     assert server.connections == 0
-    assert CANARY.encode() not in said
+    assert CANARY.encode() not in terminal.said
 
 
 TELNET = ("%ff%ff", "%ff%f4", "%ff%fb%01", "%ff%f0")
@@ -244,7 +213,7 @@ def test_command_with_a_line_break_is_not_sent_nor_any_with_it(end: str) -> None
         control.transport = wire = Wire()
         with pytest.raises(ValueError, match="CR, LF or NUL"):
             control.send("DELE a", f"DELE b{end}DELE c")
-        return wire.sent, control.in_flight
+        return wire.sent, control.flow.in_flight
 
     assert asyncio.run(scenario()) == (b"", 0)
 
@@ -252,7 +221,7 @@ def test_command_with_a_line_break_is_not_sent_nor_any_with_it(end: str) -> None
 def test_session_survives_a_name_that_cannot_be_sent(server: ScriptedServer) -> None:
     async def scenario() -> None:
         site = Site("ftp", "127.0.0.1", server.port, USER, "")
-        session = await connect(site, PASSWORD, timeout_seconds=5)
+        session = await connect(site, Secret(PASSWORD), timeout_seconds=5)
         with pytest.raises(ValueError, match="CR, LF or NUL"):
             await session.make_folder("a\r\nDELE b")
         with pytest.raises(Refusal):

@@ -271,16 +271,9 @@ def test_killed_in_the_middle_of_its_recoveries_it_converges(prepared: Prepared)
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        server.data_seconds = 0.5
-        answer_at_once(server)
-        yield server
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, server: ScriptedServer) -> Mirror:
-    return Mirror(tmp_path, server.port)
+def server(server: ScriptedServer) -> ScriptedServer:
+    server.data_seconds = 0.5
+    return server
 
 
 def kill_when(mirror: Mirror, server: ScriptedServer, verb: str, number: int = 1, *, performs: bool = True) -> None:

@@ -18,12 +18,11 @@ import pytest
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from servers import PASSWORD, USER, KeptServer
-from support.program import contents, write
+from support.program import PROJECT, contents, write
 from trove_classifiers import classifiers
 
 from async_mirror import __version__
 
-PROJECT = Path(__file__).parents[2]
 NAME = f"async_mirror-{__version__}"
 ENVIRONMENT = {
     key: value

@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from servers import ServerFactory
 from support.program import Program, names, write
-
-
-@pytest.fixture
-def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
-    return Program(tmp_path, server_factory("pyftpdlib"))
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from servers import PASSWORD, USER, FtpServer, ServerFactory
+from support.program import PROJECT
 
 from async_mirror.cli import sync
 
-PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
 EVERYDAY = [command for command in COMMANDS if command.startswith("async-mirror")]
