@@ -125,12 +125,12 @@ def sync(**options: Any) -> int:
     login = resolve.login_of(options)
     settings = resolve.settings_of(options, source, login)
     trust = resolve.trust_of(options, login.site)
-    path = resolve.state_file_of(options, source, login.site)
-    mirror, display = _mirror(options, settings, login, trust, path.parent)
+    file = resolve.state_file_of(options, source, login.site)
+    mirror, display = _mirror(options, settings, login, trust, file.path.parent)
     try:
-        with open_copy(path) if mirror.dry_run else open_state(path) as state:
+        with open_copy(file.found) if mirror.dry_run else open_state(*file) as state:
             mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-            for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(path))):
+            for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(file.path))):
                 mirror.report.warn(warning)
             return _run(mirror, state, display, once=options["once"] or options["dry_run"])
     except StateError as error:
@@ -177,9 +177,9 @@ def healthcheck(**options: Any) -> int:
     from async_mirror.state.opening import facts_of
     from async_mirror.ui.health import complaint, praise
 
-    path = resolve.state_file_of(options, resolve.source_of(options), resolve.login_of(options).site)
+    file = resolve.state_file_of(options, resolve.source_of(options), resolve.login_of(options).site)
     try:
-        facts = facts_of(path)
+        facts = facts_of(file.found)
     except StateError as error:
         raise Failed(str(error), 1) from None
     reason = complaint(facts.get("last_good"), facts.get("last_result"), time.time())

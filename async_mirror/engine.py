@@ -16,6 +16,7 @@ from async_mirror.state.database import StateError
 from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
 from async_mirror.sync.one_pass import Pass
+from async_mirror.sync.source_folder import open_source
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat
 
@@ -129,8 +130,11 @@ def _told(error: StateError | RemoteError) -> str:
 
 
 async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
+    source = await open_source(mirror, state, offload)
+    if source is None:
+        return
     try:
-        await Pass(mirror, state, stop, offload).run()
+        await Pass(mirror, state, stop, offload, source).run()
     except RootMissing as error:
         mirror.report.note(f"{error}: it is made again and everything is sent")
         mirror.report.begin_again()
@@ -145,7 +149,7 @@ async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) 
         await session.close()
         await offload(state.void, "")
         await offload(partial(state.learn, surveyed=None))
-        await Pass(mirror, state, stop, offload).run()
+        await Pass(mirror, state, stop, offload, source).run()
 
 
 def _exit_of(counts: Counts, failure: Exit) -> Exit:

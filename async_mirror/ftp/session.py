@@ -19,7 +19,7 @@ from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import lineage, parent, split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
-from async_mirror.remote.errors import ConnectionBroken, Refusal, RootMissing, SiteUnusable
+from async_mirror.remote.errors import LINK_IN_THE_WAY, ConnectionBroken, Refusal, RootMissing, SiteUnusable
 from async_mirror.remote.session import Content, Manners, Published, RemoteListing
 
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
@@ -344,7 +344,7 @@ class FtpSession:
             raise Refused(reply)
         listing = await self.list_folder(parent(path))
         if listing and split(path)[1] in listing.others:
-            raise Refusal("a link, which is not followed, is in the way (remove it from the site)", reply.text)
+            raise Refusal(LINK_IN_THE_WAY, reply.text)
 
     async def remove_folder(self, path: str) -> None:
         """Remove by RMD; a refusal for what is absent counts as done."""

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from async_mirror.jobs import recover
+from async_mirror.jobs import folders, recover
 from async_mirror.jobs.attempt import Progress
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
 from async_mirror.jobs.recover import Settled
-from async_mirror.model.change import Change, Job, Move, RemoveFile, RemoveFolder, SendFile
+from async_mirror.model.change import Change, Job, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile
 from async_mirror.model.entry import Entry
-from async_mirror.model.outcome import Done, Outcome, Pending
-from async_mirror.remote.errors import RootMissing
+from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Pending, Problem
+from async_mirror.remote.errors import ConnectionBroken, Refusal, RootMissing
 from async_mirror.remote.session import RootedSession
 from async_mirror.source.files import digest_of
 
@@ -52,6 +52,13 @@ class DryHands(Hands):
     async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
         """Say what would come of it."""
         change = await self._likely(job.change)
+        if isinstance(change, MakeFolder) and not isinstance(session, Nowhere):
+            try:
+                reason = await folders.in_the_way(session, change.entry.path)
+            except (Refusal, ConnectionBroken) as error:
+                reason = error.told
+            if reason:
+                return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
         return Done(job, change, pretended(change), bytes_sent=_size(change))
 
     async def _likely(self, change: Change) -> Change:

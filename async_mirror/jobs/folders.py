@@ -6,11 +6,23 @@ from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.folder_check import shows, spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import name_problem
 from async_mirror.jobs.single_files import is_back
+from async_mirror.model import paths
 from async_mirror.model.change import MakeFolder, Move
 from async_mirror.model.entry import UNKNOWN, Entry
 from async_mirror.model.outcome import Outcome
-from async_mirror.remote.errors import Refusal
+from async_mirror.remote.errors import LINK_IN_THE_WAY, Refusal
 from async_mirror.remote.session import RemoteSession
+
+_FILE_IN_THE_WAY = "a file of others is in the way (remove it from the site, or rename the folder)"
+
+
+async def in_the_way(session: RemoteSession, path: str) -> str:
+    """Look at the site and return why a folder cannot be made there, as far as that is to be seen; "" if it can."""
+    seen = await session.look(path)
+    if seen is None or not seen.is_folder:
+        return _FILE_IN_THE_WAY if seen else ""
+    listing = await session.list_folder(paths.parent(path))
+    return LINK_IN_THE_WAY if listing and paths.split(path)[1] in listing.others else ""
 
 
 async def make(attempt: Attempt, entry: Entry) -> Outcome:
@@ -24,8 +36,7 @@ async def make(attempt: Attempt, entry: Entry) -> Outcome:
     except Refusal as refusal:
         seen = await attempt.session.look(entry.path)
         if seen is not None and not seen.is_folder:
-            what = "a file of others is in the way (remove it from the site, or rename the folder)"
-            raise Refusal(what, refusal.reply) from None
+            raise Refusal(_FILE_IN_THE_WAY, refusal.reply) from None
         raise
     return attempt.done(made, change=None if isinstance(attempt.job.change, MakeFolder) else MakeFolder(entry, "new"))
 

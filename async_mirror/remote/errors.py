@@ -1,5 +1,7 @@
 """How a site may fail."""
 
+LINK_IN_THE_WAY = "a link, which is not followed, is in the way (remove it from the site)"
+
 _LONGEST_TOLD = 1000
 """Characters of a reply that are told: a hostile one must not fill the log."""
 

@@ -6,6 +6,7 @@ import stat
 
 from async_mirror.model import paths
 from async_mirror.model.entry import Entry, Kind
+from async_mirror.source.opened_folder import OpenedFolder
 
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
 NO_FILE = {errno.ENOENT, *_NO_FOLDER, errno.EISDIR, errno.ENXIO}
@@ -48,10 +49,10 @@ def _nearest(time_ns: int) -> int:
 def open_folder(root: bytes, folder: str) -> int:
     """Open a folder of the source and return its descriptor; no link below the root is followed on the way.
 
-    Raises OSError; NotADirectoryError when a link is in the way.
+    Raises OSError; NotADirectoryError when a link is in the way, ESTALE where the root itself was deleted.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = os.open(root, flags)
+    descriptor = _open_root(root, flags)
     for part in paths.encode(folder).split(b"/") if folder else ():
         try:
             below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
@@ -59,6 +60,32 @@ def open_folder(root: bytes, folder: str) -> int:
             os.close(descriptor)
         descriptor = below
     return descriptor
+
+
+def _open_root(root: bytes, flags: int) -> int:
+    if not isinstance(root, OpenedFolder):
+        return os.open(root, flags)
+    if root.is_deleted:  # else all that was in it would look as if somebody had deleted it
+        raise OSError(errno.ESTALE, "the source was deleted")
+    return os.open(b".", flags, dir_fd=root.descriptor)
+
+
+def is_mount(root: bytes, folder: str) -> bool:
+    """Tell whether another file system begins at a folder of the source; False for what is none."""
+    try:
+        descriptor = open_folder(root, folder)
+    except OSError:
+        return False
+    try:
+        return begins_another(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def begins_another(descriptor: int) -> bool:
+    """Tell whether another file system begins at an open folder, or the system's root is there."""
+    here, above = os.fstat(descriptor), os.stat(b"..", dir_fd=descriptor)
+    return here.st_dev != above.st_dev or here.st_ino == above.st_ino
 
 
 def is_there(root: bytes, path: str) -> bool:

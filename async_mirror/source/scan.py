@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.entry import Entry, Listing, Tally
 from async_mirror.model.selection import Selection
-from async_mirror.source.look import Found, entry_from, open_folder
+from async_mirror.source.look import Found, begins_another, entry_from, open_folder
 
 _AS_WE_DO = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()) == ("utf-8", "surrogateescape")
 """True where Python makes text of names as `paths` does."""
@@ -40,9 +40,9 @@ def read_folder(root: bytes, folder: str, selection: Selection, tally: Tallies |
     """Return the listing of one folder; never raises for what the disk answers."""
     reading = _Reading(folder, selection)
     try:
-        reading.mount = not folder and os.path.ismount(root)
         descriptor = open_folder(root, folder)
         try:
+            reading.mount = not folder and begins_another(descriptor)
             reading.read(descriptor)
         finally:
             os.close(descriptor)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from async_mirror.state import private_files, schema
 from async_mirror.state.database import DamagedStateError, Database, StateError, explained, set_aside
@@ -23,6 +24,18 @@ def state_path(folder: Path, binding: Iterable[str]) -> Path:
     key = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     label = re.sub(r"[^A-Za-z0-9.-]+", "_", parts[1])[:40]
     return folder / f"{label}-{key}.sqlite3"
+
+
+class StateFile(NamedTuple):
+    """Where a state is, and its former path: a source was named there by where its links led."""
+
+    path: Path
+    former: Path
+
+    @property
+    def found(self) -> Path:
+        """Where it is to be read, if anywhere."""
+        return self.former if self.former.exists() and not self.path.exists() else self.path
 
 
 def facts_of(path: Path) -> dict[str, str]:
@@ -57,8 +70,8 @@ def open_copy(path: Path) -> State:
     return State(Database(path, copy), None)
 
 
-def open_state(path: Path) -> State:
-    """Open a state and lock it, and make it if it is not there.
+def open_state(path: Path, former: Path | None = None) -> State:
+    """Open a state and lock it, and make it if it is not there; one that is only at its `former` path is taken over.
 
     A state of an older version is migrated; a copy of it stays beside it. Raises StateError: in use (the text names by
     whom), from a newer version, or damaged (then it is set aside).
@@ -67,6 +80,8 @@ def open_state(path: Path) -> State:
         private_files.make_folder(path.parent)
     locked = lock(path.with_suffix(".lock"))
     try:
+        if former and former != path and former.exists() and not path.exists():
+            _take_over(former, path)
         with explained(path):
             return State(Database(path, _open_sound(path)), locked)
     except BaseException as error:
@@ -74,6 +89,22 @@ def open_state(path: Path) -> State:
             set_aside(path)
         os.close(locked)
         raise
+
+
+def _take_over(former: Path, path: Path) -> None:
+    """Give a state its present path, in one step, while nobody else has it."""
+    locked = lock(former.with_suffix(".lock"))
+    try:
+        with explained(former):
+            with closing(_open_sound(former)) as database:
+                database.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file then
+            os.replace(former, path)
+            private_files.make_durable(path.parent)
+    except DamagedStateError:
+        set_aside(former)
+        raise
+    finally:
+        os.close(locked)
 
 
 def open_to_others(path: Path) -> str:

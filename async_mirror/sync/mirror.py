@@ -1,7 +1,6 @@
 """What stays the same from pass to pass, and the crew that is put together from it. Knows neither changes nor plans."""
 
 import math
-import os
 from dataclasses import dataclass, field
 
 from async_mirror.crew.cap import Climb
@@ -49,18 +48,15 @@ class Mirror:
     resurvey: bool = False
 
     @property
-    def root(self) -> bytes:
-        """The source's path."""
-        return os.fsencode(self.settings.source)
-
-    @property
     def selection(self) -> Selection:
         """What of the source is mirrored."""
         settings = self.settings
         return Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
 
 
-async def crew_for(mirror: Mirror, state: State, offload: Offload, stop: Stop, patience: Patience) -> MirrorCrew:
+async def crew_for(
+    mirror: Mirror, source: bytes, state: State, offload: Offload, *, stop: Stop, patience: Patience
+) -> MirrorCrew:
     """Put a crew together, as large as the settings say and the server was seen to allow."""
     mode = Mode("S", 1) if mirror.dry_run else mirror.mode
 
@@ -69,7 +65,7 @@ async def crew_for(mirror: Mirror, state: State, offload: Offload, stop: Stop, p
             await offload(state.add_candidate, version.path, item.token, version)
 
     return Crew(
-        await _hands(mirror, state, offload),
+        await _hands(mirror, source, state, offload),
         mode,
         stop,
         patience,
@@ -81,7 +77,7 @@ async def crew_for(mirror: Mirror, state: State, offload: Offload, stop: Stop, p
     )
 
 
-async def _hands(mirror: Mirror, state: State, offload: Offload) -> Hands:
+async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) -> Hands:
     settings = mirror.settings
     holds = await offload(state.holds_anything)
     root = await offload(state.fact, "root")
@@ -94,7 +90,7 @@ async def _hands(mirror: Mirror, state: State, offload: Offload) -> Hands:
         site=settings.site,
         password=mirror.password,
         timeout_seconds=settings.timeout_seconds,
-        publisher=Publisher(mirror.root, state.id, settings.perms, mirror.pace.piece),
+        publisher=Publisher(source, state.id, settings.perms, mirror.pace.piece),
         create_root=not holds and not mirror.dry_run,
         expected_root=root or "",
         manners=mirror.manners,

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -37,6 +37,7 @@ from async_mirror.multi import DEATHS, Finished, Patience
 from async_mirror.remote.errors import RemoteError
 from async_mirror.source.files import has_digest
 from async_mirror.source.look import is_gone, look
+from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.source.scan import read_folder, walk
 from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
 from async_mirror.state.store import State
@@ -64,8 +65,9 @@ Beside = Callable[[Coroutine[None, None, None]], None]
 class Pass:
     """One pass while it runs: what the scan set aside for the end, and which folders are still being made."""
 
-    def __init__(self, mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
+    def __init__(self, mirror: Mirror, state: State, stop: Stop, offload: Offload, root: OpenedFolder) -> None:
         self.mirror = mirror
+        self.root = root
         self.settings = mirror.settings
         self.report = mirror.report
         self.selection = mirror.selection
@@ -83,8 +85,8 @@ class Pass:
         self.swaps: list[Swap] = []
         self.modes: list[SetAttributes] = []
         self.gates = Gates()
-        self.ahead = Ahead(mirror.root, self.selection, state, offload, self.report)
-        self.renamed = Renamed(mirror.root, state, self.selection)
+        self.ahead = Ahead(root, self.selection, state, offload, self.report)
+        self.renamed = Renamed(root, state, self.selection)
         self.removal = Removal(self.settings, state, offload, self.selection, self.report)
         self.voided: set[str] = set()
         self.unsettled: set[str] = set()
@@ -96,39 +98,15 @@ class Pass:
         self.there: set[str] = {""}
         self.differing: set[str] = set()
 
-    # Before anything is done.
-
-    async def _source_is_fit(self) -> bool:
-        """Look at the source; a missing one, or an empty one while something is held, stops the pass here."""
-        listing = await self.offload(read_folder, self.mirror.root, "", self.selection)
-        source = escape.shown(str(self.settings.source))
-        if not listing.complete and not listing.entries:
-            reason = listing.problems[0][1] if listing.problems else "it cannot be read"
-            self.report.halt(
-                f"the source {source} cannot be read ({reason}): nothing is done."
-                " See that it is there, mounted, and may be read by this user"
-            )
-            return False
-        holds = await self.offload(self.state.holds_anything)
-        if holds and not listing.entries and not self.settings.allow_empty_source:
-            options = "--allow-empty-source" + " --max-delete 100%" * self.settings.delete
-            self.report.halt(
-                f"the source {source} is empty and the site is not: nothing is done."
-                f" If that is meant, run once with {options}"
-            )
-            return False
-        return True
-
     # The pass.
 
     async def run(self) -> None:
         """Run the pass. Raises StateError or RemoteError when it cannot go on; all else is reported."""
-        if await self._source_is_fit():
-            try:
-                await self._run()
-            finally:
-                if self.stop.requested and not self.mirror.dry_run:
-                    await self._clean_up()
+        try:
+            await self._run()
+        finally:
+            if self.stop.requested and not self.mirror.dry_run:
+                await self._clean_up()
 
     async def _run(self) -> None:
         self.root_known = bool(await self.offload(self.state.fact, "root"))
@@ -149,7 +127,7 @@ class Pass:
             await remember_limits(crew, self.mirror, self.offload)
 
     async def _crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
-        return await crew_for(self.mirror, self.state, self.offload, stop, patience)
+        return await crew_for(self.mirror, self.root, self.state, self.offload, stop=stop, patience=patience)
 
     async def _perform(self, crew: MirrorCrew, items: AsyncGenerator[Item, None], overlap: int = 1) -> None:
         """Have the crew perform items, and record what comes of them as it comes."""
@@ -334,7 +312,7 @@ class Pass:
         """Yield the comparison of each folder that the site has and the source has or had, parents first."""
         holds = await self.offload(self.state.holds_anything)
         seen = set()
-        async with aclosing(off_loop.stream(partial(walk, self.mirror.root, self.selection))) as listings:
+        async with aclosing(off_loop.stream(partial(walk, self.root, self.selection))) as listings:
             async for batch in listings:
                 for listing in batch:
                     seen.add(listing.folder)
@@ -401,7 +379,7 @@ class Pass:
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        walking = walk(self.mirror.root, self.selection, start, self.state.in_step)
+        walking = walk(self.root, self.selection, start, self.state.in_step)
         while planned := await self.offload(self._plan_some, walking):
             jobs: list[Job] = []
             for listing, plan in planned:
@@ -441,7 +419,7 @@ class Pass:
     def _plan_anew(self, listing: Listing) -> tuple[Listing, FolderPlan]:
         """Plan once more after a rename: what is known of a folder was of what was held there before."""
         if listing.known:
-            listing = read_folder(self.mirror.root, listing.folder, self.selection)
+            listing = read_folder(self.root, listing.folder, self.selection)
         return listing, self._plan(listing)
 
     def _plan(self, listing: Listing) -> FolderPlan:
@@ -489,8 +467,8 @@ class Pass:
 
     def _resolved(self, held: Entry) -> Entry:
         """Find out whether what the site is known to hold by its content alone is what the source has."""
-        now = look(self.mirror.root, held.path)
-        same = now is not None and not self.stop.requested and has_digest(self.mirror.root, held.path, held.digest)
+        now = look(self.root, held.path)
+        same = now is not None and not self.stop.requested and has_digest(self.root, held.path, held.digest)
         return held._replace(size=now.size, inode=now.inode, ctime_ns=now.ctime_ns) if now and same else held
 
     def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
@@ -502,7 +480,7 @@ class Pass:
                 continue
             entry = of_inode[held.inode]
             same_size = held.size in {entry.size, UNKNOWN}
-            if same_size and self.selection.includes_with_parents(held) and is_gone(self.mirror.root, held.path):
+            if same_size and self.selection.includes_with_parents(held) and is_gone(self.root, held.path):
                 origins[entry.path] = held
         return origins
 
@@ -637,7 +615,7 @@ class Pass:
         for folder in sorted(missing):
             self.report.note(f"the folder {folder} is gone from the site: it is made again")
             await self.offload(self.state.void, folder)
-            if (entry := look(self.mirror.root, folder)) and entry.is_folder:
+            if (entry := look(self.root, folder)) and entry.is_folder:
                 entries.append(entry)
         await self._perform(crew, self._publish_again(entries), PUBLISHING_OVERLAP)
 
@@ -651,15 +629,24 @@ class Pass:
                 self.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
             return
         files, folders = await self.removal.candidates(swap.held for swap in self.swaps)
-        if not await self.removal.is_allowed(files):
+        if not await self.removal.is_allowed(files) or not await self.removal.is_of_this_source(self.root):
             return
-        self.at_risk += await self.removal.doubt_twins(self.mirror.root, files)
+        self.at_risk += await self.removal.doubt_twins(self.root, files)
         why = "gone from the source"
-        await self._perform(crew, self._begun(self._jobs(RemoveFile(held, why) for held in files)), QUICK_OVERLAP)
+        await self._perform(crew, self._removals([RemoveFile(held, why) for held in files]), QUICK_OVERLAP)
         folders.sort(key=_depth, reverse=True)
         for _, level in groupby(folders, _depth):
             empty = [RemoveFolder(held, why) for held in level if self.removal.may_go(held)]
-            await self._perform(crew, self._begun(self._jobs(empty)), QUICK_OVERLAP)
+            await self._perform(crew, self._removals(empty), QUICK_OVERLAP)
+
+    async def _removals(self, removals: Sequence[RemoveFile | RemoveFolder]) -> AsyncGenerator[Item, None]:
+        """Yield the jobs that delete something, for as long as the source is the folder that the pass has scanned."""
+        for start in range(0, len(removals), BEGUN_AT_ONCE):
+            if not await self.removal.is_of_this_source(self.root):
+                return
+            async with aclosing(self._begun(self._jobs(removals[start : start + BEGUN_AT_ONCE]))) as begun:
+                async for job in begun:
+                    yield job
 
 
 async def _each(pending: Iterable[Pending]) -> AsyncGenerator[Item, None]:
