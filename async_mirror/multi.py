@@ -182,13 +182,15 @@ class Crew(Generic[S, I, R]):
         wait_for: Callable[[int, float], float] | None = None,
         keep: Callable[[I, Any], Awaitable[None]] | None = None,
         kept: Iterable[int] = (),
+        wanted: Callable[[I], bool] | None = None,
         grace_seconds: float = 3.0,
     ) -> None:
         """Prepare a crew; nothing is opened before there is an item to perform.
 
         `cap` says how many lanes there are, else the mode does. `wait_for(amount, now)` reserves so much of what all
         lanes together may do, and returns the seconds to wait before. `keep(item, what)` is awaited when a perform has
-        something kept for good. Worker processes hold the descriptors `kept`.
+        something kept for good. Worker processes hold the descriptors `kept`. What is not `wanted` when its turn comes
+        is not tried (any more).
         """
         self.limits = cap or FixedCap(mode.lanes)
         self.refused = False
@@ -210,6 +212,7 @@ class Crew(Generic[S, I, R]):
         self._wait_for = wait_for
         self._keep = keep
         self._kept = tuple(kept)
+        self._wanted = wanted or (lambda _: True)
         self._openings: deque[float] = deque(maxlen=OPENINGS_PER_S)
         self._measuring: asyncio.TimerHandle | None = None
         self._measured = (0.0, 0, 0)
@@ -385,7 +388,9 @@ class Crew(Generic[S, I, R]):
             if self._closing.is_set() or self._manned > self.cap:
                 return None
             self._busy = self._busy and not self._todo.empty()
-            return await self._todo.get()
+            while (ticket := await self._todo.get()) and not self._wanted(ticket.item):
+                self._give_up(ticket)
+            return ticket
         finally:
             self._idle -= 1
 

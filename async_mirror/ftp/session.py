@@ -25,6 +25,9 @@ from async_mirror.remote.session import Content, Manners, Published, RemoteListi
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
 
+_ASKED_ONE_BY_ONE = 8
+"""So many paths of a folder are asked for one by one before its listing costs less."""
+
 _OF_THE_PATH = frozenset({450, 451})
 """Refusals "for the moment" that servers give for good, too, of a path that they do not find."""
 
@@ -324,14 +327,7 @@ class FtpSession:
 
     async def remove_files(self, paths: Sequence[str]) -> None:
         """Remove by DELE; a refusal for what is absent counts as done."""
-        replies = await self._exchange(*(f"DELE {self._name(path)}" for path in paths))
-        refused = [(path, reply) for path, reply in zip(paths, replies, strict=True) if not reply.succeeded]
-        if self._gives_facts and len(refused) > 1:
-            seen = await self._exchange(*(f"MLST {self._name(path)}" for path, _ in refused))
-            refused = [each for each, reply in zip(refused, seen, strict=True) if reply.code != 550]
-        for path, reply in refused:
-            if await self.look(path) is not None:
-                raise Refused(reply)
+        await self.look_at((), without=paths)
 
     # Folders.
 
@@ -367,21 +363,25 @@ class FtpSession:
 
     async def list_folder(self, path: str) -> RemoteListing | None:
         """List by MLSD, else by LIST, in such ways as the server takes."""
+        answer = await self._list(path)
+        return answer.listing if answer else None
+
+    async def _list(self, path: str) -> "_Answer | None":
         if self._gives_facts:
             answer = await self._fetch(f"MLSD {self._name(path)}", path, facts=True)
             if answer.shown is Shown.FOLDER:
-                return answer.listing
+                return answer
             if not answer.reply.unknown_command:
                 if answer.reply.transient:
                     raise Refused(answer.reply)
                 if not await self._is_folder(path):
                     return None
                 if answer.reply.succeeded:
-                    return answer.listing
+                    return answer
             self._gives_facts = not answer.reply.unknown_command
         return await self._list_in_some_way(path)
 
-    async def _list_in_some_way(self, path: str) -> RemoteListing | None:
+    async def _list_in_some_way(self, path: str) -> "_Answer | None":
         answers: list[_Answer] = []
         asked: list[tuple[Way, Shown]] = []
         is_folder = not path
@@ -399,7 +399,7 @@ class FtpSession:
         self._list_known = learned(path, asked, self._list_known)
         answer = answers[best(path, asked)]
         self._check(answer.reply)
-        return answer.listing
+        return answer
 
     async def _ask(self, way: Way, path: str) -> "_Answer":
         if not way.inside:
@@ -450,6 +450,58 @@ class FtpSession:
             return None
         (mtime_ns,) = await self.modified([path])
         return Entry(path, Kind.FILE, size, mtime_ns, UNKNOWN)
+
+    async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
+        """Send DELE for each of `without`, and MLST for each path; else list their folders, once each, and ask MDTM."""
+        replies = await self._exchange(*(f"DELE {self._name(path)}" for path in without))
+        refused = {path: reply for path, reply in zip(without, replies, strict=True) if not reply.succeeded}
+        look = self._look_by_facts if self._gives_facts else self._look_by_listings
+        seen = await look([*refused, *paths], frozenset(refused))
+        for path, reply in refused.items():
+            if seen[path] is not None:
+                raise Refused(reply)
+        return [seen[path] for path in paths]
+
+    async def _look_by_facts(self, paths: Sequence[str], _: frozenset[str]) -> dict[str, Entry | None]:
+        replies = await self._exchange(*(f"MLST {self._name(path)}" for path in paths))
+        seen: dict[str, Entry | None] = {}
+        for path, reply in zip(paths, replies, strict=True):
+            seen[path] = self._read_facts(reply, path)
+            if not seen[path] and reply.code != 550:
+                seen[path] = await self.look(path)
+        return seen
+
+    async def _look_by_listings(self, paths: Sequence[str], refused: frozenset[str]) -> dict[str, Entry | None]:
+        """Look for each path in the listing of its folder, where that costs less than to ask for one after the other.
+
+        What is not listed is asked for, unless DELE was `refused` for it and the listing leaves out no dot names.
+        """
+        seen: dict[str, Entry | None] = {}
+        by_folder: dict[str, list[str]] = {}
+        for path in paths:
+            by_folder.setdefault(parent(path), []).append(path)
+        for folder, some in by_folder.items():
+            answer = await self._list(folder) if len(some) > _ASKED_ONE_BY_ONE else None
+            if answer is None or not answer.listing.complete:
+                seen |= {path: await self.look(path) for path in some}
+            else:
+                seen |= await self._look_in(answer, some, refused)
+        return seen
+
+    async def _look_in(
+        self, answer: "_Answer", paths: Sequence[str], refused: frozenset[str]
+    ) -> dict[str, Entry | None]:
+        listed = {entry.path: entry for entry in answer.listing.entries}
+        absent = refused - listed.keys() if answer.shown is Shown.FOLDER else frozenset[str]()
+        asked = [path for path in paths if path not in absent]
+        seen: dict[str, Entry | None] = dict.fromkeys(paths)
+        for path, mtime_ns in zip(asked, await self.modified(asked), strict=True):
+            entry = listed.get(path)
+            if entry and not entry.is_folder:
+                seen[path] = Entry(path, Kind.FILE, entry.size, mtime_ns, UNKNOWN)
+            elif entry or mtime_ns != UNKNOWN or split(path)[1] in answer.listing.others:
+                seen[path] = await self.look(path)
+        return seen
 
     @staticmethod
     def _read_facts(reply: Reply, path: str) -> Entry | None:

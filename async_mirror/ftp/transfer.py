@@ -37,7 +37,13 @@ class Refused(Refusal):
     def __init__(self, answer: Reply) -> None:
         """Tell to which, and keep what it said."""
         what = f"the server answered {answer.command} with"
-        super().__init__(what, answer.text, transient=answer.transient, no_space=answer.no_space)
+        super().__init__(
+            what,
+            answer.text,
+            transient=answer.transient,
+            no_space=answer.no_space,
+            perhaps_full=answer.code == 451 and answer.command == "STOR" and not answer.no_space,
+        )
         self.answer = answer
 
 

@@ -132,6 +132,7 @@ class Attempt:
     async def refused(self, refusal: Refusal) -> Outcome:
         """Clean up after the server said no; find out whether the folder is missing."""
         missing = None
+        perhaps_full = self._without_names(refusal.reply) if refusal.perhaps_full else ""
         try:
             await self.drop_temporary()
             if not refusal.transient:
@@ -140,7 +141,14 @@ class Attempt:
             pass
         problem = Problem.NO_SPACE if refusal.no_space else Problem.REFUSED
         transient = refusal.transient and not refusal.no_space
-        return self.failed(problem, refusal.told, transient=transient, missing=missing)
+        return self._failed(Failure(self.path, problem, refusal.told, transient, perhaps_full), missing)
+
+    def _without_names(self, reply: str) -> str:
+        """Return what was said of a temporary as it would be said of any other."""
+        folder, name = paths.split(self.left_behind)
+        for each in filter(None, (self.left_behind, name, folder)):
+            reply = reply.replace(each, "")
+        return reply
 
     async def _missing_folder(self) -> str | None:
         change = self.job.change

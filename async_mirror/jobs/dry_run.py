@@ -6,10 +6,10 @@ from async_mirror.jobs import folders, recover
 from async_mirror.jobs.attempt import Progress
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
-from async_mirror.jobs.recover import Settled
+from async_mirror.jobs.recover import Recover, Recovered, Settled
 from async_mirror.model.change import Change, Job, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile
 from async_mirror.model.entry import Entry
-from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Pending, Problem
+from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Problem
 from async_mirror.remote.errors import ConnectionBroken, Refusal, RootMissing
 from async_mirror.remote.session import RootedSession
 from async_mirror.source.files import digest_of
@@ -43,10 +43,10 @@ class DryHands(Hands):
     async def _result(self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress) -> Result:
         if isinstance(session, Nowhere) and isinstance(item, Compare):
             return Compared(item.folder, lost=tuple(entry.path for entry in item.held))
-        if isinstance(session, Nowhere) and isinstance(item, Pending):
-            return Settled(item)
-        if isinstance(item, Pending):
-            return await recover.settle(session, item, clean=False)
+        if isinstance(session, Nowhere) and isinstance(item, Recover):
+            return Recovered(tuple(map(Settled, item.pending)))
+        if isinstance(item, Recover):
+            return await recover.settle_all(session, item, clean=False)
         return await super()._result(session, item, previous, progress)
 
     async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:

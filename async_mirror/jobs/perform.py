@@ -8,18 +8,18 @@ from async_mirror.crew.far import Performed, Verdict
 from async_mirror.jobs import apply, compare, recover
 from async_mirror.jobs.attempt import Progress, Publisher
 from async_mirror.jobs.compare import Compare, Compared
-from async_mirror.jobs.recover import Settled
+from async_mirror.jobs.recover import Recover, Recovered, Settled
 from async_mirror.model.change import Job, Move, path_of
 from async_mirror.model.escape import shown
-from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Pending, Problem, Skipped, Unmanaged
+from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem, Skipped, Unmanaged
 from async_mirror.model.paths import is_plain
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import ConnectionRefused, LoginFailed, SiteUnusable
 from async_mirror.remote.session import Connect, Manners, RootedSession
 
-Item = Job | Compare | Pending
-Result = Outcome | Compared | Settled
+Item = Job | Compare | Recover
+Result = Outcome | Compared | Recovered
 
 
 class WrongSite(SiteUnusable):
@@ -95,14 +95,19 @@ class Hands:
             case Compare():
                 progress.left()
                 return await compare.compare(session, item)
-            case Pending():
+            case Recover():
                 progress.left()
-                return await recover.settle(session, item)
+                return await self.recover(session, item, previous)
             case Job():
                 before = previous.result if previous else None
                 return await self.do(session, item, before if isinstance(before, Outcome) else None, progress)
             case _ as never:
                 assert_never(never)
+
+    async def recover(self, session: RootedSession, item: Recover, previous: Answer | None) -> Recovered:
+        """Look what became of paths that a run left half-done."""
+        before = previous.result if previous else None
+        return await recover.settle_all(session, item, before if isinstance(before, Recovered) else None)
 
     async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
         """Carry out a job."""
@@ -112,7 +117,7 @@ class Hands:
 def failure_of(result: Result) -> Failure | None:
     """Return what went wrong, if anything did."""
     match result:
-        case Failed() | InDoubt() | Compared() | Settled():
+        case Failed() | InDoubt() | Compared() | Recovered():
             return result.failure
         case Done() | Skipped() | Unmanaged():
             return None
@@ -131,8 +136,8 @@ def _refused(item: Item) -> Result | None:
             return Failed(item, failure)
         case Compare():
             return Compared(item.folder, failure=failure)
-        case Pending():
-            return Settled(item, failure=failure)
+        case Recover():
+            return Recovered(tuple(Settled(each, failure=failure._replace(path=each.path)) for each in item.pending))
         case _ as never:
             assert_never(never)
 
@@ -146,7 +151,7 @@ def _paths(item: Item) -> Iterable[str]:
             return (path_of(change),)
         case Compare():
             return item.folder, *(entry.path for entry in item.held)
-        case Pending():
-            return item.path, item.twin, item.origin
+        case Recover():
+            return (path for each in item.pending for path in (each.path, each.twin, each.origin))
         case _ as never:
             assert_never(never)

@@ -1,13 +1,19 @@
 """What became of a path that a run left half-done, found out on the site."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from async_mirror.jobs.folder_check import spelled, was_renamed
 from async_mirror.model.candidates import held_after
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Failure, Pending, Problem
+from async_mirror.model.paths import parent
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteSession
+
+_TOGETHER = 1000
+"""Paths that are looked at together; what is learned of them is kept once all are through."""
 
 
 class Settled(NamedTuple):
@@ -20,6 +26,72 @@ class Settled(NamedTuple):
     held: Entry | None = None
     failure: Failure | None = None
     moved: bool = False
+
+
+class Recover(NamedTuple):
+    """Look what became of paths of one folder that a run left half-done."""
+
+    folder: str
+    pending: tuple[Pending, ...]
+
+
+class Recovered(NamedTuple):
+    """What became of them."""
+
+    settled: tuple[Settled, ...]
+
+    @property
+    def failure(self) -> Failure | None:
+        """What went wrong with any of them; what may yet go right, if there is such."""
+        failures = [each.failure for each in self.settled if each.failure]
+        return next((each for each in failures if each.transient), failures[0] if failures else None)
+
+
+def by_folder(pending: Iterable[Pending]) -> Iterator[Recover]:
+    """Yield what is to be looked at together; `pending` comes in order of path."""
+    folders: dict[str, list[Pending]] = {}
+    for each in pending:
+        folders.setdefault(parent(each.path), []).append(each)
+    for folder, some in folders.items():
+        for start in range(0, len(some), _TOGETHER):
+            yield Recover(folder, tuple(some[start : start + _TOGETHER]))
+
+
+async def settle_all(
+    session: RemoteSession, recover: Recover, previous: Recovered | None = None, *, clean: bool = True
+) -> Recovered:
+    """Settle all paths of a folder, those together that need no more than a look; not those settled `previous`ly."""
+    settled = {each.pending.path: each for each in (previous.settled if previous else ()) if not each.failure}
+    left = [each for each in recover.pending if each.path not in settled]
+    with suppress(Refusal, ConnectionBroken):  # whose it is, and whether it happens again, is seen one by one
+        settled |= await _settle_together(session, [each for each in left if _is_plain(each)], clean=clean)
+    for each in left:
+        if each.path not in settled:
+            settled[each.path] = await settle(session, each, clean=clean)
+    return Recovered(tuple(settled[each.path] for each in recover.pending))
+
+
+def _is_plain(pending: Pending) -> bool:
+    return not (pending.box or pending.twin or pending.origin)
+
+
+async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *, clean: bool) -> dict[str, Settled]:
+    """Settle paths by one look at all of them, but for those of which an old version may have to be put back."""
+    leftovers = [path for each in pending for path in each.leftovers] if clean else []
+    asides = [aside for each in pending for aside in each.asides] if clean else []
+    places = [each.path for each in pending]
+    seen = await session.look_at([*places, *asides], without=leftovers) if pending else []
+    there = dict(zip([*places, *asides], seen, strict=True))
+    return {
+        each.path: _settled(session, each, there[each.path])
+        for each in pending
+        if not any(there.get(aside) for aside in each.asides)
+    }
+
+
+def _settled(session: RemoteSession, pending: Pending, seen: Entry | None, *, moved: bool = False) -> Settled:
+    held = held_after(pending.path, pending.candidates, seen, sets_times=session.sets_times)
+    return Settled(pending, held, moved=moved)
 
 
 async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True) -> Settled:
@@ -41,8 +113,7 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
     except ConnectionBroken as broken:
         detail = f"while what an earlier run left there was looked at, {broken.told}"
         return Settled(pending, failure=Failure(pending.path, Problem.CONNECTION, detail, transient=True))
-    held = held_after(pending.path, pending.candidates, seen, sets_times=session.sets_times)
-    return Settled(pending, held, moved=moved)
+    return _settled(session, pending, seen, moved=moved)
 
 
 async def _look(session: RemoteSession, pending: Pending) -> Entry | None:

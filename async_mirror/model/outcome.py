@@ -56,12 +56,17 @@ NO_MODES = "this server does not set every mode: some stay as the server makes t
 
 
 class Failure(NamedTuple):
-    """A path that was not mirrored, and why. `detail` is text for people, the server's own words included."""
+    """A path that was not mirrored, and why. `detail` is text for people, the server's own words included.
+
+    `perhaps_full` has the server's words, names cut out, where they may mean that the site is full: if they are heard
+    of many files.
+    """
 
     path: str
     problem: Problem
     detail: str = ""
     transient: bool = False
+    perhaps_full: str = ""
 
 
 class Left(NamedTuple):

@@ -71,14 +71,27 @@ class RootMissing(SiteUnusable):
 
 
 class Refusal(RemoteError):
-    """The server said no to one command. `transient` for a 4xx reply: it may say yes later (RFC 959, 4.2.1)."""
+    """The server said no to one command. `transient` for a 4xx reply: it may say yes later (RFC 959, 4.2.1).
+
+    `no_space` says that the site is full or a quota used up, `perhaps_full` that this may be meant: 451 to an upload
+    (RFC 959: "local error in processing") is what several servers say of a full disk, and of much else.
+    """
 
     advice = "see what the server said; if that does not help, ask the site's host"
 
-    def __init__(self, message: str, reply: str = "", *, transient: bool = False, no_space: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        reply: str = "",
+        *,
+        transient: bool = False,
+        no_space: bool = False,
+        perhaps_full: bool = False,
+    ) -> None:
         super().__init__(message, reply)
         self.transient = transient
         self.no_space = no_space
+        self.perhaps_full = perhaps_full
 
 
 class ContentFailedError(Exception):

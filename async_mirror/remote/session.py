@@ -173,6 +173,10 @@ class RemoteSession(Protocol):
         """Return what is at a path, as far as the site tells (UNKNOWN mtime or mode where it does not), or None."""
         ...
 
+    async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
+        """Remove the files `without`, or find them absent; then return what is at each path, as `look` does."""
+        ...
+
     async def close(self) -> None:
         """End the session, politely if that is quick."""
         ...

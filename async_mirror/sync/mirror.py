@@ -20,6 +20,7 @@ from async_mirror.remote.session import Connect, Manners, RootedSession
 from async_mirror.state.server_memory import Hosts
 from async_mirror.state.store import State
 from async_mirror.sync.lane_progress import Watch
+from async_mirror.sync.room import Room
 from async_mirror.ui.report import Report
 from async_mirror.ui.text import plural
 
@@ -55,7 +56,7 @@ class Mirror:
 
 
 async def crew_for(
-    mirror: Mirror, source: bytes, state: State, offload: Offload, *, stop: Stop, patience: Patience
+    mirror: Mirror, source: bytes, state: State, offload: Offload, room: Room, *, stop: Stop, patience: Patience
 ) -> MirrorCrew:
     """Put a crew together, as large as the settings say and the server was seen to allow."""
     mode = Mode("S", 1) if mirror.dry_run else mirror.mode
@@ -69,11 +70,12 @@ async def crew_for(
         mode,
         stop,
         patience,
-        watcher=Watch(mirror.report),
+        watcher=Watch(mirror.report, room),
         cap=await _cap(mirror, mode, offload),
         wait_for=mirror.pace.wait_for if mirror.pace.piece else None,
         keep=keep,
         kept=state.descriptors,
+        wanted=room.takes_item,
     )
 
 

@@ -15,7 +15,7 @@ from async_mirror.crew.off_loop import Offload
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.perform import Answer, Item
-from async_mirror.jobs.recover import Settled
+from async_mirror.jobs.recover import Recovered, Settled, by_folder
 from async_mirror.model import escape, odd_names, paths
 from async_mirror.model.change import (
     REPLACES,
@@ -31,7 +31,7 @@ from async_mirror.model.change import (
     path_of,
 )
 from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
-from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Pending, Problem, Skipped, Unmanaged
+from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem, Skipped, Unmanaged
 from async_mirror.model.plan import FolderPlan, Swap, plan_folder
 from async_mirror.multi import DEATHS, Finished, Patience
 from async_mirror.remote.errors import RemoteError
@@ -46,6 +46,7 @@ from async_mirror.sync.folder_gates import Gates
 from async_mirror.sync.folder_renames import Renamed
 from async_mirror.sync.forecast import BEGINS_AFTER, Ahead
 from async_mirror.sync.mirror import Mirror, MirrorCrew, crew_for, remember_limits
+from async_mirror.sync.room import Room
 from async_mirror.ui.text import plural
 
 PUBLISHING_OVERLAP = 2
@@ -85,6 +86,7 @@ class Pass:
         self.swaps: list[Swap] = []
         self.modes: list[SetAttributes] = []
         self.gates = Gates()
+        self.room = Room()
         self.ahead = Ahead(root, self.selection, state, offload, self.report)
         self.renamed = Renamed(root, state, self.selection)
         self.removal = Removal(self.settings, state, offload, self.selection, self.report)
@@ -123,11 +125,12 @@ class Pass:
                     await self._perform(crew, self._publish("", start), PUBLISHING_OVERLAP)
                 await self._settle(crew)
         finally:
+            self._tell_room()
             self.report.counts.connections += crew.opened
             await remember_limits(crew, self.mirror, self.offload)
 
     async def _crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
-        return await crew_for(self.mirror, self.root, self.state, self.offload, stop=stop, patience=patience)
+        return await crew_for(self.mirror, self.root, self.state, self.offload, self.room, stop=stop, patience=patience)
 
     async def _perform(self, crew: MirrorCrew, items: AsyncGenerator[Item, None], overlap: int = 1) -> None:
         """Have the crew perform items, and record what comes of them as it comes."""
@@ -159,8 +162,9 @@ class Pass:
                         outcomes.append(outcome)
                     case Compared() as compared:
                         comparisons.append(compared)
-                    case Settled() as settled:
-                        await self._record_settled(settled)
+                    case Recovered(settled):
+                        for each in settled:
+                            await self._record_settled(each)
         if comparisons:
             await self._record_comparisons(comparisons)
         await self._record_outcomes(outcomes, unbegun)
@@ -172,9 +176,14 @@ class Pass:
         if unbegun:
             await self.offload(self.state.abandon, unbegun)
         for outcome in outcomes:
-            self._record_outcome(outcome)
+            self.report.finished(outcome.job.change)
+            for each in self.room.settled(outcome):
+                self._record_outcome(each)
         for job in unbegun:
             self.gates.open(job.change, made=False)
+            if not self.room.takes(job.change):
+                self.report.finished(job.change)
+                self.room.wait(job.change)
 
     def _is_commit_due(self, outcomes: Iterable[Outcome]) -> bool:
         """Tell whether what was confirmed is to be remembered now: others may build upon it, or it is a good deal.
@@ -217,7 +226,7 @@ class Pass:
             if isinstance(done.item.change, Move) and done.item.change.entry.is_folder:
                 self.removal.spare(done.item.change.held.path)
         else:
-            path = done.item.path if isinstance(done.item, Pending) else done.item.folder
+            path = done.item.folder
             self.unseen.add(path)
             self._compared(path)
         if not self.stop.requested:
@@ -225,7 +234,6 @@ class Pass:
 
     def _record_outcome(self, outcome: Outcome) -> None:
         change = outcome.job.change
-        self.report.finished(change)
         match outcome:
             case Failed(_, _, str(missing)) | InDoubt(_, _, _, str(missing)) if missing not in self.voided:
                 self.missing.add(missing)
@@ -270,7 +278,7 @@ class Pass:
         if pending:
             left = plural(len(pending), "path")
             self.report.say(f"looking what became of {left} that an earlier run left half-done")
-            await self._perform(crew, _each(pending), QUICK_OVERLAP)
+            await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
 
     async def _record_settled(self, settled: Settled) -> None:
         if settled.failure:
@@ -293,7 +301,7 @@ class Pass:
         crew = await self._crew(Stop(), quickly)
         try:
             async with asyncio.timeout(CLEAN_UP_SECONDS), crew:
-                await self._perform(crew, _each(pending), QUICK_OVERLAP)
+                await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
         except (TimeoutError, RemoteError):
             self.report.say("what was cut short is noted, and settled at the next start")
 
@@ -522,6 +530,9 @@ class Pass:
         for change in changes:
             if path_of(change) in self.unsettled:
                 continue
+            if not self.room.takes(change):
+                self.room.wait(change)
+                continue
             if isinstance(change, SendFile) and change.entry.path in self.differing:
                 change = change._replace(why=REPLACES)  # noqa: PLW2901
             self.jobs_made += 1
@@ -568,6 +579,7 @@ class Pass:
         if self.stop.requested:
             return
         await self._remove(crew)
+        await self._resume_uploads(crew)
         swapped = [swap.entry for swap in self.swaps if not await self.offload(self.state.held, swap.entry.path)]
         await self._perform(crew, self._publish_again([*swapped, *self.at_risk]), PUBLISHING_OVERLAP)
         await self._set_modes(crew)
@@ -576,6 +588,25 @@ class Pass:
             await self._make_missing(crew, topmost)
             self.voided |= missing
             await self._set_modes(crew)
+
+    async def _resume_uploads(self, crew: MirrorCrew) -> None:
+        """Try one of the uploads that wait for room, now that all is deleted that may be; if it fits, do the others."""
+        while self.room.is_full and not self.room.is_sure and not self.stop.requested:
+            if (trial := self.room.try_one()) is None:
+                return
+            await self._perform(crew, self._begun(self._jobs([trial])), PUBLISHING_OVERLAP)
+        if not self.room.is_full:
+            await self._perform(crew, self._begun(self._jobs(self.room.resumed())), PUBLISHING_OVERLAP)
+
+    def _tell_room(self) -> None:
+        """Tell what found no room, and how much was not tried for that."""
+        tried, untried = self.room.left()
+        for failed in tried:
+            self._record_outcome(failed)
+        if untried and not self.stop.requested:
+            for path in untried:
+                self.report.not_tried(path)
+            self.report.warn(f"the site has no room left: {plural(len(untried), 'file')} not tried in this pass")
 
     async def _set_modes(self, crew: MirrorCrew) -> None:
         modes = [change for change in self.modes if not self.gates.is_unmade(change.entry.path)]
@@ -649,8 +680,8 @@ class Pass:
                     yield job
 
 
-async def _each(pending: Iterable[Pending]) -> AsyncGenerator[Item, None]:
-    for each in pending:
+async def _each(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
+    for each in items:
         yield each
 
 

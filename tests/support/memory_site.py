@@ -254,6 +254,10 @@ class MemorySession:
     async def look(self, path: str) -> Entry | None:
         return self._reach().entry(path)
 
+    async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
+        await self.remove_files(without)
+        return [await self.look(path) for path in paths]
+
     async def close(self) -> None:
         self._site.sessions.discard(self)
 
