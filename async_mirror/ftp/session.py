@@ -12,6 +12,7 @@ from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_wa
 from async_mirror.ftp.listing import ListingParser, parse_facts
 from async_mirror.ftp.login import client_for, greet, log_in
 from async_mirror.ftp.replies import Reply, parse_features, parse_path
+from async_mirror.ftp.reply_flow import OutOfStep
 from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
 from async_mirror.ftp.transfer import Refused, Transfers
 from async_mirror.model import escape, odd_names
@@ -19,7 +20,14 @@ from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import lineage, parent, split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
-from async_mirror.remote.errors import LINK_IN_THE_WAY, ConnectionBroken, Refusal, RootMissing, SiteUnusable
+from async_mirror.remote.errors import (
+    LINK_IN_THE_WAY,
+    ConnectionBroken,
+    PathTooLong,
+    Refusal,
+    RootMissing,
+    SiteUnusable,
+)
 from async_mirror.remote.session import Content, Manners, Published, RemoteListing
 
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
@@ -27,6 +35,9 @@ _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 
 _ASKED_ONE_BY_ONE = 8
 """So many paths of a folder are asked for one by one before its listing costs less."""
+
+_CUTS_THAT_PROVE = 2
+"""So often a connection is lost when a long line is tried before that is taken for the server's answer."""
 
 _OF_THE_PATH = frozenset({450, 451})
 """Refusals "for the moment" that servers give for good, too, of a path that they do not find."""
@@ -81,6 +92,7 @@ class FtpSession:
         self._client = client
         self._control = client.control
         self._site = site
+        self._manners = manners
         self._transfers = Transfers(client.control, site.host, tls, manners)
         self._sets_mode = True
         self._gives_size = True
@@ -146,12 +158,46 @@ class FtpSession:
 
     async def _exchange(self, *commands: str) -> list[Reply]:
         """Send commands, in one write if this server takes that, and return their replies."""
+        await self._see_that_lines_fit(*commands)
         await self._transfers.until_free()
         control = self._control
         if self._transfers.sequential or control.flow.in_flight + length_of(*commands) > control.window:
             async with self._transfers.lock:
                 return await self._one_by_one(commands)
         return await control.replies(control.send(*commands))
+
+    async def _see_that_lines_fit(self, *commands: str) -> None:
+        """Raise PathTooLong for a line that this server does not take as one.
+
+        There are servers that take the end of a long line for another command, whatever a path may say there. So a
+        harmless one of that length goes first: its path has a name that no file system can hold.
+        """
+        manners, length = self._manners, max(map(length_of, commands), default=0)
+        if length <= manners.long_line:
+            return
+        if length < manners.too_long and await self._takes_line_of(length):
+            manners.long_line = max(manners.long_line, length)
+            return
+        manners.too_long = min(manners.too_long, length)
+        raise PathTooLong(f"its path is too long for this server, which takes no line of {manners.too_long:.0f} bytes")
+
+    async def _takes_line_of(self, length: int) -> bool:
+        manners = self._manners
+        async with self._transfers.lock:
+            await self._control.room(self._control.window)
+            try:
+                probe, noop = await self._one_by_one([f"CWD {'x' * (length - 6)}", "NOOP"])
+            except OutOfStep:
+                return False
+            except ConnectionBroken:
+                manners.cuts_at_long += 1
+                if manners.cuts_at_long < _CUTS_THAT_PROVE:
+                    raise
+                return False
+            manners.cuts_at_long = 0
+            if probe.succeeded or not noop.succeeded:
+                self._control.break_off("the server does not take a long line as one")
+        return not probe.unknown_command and not probe.succeeded and noop.succeeded
 
     async def _one_by_one(self, commands: Sequence[str]) -> list[Reply]:
         expected: list[AwaitedReply] = []
@@ -180,7 +226,9 @@ class FtpSession:
     async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
         """Write a file whole, and return the size that the site says it has."""
         size_command = self._size_command(path) if self._gives_size else ""
-        reply, answer = await self._transfers.store(f"STOR {self._name(path)}", size_command, content, left)
+        command = f"STOR {self._name(path)}"
+        await self._see_that_lines_fit(command)
+        reply, answer = await self._transfers.store(command, size_command, content, left)
         size = self._told_size(answer) if answer else None
         if size is None and not (answer and self._gives_size):
             size = await self.size(path)
@@ -421,6 +469,7 @@ class FtpSession:
         return answer
 
     async def _fetch(self, command: str, path: str, *, facts: bool = False) -> "_Answer":
+        await self._see_that_lines_fit(command)
         parser = ListingParser(path, facts=facts, now=time.time())
         reply, whole = await self._transfers.fetch(command, parser)
         listing = parser.end(cut=not whole or "truncated" in reply.text.lower())

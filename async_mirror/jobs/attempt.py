@@ -21,7 +21,7 @@ from async_mirror.model.outcome import (
     Skipped,
     Unmanaged,
 )
-from async_mirror.remote.errors import ConnectionBroken, LedElsewhere, Refusal
+from async_mirror.remote.errors import ConnectionBroken, LedElsewhere, PathTooLong, Refusal
 from async_mirror.remote.session import RemoteSession
 
 
@@ -140,6 +140,8 @@ class Attempt:
         except (Refusal, ConnectionBroken):
             pass
         problem = Problem.NO_SPACE if refusal.no_space else Problem.REFUSED
+        if isinstance(refusal, PathTooLong):
+            problem = Problem.UNSENDABLE
         transient = refusal.transient and not refusal.no_space
         return self._failed(Failure(self.path, problem, refusal.told, transient, perhaps_full), missing)
 

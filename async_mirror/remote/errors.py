@@ -94,6 +94,10 @@ class Refusal(RemoteError):
         self.perhaps_full = perhaps_full
 
 
+class PathTooLong(Refusal):
+    """The server does not take a line as long as a command with this path; the command was not sent."""
+
+
 class ContentFailedError(Exception):
     """The content itself could not be read; that is no fault of the connection."""
 

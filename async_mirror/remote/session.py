@@ -1,5 +1,6 @@
 """What may be asked of a site. Knows no library and no other module that does."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -15,10 +16,15 @@ class Manners:
 
     `in_order` says that it does one thing after the other, whatever is sent to it meanwhile; None until that was seen.
     `bears_early_end` is False if it took our end of a data connection, while it sent a listing, for a break.
+    `long_line` is the length of the longest line that it was seen to take as one, `too_long` of the shortest that it
+    did not take; `cuts_at_long` counts the connections that were lost when a longer one was tried.
     """
 
     in_order: bool | None = None
     bears_early_end: bool = True
+    long_line: int = 250
+    too_long: float = math.inf
+    cuts_at_long: int = 0
 
 
 class Published(NamedTuple):

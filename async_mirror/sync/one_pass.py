@@ -660,7 +660,9 @@ class Pass:
                 self.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
             return
         files, folders = await self.removal.candidates(swap.held for swap in self.swaps)
-        if not await self.removal.is_allowed(files) or not await self.removal.is_of_this_source(self.root):
+        if not (files or folders) or not await self.removal.is_allowed(files):
+            return
+        if not await self.removal.is_of_this_source(self.root):
             return
         self.at_risk += await self.removal.doubt_twins(self.root, files)
         why = "gone from the source"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from async_mirror.jobs.perform import Item
 from async_mirror.model import paths
-from async_mirror.model.change import Change, Job, SendFile
+from async_mirror.model.change import Change, Job, Move, SendFile, path_of
 from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Problem
 
 FILES = 3
@@ -25,6 +25,7 @@ class Room:
         self.is_sure = False
         """True if that was tried once more."""
         self._trial = ""
+        self._uploaded_in_vain: set[str] = set()
         self._without: dict[str, Failed] = {}
         self._alike: defaultdict[str, set[str]] = defaultdict(set)
         self._waiting: dict[str, tuple[SendFile, Failed | None]] = {}
@@ -33,7 +34,9 @@ class Room:
 
     def takes(self, change: Change) -> bool:
         """Tell whether a change may be made now; while the site is full no upload may, but the one that is tried."""
-        return not self.is_full or not isinstance(change, SendFile) or change.entry.path == self._trial
+        if not self.is_full or path_of(change) == self._trial:
+            return True
+        return not (isinstance(change, SendFile) or path_of(change) in self._uploaded_in_vain)
 
     def takes_item(self, item: Item) -> bool:
         """Tell the same of an item."""
@@ -41,8 +44,8 @@ class Room:
 
     def wait(self, change: Change) -> None:
         """Have an upload wait that was not tried."""
-        if isinstance(change, SendFile):
-            self._waiting.setdefault(change.entry.path, (change, None))
+        if upload := _upload(change):
+            self._waiting.setdefault(upload.entry.path, (upload, None))
 
     def try_one(self) -> SendFile | None:
         """Return the upload to be tried: the smallest one with any content, for what does not fit then never will."""
@@ -67,7 +70,11 @@ class Room:
 
     def heard(self, outcome: Outcome) -> None:
         """Learn from an attempt, whether or not another one follows."""
-        if isinstance(outcome, Failed) and (said := outcome.failure.perhaps_full) and not self.is_full:
+        if not isinstance(outcome, Failed) or not _is_for_room(outcome.failure):
+            return
+        if self.is_full:
+            self._uploaded_in_vain.add(outcome.failure.path)
+        elif said := outcome.failure.perhaps_full:
             folders = self._alike[said]
             folders.add(paths.parent(outcome.failure.path))
             if len(folders) == FILES:
@@ -75,17 +82,14 @@ class Room:
 
     def settled(self, outcome: Outcome) -> Iterator[Outcome]:
         """Learn what came of a job, and yield what is to be told: a file without room may yet find some."""
-        change = outcome.job.change
-        if not isinstance(change, SendFile):
-            yield outcome
-        elif isinstance(outcome, Done):
-            yield from self._fits(change.entry.path)
-            yield outcome
-        elif isinstance(outcome, Failed) and not outcome.missing:
+        upload = _upload(outcome.job.change)
+        if upload and isinstance(outcome, Failed) and not outcome.missing:
             self.heard(outcome)
-            yield from self._failed(change, outcome)
-        else:
-            yield outcome
+            yield from self._failed(upload, outcome)
+            return
+        if isinstance(outcome, Done) and isinstance(outcome.change, SendFile):
+            yield from self._fits(outcome.change.entry.path)
+        yield outcome
 
     def _fits(self, path: str) -> list[Failed]:
         """Take note of a success: those before it that found no room were too large themselves."""
@@ -113,10 +117,19 @@ class Room:
     def _pause(self) -> None:
         self.is_full = True
         for path, failed in self._without.items():
-            change = failed.job.change
-            assert isinstance(change, SendFile)
-            self._waiting[path] = (change, failed)
+            if upload := _upload(failed.job.change):
+                self._waiting[path] = (upload, failed)
         self._without.clear()
+
+
+def _upload(change: Change) -> SendFile | None:
+    """Return the upload that a change is, or may become: a file that is not the one that was sent is not renamed."""
+    match change:
+        case SendFile():
+            return change
+        case Move(entry) if not entry.is_folder:
+            return SendFile(entry, None, "new")
+    return None
 
 
 def _is_for_room(failure: Failure) -> bool:
