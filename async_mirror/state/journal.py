@@ -69,12 +69,6 @@ class Journal(Held):
                 _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
             _close_older(connection, (path for outcome in confirmed for path, _ in noted(outcome.change)))
 
-    def has_open(self, now: float) -> bool:
-        """Tell whether any path is to be looked at, at that Unix time."""
-        with self._database.reading() as connection:
-            found = connection.execute("SELECT 1 FROM pending WHERE look_after <= ? LIMIT 1", (now,))
-            return found.fetchone() is not None
-
     def is_pending(self, folder: str) -> bool:
         """Tell whether anything is being done, or in doubt, at a path or below it."""
         raw = encode(folder)

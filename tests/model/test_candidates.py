@@ -104,6 +104,14 @@ def test_of_the_same_size_as_ours_but_another_date_it_is_not_believed_where_date
             assert (held.size, held.digest) == (UNKNOWN, b"")
 
 
+def test_the_only_version_there_may_be_is_ours_but_not_believed_under_another_date_than_it_was_given() -> None:
+    for version in versions_on("sets times", (1,)):
+        if version.site_size == UNKNOWN:
+            held = held_after("p", Candidates((version,)), Entry("p", Kind.FILE, 1, UPLOADED_AT), sets_times=True)
+            assert held
+            assert held.size == UNKNOWN
+
+
 def test_a_digest_that_is_not_known_equals_nothing() -> None:
     old = Entry("p", Kind.FILE, 1, 5 * SECOND, inode=1, digest=b"1")
     new = Entry("p", Kind.FILE, 1, 5 * SECOND, inode=1)
