@@ -3,17 +3,13 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
-from async_mirror.ftp.listing import (
-    ListingParser,
-    UnreadableLineError,
-    format_time,
-    parse_facts,
-    parse_size,
-    parse_time,
-)
+from async_mirror.ftp.figures import UnreadableLineError, format_time, parse_size, parse_time
+from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
+from async_mirror.ftp.listing import ListingParser, parse_facts
 from async_mirror.ftp.login import client_for, greet, log_in
 from async_mirror.ftp.replies import Reply, parse_features, parse_path
 from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
@@ -28,6 +24,9 @@ from async_mirror.remote.session import Content, Manners, Published, RemoteListi
 
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
+
+_OF_THE_PATH = frozenset({450, 451})
+"""Refusals "for the moment" that servers give for good, too, of a path that they do not find."""
 
 
 async def connect(
@@ -83,7 +82,7 @@ class FtpSession:
         self._sets_mode = True
         self._gives_size = True
         self._gives_facts = True
-        self._lists_all = True
+        self._list_known = Known()
         self._replaces = True
         self._mtime_commands: list[str] = []
         self._mtime_proved = False
@@ -367,27 +366,74 @@ class FtpSession:
             raise Refusal("the server does not tell where it is (PWD), so no folder can be told from a file")
         async with self._transfers.lock:
             entered, back = await self._exchange(f"CWD {self._name(path)}", f"CWD {self._folder}")
-        if not back.succeeded:
-            self._control.break_off("the root cannot be entered again", back.text)
+        self._check_back(back)
         return entered.succeeded
 
+    def _check_back(self, back: Reply) -> None:
+        if not back.succeeded:
+            self._control.break_off("the root cannot be entered again", back.text)
+
     async def list_folder(self, path: str) -> RemoteListing | None:
-        """List by MLSD, else by LIST as Unix servers write it."""
-        facts = self._gives_facts
-        command = "MLSD" if facts else "LIST -a" if self._lists_all else "LIST"
-        listing = ListingParser(path, facts=facts, now=time.time())
-        reply, whole = await self._transfers.fetch(f"{command} {self._name(path)}", listing)
-        if facts and reply.unknown_command:
-            self._gives_facts = False
-            return await self.list_folder(path)
-        if not reply.succeeded or not listing.shows_itself:
-            if not reply.transient and not await self._is_folder(path):
-                return None
-            if not reply.succeeded and not reply.transient and command == "LIST -a":
-                self._lists_all = False
-                return await self.list_folder(path)
-            self._check(reply)
-        return listing.end(cut=not whole or "truncated" in reply.text.lower())
+        """List by MLSD, else by LIST, in such ways as the server takes."""
+        if self._gives_facts:
+            answer = await self._fetch(f"MLSD {self._name(path)}", path, facts=True)
+            if answer.shown is Shown.FOLDER:
+                return answer.listing
+            if not answer.reply.unknown_command:
+                if answer.reply.transient:
+                    raise Refused(answer.reply)
+                if not await self._is_folder(path):
+                    return None
+                if answer.reply.succeeded:
+                    return answer.listing
+            self._gives_facts = not answer.reply.unknown_command
+        return await self._list_in_some_way(path)
+
+    async def _list_in_some_way(self, path: str) -> RemoteListing | None:
+        answers: list[_Answer] = []
+        asked: list[tuple[Way, Shown]] = []
+        is_folder = not path
+        while way := next_way(path, asked, self._list_known):
+            answer = await self._ask(way, path)
+            if answer.reply.transient and answer.reply.code not in _OF_THE_PATH:
+                raise Refused(answer.reply)
+            is_folder = is_folder or answer.shown is Shown.FOLDER or (way.inside and answer.reply.succeeded)
+            if not is_folder and not answer.reply.transient:
+                is_folder = await self._is_folder(path)
+                if not is_folder:
+                    return None
+            answers.append(answer)
+            asked.append((way, answer.shown))
+        self._list_known = learned(path, asked, self._list_known)
+        answer = answers[best(path, asked)]
+        self._check(answer.reply)
+        return answer.listing
+
+    async def _ask(self, way: Way, path: str) -> "_Answer":
+        if not way.inside:
+            return await self._fetch(f"{way.command} {self._name(path)}", path)
+        if not path:
+            return await self._fetch(way.command, path)
+        if not self._folder:
+            raise Refusal("the server does not tell where it is (PWD), so no folder can be entered and left")
+        async with self._transfers.lock:
+            try:
+                (entered,) = await self._exchange(f"CWD {self._name(path)}")
+                refused = _Answer(entered, RemoteListing((), False), Shown.REFUSED)
+                answer = await self._fetch(way.command, path) if entered.succeeded else refused
+                (back,) = await self._exchange(f"CWD {self._folder}")
+            except BaseException:
+                self._control.break_off("it was left in a folder")
+                raise
+        self._check_back(back)
+        return answer
+
+    async def _fetch(self, command: str, path: str, *, facts: bool = False) -> "_Answer":
+        parser = ListingParser(path, facts=facts, now=time.time())
+        reply, whole = await self._transfers.fetch(command, parser)
+        listing = parser.end(cut=not whole or "truncated" in reply.text.lower())
+        shown = shown_by(listing, shows_itself=parser.shows_itself) if reply.succeeded else Shown.REFUSED
+        return _Answer(reply, listing, shown)
 
     # Looking.
 
@@ -429,6 +475,14 @@ class FtpSession:
             with suppress(ConnectionBroken):
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
         self._control.break_off("it was closed")
+
+
+class _Answer(NamedTuple):
+    """What came of a listing that was asked for."""
+
+    reply: Reply
+    listing: RemoteListing
+    shown: Shown
 
 
 def _rename_refusal(first: Reply, second: Reply) -> Refusal:

@@ -39,6 +39,7 @@ class Compared(NamedTuple):
     foreign: int = 0
     cut: bool = False
     oddities: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
     failure: Failure | None = None
 
 
@@ -78,7 +79,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
             foreign += not temporary_names.is_temporary(path[start:])
         elif not seen.is_folder:
             differing.append(path)
-    unlisted = await _unlisted(session, held.values(), cut=listing.cut)
+    unlisted = await _unlisted(session, held.values(), complete=listing.complete)
     lost += held.keys() - {entry.path for entry in unlisted}
     return Compared(
         task.folder,
@@ -90,6 +91,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         foreign,
         listing.cut,
         listing.oddities,
+        listing.unreadable,
     )
 
 
@@ -112,11 +114,11 @@ def _version(seen: Entry, known: Entry | None, here: Entry | None, *, keeps_time
     return known if known.size == seen.size and not keeps_times else None
 
 
-async def _unlisted(session: RemoteSession, held: Iterable[Entry], *, cut: bool) -> list[Entry]:
+async def _unlisted(session: RemoteSession, held: Iterable[Entry], *, complete: bool) -> list[Entry]:
     """Return what a listing left out though it is there: one look at each, for listings are cut without a word."""
     files = [entry for entry in held if not entry.is_folder]
     folders = [entry for entry in held if entry.is_folder]
-    if cut:
+    if not complete:
         return [*map(_doubted, files), *folders]
     times = await session.modified([entry.path for entry in files]) if files else []
     found = [_doubted(entry) for entry, mtime_ns in zip(files, times, strict=True) if mtime_ns != UNKNOWN]

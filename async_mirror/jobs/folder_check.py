@@ -16,7 +16,7 @@ async def shows(session: RemoteSession, folder: str, inside: Inside) -> bool:
     try:
         for below, expected in inside:
             listing = await session.list_folder(paths.join(folder, below) if below else folder)
-            if listing is None or listing.cut or listing.others or listing.oddities:
+            if listing is None or not listing.complete or listing.others or listing.oddities:
                 return False
             if fingerprint(listing.entries) != expected:
                 return False

@@ -39,7 +39,8 @@ class RemoteListing:
 
     `entries` may have UNKNOWN modes; `exact` says that mtimes are to the second (MLSD), not to the minute or day.
     `cut` says that the server told, or let see, that the listing is not whole. `others` are names of what is neither
-    file nor folder. `oddities` are names that no site may have (`..`, with a slash …), never used.
+    file nor folder. `oddities` are names that no site may have (`..`, with a slash …), never used. `unreadable` are
+    lines in no known format (the beginning of the first hundred): what they name, nobody knows.
     """
 
     entries: tuple[Entry, ...]
@@ -47,6 +48,12 @@ class RemoteListing:
     cut: bool = False
     others: tuple[str, ...] = ()
     oddities: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """False if it may leave out what is there: nothing may be derived from what such a listing does not show."""
+        return not self.cut and not self.unreadable
 
 
 class Reader(Protocol):

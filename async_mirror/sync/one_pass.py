@@ -383,12 +383,11 @@ class Pass:
         folder = compared.folder or "/"
         if compared.cut:
             self.report.note(f"the server cut its listing of {folder} short; what it left out is sent again")
-        if odd := compared.oddities:
-            named = ", ".join(name[:LONGEST_NAME] for name in odd[:NAMES_TOLD])
-            more = f" and {len(odd) - NAMES_TOLD:,} more" if len(odd) > NAMES_TOLD else ""
-            self.report.note(
-                f"the server lists in {folder} names that no site may have, which are left alone: {named}{more}"
-            )
+        if compared.unreadable:
+            self.report.note(f"the listing of {folder} has lines that cannot be read: {_some(compared.unreadable)}")
+        if compared.oddities:
+            named = _some(compared.oddities)
+            self.report.note(f"the server lists in {folder} names that no site may have, which are left alone: {named}")
 
     def _compared(self, folder: str) -> None:
         self.listings.pop(folder, None)
@@ -666,6 +665,12 @@ class Pass:
 async def _each(pending: Iterable[Pending]) -> AsyncGenerator[Item, None]:
     for each in pending:
         yield each
+
+
+def _some(told: tuple[str, ...]) -> str:
+    """Return as many names or lines as anybody wants to read, none at full length."""
+    more = f" and {len(told) - NAMES_TOLD:,} more" if len(told) > NAMES_TOLD else ""
+    return ", ".join(each[:LONGEST_NAME] for each in told[:NAMES_TOLD]) + more
 
 
 def _is_kept_back(folder: str, start: str, swapped: str) -> bool:

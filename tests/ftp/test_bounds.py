@@ -146,6 +146,22 @@ def test_many_names_that_no_site_may_have_are_told_in_short(mirror: Mirror, serv
     assert len(line) < 4000
 
 
+def test_lines_that_cannot_be_read_are_told_in_short_and_nothing_is_taken_for_absent_there(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    assert mirror.run().code == 0
+    lines = b"ls: \x1b[2Jthe disk is gone\r\n" + b"?" * 5000 + b"\r\n"
+    server.on("MLSD", reactions.send_listing(b"type=cdir; .\r\n" + lines * 50), times=reactions.ALWAYS)
+    ran = mirror.run("--resurvey")
+    (line,) = [line for line in ran.said.splitlines() if "cannot be read" in line]
+    assert "the listing of / has lines that cannot be read: ls: \\x1b[2Jthe disk is gone, ???" in line
+    assert " more" in line
+    assert len(line) < 4000
+    assert "short" not in ran.said
+    assert ran.code == 0, ran.said
+    assert set(contents(tree_of(server))) == {b"file 0", b"file 1", b"file 2"}
+
+
 def test_listing_that_dribbles_in_is_not_waited_for_much_longer_than_the_time_out(
     mirror: Mirror, server: ScriptedServer
 ) -> None:

@@ -9,17 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from async_mirror.ftp.listing import (
-    LONGEST_LISTING,
-    MOST_LINES,
-    ListingParser,
-    UnreadableLineError,
-    format_time,
-    parse_facts,
-    parse_size,
-    parse_time,
-    parse_unix,
-)
+from async_mirror.ftp.figures import UnreadableLineError, format_time, parse_size, parse_time
+from async_mirror.ftp.list_lines import parse_list
+from async_mirror.ftp.listing import LONGEST_LISTING, MOST_LINES, ListingParser, parse_facts
 from async_mirror.ftp.replies import LONGEST_LINE
 from async_mirror.model import paths
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
@@ -316,6 +308,7 @@ FACTS = {
     "UNIX.mode": ("0644", "600", "0104755", "0644", "8", ""),
     "unix.MODE": ("0600",),
     "unique": ("a=b", "(", "\r", ""),
+    "UNIX.groupname": ("staff", "domain users", " ", ""),
 }
 
 
@@ -339,12 +332,12 @@ def test_line_means_the_same_among_others_like_it_and_alone(lines: list[str], le
     for start in range(0, len(raw), length):
         together.feed(raw[start : start + length])
     found: dict[str, Entry] = {}
-    others, oddities, cut = [], [], False
+    others, oddities, unreadable = [], [], []
     for line in "".join(lines).split("\n"):
         try:
             read = parse_facts(line.removesuffix("\r"), "f") if line.removesuffix("\r") else None
         except UnreadableLineError:
-            cut = True
+            unreadable.append(line.removesuffix("\r")[:200])
             continue
         if read and not paths.is_one_component(read[0]):
             oddities.append(read[0])
@@ -352,7 +345,8 @@ def test_line_means_the_same_among_others_like_it_and_alone(lines: list[str], le
             found[read[1].path] = read[1]
         elif read:
             others.append(read[0])
-    assert together.end() == RemoteListing(tuple(found.values()), True, cut, tuple(others), tuple(oddities))
+    kept = tuple(found.values()), True, False, tuple(others), tuple(oddities), tuple(unreadable)
+    assert together.end() == RemoteListing(*kept)
 
 
 # Times.
@@ -521,21 +515,34 @@ def test_facts_are_read_in_any_order_and_case() -> None:
 
 
 @pytest.mark.parametrize("line", ["", " ", "type=file;size=5;", "type=file;size=5; ", "x"])
-def test_line_without_a_name_makes_the_listing_count_as_cut(line: str) -> None:
+def test_line_without_a_name_is_kept_as_unreadable(line: str) -> None:
     with pytest.raises(UnreadableLineError):
         parse_facts(line, "")
-    assert parse_listing(line.encode(), "", facts=True, now=NOW).cut is bool(line)
+    assert parse_listing(line.encode(), "", facts=True, now=NOW).unreadable == ((line,) if line else ())
 
 
-@pytest.mark.parametrize("line", ["-rw-r--r--", "01-31-26  03:04PM       <DIR>          x", "x" * 100])
-def test_line_that_no_unix_server_writes_makes_the_listing_count_as_cut(line: str) -> None:
+UNREADABLE = ["-rw-r--r--", "folder:", "5 files", "x" * 100, "-rw-r--r-- 1 a b 5 yesterday x", "+no tab"]
+
+
+@pytest.mark.parametrize("line", UNREADABLE)
+def test_line_of_list_in_no_known_format_is_kept_as_unreadable(line: str) -> None:
     with pytest.raises(UnreadableLineError):
-        parse_unix(line, "", NOW)
-    assert parse_listing(line.encode(), "", facts=False, now=NOW).cut
+        parse_list(line, "", NOW)
+    assert parse_listing(line.encode(), "", facts=False, now=NOW).unreadable == (line,)
 
 
-def test_total_at_the_head_of_a_listing_says_nothing() -> None:
-    assert parse_unix("total 5", "", NOW) is None
+@pytest.mark.parametrize("facts", [True, False])
+def test_listing_with_an_unreadable_line_is_not_complete_and_the_other_lines_are_read(facts: bool) -> None:
+    line = (mlsd_line if facts else list_line)("x")
+    listing = parse_listing(line + b"?\r\n" + line.replace(b"x", b"y"), "", facts=facts, now=NOW)
+    assert ([entry.path for entry in listing.entries], listing.cut, listing.complete) == (["x", "y"], False, False)
+    assert parse_listing(line, "", facts=facts, now=NOW).complete
+
+
+def test_of_many_unreadable_lines_the_beginnings_of_some_are_kept() -> None:
+    listing = read_list((b"?" * 10_000 + b"\r\n") * 2000 + list_line("x"))
+    assert 0 < sum(map(len, listing.unreadable)) <= 100_000
+    assert [entry.path for entry in listing.entries] == ["x"]
 
 
 def test_name_that_is_listed_twice_is_one_entry() -> None:
@@ -564,6 +571,7 @@ def test_listing_is_of_a_folder_for_sure_if_it_shows_the_folder_or_is_in_facts()
     for raw, facts, expected in (
         (VSFTPD_LIST, False, True),
         (PYFTPDLIB_LIST, False, False),
+        (list_line("x ."), False, False),
         (b"", False, False),
         (PYFTPDLIB_MLSD, True, True),
         (b"", True, False),
@@ -605,10 +613,26 @@ def test_of_many_oddities_some_are_kept() -> None:
     assert [entry.path for entry in listing.entries] == ["x"]
 
 
-@pytest.mark.parametrize("hostile", [" ", "1 ", "- ", "a 1 ", "-rw-r--r-- 1 "])
-def test_cost_of_a_hostile_line_is_bounded(hostile: str) -> None:
-    line = "-rw-r--r-- 1 " + hostile * ((LONGEST_LINE - 100) // len(hostile))
-    start = time.process_time()
+HOSTILE = (
+    " ",
+    "1",
+    "1 ",
+    "- ",
+    "a 1 ",
+    "1 Jan ",
+    "1 1 1 ",
+    "1 Jan" + " " * 80,
+    "2024-01-01 ",
+    "1,000 ",
+    "1" * 19 + " ",
+)
+
+
+@pytest.mark.parametrize("hostile", [*HOSTILE, "-rw-r--r-- 1 ", "; ", "a=b;", "size=", "\t", "a "])
+@pytest.mark.parametrize("start", ["-rw-r--r-- 1 ", "d [RWCEAFMS] ", "01-31-26  03:04PM ", "+", "type=file;", ""])
+def test_cost_of_a_hostile_line_is_bounded(start: str, hostile: str) -> None:
+    line = start + hostile * ((LONGEST_LINE - 100) // len(hostile)) + "\r\n"
+    began = time.process_time()
     for facts in (True, False):
-        assert parse_listing(line.encode(), "", facts=facts, now=NOW).cut
-    assert time.process_time() - start < 1
+        parse_listing(line.encode(), "", facts=facts, now=NOW)
+    assert time.process_time() - began < 0.1

@@ -183,6 +183,10 @@ Size=5;Create=20240229123456;Modify=20240229123456;Type=file; file
 Size=4096;Create=20261122201440;Modify=20261122201440;Type=dir; folder
 """,
     """\
+type=file;size=5;modify=20240229123456;UNIX.groupname=domain users;UNIX.mode=0640; file
+type=dir;modify=20261122201440;UNIX.groupname=domain users;UNIX.mode=0755; folder
+""",
+    """\
 type=file;size=5;modify=20240229123456.000;perm=awr; file
 type=dir;modify=20261122201440.000;perm=cplem; folder
 """,
@@ -208,6 +212,27 @@ drwxr-xr-x 1 ftp ftp              0 Mar 02  2026 folder
     """\
 02-29-24  12:34PM                    5 file
 03-02-2026  08:14PM       <DIR>          folder
+2024/02/29  12:34                1,005 file
+03-02-26  08:14PM       <JUNCTION>     link [D:\\folder]
+""",
+    """\
+-rw-r-----+ 1 FIRMA\\anna FIRMA\\domain users 5 2024-02-29 12:34 file
+drwxr-x--- 1 anna webdesigners4096 Oct 08, 2012 09:47 folder
+crw-r----- 1 root root 1, 3 29 feb 2024 link
+-rw-r----- 1 33 33 5 2 29 12:34 file
+-rw-r----- 1 33 33 5 29-feb-24 file
+-rw-r----- 1 33 33 5 2024.02.29 file
+-rw-r----- 1 33 33 5 2\u6708 29\u65e5 2024\u5e74 file
+""",
+    """\
+- [RWCEAFMS] anna berg                    5 Feb 29  2024    file
+d[R----F--] anna                        512 Mar 02 20:14    folder
+-------r--         326  1391972  1392298 Feb 29  2024 file
+drwxrwxr-x               folder        2 Mar 02 20:14 folder
+""",
+    """\
++i77.1,m1709210096,r,s5,up640,\tfile
++i77.2,m1709210096,/,\tfolder
 """,
 )
 LARGEST_LIST: Final = "-rwsrwsrwt 1 a b 9223372036854775807 Dec 31 2261 file\n"
@@ -276,5 +301,18 @@ _WORDS: Final = (
     *("type=", "file;", "dir;", "cdir;", "size=", "modify=", "UNIX.mode=", "; ", "..", "/", ".", "OS.unix="),
     *("9223372036854775807", "9223372036854775808", "99991231235960", "00010101000000", "22630101000000", "0777"),
     *("total 0", "drwxr-xr-x", "-rw-r--r--", "lrwxrwxrwx", " -> ", " Feb 29 ", "23:59 ", "2024 ", "0000 ", "9999 "),
+    *(
+        "domain users",
+        "2024-02-29",
+        "02/29/24",
+        "29.02.",
+        "29-feb-24",
+        "Oct 08, 2012 ",
+        "\u6708",
+        "\udc8c\udc8e",
+        "PM",
+        "<DIR>",
+    ),
+    *("1,005", "[RWCEAFMS]", "+i7,", "m1709210096,", "r,", "s5,", "up640,", "\t", " +0100", ".123456789", "12:34:56"),
 )
 WORDS: Final = tuple(word.encode("utf-8", "surrogateescape") for word in _WORDS)

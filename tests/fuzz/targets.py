@@ -9,8 +9,10 @@ from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 
-from async_mirror.ftp import listing, replies
-from async_mirror.ftp.listing import ListingParser, UnreadableLineError
+from async_mirror.ftp import figures, listing, replies
+from async_mirror.ftp.figures import UnreadableLineError
+from async_mirror.ftp.list_lines import parse_list
+from async_mirror.ftp.listing import ListingParser, parse_facts
 from async_mirror.ftp.replies import Reply, ReplyError, ReplyParser
 from async_mirror.ftp.reply_flow import GREETING, OutOfStep, PendingReply, ReplyFlow
 from async_mirror.model import odd_names, paths
@@ -83,9 +85,9 @@ def judge_lines(data: bytes) -> None:
     for code in (211, 227, 229, 257, 550):
         _judge(Reply(code, lines))
     for line in lines:
-        _assert_time(listing.parse_time(line.strip()))
-        assert UNKNOWN <= listing.parse_size(line.strip()) < _BEYOND
-        for read in (partial(listing.parse_facts, itself=True), partial(listing.parse_unix, now=_NOW)):
+        _assert_time(figures.parse_time(line.strip()))
+        assert UNKNOWN <= figures.parse_size(line.strip()) < _BEYOND
+        for read in (partial(parse_facts, itself=True), partial(parse_list, now=_NOW)):
             with suppress(UnreadableLineError):
                 if (found := read(line.removeprefix(" "), "f")) and found[1]:
                     _assert_figures(found[1])
@@ -149,7 +151,7 @@ def _assert_listing(data: bytes, *, facts: bool) -> None:
     for name in found.oddities:
         assert not paths.is_one_component(name), name
     assert len({entry.path for entry in found.entries}) == len(found.entries)
-    assert len(found.entries) + len(found.others) + len(found.oddities) <= len(lines)
+    assert sum(map(len, (found.entries, found.others, found.oddities, found.unreadable))) <= len(lines)
     assert found.exact is facts
 
 

@@ -28,3 +28,9 @@ def test_seeds_are_what_servers_send() -> None:
         listing = parser.end()
         assert {entry.path for entry in listing.entries} == {"file", "folder"}
         assert not listing.cut
+    for raw in seeds.SEEDS["read_list"][: len(seeds.LIST)]:
+        parser = ListingParser("", facts=False, now=0.0)
+        parser.feed(raw)
+        listing = parser.end()
+        assert {entry.path for entry in listing.entries} == {"file", "folder"}
+        assert listing.complete
