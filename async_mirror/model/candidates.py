@@ -78,11 +78,6 @@ def unknown(version: Entry) -> Entry:
     return version._replace(size=UNKNOWN, digest=b"", ctime_ns=0, site_size=UNKNOWN, site_mtime_ns=UNKNOWN)
 
 
-def is_recognised(version: Entry, seen: Entry | None) -> bool:
-    """Tell whether what was seen is this version for all that a site shows, its time included."""
-    return seen is not None and _may_look(version, seen, sets_times=True) and _is_expected(version, seen)
-
-
 def _is_same_version(one: Entry | None, other: Entry | None) -> bool:
     if one is None or other is None:
         return one is other
