@@ -352,6 +352,23 @@ def test_what_a_stalled_server_does_long_after_the_retry_is_noticed_five_minutes
     assert open_paths(mirror) == set()
 
 
+# Row 71.
+def test_a_folder_that_a_stalled_server_makes_long_after_it_was_removed_is_removed_once_more(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    assert_mirrored(mirror, server)
+    folder = mirror.source / "folder"
+    folder.mkdir()
+    server.on("MKD", reactions.stay_silent)
+    assert mirror.run("--timeout", "1s").code == 0
+    folder.rmdir()
+    assert_right_in_the_end(mirror, server)
+    server.site.make_folder(b"/folder")  # as the server that was sent MKD does when it wakes up
+    due_at(mirror, 300)
+    assert_right_in_the_end(mirror, server)
+    assert open_paths(mirror) == set()
+
+
 @pytest.mark.parametrize("verb", ["DELE", "RNTO", "STOR"])
 def test_what_a_server_that_closed_the_connection_was_sent_is_not_waited_for(
     mirror: Mirror, server: ScriptedServer, verb: str
