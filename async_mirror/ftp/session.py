@@ -283,8 +283,8 @@ class FtpSession:
         commands["new from"], commands["new to"] = self._rename_commands(temporary, entry.path)
         replies = dict(zip(commands, await self._exchange(*commands.values()), strict=True))
         atomic = self._replaces
-        put_aside = "old to" in replies and replies["old to"].succeeded
-        if not replies["new to"].succeeded:
+        put_aside = "old to" in replies and self._was_renamed(replies["old from"], replies["old to"])
+        if not self._was_renamed(replies["new from"], replies["new to"]):
             refused = _rename_refusal(replies["new from"], replies["new to"])
             if "old to" in replies:
                 if put_aside:
@@ -370,8 +370,16 @@ class FtpSession:
     async def rename(self, old: str, new: str) -> None:
         """Rename by RNFR and RNTO."""
         first, second = await self._exchange(*self._rename_commands(old, new))
-        if not second.succeeded:
+        if not self._was_renamed(first, second):
             raise _rename_refusal(first, second)
+
+    def _was_renamed(self, first: Reply, second: Reply) -> bool:
+        """Tell whether RNFR and RNTO renamed a file; a server that took another one's RNFR for it is not believed."""
+        if second.succeeded and not first.continues:
+            what = "the server renamed something else than it was told to"
+            self._control.break_off(what, first.text)
+            raise ConnectionBroken(what, first.text)
+        return second.succeeded
 
     async def remove_files(self, paths: Sequence[str]) -> None:
         """Remove by DELE; a refusal for what is absent counts as done."""

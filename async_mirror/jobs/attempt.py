@@ -170,7 +170,7 @@ class Attempt:
     @property
     def is_in_doubt(self) -> bool:
         """True if somebody has to look at the site."""
-        return bool(self.doubts or self.left_behind or self.strays or self.box)
+        return bool(self.doubts or self.left_behind or self.strays or self.box or self.unanswered)
 
     @property
     def _doubts(self) -> tuple[Doubt, ...]:

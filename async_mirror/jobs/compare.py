@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from async_mirror.model import odd_names, temporary_names
+from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.outcome import Failure, Problem
 from async_mirror.model.paths import join
@@ -71,7 +72,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
         like = here if known or not odd_names.may_be_misread(path[start:]) else None
-        if version := _version(seen, known, like, keeps_times=keeps_times):
+        if version := _version(seen, known, like, keeps_times=keeps_times, sets_times=session.sets_times):
             adopted.append(version)
             continue
         lost += [path] if known else []
@@ -95,23 +96,32 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     )
 
 
-def _version(seen: Entry, known: Entry | None, here: Entry | None, *, keeps_times: bool) -> Entry | None:
+def _version(
+    seen: Entry, known: Entry | None, here: Entry | None, *, keeps_times: bool, sets_times: bool
+) -> Entry | None:
     """Return what is held at a path from now on, given what was held and what the source has; None for nothing.
 
     What was held and is another version now is still ours if the source has it, so that it is sent again; else only if
-    it has the size that it had and nothing here has its time, for there are servers that set no mtimes.
+    it has the size that it had and nothing here has its time, for there are servers that set no mtimes. On one that is
+    not known to set any, a version that was never seen there is known by its size, and from now on by its time.
     """
     if known and known.size == UNKNOWN:
         return known if known.kind is seen.kind else None
     for version in (known, here):
         if version and may_be(seen, version):
-            mode = version.mode if seen.mode == UNKNOWN else seen.mode
-            return version._replace(mode=mode, site_size=seen.size, site_mtime_ns=seen.mtime_ns)
+            return _as_seen(version, seen)
     if known is None or known.is_folder or seen.is_folder:
         return None
+    if not (keeps_times or sets_times) and known.site_mtime_ns == UNKNOWN and known.size == seen.size:
+        return _as_seen(known, seen)
     if here:
-        return _doubted(known)
+        return unknown(known)
     return known if known.size == seen.size and not keeps_times else None
+
+
+def _as_seen(version: Entry, seen: Entry) -> Entry:
+    mode = version.mode if seen.mode == UNKNOWN else seen.mode
+    return version._replace(mode=mode, site_size=seen.size, site_mtime_ns=seen.mtime_ns)
 
 
 async def _unlisted(session: RemoteSession, held: Iterable[Entry], *, complete: bool) -> list[Entry]:
@@ -119,18 +129,13 @@ async def _unlisted(session: RemoteSession, held: Iterable[Entry], *, complete: 
     files = [entry for entry in held if not entry.is_folder]
     folders = [entry for entry in held if entry.is_folder]
     if not complete:
-        return [*map(_doubted, files), *folders]
+        return [*map(unknown, files), *folders]
     times = await session.modified([entry.path for entry in files]) if files else []
-    found = [_doubted(entry) for entry, mtime_ns in zip(files, times, strict=True) if mtime_ns != UNKNOWN]
+    found = [unknown(entry) for entry, mtime_ns in zip(files, times, strict=True) if mtime_ns != UNKNOWN]
     for folder in folders:
         seen = await session.look(folder.path)
         found += [folder] if seen and seen.is_folder else []
     return found
-
-
-def _doubted(held: Entry) -> Entry:
-    """Return a held file of a version that nobody knows any more; it is sent again."""
-    return held._replace(size=UNKNOWN, digest=b"")
 
 
 async def _there(

@@ -59,14 +59,15 @@ def held_after(path: str, candidates: Candidates, seen: Entry | None, *, sets_ti
     """
     if candidates.anything:
         return Entry(path, Kind.FILE, UNKNOWN)
-    left = [each for each in observed(candidates, seen, sets_times=sets_times).versions if each]
+    alone = len(candidates.versions) == 1
+    left = [each for each in observed(candidates, seen, sets_times=sets_times and not alone).versions if each]
     if not left or seen is None:
         return None
     first = left[0]
     if first.is_folder:
         return first._replace(mode=seen.mode)
-    alone = len(candidates.versions) == 1
-    if all(map(first.is_content_of, left[1:])) and (alone or _is_expected(first, seen)) and first.size != UNKNOWN:
+    sure = _is_expected(first, seen) or (alone and not sets_times and first.size != UNKNOWN)
+    if sure and all(map(first.is_content_of, left[1:])):
         mode = first.mode if seen.mode == UNKNOWN else seen.mode
         return first._replace(mode=mode, site_size=seen.size, site_mtime_ns=seen.mtime_ns)
     return unknown(first)
@@ -75,11 +76,6 @@ def held_after(path: str, candidates: Candidates, seen: Entry | None, *, sets_ti
 def unknown(version: Entry) -> Entry:
     """Return a file of a version that nobody knows any more."""
     return version._replace(size=UNKNOWN, digest=b"", ctime_ns=0, site_size=UNKNOWN, site_mtime_ns=UNKNOWN)
-
-
-def is_recognised(version: Entry, seen: Entry | None) -> bool:
-    """Tell whether what was seen is this version for all that a site shows, its time included."""
-    return seen is not None and _may_look(version, seen, sets_times=True) and _is_expected(version, seen)
 
 
 def _is_same_version(one: Entry | None, other: Entry | None) -> bool:

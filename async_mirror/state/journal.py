@@ -27,6 +27,8 @@ from async_mirror.state.schema import (
 
 LOOKED_AT_AGAIN_AFTER_S = 300
 _VERSION = ", ".join(VERSION_COLUMNS)
+_NOTED_LATER = f"noted = noted AND kind = {Kind.FOLDER.value}"
+"""What was noted may no longer come to be there, for its temporary is gone; but a folder may still be made."""
 
 
 class Journal(Held):
@@ -68,12 +70,6 @@ class Journal(Held):
             for each in filter(_stays_open, every):
                 _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
             _close_older(connection, (path for outcome in confirmed for path, _ in noted(outcome.change)))
-
-    def has_open(self, now: float) -> bool:
-        """Tell whether any path is to be looked at, at that Unix time."""
-        with self._database.reading() as connection:
-            found = connection.execute("SELECT 1 FROM pending WHERE look_after <= ? LIMIT 1", (now,))
-            return found.fetchone() is not None
 
     def is_pending(self, folder: str) -> bool:
         """Tell whether anything is being done, or in doubt, at a path or below it."""
@@ -133,7 +129,8 @@ class Journal(Held):
             where = (encode(pending.path),)
             if look_after:
                 connection.execute(
-                    "UPDATE pending SET look_after = ?, noted = 0, anything = 0 WHERE path = ?", (look_after, *where)
+                    f"UPDATE pending SET look_after = ?, {_NOTED_LATER}, anything = 0 WHERE path = ?",
+                    (look_after, *where),
                 )
                 connection.execute("DELETE FROM candidates WHERE path = ?", where)
             else:
@@ -268,7 +265,7 @@ def _keep_open(connection: sqlite3.Connection, outcome: Outcome, later: int) -> 
     keys = list(_keys([outcome.job]))
     for key in keys:
         connection.execute(
-            "UPDATE pending SET noted = 0, answered = ?, look_after = ? WHERE path = ? AND token = ?",
+            f"UPDATE pending SET {_NOTED_LATER}, answered = ?, look_after = ? WHERE path = ? AND token = ?",
             (answered, look_after, *key),
         )
         if look_after:

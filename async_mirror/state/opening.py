@@ -42,13 +42,10 @@ def facts_of(path: Path) -> dict[str, str]:
     """Return what a state has learned, while another process may be using it. Raises StateError, also for none."""
     if not path.is_file():
         raise StateError(f"no pass was ever made: there is no state {path}; see that sync has the same settings")
-    try:
-        with explained(path):
-            private_files.refuse_links(path)
-            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
-                return dict(database.execute("SELECT name, value FROM facts"))
-    except DamagedStateError:
-        raise StateError(f"the state {path} is damaged; the next run of sync sets it aside") from None
+    with _left_alone(path):
+        private_files.refuse_links(path)
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+            return dict(database.execute("SELECT name, value FROM facts"))
 
 
 def open_copy(path: Path) -> State:
@@ -57,17 +54,26 @@ def open_copy(path: Path) -> State:
     Raises StateError if it cannot be read.
     """
     copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    if path.exists():
-        with explained(path), tempfile.TemporaryDirectory(prefix="async-mirror-") as folder:
-            private_files.refuse_links(path)
-            for suffix in ("", "-wal"):
-                with suppress(FileNotFoundError):
-                    shutil.copyfile(f"{path}{suffix}", f"{folder}/copy{suffix}")
-            with closing(sqlite3.connect(f"{folder}/copy")) as database:
-                database.backup(copy)
-    with _of_this_version(copy, path):
-        schema.bring_up_to_date(copy)
+    try:
+        with _left_alone(path):
+            if path.exists():
+                _read_into(copy, path)
+            with _of_this_version(copy, path):
+                schema.bring_up_to_date(copy)
+    except BaseException:
+        copy.close()
+        raise
     return State(Database(path, copy), None)
+
+
+def _read_into(copy: sqlite3.Connection, path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="async-mirror-") as folder:
+        private_files.refuse_links(path)
+        for suffix in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(f"{path}{suffix}", f"{folder}/copy{suffix}")
+        with closing(sqlite3.connect(f"{folder}/copy")) as database:
+            database.backup(copy)
 
 
 def open_state(path: Path, former: Path | None = None) -> State:
@@ -114,6 +120,16 @@ def open_to_others(path: Path) -> str:
     except OSError:
         return ""
     return f"others on this machine can write to the state folder {path.parent}: run chmod o-w on it" * bool(writable)
+
+
+@contextmanager
+def _left_alone(path: Path) -> Iterator[None]:
+    """Raise StateError as `explained` does, about a state that stays where it is, even if it is damaged."""
+    try:
+        with explained(path):
+            yield
+    except DamagedStateError:
+        raise StateError(f"the state {path} is damaged; the next run of sync sets it aside") from None
 
 
 def _open_sound(path: Path) -> sqlite3.Connection:

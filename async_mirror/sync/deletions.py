@@ -6,7 +6,8 @@ from itertools import groupby
 
 from async_mirror.crew.off_loop import Offload
 from async_mirror.model import escape, odd_names, paths
-from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.model.candidates import unknown
+from async_mirror.model.entry import Entry
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
 from async_mirror.source.look import look
@@ -126,6 +127,6 @@ class Removal:
                 if entry.path not in removed and not entry.is_folder and odd_names.folded(entry.path) in folded
             ]
             if twins:
-                await self._offload(self._state.hold, [twin._replace(size=UNKNOWN, digest=b"") for twin in twins])
+                await self._offload(self._state.hold, list(map(unknown, twins)))
             at_risk += [entry for twin in twins if (entry := look(root, twin.path))]
         return at_risk

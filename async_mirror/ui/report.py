@@ -168,8 +168,9 @@ class Report:
                 _tell(logging.INFO, "skipped", f"{quoted(path)}  ({why})", path=path)
             case Unmanaged(job, why):
                 self.counts.given_up += 1
-                text = f"{quoted(path)}{'/' * isinstance(job.change, RemoveFolder)}  ({why}: it stays, and is no longer"
-                _tell(logging.WARNING, "given up", f"{text} looked after)", path=path)
+                named = quoted(path) + "/" * isinstance(job.change, RemoveFolder)
+                text = f"{named}  ({why}: it stays, and is no longer looked after)"
+                _tell(logging.WARNING, "given up", text, path=path)
             case Failed(_, failure) | InDoubt(_, failure):
                 self.failure(failure)
             case _ as never:

@@ -224,6 +224,29 @@ def test_who_may_never_go_on_is_cut_like_anybody(company: Company) -> None:
 
 
 @far
+def test_what_a_perform_has_kept_is_kept_before_it_goes_on(company: Company) -> None:
+    kept: list[tuple[int, object]] = []
+
+    async def keep(item: Errand, what: object) -> None:
+        await asyncio.sleep(0)
+        kept.append((item.number, what))
+
+    ended = company.play([Errand(number, ("keep leave keep",)) for number in range(1, 9)], 2, keep=keep)
+    assert all(done.result for done in ended.values())
+    assert sorted(kept) == sorted([(number, number) for number in range(1, 9)] * 2)
+
+
+@far
+def test_a_perform_that_can_have_nothing_kept_ends_with_the_reason_and_the_next_one_goes_on(company: Company) -> None:
+    async def keep(item: Errand, what: object) -> None:
+        raise OSError(f"no room for {what}")
+
+    ended = company.play([Errand(1, ("keep",)), Errand(2)], 1, keep=keep)
+    assert ended[1].error == "OSError: no room for 1"
+    assert ended[2].result
+
+
+@far
 def test_megabytes_go_both_ways_at_once(company: Company) -> None:
     loads = [os.urandom(8_000_000) for _ in range(4)]
     errands = [Errand(number, ("leave", ""), load=load) for number, load in enumerate(loads)]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.memory_site import MemoryFile, MemorySession, MemorySite
 
 from async_mirror.jobs.compare import Compare, Compared, compare
+from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.remote.session import RemoteListing
 
@@ -162,3 +163,12 @@ def test_what_shows_another_time_than_the_site_once_showed_for_it_is_another_ver
     held = file("a")._replace(site_size=3, site_mtime_ns=NEW)
     found = looked_at(site(a=(3, NEW + 5 * S)), [file("a")], [held])
     assert [(entry.size, entry.digest) for entry in found.adopted] == [(UNKNOWN, b"")]
+
+
+@pytest.mark.parametrize("sets_mtime", [True, False])
+def test_what_was_never_seen_is_known_by_its_size_only_where_no_times_are_set(sets_mtime: bool) -> None:
+    at = site(a=(3, NEW))
+    at.sets_mtime = sets_mtime
+    found = looked_at(at, [file("a")], [file("a")])
+    [version] = found.adopted
+    assert version == (unknown(file("a")) if sets_mtime else file("a")._replace(site_size=3, site_mtime_ns=NEW))

@@ -153,7 +153,6 @@ def test_known_outcome_closes_the_path_and_says_what_is_held(
     state.add_candidate("a", "t", file("a", 9))
     state.commit([outcome], NOW)
     assert state.held("a") == held
-    assert not state.has_open(NOW)
     assert (rows(state), rows(state, "candidates")) == (0, 0)
 
 
@@ -189,7 +188,7 @@ def test_path_that_was_done_while_an_older_attempt_may_still_be_is_looked_at_fiv
     done = send("a")
     state.begin([done])
     state.commit([Done(done, done.change, file("a"), unanswered=True)], NOW)
-    assert (state.held("a"), state.pending(NOW), state.has_open(LATER - 1)) == (file("a"), [], False)
+    assert (state.held("a"), state.pending(NOW), state.pending(LATER - 1)) == (file("a"), [], [])
     [pending] = state.pending(LATER)
     assert (pending.candidates.versions, pending.answered) == ((file("a"),), True)
     assert pending.leftovers

@@ -317,6 +317,9 @@ def test_state_that_is_not_whole_is_set_aside_in_one_line(path: Path, damage: st
         for trigger in ("held_inserted", "held_updated", "held_deleted"):
             database.execute(f"DROP TRIGGER {trigger}")
         database.execute(damage)
+    with pytest.raises(StateError) as raised:
+        open_copy(path)
+    assert str(raised.value) == f"the state {path} is damaged; the next run of sync sets it aside"
     with pytest.raises(DamagedStateError) as raised:
         open_state(path)
     assert str(raised.value).startswith(f"the state {path} is damaged (")

@@ -175,6 +175,8 @@ class Toy(Judge):
                     progress.advanced(os.getpid())
                 case "ask":
                     await progress.may_do(item.number)
+                case "keep":
+                    await progress.keep(item.number)
                 case "break":
                     session.usable = False
                 case "raise":

@@ -5,11 +5,10 @@ Each case ends in quiet: within two passes the site is equal, and a third one do
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -291,23 +290,43 @@ def test_an_old_version_that_was_set_aside_comes_back_where_the_new_one_finds_no
     assert_right_in_the_end(mirror, server)
 
 
+def test_a_server_that_renames_something_else_than_it_was_told_to_is_not_believed(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    mirror.write("a.txt", "version 1")
+    assert_mirrored(mirror, server)
+    mirror.write("a.txt", "version 2", MTIME + 60)
+
+    def refuse_and_remember_the_one_before(exchange: Exchange) -> None:
+        exchange.connection.rename_source = b"/stays.txt"
+        exchange.reply(b"550 Not this one.")
+
+    server.on("RNFR", refuse_and_remember_the_one_before)
+    mirror.run()
+    mirror.write("stays.txt", "stays, and is sent anew", MTIME + 60)
+    assert_right_in_the_end(mirror, server)
+
+
 # What a stalled server may still do.
+
+
+@contextmanager
+def database_of(mirror: Mirror) -> Iterator[sqlite3.Connection]:
+    """Open the state's database, and commit what is done to it."""
+    [path] = mirror.state.glob("*.sqlite3")
+    with closing(sqlite3.connect(path)) as database, database:
+        yield database
 
 
 def due_at(mirror: Mirror, seconds: float) -> None:
     """Let all that waits for a later look be due so much earlier."""
-    [path] = mirror.state.glob("*.sqlite3")
-    with sqlite3.connect(path) as database:
+    with database_of(mirror) as database:
         database.execute("UPDATE pending SET look_after = look_after - ? WHERE look_after > 0", (seconds,))
-    database.close()
 
 
 def open_paths(mirror: Mirror) -> set[bytes]:
-    [path] = mirror.state.glob("*.sqlite3")
-    with sqlite3.connect(path) as database:
-        found = {row[0] for row in database.execute("SELECT path FROM pending")}
-    database.close()
-    return found
+    with database_of(mirror) as database:
+        return {row[0] for row in database.execute("SELECT path FROM pending")}
 
 
 # Row 71, for what was sent about the path itself.
@@ -333,6 +352,23 @@ def test_what_a_stalled_server_does_long_after_the_retry_is_noticed_five_minutes
     assert open_paths(mirror) == set()
 
 
+# Row 71.
+def test_a_folder_that_a_stalled_server_makes_long_after_it_was_removed_is_removed_once_more(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    assert_mirrored(mirror, server)
+    folder = mirror.source / "folder"
+    folder.mkdir()
+    server.on("MKD", reactions.stay_silent)
+    assert mirror.run("--timeout", "1s").code == 0
+    folder.rmdir()
+    assert_right_in_the_end(mirror, server)
+    server.site.make_folder(b"/folder")  # as the server that was sent MKD does when it wakes up
+    due_at(mirror, 300)
+    assert_right_in_the_end(mirror, server)
+    assert open_paths(mirror) == set()
+
+
 @pytest.mark.parametrize("verb", ["DELE", "RNTO", "STOR"])
 def test_what_a_server_that_closed_the_connection_was_sent_is_not_waited_for(
     mirror: Mirror, server: ScriptedServer, verb: str
@@ -350,23 +386,21 @@ def test_what_a_server_that_closed_the_connection_was_sent_is_not_waited_for(
 # Names read back from the state.
 
 
-@pytest.mark.parametrize("name", [b"..", b"a/../..", b"a\rDELE stays.txt", b"a\nDELE stays.txt"])
-@pytest.mark.parametrize("folder", [b"", b"/etc", b"../.."])
+@pytest.mark.parametrize("name", [b"..", b"a/../..", b"/etc/passwd", b"a\rDELE stays.txt", b"a\nDELE stays.txt"])
+@pytest.mark.parametrize("kind", [1, 2], ids=["file", "folder"])
 def test_a_name_that_a_forged_state_holds_never_becomes_a_command(
-    mirror: Mirror, server: ScriptedServer, folder: bytes, name: bytes
+    mirror: Mirror, server: ScriptedServer, name: bytes, kind: int
 ) -> None:
     assert_mirrored(mirror, server)
-    [path] = mirror.state.glob("*.sqlite3")
-    with sqlite3.connect(path) as database:
+    with database_of(mirror) as database:
         database.execute("CREATE TEMP TABLE forged AS SELECT * FROM held")
-        database.execute("UPDATE forged SET folder = ?, name = ?", (folder, name))
+        database.execute("UPDATE forged SET folder = x'', name = ?, kind = ?", (name, kind))
         database.execute("INSERT INTO held SELECT * FROM forged")
-        database.execute("UPDATE held SET name = CAST('x' || name AS BLOB) WHERE folder = '' AND name = ''")
-    database.close()
-    if folder:
-        shutil.rmtree(mirror.source / os.fsdecode(folder.lstrip(b"/.")) / "none", ignore_errors=True)
     before = len(server.log)
-    mirror.run("--max-delete", "100%", "--rescan")
-    said = [line for line in server.commands()[before:] if "stays.txt" not in line or line.startswith("DELE")]
-    assert not [line for line in said if ".." in line or "/etc" in line or line.startswith("DELE")], said
+    for options in ([], ["--resurvey"]):
+        ran = mirror.run("--max-delete", "100%", *options)
+        assert ran.code == 1, ran.said
+        assert "leads out of the mirror" in ran.said
+    said = server.commands()[before:]
+    assert not [line for line in said if ".." in line or "/etc" in line or line.startswith(("DELE", "RMD"))], said
     assert b"/stays.txt" in server.files
