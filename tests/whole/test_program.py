@@ -1238,7 +1238,10 @@ def outcome_of(program: Program, multi: str) -> End:
             program.write("private", "another secret", mode=0o640)
             (program.source / "img").rename(program.source / "gone")
     with closing(sqlite3.connect(state_file(program))) as state:
-        rows = sorted(state.execute("SELECT * FROM held").fetchall())
+        columns = [name for _, name, *_ in state.execute("PRAGMA table_info(held)") if name != "ctime_ns"]
+        rows = sorted(
+            state.execute(f"SELECT {', '.join(columns)} FROM held").fetchall()
+        )  # renamed anew, each has its own
         pending = state.execute("SELECT * FROM pending").fetchall()
     end = End(tree(program.site), rows, pending, summaries)
     assert end.tree == tree(program.source)
