@@ -1,0 +1,242 @@
+"""Plays one history to its end, and says which law was broken. The oracle of the end is here; see `site` for the rest."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import shutil
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import package
+from .events import Events
+from .history import SITE_ACTS, History
+from .local import Act, Local
+from .loop import VirtualLoop
+from .server import FtpServer
+from .site import ROOT, Site, shown
+from .wire import Life
+from .world import Found, Killed, World
+
+QUIET_SECONDS = 900.0
+_numbers = itertools.count()
+
+
+@dataclass
+class Verdict:
+    """What came of a history; `law` is "" if nothing was found."""
+
+    law: str
+    how: str
+    transcript: list[str]
+    coverage: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def trivial(self) -> bool:
+        return not self.coverage
+
+
+class Stage:
+    """A source, a site and the program's states, in a folder of their own."""
+
+    def __init__(self, history: History, base: Path) -> None:
+        self.history = history
+        self.home = base
+        self.folder = base / f"h{next(_numbers)}"
+        self.folder.mkdir()
+        self.world = World(history.seed)
+        self.source = self.folder / "source"
+        self.local = Local(self.world, self.source, alike=history.alike)
+        self.local.do(("write", "k", "5", "old"))
+        self.site = Site(self.world, history.kind, self.local)
+        self.events = Events(self.world, self.do)
+        self.events.kill = self.kill
+        self.server = FtpServer(self.world, history.kind, self.site, self.events, history.connections)
+        self.lives: list[Life] = []
+        self.deaths = 0
+
+    @property
+    def state(self) -> Path:
+        return self.folder / f"state{self.deaths}"
+
+    def do(self, act: Act) -> None:
+        """Do what the history says, to the source or to the site."""
+        if act[0] not in SITE_ACTS:
+            self.local.do(act)
+            return
+        verb, path = act[0], ROOT + b"/" + act[1].encode("utf-8", "surrogateescape")
+        if verb == "take":
+            self.site.take(path)
+        elif verb == "put":
+            self.site.put(path, b"of others", mtime=self.world.wall)
+        else:
+            self.site.put(path, self._like(act[1], path), mtime=self.world.wall - 1_234_567)
+
+    def _like(self, name: str, path: bytes) -> bytes:
+        """Return a content that is like the one at a path by size alone."""
+        local = self.local.at(name.encode("utf-8", "surrogateescape"))
+        there = self.site.find(path)
+        try:
+            size = len(Path(local.decode("utf-8", "surrogateescape")).read_bytes())
+        except OSError:
+            size = len(there.content or b"") if there else 5
+        return b"#" * size
+
+    def kill(self) -> None:
+        """Kill the program: what it has committed stays, what it has sent arrives."""
+        life = self.lives[-1]
+        if life.dead:
+            return
+        self.world.note("   killed")
+        before = self.state
+        self.deaths += 1
+        if before.exists():
+            shutil.copytree(before, self.state)
+        life.end()
+
+    def run(self) -> package.Result | None:
+        """Run a pass; None if it was killed."""
+        life = Life(self.world, self.server)
+        self.lives.append(life)
+        life.loop = loop = VirtualLoop(self.world, life)
+        options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3", "--max-delete", "100%"]
+        self.world.note("-- the program begins")
+        try:
+            result = package.sync(loop, self.source, self.state, self.home, options)
+        except Killed:
+            return None
+        except (Found, Exception) as error:
+            if isinstance(error, Found):
+                raise
+            self.world.found("no traceback", f"{type(error).__name__}: {error}")
+        finally:
+            life.dead = True
+        for line in result.log.splitlines():
+            self.world.note(f"   says {line[21:].replace(str(self.source), 'SOURCE')}")
+        self.world.note(f"-- exit {result.code} {result.problems}")
+        if loop.troubles or "unexpected" in str(result.problems):
+            self.world.found("no traceback", f"{loop.troubles} {result.log}")
+        return result
+
+    def play(self) -> None:
+        """Play all phases, and then see what comes of it in quiet."""
+        killed = False
+        for number, phase in enumerate(self.history.phases):
+            for act in phase.acts:
+                self.do(act)
+            self.world.rest(phase.seconds)
+            self.events.begin(phase.incidents, "recovery" if killed else "later" if number else "first")
+            result = self.run()
+            self.events.end()
+            killed = result is None
+        self.world.rest(QUIET_SECONDS)
+        self._converge()
+
+    def _converge(self) -> None:
+        """In quiet two passes make both equal, and the third has nothing to do."""
+        self.world.note("-- quiet")
+        for _ in range(2):
+            result = self.run()
+            assert result is not None
+            self.world.rest(QUIET_SECONDS)
+        self._compare(result.code)
+        before = self.server.commands
+        result = self.run()
+        assert result is not None
+        if self.server.commands != before and not result.code:
+            self.world.found("the third pass is silent", f"{self.server.commands - before} commands")
+
+    def _compare(self, code: int) -> None:
+        excused = _Excuses(self.local, self.site)
+        wanted = {ROOT + b"/" + path: content for path, content in self.local.tree().items()}
+        there = {node.path: node for node in self.site.inside(ROOT)}
+        for path, content in sorted(wanted.items()):
+            node = self.site.find(path)
+            if excused.collides(path) or excused.taken(path):
+                if excused.collides(path) and code == 0:
+                    self.world.found("what is not mirrored is told", f"{shown(path)} is one of two, and exit 0")
+                continue
+            if excused.blocked(path, content) or excused.unsendable(path):
+                if code == 0:
+                    self.world.found("what is not mirrored is told", f"{shown(path)} is not there, and exit 0")
+                continue
+            if node is None or node.path != path:
+                self.world.found("equal in the end", f"{shown(path)} is not on the site; exit {code}")
+            if node.content != content and not node.replaces_ours:
+                self.world.found("equal in the end", f"{shown(path)} is {node.content!r}, not {content!r}; exit {code}")
+        for path, node in sorted(there.items()):
+            if path not in wanted and not node.others and not excused.kept(path):
+                self.world.found("nothing of ours is left", f"{shown(path)} {node.content!r}; exit {code}")
+
+
+class _Excuses:
+    """Why a path may differ in the end without a fault of the program."""
+
+    def __init__(self, local: Local, site: Site) -> None:
+        self._site = site
+        self._left_out = [ROOT + b"/" + path for path in local.left_out()]
+        keys = Counter(site.key(ROOT + b"/" + path) for path in local.tree())
+        self._twice = {key for key, number in keys.items() if number > 1}
+
+    def collides(self, path: bytes) -> bool:
+        """One of two names that this site takes for one, or below such a folder."""
+        return any(self._site.key(each) in self._twice for each in _lineage(path))
+
+    def taken(self, path: bytes) -> bool:
+        """Somebody has taken it away after the program had put it there."""
+        return any(self._site.key(each) in self._site.taken for each in _lineage(path))
+
+    def blocked(self, path: bytes, content: bytes | None) -> bool:
+        """Something of others, of another kind, is in its place or above it."""
+        for each in _lineage(path):
+            node = self._site.find(each)
+            if node and each != path and node.content is not None:
+                return node.others
+            if node and each == path and node.content is None and content is not None:
+                return any(below.others for below in self._site.inside(each)) or node.others
+        return False
+
+    def unsendable(self, path: bytes) -> bool:
+        return b"\n" in path or b"\r" in path
+
+    def kept(self, path: bytes) -> bool:
+        """It left the selection (a link is in its place or above it), or holds something of others."""
+        if any(each in _lineage(path) for each in self._left_out):
+            return True
+        return any(node.others or self.kept(node.path) for node in self._site.inside(path))
+
+
+def _lineage(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:depth]) for depth in range(2, len(parts) + 1)]
+
+
+def play(history: History, base: Path) -> Verdict:
+    """Play a history in a folder under `base`, and return what was found."""
+    stage = Stage(history, base)
+    law = how = ""
+    with package.at_hand(stage.world, stage.local):
+        try:
+            stage.play()
+        except Found as found:
+            law, how = found.law, found.how
+        verdict = Verdict(law, how, stage.world.transcript, stage.events.coverage)
+        _let_go(stage)
+    return verdict
+
+
+def _let_go(stage: Stage) -> None:
+    """Let what is left of killed programs end, where it does no harm."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        for life in stage.lives:
+            life.dead = True
+            life.loop = None
+        shutil.rmtree(stage.folder)
+        stage.lives.clear()
+        stage.server.sessions.clear()
+        gc.collect(1)
+    finally:
+        sys.unraisablehook = before
