@@ -32,7 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--unlike", action="store_true", help="no file is written anew with the size and date it had")
     parser.add_argument("--replay", type=int, metavar="SEED", help="play one history and print all of it")
     parser.add_argument("--file", type=Path, help="play a history that was kept")
-    parser.add_argument("--no-shrink", action="store_true", help="leave what fails as it is")
+    parser.add_argument("--shrink", type=int, default=20, help="how many that break the same law are shrunk (20)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="put what fails there, shrunk, as JSON")
     parser.add_argument("--package", type=Path, metavar="FOLDER", help="the folder that holds async_mirror (this one)")
     parser.add_argument("--most", type=int, default=10**9, help="end after so many failures")
@@ -75,6 +75,7 @@ class Played:
 
 _BASE = Path()
 _OPTIONS = argparse.Namespace()
+_SHRUNK: Counter[str] = Counter()
 
 
 def _begin(options: argparse.Namespace) -> None:
@@ -101,7 +102,8 @@ def _play(seed: int) -> Played:
     failure = None
     if verdict.law:
         shrunk = history
-        if not _OPTIONS.no_shrink:
+        _SHRUNK[verdict.law] += 1
+        if _SHRUNK[verdict.law] <= max(1, _OPTIONS.shrink // _OPTIONS.jobs) * bool(_OPTIONS.shrink):
             shrunk = shrink(history, lambda each: play(each, _BASE).law == verdict.law)
         last = play(shrunk, _BASE)
         failure = Failure(name_of(shrunk, last), last.law, last.how, history.dumps(), shrunk.dumps(), shrunk.story())

@@ -64,7 +64,7 @@ class _Drawing:
 
     def phase(self, *, first: bool = False) -> Phase:
         acts = self.beginning() if first else self.changes()
-        incidents = self.incidents(acts, 0.3 if first else 0.97)
+        incidents = self.incidents(acts, 0.5 if first else 0.97)
         return Phase(tuple(acts), tuple(incidents), self.chance.choice([0.0, 1.0, 30.0, 400.0]))
 
     # What is done.
@@ -222,7 +222,8 @@ class _Drawing:
         if not self.often(often):
             return []
         verbs = _LIKELY | {verb: 30 for act in acts for verb in _VERBS_OF.get(act[0], ())}
-        incidents = [self.incident(self.one_of(verbs))]
+        first = self.incident(self.one_of(verbs))
+        incidents = [replace(first, number=min(first.number, 9 if first.verb == "*" else 1))]
         return incidents + [self.incident(self.one_of(_VERBS)) for _ in range(self.chance.choice([0, 0, 1, 1, 2]))]
 
     def incident(self, verb: str) -> Incident:

@@ -38,7 +38,7 @@ def _swapped_then_killed(history: History, verdict: Verdict) -> bool:
 
 
 def _is_final(verdict: Verdict) -> bool:
-    return verdict.law == "nothing of ours is left" and ".am-" not in verdict.how
+    return verdict.law == "nothing of ours is left"
 
 
 def _lost_reply_then_gone(history: History, verdict: Verdict) -> bool:

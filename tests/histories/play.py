@@ -168,7 +168,8 @@ class Stage:
                 self.world.found("equal in the end", f"{shown(path)} is {node.content!r}, not {content!r}; exit {code}")
         for path, node in sorted(there.items()):
             if path not in wanted and not node.others and not excused.kept(path):
-                self.world.found("nothing of ours is left", f"{shown(path)} {node.content!r}; exit {code}")
+                law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
+                self.world.found(law, f"{shown(path)} {node.content!r}; exit {code}")
 
 
 class _Excuses:

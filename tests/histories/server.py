@@ -14,6 +14,9 @@ from .wire import Connection, Pipe
 from .world import World
 
 _FORGOTTEN_PORT_S = 60.0
+_LATEST_S = 290.0
+"""No later than so long after it fell asleep a process does what it was sent; else never."""
+_NEVER_S = 1e9
 
 
 class Trouble(Protocol):
@@ -76,7 +79,7 @@ class FtpSession:
         self.queue: deque[bytes] = deque()
         self.busy = True
         self.gone = self.ended = False
-        self.asleep_until = 0.0
+        self.asleep_until = self._latest = 0.0
         self.folder = b"/"
         self.renaming = b""
         self._port = 0
@@ -123,7 +126,9 @@ class FtpSession:
             self.sleep(self.world.chance.choice([0.5, 3.0, 20.0, 100.0, 200.0]))
 
     def sleep(self, seconds: float) -> None:
-        self.asleep_until = max(self.asleep_until, self.world.now + seconds)
+        self._latest = self._latest or self.world.now + _LATEST_S
+        wakes = min(self.world.now + seconds, max(self._latest, self.world.now)) if seconds < _NEVER_S else _NEVER_S
+        self.asleep_until = max(self.asleep_until, wakes)
         self.world.note(f"{self} sleeps {seconds:g} s, {len(self.queue)} queued")
         self.world.at(self.asleep_until, self.go_on)
 
