@@ -42,7 +42,8 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Do what is asked for; first of all with hashes that are the same in every run."""
     if os.environ.get("PYTHONHASHSEED") != "0":
-        os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], os.environ | {"PYTHONHASHSEED": "0"})
+        again = [sys.executable, "-m", (__package__ or "histories"), *sys.argv[1:]]
+        os.execve(sys.executable, again, os.environ | {"PYTHONHASHSEED": "0"})
     arguments = _arguments()
     if arguments.package:
         sys.path.insert(0, str(arguments.package.resolve()))

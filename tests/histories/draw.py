@@ -90,7 +90,12 @@ class _Drawing:
     def write(self, path: str) -> Act:
         size = self.chance.choice(["5", "5", "5", "5", "9", "0", "300"])
         self.comes(path)
-        return (self.chance.choice(["write", "write", "replace"]), path, size, self.chance.choice(["old", "old", "now"]))
+        return (
+            self.chance.choice(["write", "write", "replace"]),
+            path,
+            size,
+            self.chance.choice(["old", "old", "now"]),
+        )
 
     def any(self) -> str:
         """Draw a path, whether or not it is there."""

@@ -91,7 +91,9 @@ class Events:
         return [
             each
             for each in self.incidents
-            if each.moment == moment and each.verb in {verb, "*"} and self._seen[each.verb] == each.number
+            if each.moment == moment
+            and each.verb in {verb, "*"}
+            and self._seen[each.verb] == each.number
             and (each.verb == verb or verb not in {"CONNECT", "DATA"})
         ]
 

@@ -15,7 +15,7 @@ SITE_ACTS = {"put", "impostor", "take"}
 
 @dataclass(frozen=True)
 class Incident:
-    """What happens at the n-th command of one kind in a pass ("*": of any; CONNECT: a connection; DATA: a file's bytes).
+    """What happens at the n-th command of a kind in a pass ("*": of any; CONNECT: a connection; DATA: a file's bytes).
 
     Before it is done or after, before its reply; acts first, then the fault, if any.
     """
@@ -33,7 +33,7 @@ class Incident:
 
 @dataclass(frozen=True)
 class Phase:
-    """What is done while the program does not run, how long after the pass before, and what happens in its next pass."""
+    """What is done while the program does not run, so long after the last pass, and what happens in its next one."""
 
     acts: tuple[Act, ...] = ()
     incidents: tuple[Incident, ...] = ()

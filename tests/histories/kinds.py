@@ -1,4 +1,4 @@
-"""The kinds of servers that there are. A new kind of behaviour is one field here, and the place in `server` that acts on it."""
+"""The kinds of servers that there are. New behaviour is one field here, and the place in `server` that acts on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ class Kind:
     """takes one command of each read, and loses what came with it"""
 
     def __str__(self) -> str:
-        odd = [f"{field.name}={getattr(self, field.name)}" for field in fields(self) if getattr(self, field.name) != field.default]
+        odd = [
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        ]
         return ", ".join(odd) or "plain"
 
     def simpler(self) -> list[Kind]:

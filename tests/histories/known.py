@@ -1,4 +1,4 @@
-"""Tells which of the mistakes that were once handed out a failing history is. For measuring the machine; see `findings`."""
+"""Tells which of the mistakes that were once handed out a failing history is: by that the machine was measured."""
 
 from __future__ import annotations
 

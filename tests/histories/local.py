@@ -65,7 +65,11 @@ class Local:
 
     def left_out(self) -> set[bytes]:
         """Return what is neither file nor folder; nothing is said of such a path, nor of what is below it."""
-        return {path for path in self._all() if not stat.S_IFMT(os.lstat(self.at(path)).st_mode) in {stat.S_IFREG, stat.S_IFDIR}}
+        return {
+            path
+            for path in self._all()
+            if stat.S_IFMT(os.lstat(self.at(path)).st_mode) not in {stat.S_IFREG, stat.S_IFDIR}
+        }
 
     def _all(self, below: bytes = b"") -> Iterator[bytes]:
         for name in sorted(os.listdir(self.at(below))):

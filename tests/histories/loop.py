@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from .wire import DataSocket, Life, connect_control, connect_data
 from .world import MOST_SECONDS, Killed, World
@@ -15,7 +15,7 @@ class _Task(asyncio.Task[Any]):
 
     _made = 0
 
-    def __new__(cls, *_: Any, **__: Any) -> _Task:
+    def __new__(cls, *_: Any, **__: Any) -> Self:
         task = super().__new__(cls)
         _Task._made += 1
         task.number = _Task._made
@@ -87,7 +87,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         pass
 
-    def add_signal_handler(self, *_: Any) -> None:
+    def add_signal_handler(self, *_: Any) -> None:  # type: ignore[override]
         pass
 
     def remove_signal_handler(self, _: int) -> bool:

@@ -149,11 +149,13 @@ class Result:
 @contextlib.contextmanager
 def at_hand(world: World, local: Local) -> Any:
     """Let the program see this world and this source, while it runs and while what is left of it is let go."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
     _Now.world, _Now.local = world, local
     try:
         yield
     finally:
         _Now.world = _Now.local = None
+        sys.unraisablehook = before
 
 
 def sync(loop: VirtualLoop, source: Path, state: Path, home: Path, options: Sequence[str]) -> Result:

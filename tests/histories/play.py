@@ -1,11 +1,11 @@
-"""Plays one history to its end, and says which law was broken. The oracle of the end is here; see `site` for the rest."""
+"""Plays one history to its end, and says which law was broken. The laws of the end are here, the others in `site`."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import shutil
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +94,8 @@ class Stage:
         self.deaths += 1
         if before.exists():
             shutil.copytree(before, self.state)
+        if life.loop:
+            life.remains = asyncio.all_tasks(life.loop)
         life.end()
 
     def run(self) -> package.Result | None:
@@ -101,7 +103,16 @@ class Stage:
         life = Life(self.world, self.server)
         self.lives.append(life)
         life.loop = loop = VirtualLoop(self.world, life)
-        options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3", "--max-delete", "100%"]
+        options = [
+            "--multi",
+            f"A{self.history.connections}",
+            "--timeout",
+            "5",
+            "--retries",
+            "3",
+            "--max-delete",
+            "100%",
+        ]
         self.world.note("-- the program begins")
         try:
             result = package.sync(loop, self.source, self.state, self.home, options)
@@ -137,16 +148,19 @@ class Stage:
     def _converge(self) -> None:
         """In quiet two passes make both equal, and the third has nothing to do."""
         self.world.note("-- quiet")
-        for _ in range(2):
-            result = self.run()
-            assert result is not None
-            self.world.rest(QUIET_SECONDS)
-        self._compare(result.code)
+        self.run()
+        self.world.rest(QUIET_SECONDS)
+        code = self._code()
+        self.world.rest(QUIET_SECONDS)
+        self._compare(code)
         before = self.server.commands
-        result = self.run()
-        assert result is not None
-        if self.server.commands != before and not result.code:
+        if not self._code() and self.server.commands != before:
             self.world.found("the third pass is silent", f"{self.server.commands - before} commands")
+
+    def _code(self) -> int:
+        result = self.run()
+        assert result is not None, "nobody kills it in quiet"
+        return result.code
 
     def _compare(self, code: int) -> None:
         excused = _Excuses(self.local, self.site)
@@ -230,14 +244,11 @@ def play(history: History, base: Path) -> Verdict:
 
 def _let_go(stage: Stage) -> None:
     """Let what is left of killed programs end, where it does no harm."""
-    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        for life in stage.lives:
-            life.dead = True
-            life.loop = None
-        shutil.rmtree(stage.folder)
-        stage.lives.clear()
-        stage.server.sessions.clear()
-        gc.collect(1)
-    finally:
-        sys.unraisablehook = before
+    for life in stage.lives:
+        life.dead = True
+        life.loop = None
+        life.remains = set()
+    shutil.rmtree(stage.folder)
+    stage.lives.clear()
+    stage.server.sessions.clear()
+    gc.collect(1)

@@ -258,7 +258,9 @@ class FtpSession:
             return
         folder = self._folder(argument)
         lines = [_facts(self.kind, folder, "cdir", b".")]
-        lines += [_facts(self.kind, node, "", node.path.rpartition(b"/")[2]) for node in self.site.children(folder.path)]
+        lines += [
+            _facts(self.kind, node, "", node.path.rpartition(b"/")[2]) for node in self.site.children(folder.path)
+        ]
         self.with_pipe(lambda pipe: self._list(lines, pipe))
 
     def do_list(self, argument: bytes) -> None:
@@ -427,7 +429,7 @@ def _facts(kind: Kind, node: Node, what: str, name: bytes) -> bytes:
 
 def _unix(name: bytes, node: Node, now: float) -> bytes:
     then = time.gmtime(node.mtime)
-    month = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[then.tm_mon - 1]
+    month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][then.tm_mon - 1]
     recent = now - node.mtime < 180 * 86400
     clock = f"{then.tm_hour:02}:{then.tm_min:02}" if recent else f" {then.tm_year}"
     letter = "d" if node.content is None else "-"

@@ -7,22 +7,26 @@ from dataclasses import replace
 
 from .history import History, Phase
 
-MOST_TRIES = 400
+MOST_TRIES = 150
 
 
 def shrink(history: History, fails: Callable[[History], bool]) -> History:
-    """Return a history that still fails, and of which no single part can be left out."""
-    tries = 0
-    smaller = True
-    while smaller:
-        smaller = False
-        for candidate in _simpler(history):
-            tries += 1
-            if tries > MOST_TRIES:
-                return history
-            if fails(candidate):
-                history, smaller = candidate, True
-                break
+    """Return a history that still fails, and of which hardly a part can be left out.
+
+    What could not be left out is tried again only after all the rest.
+    """
+    tries = place = failed_in_a_row = 0
+    while tries < MOST_TRIES:
+        candidates = list(_simpler(history))
+        if failed_in_a_row >= len(candidates):
+            break
+        candidate = candidates[place % len(candidates)]
+        tries += 1
+        if fails(candidate):
+            history, failed_in_a_row = candidate, 0
+        else:
+            failed_in_a_row += 1
+            place = place % len(candidates) + 1
     return history
 
 
@@ -35,7 +39,9 @@ def _simpler(history: History) -> Iterator[History]:
         for less in _simpler_phase(phase):
             yield replace(history, phases=(*phases[:index], less, *phases[index + 1 :]))
     for index in range(len(phases) - 1):
-        yield replace(history, phases=(*phases[:index], _joined(phases[index], phases[index + 1]), *phases[index + 2 :]))
+        yield replace(
+            history, phases=(*phases[:index], _joined(phases[index], phases[index + 1]), *phases[index + 2 :])
+        )
     for kind in history.kind.simpler():
         yield replace(history, kind=kind)
     if history.connections > 1:

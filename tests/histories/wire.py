@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket as real
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .world import World
@@ -42,6 +43,8 @@ class Life:
         self.connections: list[Connection] = []
         self.pipes: list[Pipe] = []
         self.loop: VirtualLoop | None = None
+        self.remains: set[asyncio.Task[Any]] = set()
+        """What was under way when it was killed: none of it goes on, not even to its end."""
 
     @property
     def open_connections(self) -> int:
@@ -111,7 +114,7 @@ class Connection(asyncio.Transport):
             return
         self.closed = True
         if self.session and not self.cut:
-            self._up.send(lambda: self.session and self.session.left(abruptly=abruptly))
+            self._up.send(partial(self.session.left, abruptly=abruptly))
         if not self._life.dead:
             self._loop.call_soon(self._lose, None)
 

@@ -13,7 +13,7 @@ MOST_SECONDS = 40_000.0
 MOST_EVENTS = 60_000
 
 
-class Found(SystemExit):  # noqa: N818 - no mistake of ours; whoever catches errors on the way must not catch this
+class Found(SystemExit):
     """A mistake of the program: which law was broken, and how."""
 
     def __init__(self, law: str, how: str) -> None:
@@ -22,7 +22,7 @@ class Found(SystemExit):  # noqa: N818 - no mistake of ours; whoever catches err
         self.how = how
 
 
-class Killed(SystemExit):  # noqa: N818 - as above
+class Killed(SystemExit):
     """The program was killed; nothing of it runs any more."""
 
 
