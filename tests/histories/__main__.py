@@ -12,14 +12,16 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from .history import History
+from .known import name_of
+from .player import Player, folder
 
 
 def _arguments() -> argparse.Namespace:
@@ -74,39 +76,29 @@ class Played:
     failure: Failure | None
 
 
-_BASE = Path()
-_OPTIONS = argparse.Namespace()
-_SHRUNK: Counter[str] = Counter()
+class _Worker:
+    """What a process has: a player, and how many histories that break a law were shrunk."""
+
+    player: Player
+    most_shrunk: int
+    shrunk: Counter[str]
 
 
-def _begin(options: argparse.Namespace) -> None:
-    """Make a worker ready, in a folder in memory where there is one."""
-    global _BASE, _OPTIONS  # noqa: PLW0603 - a worker is made once
-    from . import package
-
-    memory = Path("/dev/shm")
-    _BASE = Path(tempfile.mkdtemp(prefix="histories-", dir=memory if os.access(memory, os.W_OK) else None))
-    _OPTIONS = options
-    package.prepare(_BASE)
+def _begin(base: str, options: argparse.Namespace) -> None:
+    _Worker.player = Player(base, options.kind, unlike=options.unlike)
+    _Worker.shrunk = Counter()
+    _Worker.most_shrunk = -(-options.shrink // options.jobs)
 
 
 def _play(seed: int) -> Played:
-    from .draw import draw
-    from .kinds import NAMED
-    from .known import name_of
-    from .play import play
-    from .shrink import shrink
-
-    kind = NAMED[_OPTIONS.kind] if _OPTIONS.kind else None
-    history = draw(seed, kind, alike=not _OPTIONS.unlike)
-    verdict = play(history, _BASE)
+    player = _Worker.player
+    history = player.draw(seed)
+    verdict = player.play(history)
     failure = None
-    if verdict.law:
-        shrunk = history
-        _SHRUNK[verdict.law] += 1
-        if _SHRUNK[verdict.law] <= max(1, _OPTIONS.shrink // _OPTIONS.jobs) * bool(_OPTIONS.shrink):
-            shrunk = shrink(history, lambda each: play(each, _BASE).law == verdict.law)
-        last = play(shrunk, _BASE)
+    if law := verdict.law:
+        _Worker.shrunk[law] += 1
+        shrunk = player.shrink(history, law) if _Worker.shrunk[law] <= _Worker.most_shrunk else history
+        last = player.play(shrunk)
         failure = Failure(name_of(shrunk, last), last.law, last.how, history.dumps(), shrunk.dumps(), shrunk.story())
     return Played(seed, verdict.trivial, verdict.coverage, failure)
 
@@ -117,23 +109,18 @@ def _look(arguments: argparse.Namespace) -> int:
     names: Counter[str] = Counter()
     first: dict[str, int] = {}
     done = trivial = 0
-    with multiprocessing.Pool(arguments.jobs, _begin, (arguments,)) as pool:
-        try:
-            for played in pool.imap_unordered(_play, _seeds(arguments, begun), chunksize=5):
-                done += 1
-                trivial += played.trivial
-                coverage += played.coverage
-                if failure := played.failure:
-                    names[failure.name] += 1
-                    first.setdefault(failure.name, done)
-                    print(f"{failure.name}\n{failure.story}\n  !! {failure.law}: {failure.how}\n", flush=True)
-                    _keep(arguments.keep, played)
-                    if names.total() >= arguments.most:
-                        break
-        finally:
-            folders = pool.map(_folder, range(arguments.jobs * 4))
-    for folder in set(folders):
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder() as base, multiprocessing.Pool(arguments.jobs, _begin, (base, arguments)) as pool:
+        for played in pool.imap_unordered(_play, _seeds(arguments, begun), chunksize=5):
+            done += 1
+            trivial += played.trivial
+            coverage += played.coverage
+            if failure := played.failure:
+                names[failure.name] += 1
+                first.setdefault(failure.name, done)
+                print(f"{failure.name}\n{failure.story}\n  !! {failure.law}: {failure.how}\n", flush=True)
+                _keep(arguments.keep, played)
+                if names.total() >= arguments.most:
+                    break
     _print_coverage(coverage)
     for name, number in names.most_common():
         print(f"{number:6} x {name}, first after {first[name]} histories")
@@ -145,10 +132,6 @@ def _look(arguments: argparse.Namespace) -> int:
     return 1 if names else 0
 
 
-def _folder(_: int) -> Path:
-    return _BASE
-
-
 def _seeds(arguments: argparse.Namespace, begun: float) -> Iterator[int]:
     for seed in range(arguments.seed, arguments.seed + arguments.histories):
         if time.monotonic() - begun > arguments.seconds:
@@ -156,11 +139,11 @@ def _seeds(arguments: argparse.Namespace, begun: float) -> Iterator[int]:
         yield seed
 
 
-def _keep(folder: Path | None, played: Played) -> None:
-    if folder and played.failure:
-        folder.mkdir(parents=True, exist_ok=True)
+def _keep(into: Path | None, played: Played) -> None:
+    if into and played.failure:
+        into.mkdir(parents=True, exist_ok=True)
         name = played.failure.name.replace(" ", "-").replace(":", "").strip("()")
-        (folder / f"{name}-{played.seed}.json").write_text(played.failure.shrunk + "\n")
+        (into / f"{name}-{played.seed}.json").write_text(played.failure.shrunk + "\n")
 
 
 def _print_coverage(coverage: Counter[tuple[str, str]]) -> None:
@@ -172,23 +155,12 @@ def _print_coverage(coverage: Counter[tuple[str, str]]) -> None:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    _begin(arguments)
-    from .draw import draw
-    from .history import History
-    from .kinds import NAMED
-    from .play import play
-
-    if arguments.file:
-        history = History.loads(arguments.file.read_text())
-    else:
-        kind = NAMED[arguments.kind] if arguments.kind else None
-        history = draw(arguments.replay, kind, alike=not arguments.unlike)
-    if arguments.kind:
-        history = replace(history, kind=NAMED[arguments.kind])
-    verdict = play(history, _BASE)
+    with folder() as base:
+        player = Player(base, arguments.kind, unlike=arguments.unlike)
+        history = History.loads(arguments.file.read_text()) if arguments.file else player.draw(arguments.replay)
+        verdict = player.play(history)
     print(history.story(), *verdict.transcript, sep="\n")
     print(f"!! {verdict.law}: {verdict.how}" if verdict.law else "nothing was found")
-    shutil.rmtree(_BASE)
     return 1 if verdict.law else 0
 
 

@@ -60,7 +60,9 @@ class _Drawing:
     def history(self) -> History:
         phases = [self.phase(first=True)]
         phases += [self.phase() for _ in range(self.chance.choice([1, 1, 2, 2, 3]))]
-        return History(self.seed, kinds.draw(self.chance), self.chance.choice([1, 1, 2, 3]), tuple(phases))
+        connections = self.chance.choice([1, 1, 2, 3])
+        options = ["--no-perms"] * self.often(0.1) + ["--bwlimit=100K"] * self.often(0.1)
+        return History(self.seed, kinds.draw(self.chance), connections, tuple(phases), tuple(options))
 
     def phase(self, *, first: bool = False) -> Phase:
         acts = self.beginning() if first else self.changes()

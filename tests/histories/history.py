@@ -48,12 +48,13 @@ class History:
     kind: Kind
     connections: int
     phases: tuple[Phase, ...]
+    options: tuple[str, ...] = ()
     alike: bool = True
     """False: a file that is written anew never has the size and the date that it had, which some programs go by."""
 
     def story(self) -> str:
         """Return the history as a person reads it."""
-        lines = [f"seed {self.seed}, {self.connections} connections, server: {self.kind}"]
+        lines = [f"seed {self.seed}, {self.connections} connections, server: {self.kind}", *self.options]
         for number, phase in enumerate(self.phases, 1):
             lines.append(f"  {number}. after {phase.seconds:g} s: {'; '.join(' '.join(act) for act in phase.acts)}")
             lines += [f"       {incident}" for incident in phase.incidents]
@@ -73,7 +74,7 @@ class History:
             )
             for each in raw["phases"]
         )
-        return cls(raw["seed"], Kind(**raw["kind"]), raw["connections"], phases, raw.get("alike", True))
+        return cls(raw["seed"], Kind(**raw["kind"]), raw["connections"], phases, tuple(raw["options"]), raw["alike"])
 
 
 def _acts(raw: list[list[str]]) -> tuple[Act, ...]:

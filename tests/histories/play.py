@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import os
 import shutil
+import signal
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,11 +20,12 @@ from .history import SITE_ACTS, History
 from .local import Act, Local
 from .loop import VirtualLoop
 from .server import FtpServer
-from .site import ROOT, Site, shown
+from .site import ROOT, Node, Site, shown
 from .wire import Life
 from .world import Found, Killed, World
 
 QUIET_SECONDS = 900.0
+LONGEST_SECONDS = 120
 _numbers = itertools.count()
 
 
@@ -103,16 +108,8 @@ class Stage:
         life = Life(self.world, self.server)
         self.lives.append(life)
         life.loop = loop = VirtualLoop(self.world, life)
-        options = [
-            "--multi",
-            f"A{self.history.connections}",
-            "--timeout",
-            "5",
-            "--retries",
-            "3",
-            "--max-delete",
-            "100%",
-        ]
+        options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
+        options += ["--max-delete", "100%", *self.history.options]
         self.world.note("-- the program begins")
         try:
             result = package.sync(loop, self.source, self.state, self.home, options)
@@ -178,12 +175,23 @@ class Stage:
                 continue
             if node is None or node.path != path:
                 self.world.found("equal in the end", f"{shown(path)} is not on the site; exit {code}")
-            if node.content != content and not node.replaces_ours:
+            if node.replaces_ours:
+                continue
+            if node.content != content:
                 self.world.found("equal in the end", f"{shown(path)} is {node.content!r}, not {content!r}; exit {code}")
+            self._compare_attributes(path, node)
         for path, node in sorted(there.items()):
             if path not in wanted and not node.others and not excused.kept(path):
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
                 self.world.found(law, f"{shown(path)} {node.content!r}; exit {code}")
+
+    def _compare_attributes(self, path: bytes, node: Node) -> None:
+        status = os.lstat(self.local.at(path[len(ROOT) + 1 :]))
+        mode = status.st_mode & 0o777 | (0o700 if node.content is None else 0)
+        if self.history.kind.chmod and "--no-perms" not in self.history.options and node.mode != mode:
+            self.world.found("equal in the end", f"{shown(path)} has mode {node.mode:o}, not {mode:o}")
+        if self.history.kind.times == "set" and node.content is not None and int(node.mtime) != int(status.st_mtime):
+            self.world.found("equal in the end", f"{shown(path)} is of {node.mtime:.0f}, not {status.st_mtime:.0f}")
 
 
 class _Excuses:
@@ -232,7 +240,7 @@ def play(history: History, base: Path) -> Verdict:
     """Play a history in a folder under `base`, and return what was found."""
     stage = Stage(history, base)
     law = how = ""
-    with package.at_hand(stage.world, stage.local):
+    with package.at_hand(stage.world, stage.local), _in_time(stage.world):
         try:
             stage.play()
         except Found as found:
@@ -240,6 +248,22 @@ def play(history: History, base: Path) -> Verdict:
         verdict = Verdict(law, how, stage.world.transcript, stage.events.coverage)
         _let_go(stage)
     return verdict
+
+
+@contextmanager
+def _in_time(world: World) -> Iterator[None]:
+    """Find a program that never comes back, not even to wait."""
+
+    def ring(*_: object) -> None:
+        world.found("bounded", f"the program calculates for {LONGEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(LONGEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _let_go(stage: Stage) -> None:

@@ -44,6 +44,8 @@ def _simpler(history: History) -> Iterator[History]:
         )
     for kind in history.kind.simpler():
         yield replace(history, kind=kind)
+    if history.options:
+        yield replace(history, options=())
     if history.connections > 1:
         yield replace(history, connections=1)
 
