@@ -50,6 +50,7 @@ class _Drawing:
         self.others = self.chance.sample([each for each in _FILES if each != self.focus], 3)
         self.there: list[str] = []
         self.away: list[str] = []
+        self.done: list[Act] = []
 
     def one_of(self, weights: dict[str, int]) -> str:
         return self.chance.choices(list(weights), list(weights.values()))[0]
@@ -127,8 +128,33 @@ class _Drawing:
             self.comes(new + each[len(old) :])
 
     def act(self) -> Act:
-        """Draw a change of the source."""
-        return getattr(self, "_" + self.one_of(_ACTS))()  # type: ignore[no-any-return]
+        """Draw a change of the source: something new, or what undoes something."""
+        act: Act = self.undo(self.chance.choice(self.done)) if self.done and self.often(0.25) else self.anything()
+        self.done = [*self.done[-2:], act]
+        return act
+
+    def anything(self) -> Act:
+        act: Act = getattr(self, "_" + self.one_of(_ACTS))()
+        return act
+
+    def undo(self, act: Act) -> Act:
+        match act:
+            case ("stash", path):
+                self.comes(path)
+                return ("unstash", path)
+            case ("rename", old, new):
+                self.moves(new, old)
+                return ("rename", new, old)
+            case ("swap", *_):
+                return act
+            case (_, path, *_) if self.often(0.5):
+                self.goes(path)
+                return (self.chance.choice(["remove", "stash"]), path)
+            case (_, path, *_):
+                self.comes(path)
+                return ("restore", path)
+            case _:
+                return act
 
     def _write(self) -> Act:
         return self.write(self.any())
