@@ -215,10 +215,11 @@ class _Excuses:
         """Something of others, of another kind, is in its place or above it."""
         for each in _lineage(path):
             node = self._site.find(each)
-            if node and each != path and node.content is not None:
+            is_folder = each != path or content is None
+            if node and is_folder and node.content is not None:
                 return node.others
-            if node and each == path and node.content is None and content is not None:
-                return any(below.others for below in self._site.inside(each)) or node.others
+            if node and not is_folder and node.content is None:
+                return node.others or any(below.others for below in self._site.inside(each))
         return False
 
     def unsendable(self, path: bytes) -> bool:
