@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Self
 
-from .wire import DataSocket, Life, connect_control, connect_data
+from .wire import Life, Socket, connect, connect_control
 from .world import MOST_SECONDS, Killed, World
 
 
@@ -107,17 +107,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self.call_soon(_finish, future, result)
         return future
 
-    async def create_connection(self, factory: Callable[[], Any], host: Any = None, port: Any = None, **_: Any) -> Any:  # type: ignore[override]
-        return await connect_control(self, factory, str(host), int(port))
+    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **more: Any) -> Any:  # type: ignore[override]
+        return await connect_control(self, factory, (host, port), more.get("sock"))
 
-    async def sock_connect(self, sock: DataSocket, address: Any) -> None:  # type: ignore[override]
-        await connect_data(self, sock, address)
+    async def sock_connect(self, sock: Socket, address: Any) -> None:  # type: ignore[override]
+        await connect(self, sock, address)
 
-    async def sock_sendall(self, sock: DataSocket, data: bytes) -> None:  # type: ignore[override]
+    async def sock_sendall(self, sock: Socket, data: bytes) -> None:  # type: ignore[override]
         await asyncio.sleep(0)
         sock.send(data)
 
-    async def sock_recv(self, sock: DataSocket, size: int) -> bytes:  # type: ignore[override]
+    async def sock_recv(self, sock: Socket, size: int) -> bytes:  # type: ignore[override]
         return await sock.receive(size)
 
 

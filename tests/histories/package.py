@@ -28,7 +28,7 @@ from typing import Any
 
 from .local import Disk, Local
 from .loop import VirtualLoop
-from .wire import HOST, DataSocket
+from .wire import HOST, Socket
 from .world import World
 
 NAME = "async_mirror"
@@ -73,7 +73,7 @@ class _Chance:
 
 
 class _Sockets:
-    socket = DataSocket
+    socket = Socket
 
     def __getattr__(self, name: str) -> Any:
         return getattr(socket, name)

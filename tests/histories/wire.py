@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .loop import VirtualLoop
 
 HOST = "192.0.2.1"
+CONTROL_PORT = 21
 
 
 class Session(Protocol):
@@ -80,15 +81,21 @@ class Connection(asyncio.Transport):
         self._loop = loop
         self._protocol: Any = None
         self._up, self._down = Lane(life.world), Lane(life.world)
+        self._early: list[bytes] = []
         self.session: Session | None = None
         self.closed = False
         self.cut = False
         """True once nothing passes in either direction any more."""
 
-    def begin(self, session: Session, protocol: Any) -> None:
-        self.session = session
+    def begin(self, protocol: Any) -> None:
+        """Have a protocol take what comes, and what has come."""
         self._protocol = protocol
         protocol.connection_made(self)
+        early, self._early = self._early, []
+        for data in early:
+            self._loop.call_soon(self._hand_over, data)
+        if self.closed:
+            self._loop.call_soon(self._lose, None)
 
     # The program's end.
 
@@ -134,7 +141,9 @@ class Connection(asyncio.Transport):
             self._loop.call_soon(self._hand_over, data)
 
     def _hand_over(self, data: bytes) -> None:
-        if not self.closed and self._protocol is not None:
+        if self._protocol is None:
+            self._early.append(data)
+        elif not self.closed:
             self._protocol.data_received(data)
 
     def hang_up(self) -> None:
@@ -153,21 +162,38 @@ class Connection(asyncio.Transport):
             self._loop.call_soon(self._lose, error)
 
 
-async def connect_control(loop: VirtualLoop, factory: Callable[[], Any], host: str, port: int) -> Any:
-    world, life = loop.world, loop.life
-    assert (host, port) == (HOST, 21), "only the one server is reachable"
-    await asyncio.sleep(0.001 + world.delay())
-    connection = Connection(life, loop)
-    life.connections.append(connection)
+async def connect(loop: VirtualLoop, sock: Socket, address: Any) -> None:
+    """Connect a socket with the server, or with a port that a session waits at."""
+    life = loop.life
+    await asyncio.sleep(0.0005 + loop.world.delay())
+    if address[1] == CONTROL_PORT:
+        sock.connection = Connection(life, loop)
+        life.connections.append(sock.connection)
+        sock.connection.session = life.peer.accept(sock.connection)
+        return
+    pipe = Pipe(life, sock)
+    if not life.peer.accept_data(address[1], pipe):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    sock.joined(life, pipe)
+
+
+async def connect_control(
+    loop: VirtualLoop, factory: Callable[[], Any], address: tuple[Any, Any], sock: Socket | None
+) -> Any:
+    """Do what a loop's `create_connection` does, with a socket that is connected or with a new one."""
+    if sock is None:
+        sock = Socket()
+        await connect(loop, sock, address)
+    assert sock.connection is not None
     protocol = factory()
-    connection.begin(life.peer.accept(connection), protocol)
-    return connection, protocol
+    sock.connection.begin(protocol)
+    return sock.connection, protocol
 
 
 class Pipe:
     """A data connection. What arrives before the server listens is kept for it."""
 
-    def __init__(self, life: Life, sock: DataSocket) -> None:
+    def __init__(self, life: Life, sock: Socket) -> None:
         self.world = life.world
         self._life = life
         self._socket = sock
@@ -227,10 +253,11 @@ class Pipe:
         self._down.send(self._socket.over, ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
 
 
-class DataSocket:
-    """Stands for the socket of a data connection."""
+class Socket:
+    """Stands for the socket of a connection, `connection` for control or `pipe` for data."""
 
     def __init__(self, *_: Any) -> None:
+        self.connection: Connection | None = None
         self.pipe: Pipe | None = None
         self._life: Life | None = None
         self._blocks: list[bytes] = []
@@ -271,6 +298,8 @@ class DataSocket:
     def close(self) -> None:
         if self.pipe and not self._closed:
             self.pipe.client_ends(reset=not self._lingers)
+        if self.connection:
+            self.connection.close()
         self._closed = True
 
     # What arrives.
@@ -304,11 +333,3 @@ class DataSocket:
         if len(block) > size:
             self._blocks.insert(0, block[size:])
         return block[:size]
-
-
-async def connect_data(loop: VirtualLoop, sock: DataSocket, address: Any) -> None:
-    await asyncio.sleep(0.0005 + loop.world.delay())
-    pipe = Pipe(loop.life, sock)
-    if not loop.life.peer.accept_data(address[1], pipe):
-        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-    sock.joined(loop.life, pipe)
