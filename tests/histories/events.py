@@ -115,6 +115,8 @@ class Events:
                 session.hang_up()
                 return False
             case "refuse":
+                if verb == "FEAT":
+                    return True
                 code = "451" if verb in _LOGIN else detail
                 session.say(int(code), _TEXTS.get(code, "not now"))
                 return False
@@ -162,7 +164,7 @@ class Events:
         return False
 
 
-_LOGIN = {"FEAT", "OPTS", "TYPE", "CWD", "PWD"}
+_LOGIN = {"OPTS", "TYPE", "CWD", "PWD"}
 """Refused for good, these say that the site is another one."""
 _TEXTS = {"421": "too many connections", "552": "Quota exceeded", "550": "Permission denied", "451": "try later"}
 

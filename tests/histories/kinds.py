@@ -46,7 +46,6 @@ _OTHERWISE: dict[str, tuple[float, Any]] = {
     "mlst": (0.15, False),
     "size": (0.05, False),
     "times": (0.25, ""),
-    "removes_full_folders": (0.15, True),
     "chmod": (0.15, False),
     "overtakes": (0.1, True),
 }

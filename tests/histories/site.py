@@ -108,14 +108,14 @@ class Site:
             self.nodes[self.key(each.path)] = each
             self.ours.add(self.key(each.path))
             self.taken.discard(self.key(each.path))
-            self._arrives(each, origin)
+            self._arrives(each, origin if each is node else b"")
 
     def _arrives(self, node: Node, origin: bytes) -> None:
         """See that what bears a final name now is a whole version of some file."""
         if node.content is None:
             return
         if not self._is_final(node.path):
-            if self._is_final(origin):
+            if origin and self._is_final(origin):
                 node.set_aside_from, node.replaces_ours = origin, node.replaces_ours or node.others
             return
         node.set_aside_from = b""
