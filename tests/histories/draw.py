@@ -97,7 +97,7 @@ class _Drawing:
             self.chance.choice(["write", "write", "replace"]),
             path,
             size,
-            self.chance.choice(["old", "old", "now"]),
+            self.chance.choice(["old", "old", "old", "now", "now", "second"]),
         )
 
     def any(self) -> str:

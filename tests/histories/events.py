@@ -13,6 +13,8 @@ from .wire import Pipe
 from .world import World
 
 _NEVER = 1e9
+_SOON_S = 0.05
+"""Within so long what is done in the middle of a pass is done: as long as some files take."""
 
 
 class Events:
@@ -102,8 +104,13 @@ class Events:
         if fault:
             self.world.note(f"   fault: {incident.moment} {verb}: {incident.fault}")
         self.coverage[(fault or "acts only", f"{self.phase} {verb}")] += 1
-        for act in incident.acts:
+        for act in incident.acts[:1]:
             self.act(act)
+        for act in incident.acts[1:]:
+            if self.world.chance.random() < 0.5:
+                self.act(act)
+            else:
+                self.world.after(self.world.delay(_SOON_S), self.act, act)
 
     def _happens_before(self, incident: Incident, session: FtpSession, verb: str, line: bytes) -> bool:
         self._act(incident, verb)

@@ -273,7 +273,9 @@ class Local:
 
     def _date(self, path: bytes, when: bytes) -> None:
         self._note_all()
-        self._stamp(path, OLD * _NS if when == b"old" else self._moment_ns())
+        now_ns = self._moment_ns()
+        dates = {b"old": OLD * _NS, b"now": now_ns, b"second": now_ns // _NS * _NS}
+        self._stamp(path, dates[when])
 
     def _was_like(self, path: bytes, mtime_ns: int) -> bool:
         """Tell whether the path had another content of this size and date."""

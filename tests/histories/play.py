@@ -10,7 +10,7 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -271,8 +271,11 @@ def _let_go(stage: Stage) -> None:
     """Let what is left of killed programs end, where it does no harm."""
     for life in stage.lives:
         life.dead = True
+        for task in life.remains:
+            with suppress(RuntimeError):  # what waits for something even then
+                task.get_coro().close()
+        life.remains.clear()
         life.loop = None
-        life.remains = set()
     shutil.rmtree(stage.folder)
     stage.lives.clear()
     stage.server.sessions.clear()
