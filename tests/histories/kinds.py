@@ -23,6 +23,10 @@ class Kind:
     """answers NOOP while a transfer is under way"""
     one_read_one_command: bool = False
     """takes one command of each read, and loses what came with it"""
+    hears_during_transfers: bool = True
+    """or loses what comes while a transfer is under way"""
+    keeps_ports: bool = True
+    """or forgets a passive port with the next command that uses none"""
 
     def __str__(self) -> str:
         odd = [
@@ -76,4 +80,6 @@ NAMED = {
     "no-chmod": Kind(chmod=False),
     "overtakes": Kind(overtakes=True),
     "one-read-one-command": Kind(one_read_one_command=True),
+    "deaf-during-transfers": Kind(hears_during_transfers=False),
+    "forgets-ports": Kind(keeps_ports=False),
 }

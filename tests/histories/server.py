@@ -102,6 +102,8 @@ class FtpSession:
         *lines, self._rest = (self._rest + data).split(b"\r\n")
         if self.kind.one_read_one_command and lines:
             lines, self._rest = lines[:1], b""
+        if not self.kind.hears_during_transfers and self.busy and self._verb in _TRANSFERS:
+            lines = []
         self.queue.extend(lines)
         if self.kind.overtakes and self.busy and self.queue and self.queue[0] == b"NOOP" and self._verb in _TRANSFERS:
             self.queue.popleft()
@@ -145,6 +147,8 @@ class FtpSession:
             return
         verb = line.split(b" ", 1)[0].decode("latin-1").upper()
         self._verb = verb
+        if not self.kind.keeps_ports and verb not in _TRANSFERS:
+            self.done_with_pipe()
         self.server.commands += 1
         self.world.note(f"{self} > {line.decode('utf-8', 'backslashreplace')}")
         if self.server.trouble.before(self, verb, line):
