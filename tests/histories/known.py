@@ -60,7 +60,7 @@ def _twin_gone(history: History, verdict: Verdict) -> bool:
 
 
 def _collides(_: History, verdict: Verdict) -> bool:
-    return "is one of two" in verdict.how
+    return verdict.law == "what is not mirrored is told"
 
 
 def _takes_along(_: History, verdict: Verdict) -> bool:

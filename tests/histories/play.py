@@ -75,7 +75,7 @@ class Stage:
         if verb == "take":
             self.site.take(path)
         elif verb == "put":
-            self.site.put(path, b"of others", mtime=self.world.wall)
+            self.site.put(path, b"of others", mtime=self.world.wall - 777)
         else:
             self.site.put(path, self._like(act[1], path), mtime=self.world.wall - 1_234_567)
 
@@ -162,28 +162,29 @@ class Stage:
     def _compare(self, code: int) -> None:
         excused = _Excuses(self.local, self.site)
         wanted = {ROOT + b"/" + path: content for path, content in self.local.tree().items()}
-        there = {node.path: node for node in self.site.inside(ROOT)}
-        for path, content in sorted(wanted.items()):
-            node = self.site.find(path)
-            if excused.collides(path) or excused.taken(path):
-                if excused.collides(path) and code == 0:
-                    self.world.found("what is not mirrored is told", f"{shown(path)} is one of two, and exit 0")
-                continue
-            if excused.blocked(path, content) or excused.unsendable(path):
-                if code == 0:
-                    self.world.found("what is not mirrored is told", f"{shown(path)} is not there, and exit 0")
-                continue
-            if node is None or node.path != path:
-                self.world.found("equal in the end", f"{shown(path)} is not on the site; exit {code}")
-            if node.replaces_ours:
-                continue
-            if node.content != content:
-                self.world.found("equal in the end", f"{shown(path)} is {node.content!r}, not {content!r}; exit {code}")
-            self._compare_attributes(path, node)
-        for path, node in sorted(there.items()):
+        told = {path for path, content in wanted.items() if excused.must_be_told(path, content)}
+        if told and not code:
+            self.world.found("what is not mirrored is told", f"{shown(min(told))} cannot be right, and exit 0")
+        for path in sorted(wanted.keys() - told):
+            if not excused.taken(path):
+                self._compare_one(path, wanted[path], code)
+        for node in self.site.inside(ROOT):
+            path = node.path
             if path not in wanted and not node.others and not excused.kept(path):
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
                 self.world.found(law, f"{shown(path)} {node.content!r}; exit {code}")
+        if code and not told:
+            self.world.found("what is mirrored is no failure", f"exit {code}")
+
+    def _compare_one(self, path: bytes, content: bytes | None, code: int) -> None:
+        node = self.site.find(path)
+        if node is None or node.path != path:
+            self.world.found("equal in the end", f"{shown(path)} is not on the site; exit {code}")
+        if node.replaces_ours:
+            return
+        if node.content != content:
+            self.world.found("equal in the end", f"{shown(path)} is {node.content!r}, not {content!r}; exit {code}")
+        self._compare_attributes(path, node)
 
     def _compare_attributes(self, path: bytes, node: Node) -> None:
         status = os.lstat(self.local.at(path[len(ROOT) + 1 :]))
@@ -203,7 +204,13 @@ class _Excuses:
         keys = Counter(site.key(ROOT + b"/" + path) for path in local.tree())
         self._twice = {key for key, number in keys.items() if number > 1}
 
-    def collides(self, path: bytes) -> bool:
+    def must_be_told(self, path: bytes, content: bytes | None) -> bool:
+        """It cannot be mirrored, and the exit code is to say so."""
+        if self.taken(path):
+            return False
+        return self._collides(path) or self._blocked(path, content) or b"\n" in path or b"\r" in path
+
+    def _collides(self, path: bytes) -> bool:
         """One of two names that this site takes for one, or below such a folder."""
         return any(self._site.key(each) in self._twice for each in _lineage(path))
 
@@ -211,7 +218,7 @@ class _Excuses:
         """Somebody has taken it away after the program had put it there."""
         return any(self._site.key(each) in self._site.taken for each in _lineage(path))
 
-    def blocked(self, path: bytes, content: bytes | None) -> bool:
+    def _blocked(self, path: bytes, content: bytes | None) -> bool:
         """Something of others, of another kind, is in its place or above it."""
         for each in _lineage(path):
             node = self._site.find(each)
@@ -221,9 +228,6 @@ class _Excuses:
             if node and not is_folder and node.content is None:
                 return node.others or any(below.others for below in self._site.inside(each))
         return False
-
-    def unsendable(self, path: bytes) -> bool:
-        return b"\n" in path or b"\r" in path
 
     def kept(self, path: bytes) -> bool:
         """It left the selection (a link is in its place or above it), or holds something of others."""
