@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .history import Incident
 from .local import Act
-from .server import FtpSession
+from .process import Process
 from .site import Node
 from .wire import Pipe
 from .world import World
@@ -40,8 +40,8 @@ class Events:
         self.incidents = ()
         self._full = self._short = False
 
-    def before(self, session: FtpSession, verb: str, line: bytes) -> bool:
-        """See `server.Trouble`."""
+    def before(self, session: Process, verb: str, line: bytes) -> bool:
+        """See `process.Trouble`."""
         self._count(verb)
         goes_on = True
         for incident in self._meant(verb, "before"):
@@ -50,8 +50,8 @@ class Events:
             session.full = True
         return goes_on
 
-    def after(self, session: FtpSession, verb: str, reply: bytes) -> bool:
-        """See `server.Trouble`."""
+    def after(self, session: Process, verb: str, reply: bytes) -> bool:
+        """See `process.Trouble`."""
         if verb == "CONNECT":
             return True
         goes_on = True
@@ -59,8 +59,8 @@ class Events:
             goes_on &= self._happens_after(incident, session, verb, reply)
         return goes_on
 
-    def content(self, session: FtpSession, node: Node, pipe: Pipe) -> int:
-        """See `server.Trouble`."""
+    def content(self, session: Process, node: Node, pipe: Pipe) -> int:
+        """See `process.Trouble`."""
         self._count("DATA")
         kept = 3 if session.full else -1
         for incident in self._meant("DATA", "before"):
@@ -112,7 +112,7 @@ class Events:
             else:
                 self.world.after(self.world.delay(_SOON_S), self.act, act)
 
-    def _happens_before(self, incident: Incident, session: FtpSession, verb: str, line: bytes) -> bool:
+    def _happens_before(self, incident: Incident, session: Process, verb: str, line: bytes) -> bool:
         self._act(incident, verb)
         fault, _, detail = incident.fault.partition(":")
         match fault:
@@ -145,7 +145,7 @@ class Events:
         session.go_on()
         return False
 
-    def _happens_after(self, incident: Incident, session: FtpSession, verb: str, reply: bytes) -> bool:
+    def _happens_after(self, incident: Incident, session: Process, verb: str, reply: bytes) -> bool:
         self._act(incident, verb)
         match incident.fault.partition(":")[0]:
             case "half":

@@ -4,35 +4,13 @@ from __future__ import annotations
 
 import calendar
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import Protocol
 
+from .answers import facts, stamp, unix
 from .kinds import Kind
+from .process import Process, Trouble
 from .site import ROOT, No, Node, Site
 from .wire import Connection, Pipe
 from .world import World
-
-_FORGOTTEN_PORT_S = 60.0
-_LATEST_S = 290.0
-"""No later than so long after it fell asleep a process does what it was sent; else never."""
-_NEVER_S = 1e9
-
-
-class Trouble(Protocol):
-    """Who is asked, before and after each command, whether something happens."""
-
-    def before(self, session: FtpSession, verb: str, line: bytes) -> bool:
-        """Tell whether the session is to go on with the command as usual."""
-        ...
-
-    def after(self, session: FtpSession, verb: str, reply: bytes) -> bool:
-        """Tell whether the reply is to be sent as usual."""
-        ...
-
-    def content(self, session: FtpSession, node: Node, pipe: Pipe) -> int:
-        """Return how many bytes of a file that comes are kept, -1 for all."""
-        ...
 
 
 class FtpServer:
@@ -44,7 +22,10 @@ class FtpServer:
         self.sessions: list[FtpSession] = []
         self._ports: dict[int, FtpSession] = {}
         self._last_port = 50_000
-        self.commands = 0
+
+    @property
+    def commands(self) -> int:
+        return sum(session.commands for session in self.sessions)
 
     def accept(self, connection: Connection) -> FtpSession:
         session = FtpSession(self, connection, len(self.sessions) + 1)
@@ -66,156 +47,16 @@ class FtpServer:
         return session is not None and session.joined(port, pipe)
 
 
-class FtpSession:
-    """One session: its commands are done one after the other, however early they come.
-
-    `gone` says that the client has left, `ended` that the process has; a process whose client is gone may yet do what
-    is queued: now, later or never.
-    """
+class FtpSession(Process):
+    """What the commands of one session do to the site."""
 
     def __init__(self, server: FtpServer, connection: Connection, number: int) -> None:
-        self.server, self.connection, self.number = server, connection, number
-        self.world, self.site, self.kind = server.world, server.site, server.kind
-        self.queue: deque[bytes] = deque()
-        self.busy = True
-        self.gone = self.ended = False
-        self.asleep_until = self._latest = 0.0
+        super().__init__(server.world, server.kind, server.trouble, connection, number)
+        self.server, self.site = server, server.site
         self.folder = b"/"
         self.renaming = b""
-        self._port = 0
-        self._pipe: Pipe | None = None
-        self._on_pipe: Callable[[Pipe], None] | None = None
-        self._rest = b""
-        self._verb = ""
 
-    def __str__(self) -> str:
-        return f"#{self.number}"
-
-    # Commands in, replies out.
-
-    def greet(self) -> None:
-        self._verb = "CONNECT"
-        if self.server.trouble.before(self, "CONNECT", b""):
-            self.say(220, "ready")
-
-    def received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\r\n")
-        if self.kind.one_read_one_command and lines:
-            lines, self._rest = lines[:1], b""
-        if not self.kind.hears_during_transfers and self.busy and self._verb in _TRANSFERS:
-            lines = []
-        self.queue.extend(lines)
-        if self.kind.overtakes and self.busy and self.queue and self.queue[0] == b"NOOP" and self._verb in _TRANSFERS:
-            self.queue.popleft()
-            self.connection.reply(b"200 yes\r\n")
-        self.go_on()
-
-    def left(self, *, abruptly: bool) -> None:
-        """The client has closed the connection. Abruptly: what is queued is done now, later or never."""
-        self.gone = True
-        if abruptly and self.queue and not self.ended:
-            self.orphan()
-        elif not self.queue and not self.busy:
-            self.ended = True
-
-    def orphan(self) -> None:
-        """Lose the client."""
-        self.gone = True
-        fate = self.world.chance.random()
-        if fate < 0.4:
-            self.ended = True
-        elif fate < 0.6:
-            self.sleep(self.world.chance.choice([0.5, 3.0, 20.0, 100.0, 200.0]))
-
-    def sleep(self, seconds: float) -> None:
-        self._latest = self._latest or self.world.now + _LATEST_S
-        wakes = min(self.world.now + seconds, max(self._latest, self.world.now)) if seconds < _NEVER_S else _NEVER_S
-        self.asleep_until = max(self.asleep_until, wakes)
-        self.world.note(f"{self} sleeps {seconds:g} s, {len(self.queue)} queued")
-        self.world.at(self.asleep_until, self.go_on)
-
-    def go_on(self) -> None:
-        if self.queue and not self.busy and not self.ended and self.world.now >= self.asleep_until:
-            self.busy = True
-            self.world.after(0.0002 + self.world.delay(), self._begin, self.queue.popleft())
-
-    def _begin(self, line: bytes) -> None:
-        if self.ended:
-            return
-        if self.world.now < self.asleep_until:
-            self.world.at(self.asleep_until, self._begin, line)
-            return
-        verb = line.split(b" ", 1)[0].decode("latin-1").upper()
-        self._verb = verb
-        if not self.kind.keeps_ports and verb not in _TRANSFERS:
-            self.done_with_pipe()
-        self.server.commands += 1
-        self.world.note(f"{self} > {line.decode('utf-8', 'backslashreplace')}")
-        if self.server.trouble.before(self, verb, line):
-            self.perform(line)
-
-    def perform(self, line: bytes) -> None:
-        verb, _, argument = line.partition(b" ")
-        do = getattr(self, f"do_{verb.decode('latin-1').lower()}", None)
-        if do is None:
-            self.say(500, "unknown")
-            return
-        try:
-            do(argument)
-        except No as no:
-            self.say(550, str(no))
-
-    def say(self, code: int, *lines: str) -> None:
-        """Give the final reply to the command under way, and go on with the next one."""
-        self.say_raw(_reply(code, lines))
-
-    def say_raw(self, reply: bytes) -> None:
-        self.busy = False
-        if self.server.trouble.after(self, self._verb, reply):
-            self.deliver(reply)
-        self.go_on()
-
-    def deliver(self, reply: bytes) -> None:
-        self.world.note(f"{self} < {reply.decode('utf-8', 'backslashreplace').rstrip()}")
-        self.connection.reply(reply)
-
-    def hang_up(self) -> None:
-        """End the process."""
-        self.ended = True
-        self.queue.clear()
-        self.connection.hang_up()
-        if self._pipe:
-            self._pipe.sever()
-
-    # Data connections.
-
-    def joined(self, port: int, pipe: Pipe) -> bool:
-        if port != self._port or self.ended:
-            return False
-        self._pipe = pipe
-        if self._on_pipe:
-            on_pipe, self._on_pipe = self._on_pipe, None
-            on_pipe(pipe)
-        return True
-
-    def with_pipe(self, use: Callable[[Pipe], None]) -> None:
-        """Use the data connection once it is there; wait for it for a minute."""
-        if not self._port:
-            self.say(425, "no port was asked for")
-        elif self._pipe:
-            use(self._pipe)
-        else:
-            self._on_pipe = use
-            self.world.after(_FORGOTTEN_PORT_S, self._give_up, use)
-
-    def _give_up(self, use: Callable[[Pipe], None]) -> None:
-        if self._on_pipe is use:
-            self._on_pipe = None
-            self._port = 0
-            self.say(425, "nobody came")
-
-    def done_with_pipe(self) -> None:
-        self._pipe, self._port = None, 0
+    # Transfers.
 
     def do_epsv(self, _: bytes) -> None:
         self._pipe, self._port = None, self.server.new_port(self)
@@ -231,7 +72,7 @@ class FtpSession:
 
     def _store(self, node: Node, pipe: Pipe) -> None:
         self.deliver(b"150 go on\r\n")
-        kept = self.server.trouble.content(self, node, pipe)
+        kept = self.trouble.content(self, node, pipe)
 
         def on_data(data: bytes) -> None:
             node.content = (node.content or b"") + data
@@ -254,24 +95,20 @@ class FtpSession:
 
         pipe.listen(on_data, on_end)
 
-    full = False
-
     def do_mlsd(self, argument: bytes) -> None:
         if not self.kind.mlst:
             self.say(500, "unknown")
             return
         folder = self._folder(argument)
-        lines = [_facts(self.kind, folder, "cdir", b".")]
-        lines += [
-            _facts(self.kind, node, "", node.path.rpartition(b"/")[2]) for node in self.site.children(folder.path)
-        ]
+        lines = [facts(self.kind, folder, "cdir", b".")]
+        lines += [facts(self.kind, node, "", node.path.rpartition(b"/")[2]) for node in self.site.children(folder.path)]
         self.with_pipe(lambda pipe: self._list(lines, pipe))
 
     def do_list(self, argument: bytes) -> None:
         folder = self._folder(argument.removeprefix(b"-a").strip())
         nodes = [(b".", folder), (b"..", folder)]
         nodes += [(node.path.rpartition(b"/")[2], node) for node in self.site.children(folder.path)]
-        lines = [_unix(name, node, self.world.wall) for name, node in nodes]
+        lines = [unix(name, node, self.world.wall) for name, node in nodes]
         self.with_pipe(lambda pipe: self._list(lines, pipe))
 
     def _list(self, lines: list[bytes], pipe: Pipe) -> None:
@@ -349,7 +186,7 @@ class FtpSession:
         if self.kind.times == "none":
             self.say(500, "unknown")
             return
-        self.say(213, _stamp(self.file(argument).mtime))
+        self.say(213, stamp(self.file(argument).mtime))
 
     def do_mfmt(self, argument: bytes) -> None:
         stamp, _, path = argument.partition(b" ")
@@ -405,38 +242,5 @@ class FtpSession:
         node = self.site.find(self.path(argument))
         if node is None:
             raise No("No such file")
-        facts = _facts(self.kind, node, "", node.path).decode("utf-8", "surrogateescape")
-        self.say(250, "Facts:", f" {facts}", "End")
-
-
-_TRANSFERS = {"STOR", "MLSD", "LIST"}
-
-
-def _reply(code: int, lines: tuple[str, ...]) -> bytes:
-    *more, last = lines
-    text = [f"{code}-{more[0]}", *more[1:]] if more else []
-    return "".join(f"{line}\r\n" for line in [*text, f"{code} {last}"]).encode("utf-8", "surrogateescape")
-
-
-def _stamp(moment: float) -> str:
-    return time.strftime("%Y%m%d%H%M%S", time.gmtime(int(moment)))
-
-
-def _facts(kind: Kind, node: Node, what: str, name: bytes) -> bytes:
-    facts = f"type={what or ('dir' if node.content is None else 'file')};"
-    if node.content is not None:
-        facts += f"size={len(node.content)};"
-    if kind.times != "none":
-        facts += f"modify={_stamp(node.mtime)};"
-    return f"{facts}UNIX.mode=0{node.mode:o}; ".encode() + name
-
-
-def _unix(name: bytes, node: Node, now: float) -> bytes:
-    then = time.gmtime(node.mtime)
-    month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][then.tm_mon - 1]
-    recent = now - node.mtime < 180 * 86400
-    clock = f"{then.tm_hour:02}:{then.tm_min:02}" if recent else f" {then.tm_year}"
-    letter = "d" if node.content is None else "-"
-    rights = "".join(right if node.mode >> 8 - place & 1 else "-" for place, right in enumerate("rwxrwxrwx"))
-    size = len(node.content or b"")
-    return f"{letter}{rights} 1 ftp ftp {size} {month} {then.tm_mday:2} {clock} ".encode() + name
+        told = facts(self.kind, node, "", node.path).decode("utf-8", "surrogateescape")
+        self.say(250, "Facts:", f" {told}", "End")
