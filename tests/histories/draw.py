@@ -15,7 +15,7 @@ _FOLDERS = ["d", "e", "D", "d/s"]
 _ODD = ["-x", "~x", " x", "x ", "x y", "\u00e9", "e\u0301", "\udcff", "\udcff\udcf4x", "n\nl", 'q"', "x.", "a:b", ".am"]
 _VERBS = {
     "RNTO": 24, "STOR": 14, "PASS": 14, "DELE": 12, "RNFR": 6, "DATA": 6, "*": 10, "MKD": 5, "SIZE": 4, "MLST": 4,
-    "MLSD": 3, "RMD": 4, "MFMT": 3, "EPSV": 3, "CONNECT": 3, "SITE": 2, "CWD": 1, "MDTM": 1, "LIST": 1,
+    "MLSD": 3, "RMD": 4, "MFMT": 3, "EPSV": 3, "CONNECT": 3, "SITE": 2, "WORK": 8, "CWD": 1, "MDTM": 1, "LIST": 1,
 }  # fmt: skip
 _LIKELY = {"PASS": 20, "*": 20, "STOR": 15, "RNTO": 25}
 _VERBS_OF = {
@@ -30,7 +30,10 @@ _ACTS = {
 }  # fmt: skip
 _FAULTS_BEFORE = {"": 5, "cut": 3, "hang-up": 2, "stall": 3, "refuse": 3, "full": 1, "kill": 4}
 _FAULTS_AFTER = {"": 4, "cut": 5, "half": 1, "replied": 2, "hang-up": 5, "stall": 3, "kill": 7}
-_FAULTS_DATA = {"": 4, "cut": 3, "short": 3, "full": 2, "stall": 2, "kill": 2}
+_FAULTS = {
+    "DATA": {"": 4, "cut": 3, "short": 3, "full": 2, "stall": 2, "kill": 2},
+    "WORK": {"": 2, "kill": 3},
+}
 _CODES = ["550", "450", "451", "553", "552", "421", "425"]
 
 
@@ -260,9 +263,10 @@ class _Drawing:
         return incidents + [self.incident(self.one_of(_VERBS)) for _ in range(self.chance.choice([0, 0, 1, 1, 2]))]
 
     def incident(self, verb: str) -> Incident:
-        number = self.chance.randint(1, 16) if verb == "*" else self.chance.choice([1, 1, 1, 1, 2, 2, 3])
+        many = {"*": 16, "WORK": 40}.get(verb)
+        number = self.chance.randint(1, many) if many else self.chance.choice([1, 1, 1, 1, 2, 2, 3])
         moment = "before" if verb in {"CONNECT", "DATA"} or self.often(0.4) else "after"
-        weights = _FAULTS_DATA if verb == "DATA" else _FAULTS_BEFORE if moment == "before" else _FAULTS_AFTER
+        weights = _FAULTS.get(verb, _FAULTS_BEFORE if moment == "before" else _FAULTS_AFTER)
         fault = "" if verb == "PASS" and self.often(0.7) else self.one_of(weights)
         if fault == "stall":
             fault += ":" + self.chance.choice(["1", "7", "20", "100", "250", "never"])

@@ -13,6 +13,7 @@ from .wire import Pipe
 from .world import World
 
 _NEVER = 1e9
+_NO_COMMANDS = {"CONNECT", "DATA", "WORK"}
 _SOON_S = 0.05
 """Within so long what is done in the middle of a pass is done: as long as some files take."""
 
@@ -80,13 +81,22 @@ class Events:
                     session.sleep(_seconds(incident.fault))
         return kept
 
+    def at_work(self, moment: str) -> None:
+        """Let happen what is meant for what the program does with its state or its source."""
+        if moment == "before":
+            self._count("WORK")
+        for incident in self._meant("WORK", moment):
+            self._act(incident, "WORK")
+            if incident.fault == "kill":
+                self.kill()
+
     def _break_data(self, pipe: Pipe) -> None:
         if not pipe.cut:
             pipe.sever()
 
     def _count(self, verb: str) -> None:
         self._seen[verb] += 1
-        if verb not in {"CONNECT", "DATA"}:
+        if verb not in _NO_COMMANDS:
             self._seen["*"] += 1
 
     def _meant(self, verb: str, moment: str) -> list[Incident]:
@@ -96,7 +106,7 @@ class Events:
             if each.moment == moment
             and each.verb in {verb, "*"}
             and self._seen[each.verb] == each.number
-            and (each.verb == verb or verb not in {"CONNECT", "DATA"})
+            and (each.verb == verb or verb not in _NO_COMMANDS)
         ]
 
     def _act(self, incident: Incident, verb: str) -> None:

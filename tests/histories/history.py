@@ -17,7 +17,8 @@ SITE_ACTS = {"put", "impostor", "take"}
 class Incident:
     """What happens at the n-th command of a kind in a pass ("*": of any; CONNECT: a connection; DATA: a file's bytes).
 
-    Before it is done or after, before its reply; acts first, then the fault, if any.
+    WORK is what the program does off its event loop, with its state or its source. Before it is done or after, before
+    its reply; acts first, then the fault, if any.
     """
 
     verb: str

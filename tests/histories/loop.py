@@ -94,10 +94,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return True
 
     def run_in_executor(self, _: Any, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """Do it now, and tell so soon."""
+        """Do it now, and tell so soon; nobody is told any more by who was killed before or after."""
         future = self.create_future()
+        self.life.at_work("before")
+        if self.life.dead:
+            return future
         try:
             result = function(*arguments)
+            self.life.at_work("after")
         except Exception as error:  # noqa: BLE001 - whatever it is, who asked wants to know
             self.call_soon(_fail, future, error)
         else:

@@ -44,6 +44,8 @@ class Life:
         self.connections: list[Connection] = []
         self.pipes: list[Pipe] = []
         self.loop: VirtualLoop | None = None
+        self.at_work: Callable[[str], None] = lambda _: None
+        """Is told before and after what the program does off its event loop, with its state or its source."""
         self.remains: set[asyncio.Task[Any]] = set()
         """What was under way when it was killed: none of it goes on, not even to its end."""
 
