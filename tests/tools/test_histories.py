@@ -43,13 +43,15 @@ def test_the_same_seed_gives_the_same_transcript_in_another_process() -> None:
 
 
 def test_a_file_that_is_published_though_it_changed_meanwhile_is_found(tmp_path: Path) -> None:
-    mistaken = tmp_path / "async_mirror"
-    mistaken.mkdir()
+    made = 0
     for path in sorted((ROOT / "async_mirror").rglob("*.py")):
         text = path.read_text()
-        copy = mistaken / path.relative_to(ROOT / "async_mirror")
-        copy.parent.mkdir(exist_ok=True)
-        copy.write_text(text.replace("return self.sent == self.size == status.st_size and", "return True or"))
+        mistaken = text.replace("return self.sent == self.size == status.st_size and", "return True or")
+        made += mistaken != text
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(mistaken)
+    assert made == 1, "the mistake is made"
     looked = look("-n", "200", "--most", "1", "--shrink", "0", "--package", tmp_path)
     assert looked.returncode == 1, looked.stdout
 
