@@ -104,39 +104,43 @@ def _play(seed: int) -> Played:
 
 
 def _look(arguments: argparse.Namespace) -> int:
+    """Play many histories, tell each failure when it is found, and at the end what happened and what was found."""
     begun = time.monotonic()
     coverage: Counter[tuple[str, str]] = Counter()
     names: Counter[str] = Counter()
     first: dict[str, int] = {}
     done = trivial = 0
-    with folder() as base, multiprocessing.Pool(arguments.jobs, _begin, (base, arguments)) as pool:
-        for played in pool.imap_unordered(_play, _seeds(arguments, begun), chunksize=5):
-            done += 1
-            trivial += played.trivial
-            coverage += played.coverage
-            if failure := played.failure:
-                names[failure.name] += 1
-                first.setdefault(failure.name, done)
-                print(f"{failure.name}\n{failure.story}\n  !! {failure.law}: {failure.how}\n", flush=True)
-                _keep(arguments.keep, played)
-                if names.total() >= arguments.most:
-                    break
+    for played in _played(arguments):
+        done += 1
+        trivial += played.trivial
+        coverage += played.coverage
+        if failure := played.failure:
+            names[failure.name] += 1
+            first.setdefault(failure.name, done)
+            print(f"{failure.name}\n{failure.story}\n  !! {failure.law}: {failure.how}\n", flush=True)
+            _keep(arguments.keep, played)
+            if names.total() >= arguments.most:
+                break
     _print_coverage(coverage)
     for name, number in names.most_common():
         print(f"{number:6} x {name}, first after {first[name]} histories")
-    seconds = time.monotonic() - begun
     print(
         f"{done} histories from seed {arguments.seed}, {trivial} of them trivial ({trivial / max(1, done):.0%}),"
-        f" {names.total()} failed; {seconds:.0f} s"
+        f" {names.total()} failed; {time.monotonic() - begun:.0f} s"
     )
     return 1 if names else 0
 
 
-def _seeds(arguments: argparse.Namespace, begun: float) -> Iterator[int]:
-    for seed in range(arguments.seed, arguments.seed + arguments.histories):
-        if time.monotonic() - begun > arguments.seconds:
-            return
-        yield seed
+def _played(arguments: argparse.Namespace) -> Iterator[Played]:
+    """Play histories, some for each process at a time, as long as there is time."""
+    end = time.monotonic() + arguments.seconds
+    seeds = range(arguments.seed, arguments.seed + arguments.histories)
+    some = 50 * arguments.jobs
+    with folder() as base, multiprocessing.Pool(arguments.jobs, _begin, (base, arguments)) as pool:
+        for start in range(0, len(seeds), some):
+            if time.monotonic() > end:
+                return
+            yield from pool.imap_unordered(_play, seeds[start : start + some])
 
 
 def _keep(into: Path | None, played: Played) -> None:
