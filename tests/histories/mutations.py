@@ -18,7 +18,7 @@ TARGETS = ("plan", "candidates", "recover", "recovery", "journal", "attempt", "a
 """Modules that decide what becomes of a path; where they are not there yet, see INSTEAD."""
 INSTEAD = {"journal": ("store", "state"), "recover": ("survey",)}
 
-_LEFT_OUT = re.compile(r"strerror|NO_M\w+|NOT_ATOMIC|^'|else f?'|mount|progress")
+_LEFT_OUT = re.compile(r"strerror|NO_M\w+|NOT_ATOMIC|^'|else f?'|mount|progress|bytes_sent")
 """What is told to people, right or wrong, changes nothing on the site; and no history has mount points."""
 
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
