@@ -149,13 +149,14 @@ class Connection(asyncio.Transport):
             self._protocol.data_received(data)
 
     def hang_up(self) -> None:
-        """Close from the server's end; what it said before arrives before."""
-        self._down.send(self._break, None)
+        """Close from the server's end, with a reset if it had not read all that came; what it said arrives before."""
+        reset = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        self._down.send(self._break, self._life.world.chance.choice([None, reset]))
         self.cut = True
 
     def sever(self) -> None:
-        """Cut the line: the program sees a reset, the server nothing."""
-        self._down.send(self._break, ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+        """Cut the line: the program is told by its own kernel, the server by nobody."""
+        self._down.send(self._break, OSError(errno.EHOSTUNREACH, "No route to host"))
         self.cut = True
 
     def _break(self, error: Exception | None) -> None:
