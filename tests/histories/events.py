@@ -27,6 +27,8 @@ class Events:
         self.kill: Callable[[], None] = lambda: None
         self.coverage: Counter[tuple[str, str]] = Counter()
         self.incidents: tuple[Incident, ...] = ()
+        self.refused: set[str] = set()
+        """The verbs of what was refused without a reason."""
         self.phase = ""
         self._seen: Counter[str] = Counter()
         self._full = self._short = False
@@ -134,6 +136,7 @@ class Events:
             case "refuse":
                 if verb == "FEAT":
                     return True
+                self.refused.add(verb)
                 code = "451" if verb in _LOGIN else detail
                 session.say(int(code), _TEXTS.get(code, "not now"))
                 return False

@@ -188,6 +188,8 @@ class Stage:
         self._compare_attributes(path, node)
 
     def _compare_attributes(self, path: bytes, node: Node) -> None:
+        if self.events.refused & {"MFMT", "MDTM", "SITE"}:
+            return
         status = os.lstat(self.local.at(path[len(ROOT) + 1 :]))
         mode = status.st_mode & 0o777 | (0o700 if node.content is None else 0)
         if self.history.kind.chmod and "--no-perms" not in self.history.options and node.mode != mode:
