@@ -18,11 +18,12 @@ from async_mirror.options.click_types import Command, Failed
 from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
 
 if TYPE_CHECKING:
+    from async_mirror.model.facts import Facts
     from async_mirror.model.secret import Secret
     from async_mirror.model.settings import Settings
     from async_mirror.model.site import Site, Trust
     from async_mirror.options.credentials import Login
-    from async_mirror.remote.session import Manners, RootedSession
+    from async_mirror.remote.session import RootedSession
     from async_mirror.state.store import State
     from async_mirror.sync.mirror import Mirror
     from async_mirror.ui.report import Report
@@ -118,18 +119,19 @@ def sync(**options: Any) -> int:
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
     from async_mirror.options import resolve
-    from async_mirror.state.store import StateError, open_copy, open_state, open_to_others
+    from async_mirror.state.database import StateError
+    from async_mirror.state.opening import open_copy, open_state, open_to_others
 
     source = resolve.source_of(options)
     login = resolve.login_of(options)
     settings = resolve.settings_of(options, source, login)
     trust = resolve.trust_of(options, login.site)
-    path = resolve.state_file_of(options, source, login.site)
-    mirror, display = _mirror(options, settings, login, trust, path.parent)
+    file = resolve.state_file_of(options, source, login.site)
+    mirror, display = _mirror(options, settings, login, trust, file.path.parent)
     try:
-        with open_copy(path) if mirror.dry_run else open_state(path) as state:
+        with open_copy(file.found) if mirror.dry_run else open_state(*file) as state:
             mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-            for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(path))):
+            for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(file.path))):
                 mirror.report.warn(warning)
             return _run(mirror, state, display, once=options["once"] or options["dry_run"])
     except StateError as error:
@@ -172,12 +174,13 @@ def healthcheck(**options: Any) -> int:
     import time
 
     from async_mirror.options import resolve
-    from async_mirror.state.store import StateError, facts_of
+    from async_mirror.state.database import StateError
+    from async_mirror.state.opening import facts_of
     from async_mirror.ui.health import complaint, praise
 
-    path = resolve.state_file_of(options, resolve.source_of(options), resolve.login_of(options).site)
+    file = resolve.state_file_of(options, resolve.source_of(options), resolve.login_of(options).site)
     try:
-        facts = facts_of(path)
+        facts = facts_of(file.found)
     except StateError as error:
         raise Failed(str(error), 1) from None
     reason = complaint(facts.get("last_good"), facts.get("last_result"), time.time())
@@ -209,7 +212,7 @@ def _mirror(
     from async_mirror.jobs.bandwidth import Pace
     from async_mirror.options import resolve
     from async_mirror.state import server_memory
-    from async_mirror.state.server_memory import Hosts
+    from async_mirror.state.server_memory import ServerMemory
     from async_mirror.sync.mirror import Mirror
     from async_mirror.ui.report import Report
 
@@ -224,12 +227,12 @@ def _mirror(
     mirror = Mirror(
         settings=settings,
         mode=options["multi"],
-        connect=partial(ftp_session, trust=trust),
+        connect=partial(ftp_session, trust=trust, pasv_address_believed=options["pasv_address"] == "server"),
         password=password,
         report=report,
         patience=multi.Patience(retries=options["retries"]),
         max_connections=options["max_connections"],
-        hosts=Hosts(None if options["dry_run"] else state_folder / server_memory.NAME),
+        memory=ServerMemory(None if options["dry_run"] else state_folder / server_memory.NAME),
         pace=Pace(options["bwlimit"]),
         dry_run=options["dry_run"],
         resurvey=options["resurvey"],
@@ -319,11 +322,24 @@ def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: b
 
 
 async def ftp_session(
-    site: "Site", password: "Secret", *, trust: "Trust", manners: "Manners", timeout_seconds: float, create_root: bool
+    site: "Site",
+    password: "Secret",
+    *,
+    trust: "Trust",
+    facts: "Facts",
+    timeout_seconds: float,
+    create_root: bool,
+    pasv_address_believed: bool = False,
 ) -> "RootedSession":
     """Open an FTP session; FTP is imported when the first one is needed."""
     from async_mirror.ftp.session import connect
 
     return await connect(
-        site, password, trust=trust, manners=manners, timeout_seconds=timeout_seconds, create_root=create_root
+        site,
+        password,
+        trust=trust,
+        facts=facts,
+        timeout_seconds=timeout_seconds,
+        create_root=create_root,
+        pasv_address_believed=pasv_address_believed,
     )

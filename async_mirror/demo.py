@@ -27,7 +27,7 @@ from async_mirror.ftp.session import connect
 from async_mirror.model.secret import Secret
 from async_mirror.model.settings import Settings
 from async_mirror.model.site import Site
-from async_mirror.state.store import open_state
+from async_mirror.state.opening import open_state
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.report import Report
@@ -70,6 +70,7 @@ class Step(NamedTuple):
 def show(folder: Path | None) -> int:
     """Run the demonstration on a copy of `folder`, or on a made-up web site; return the exit code."""
     logging.basicConfig(format="     %(message)s", stream=sys.stdout)
+    logging.getLogger("aioftp").setLevel(logging.CRITICAL)  # the server, which takes each connection cut for an error
     with tempfile.TemporaryDirectory(prefix="async-mirror-demo-") as name:
         work = Path(name)
         source = work / "source"

@@ -10,11 +10,13 @@ from functools import partial
 from async_mirror.crew.off_loop import Offload
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
-from async_mirror.model.change import Problem
+from async_mirror.model.outcome import Problem
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
-from async_mirror.state.store import State, StateError
+from async_mirror.state.database import StateError
+from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
 from async_mirror.sync.one_pass import Pass
+from async_mirror.sync.source_folder import open_source
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat
 
@@ -128,23 +130,27 @@ def _told(error: StateError | RemoteError) -> str:
 
 
 async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
+    source = await open_source(mirror, state, offload)
+    if source is None:
+        return
     try:
-        await Pass(mirror, state, stop, offload).run()
+        await Pass(mirror, state, stop, offload, source).run()
     except RootMissing as error:
-        mirror.report.note(f"{error}: it is made again and everything is sent")
         mirror.report.begin_again()
         settings = mirror.settings
         session = await mirror.connect(
             settings.site,
             mirror.password,
-            manners=mirror.manners,
+            facts=mirror.facts,
             timeout_seconds=settings.timeout_seconds,
             create_root=True,
         )
         await session.close()
-        await offload(state.void, "")
+        if session.made_root:  # a server that refuses to enter it for a moment may say the same
+            mirror.report.note(f"{error}: it is made again and everything is sent")
+            await offload(state.void, "")
         await offload(partial(state.learn, surveyed=None))
-        await Pass(mirror, state, stop, offload).run()
+        await Pass(mirror, state, stop, offload, source).run()
 
 
 def _exit_of(counts: Counts, failure: Exit) -> Exit:

@@ -15,7 +15,7 @@ import os
 import random
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -26,6 +26,8 @@ MOST_LANES = 256
 ROOM_PER_LANE = 32
 DEATHS = 3
 """How often what works on an item may die before the item is given up."""
+EXCUSES = 3
+"""How often an attempt at an item may be none of the item's and not count."""
 OPENINGS_PER_S = 20
 MEASURED_EVERY_S = 0.5
 
@@ -145,7 +147,7 @@ class Watcher(Generic[I, R]):
         """An attempt at an item ended."""
 
 
-class Done(NamedTuple, Generic[I, R]):
+class Finished(NamedTuple, Generic[I, R]):
     """An item that ended: with a result; or with an `error` (its perform raised, or was cut short); or unbegun."""
 
     item: I
@@ -165,6 +167,7 @@ class _Ticket(Generic[I, R]):
     previous: R | None = None
     deaths: int = 0
     death: str = ""
+    excuses: int = 0
 
 
 class Crew(Generic[S, I, R]):
@@ -180,13 +183,17 @@ class Crew(Generic[S, I, R]):
         watcher: Watcher[I, R] | None = None,
         cap: Cap | None = None,
         wait_for: Callable[[int, float], float] | None = None,
+        keep: Callable[[I, Any], Awaitable[None]] | None = None,
         kept: Iterable[int] = (),
+        wanted: Callable[[I], bool] | None = None,
         grace_seconds: float = 3.0,
     ) -> None:
         """Prepare a crew; nothing is opened before there is an item to perform.
 
         `cap` says how many lanes there are, else the mode does. `wait_for(amount, now)` reserves so much of what all
-        lanes together may do, and returns the seconds to wait before. Worker processes hold the descriptors `kept`.
+        lanes together may do, and returns the seconds to wait before. `keep(item, what)` is awaited when a perform has
+        something kept for good. Worker processes hold the descriptors `kept`. What is not `wanted` when its turn comes
+        is not tried (any more).
         """
         self.limits = cap or FixedCap(mode.lanes)
         self.refused = False
@@ -206,7 +213,9 @@ class Crew(Generic[S, I, R]):
         self._room = asyncio.Semaphore(self.limits.most * ROOM_PER_LANE)
         self._permits = asyncio.Semaphore(self.limits.most)
         self._wait_for = wait_for
+        self._keep = keep
         self._kept = tuple(kept)
+        self._wanted = wanted or (lambda _: True)
         self._openings: deque[float] = deque(maxlen=OPENINGS_PER_S)
         self._measuring: asyncio.TimerHandle | None = None
         self._measured = (0.0, 0, 0)
@@ -220,7 +229,7 @@ class Crew(Generic[S, I, R]):
         self._feeding: set[asyncio.Task[None]] = set()
         self._opening: set[asyncio.Task[Any]] = set()
         self._resting: dict[_Ticket[I, R], asyncio.TimerHandle] = {}
-        self._results: deque[Done[I, R]] = deque()
+        self._results: deque[Finished[I, R]] = deque()
         self._outstanding = 0
         self._closing = asyncio.Event()
         self._news = asyncio.Event()
@@ -247,7 +256,7 @@ class Crew(Generic[S, I, R]):
         await ended(self._feeding)
         await ended(self._lanes)
 
-    async def run(self, items: AsyncGenerator[I, None], overlap: int = 1) -> AsyncGenerator[list[Done[I, R]], None]:
+    async def run(self, items: AsyncGenerator[I, None], overlap: int = 1) -> AsyncGenerator[list[Finished[I, R]], None]:
         """Perform all items, and yield what ended, in lists. Every item that was taken from `items` ends exactly once.
 
         `overlap` is how many performs may be under way on one session. Items are taken as there is room for them.
@@ -282,7 +291,7 @@ class Crew(Generic[S, I, R]):
             self._outstanding += 1
             self.put(_Ticket(item))
 
-    async def _next(self, feeding: "asyncio.Task[None]") -> list[Done[I, R]]:
+    async def _next(self, feeding: "asyncio.Task[None]") -> list[Finished[I, R]]:
         while True:
             if self._stop.requested and self._deadline is None:
                 self._deadline = asyncio.get_running_loop().time() + self._grace_seconds
@@ -382,7 +391,9 @@ class Crew(Generic[S, I, R]):
             if self._closing.is_set() or self._manned > self.cap:
                 return None
             self._busy = self._busy and not self._todo.empty()
-            return await self._todo.get()
+            while (ticket := await self._todo.get()) and not self._wanted(ticket.item):
+                self._give_up(ticket)
+            return ticket
         finally:
             self._idle -= 1
 
@@ -390,6 +401,10 @@ class Crew(Generic[S, I, R]):
         """Take a result, and let the item rest before another attempt if it deserves one."""
         ticket.previous = performed.result
         ticket.death = ""
+        if performed.again and self._is_excused(ticket, performed):
+            self.watcher.again(performed.result, 0.0)
+            self.put(ticket)
+            return
         ticket.attempt += 1
         if not performed.again or self._closing.is_set() or ticket.attempt > self._patience.retries:
             self.end(ticket, performed.result)
@@ -397,6 +412,16 @@ class Crew(Generic[S, I, R]):
             pause = self._patience.pause(ticket.attempt)
             self.watcher.again(performed.result, pause)
             self._resting[ticket] = asyncio.get_running_loop().call_later(pause, self.put, ticket)
+
+    def _is_excused(self, ticket: _Ticket[I, R], performed: Performed[R]) -> bool:
+        """Tell whether an attempt does not count; where there are too many sessions there are fewer from now on."""
+        if performed.crowded and self._open > 1:
+            self.refused = True
+            self.limits.lower(self._open - 1)
+        elif not performed.excused:
+            return False
+        ticket.excuses += 1
+        return ticket.excuses <= EXCUSES
 
     def died(self, ticket: _Ticket[I, R], what: str) -> None:
         """Give an item to another lane, unless it seems to be what kills them."""
@@ -422,11 +447,16 @@ class Crew(Generic[S, I, R]):
         if self._wait_for:
             await asyncio.sleep(self._wait_for(amount, asyncio.get_running_loop().time()))
 
+    async def keep(self, item: I, what: Any) -> None:
+        """Wait until something about an item is kept for good."""
+        if self._keep:
+            await self._keep(item, what)
+
     def end(self, ticket: _Ticket[I, R], result: R | None, error: str = "") -> None:
         """End an item for good."""
         self._items += 1
         self._outstanding -= 1
-        self._results.append(Done(ticket.item, result, error))
+        self._results.append(Finished(ticket.item, result, error))
         self._news.set()
 
     async def open(self, hands: Hands[S, I, R], *, had_one: bool) -> S | None:
@@ -629,3 +659,6 @@ class _Progress(Generic[I]):
 
     async def may_do(self, amount: int) -> None:
         await self._lane.crew.may_do(amount)
+
+    async def keep(self, what: Any) -> None:
+        await self._lane.crew.keep(self._item, what)

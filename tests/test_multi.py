@@ -21,7 +21,7 @@ from support.toys import Fatal, Judge, Refused, Trouble
 from async_mirror.crew.far import Performed, Progress, Verdict
 from async_mirror.crew.off_loop import Offload, beside, run, stream
 from async_mirror.crew.stop import Stop
-from async_mirror.multi import MOST_LANES, ROOM_PER_LANE, Crew, Done, FixedCap, Mode, Patience
+from async_mirror.multi import EXCUSES, MOST_LANES, ROOM_PER_LANE, Crew, Finished, FixedCap, Mode, Patience
 
 pytestmark = pytest.mark.smoke
 
@@ -161,9 +161,9 @@ def a_crew(
     return Crew(toy, mode, stop or Stop(), patience, cap=cap, grace_seconds=grace_seconds)
 
 
-async def all_done(crew: ToyCrew, source: Source, overlap: int = 1) -> list[Done[int, str]]:
+async def all_done(crew: ToyCrew, source: Source, overlap: int = 1) -> list[Finished[int, str]]:
     """Return what became of all items, in the order in which they ended."""
-    ended: list[Done[int, str]] = []
+    ended: list[Finished[int, str]] = []
     async with crew:
         async for batch in crew.run(source.items(), overlap):
             assert batch
@@ -186,7 +186,7 @@ def other_tasks() -> set["asyncio.Task[Any]"]:
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
-def results_of(ended: Iterable[Done[int, str]]) -> dict[int, str | None]:
+def results_of(ended: Iterable[Finished[int, str]]) -> dict[int, str | None]:
     return {done.item: done.result for done in ended}
 
 
@@ -241,17 +241,17 @@ def test_a_pause_doubles_up_to_a_limit_and_has_jitter(attempt: int, first: float
 
 
 def test_done_tells_a_result_an_error_and_an_item_that_nobody_began() -> None:
-    assert not Done(1, "did").unbegun
-    assert not Done(1, None, "it was interrupted").unbegun
-    assert not Done(1, "did", "it was interrupted").unbegun
-    assert Done(1, None).unbegun
+    assert not Finished(1, "did").unbegun
+    assert not Finished(1, None, "it was interrupted").unbegun
+    assert not Finished(1, "did", "it was interrupted").unbegun
+    assert Finished(1, None).unbegun
 
 
 @pytest.mark.parametrize("mode", [SERIAL, A1, A8])
 def test_all_items_are_performed_once(mode: Mode) -> None:
     toy, source = Toy(), Source(1000)
     ended = play(all_done(a_crew(toy, mode), source, 2))
-    assert sorted(ended) == [Done(item, f"did {item}") for item in range(1000)]
+    assert sorted(ended) == [Finished(item, f"did {item}") for item in range(1000)]
     assert all(previous == [None] for previous in toy.begun.values())
     assert len(toy.sessions) == toy.most_open == mode.lanes
     assert all(session.closed for session in toy.sessions)
@@ -401,6 +401,33 @@ def test_retries_stop_when_patience_is_over_and_each_sees_the_result_before(retr
     assert toy.begun == dict.fromkeys(range(3), seen)
 
 
+@pytest.mark.parametrize("retries", [0, 2])
+def test_excused_attempts_come_before_those_that_count_and_are_not_endless(retries: int) -> None:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        return Performed(f"{previous or 'tried'}!", again=True, excused=True)
+
+    toy = Toy(work)
+    ended = play(all_done(a_crew(toy, A2, Patience(retries, 0.0)), Source(3)))
+    assert results_of(ended) == dict.fromkeys(range(3), "tried" + "!" * (EXCUSES + 1 + retries))
+
+
+def test_crowded_sessions_become_fewer_and_no_item_fails_for_that() -> None:
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        await asyncio.sleep(0)
+        crowded = session.toy.now_open > 2
+        session.usable = not crowded
+        return Performed("crowded" if crowded else "fine", again=crowded, crowded=crowded)
+
+    async def scenario() -> None:
+        crew = a_crew(Toy(work), A8, Patience(0, 0.0))
+        ended = await all_done(crew, Source(200))
+        assert {done.result for done in ended} == {"fine"}
+        assert crew.refused
+        assert crew.cap <= 2
+
+    play(scenario())
+
+
 def test_an_item_that_rests_holds_up_nobody() -> None:
     done_by_others = asyncio.Event()
 
@@ -426,10 +453,10 @@ def test_an_exception_becomes_a_result_and_the_session_goes_on() -> None:
     toy = Toy(work)
     ended = play(all_done(a_crew(toy, A1), Source(4)))
     assert ended == [
-        Done(0, "fine"),
-        Done(1, None, "Trouble: with 1"),
-        Done(2, "fine"),
-        Done(3, None, "Trouble: with 3"),
+        Finished(0, "fine"),
+        Finished(1, None, "Trouble: with 1"),
+        Finished(2, "fine"),
+        Finished(3, None, "Trouble: with 3"),
     ]
     assert toy.tries == 1
 
@@ -440,7 +467,7 @@ def test_an_exception_in_a_later_attempt_keeps_the_result_of_the_one_before() ->
             raise Trouble("again")
         return Performed("half", again=True)
 
-    assert play(all_done(a_crew(Toy(work)), Source(1))) == [Done(0, "half", "Trouble: again")]
+    assert play(all_done(a_crew(Toy(work)), Source(1))) == [Finished(0, "half", "Trouble: again")]
 
 
 # Overlap.
@@ -895,7 +922,7 @@ def test_a_perform_that_is_cut_may_still_give_a_result() -> None:
             return Performed("tidied up", again=True)
 
         ended = await all_done(a_crew(Toy(work), A1, stop=stop, grace_seconds=0.0), Source(1))
-        assert ended == [Done(0, "tidied up")]
+        assert ended == [Finished(0, "tidied up")]
 
     play(scenario())
 
@@ -944,7 +971,7 @@ def test_a_stop_ends_an_item_that_rests_with_the_result_it_had() -> None:
             return Performed("not yet", again=True)
 
         ended = await all_done(a_crew(Toy(work), patience=NEVER, stop=stop), Source(1))
-        assert ended == [Done(0, "not yet")]
+        assert ended == [Finished(0, "not yet")]
 
     play(scenario())
 
@@ -959,7 +986,7 @@ def test_an_item_that_deserves_another_attempt_does_not_get_it_once_the_stop_cam
             return Performed("half", again=True)
 
         ended = await all_done(a_crew(Toy(work), A1, NEVER, stop=stop), Source(1))
-        assert ended == [Done(0, "half")]
+        assert ended == [Finished(0, "half")]
 
     play(scenario())
 
@@ -1280,7 +1307,7 @@ async def mixed(mix: Mix) -> None:
     patience = Patience(mix.retries, 0.0)
     crew = a_crew(toy, mix.mode, patience, stop=stop, limit=mix.limit, grace_seconds=mix.grace_seconds)
     cap = crew.cap
-    ended: list[Done[int, str]] = []
+    ended: list[Finished[int, str]] = []
     failed = False
     async with crew:
         try:

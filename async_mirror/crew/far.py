@@ -11,7 +11,7 @@ import signal
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from enum import Enum
 from multiprocessing import reduction, resource_tracker
@@ -68,12 +68,22 @@ class Progress(Protocol):
         """Wait until so much more may be done, where there is a limit for all lanes together."""
         ...
 
+    async def keep(self, what: Any) -> None:
+        """Wait until something about the item is kept for good, whatever becomes of who works on it. May raise."""
+        ...
+
 
 class Performed(NamedTuple, Generic[R]):
-    """A result, and whether the item deserves another attempt."""
+    """A result, and whether the item deserves another attempt.
+
+    `excused` says that this attempt was none of the item's: the next one is made at once, and does not count more,
+    unless that happens to one item again and again. `crowded` says the same, and that there are too many sessions.
+    """
 
     result: R
     again: bool = False
+    excused: bool = False
+    crowded: bool = False
 
 
 class Hands(Protocol[S, I_contra, R]):
@@ -93,6 +103,14 @@ class Hands(Protocol[S, I_contra, R]):
 
     def lost(self, item: I_contra, previous: R | None, what: str) -> R | None:
         """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
+        ...
+
+    def learned(self, since: int) -> Sequence[Any]:
+        """Return what was found out, in order, but for the first `since`: all hands are to know it. Picklable."""
+        ...
+
+    def learn(self, found: Sequence[Any]) -> None:
+        """Take over what other hands found out; what is known already is no news."""
         ...
 
 
@@ -133,6 +151,12 @@ class _Go(NamedTuple):
     call: int
 
 
+class _Learned(NamedTuple):
+    """What was found out is told, either way, before whatever else is said."""
+
+    found: Sequence[Any]
+
+
 _Request = _Hello | _Open | _Perform | _Close
 
 
@@ -148,6 +172,11 @@ class _Advanced(NamedTuple):
 class _MayDo(NamedTuple):
     call: int
     amount: int
+
+
+class _Keep(NamedTuple):
+    call: int
+    what: Any
 
 
 class _Answer(NamedTuple):
@@ -167,6 +196,13 @@ class _Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._told = 0
+
+    def tell(self, hands: Hands[Any, Any, Any]) -> None:
+        """Send what these hands found out since this was last called."""
+        if found := hands.learned(self._told):
+            self._told += len(found)
+            self.send(_Learned(found))
 
     @classmethod
     async def over(cls, end: socket.socket) -> "_Wire":
@@ -250,6 +286,8 @@ class _Worker:
 
     def _take(self, message: Any) -> None:
         match message:
+            case _Learned(found):
+                self._hands.learn(found)
             case _Cancel(call):
                 cancel([self._tasks[call]] if call in self._tasks else [])
             case _Go(call):
@@ -268,8 +306,10 @@ class _Worker:
     async def _answer(self, request: _Request) -> None:
         try:
             result = await self._done(request)
+            self._wire.tell(self._hands)
             self._wire.send(_Answer(request.call, result, self._session is not None and self._session.usable))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, who asked wants to know
+            self._wire.tell(self._hands)
             self._wire.send(_Raised(request.call, _portable(error)))
 
     async def _done(self, request: _Request) -> Any:
@@ -321,8 +361,15 @@ class _FarProgress:
             self._amount = 0
 
     async def may_do(self, amount: int) -> None:
+        await self._ask(_MayDo(self._call, amount))
+
+    async def keep(self, what: Any) -> None:
+        await self._ask(_Keep(self._call, what))
+
+    async def _ask(self, question: _MayDo | _Keep) -> None:
+        """Ask and wait for the answer; a perform asks one thing at a time."""
         self.go.clear()
-        self._wire.send(_MayDo(self._call, amount))
+        self._wire.send(question)
         await self.go.wait()
 
 
@@ -392,7 +439,7 @@ class FarHands(Generic[I, R]):
         self._session: FarSession | None = None
         self._calls: dict[int, _Call] = {}
         self._asked = 0
-        self._pacing: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Start the worker if there is none, and wait until it answers."""
@@ -420,6 +467,14 @@ class FarHands(Generic[I, R]):
         """Return what stands for an attempt whose worker died."""
         return self._hands.lost(item, previous, what)
 
+    def learned(self, since: int) -> Sequence[Any]:
+        """Return what was found out anywhere."""
+        return self._hands.learned(since)
+
+    def learn(self, found: Sequence[Any]) -> None:
+        """Take over what was found out elsewhere; the worker is told with what it is asked next."""
+        self._hands.learn(found)
+
     async def ask(self, request: Callable[..., Any], *details: Any, progress: Progress | None = None) -> Any:
         """Ask the worker for something, and wait for its answer. Raises what it raised, or WorkerDied."""
         if self._wire is None:
@@ -428,6 +483,7 @@ class FarHands(Generic[I, R]):
         call = self._asked
         self._calls[call] = _Call(asyncio.get_running_loop().create_future(), progress)
         try:
+            self._wire.tell(self._hands)
             self._wire.send(request(call, *details))
             return await self._calls[call].answer
         except asyncio.CancelledError:
@@ -477,6 +533,9 @@ class FarHands(Generic[I, R]):
             self._session.usable = usable
 
     def _hear(self, wire: _Wire, message: Any) -> None:
+        if isinstance(message, _Learned):
+            self._hands.learn(message.found)
+            return
         call = self._calls.get(message.call)
         if call is None:
             return
@@ -486,9 +545,9 @@ class FarHands(Generic[I, R]):
             case _Advanced(_, amount) if call.progress:
                 call.progress.advanced(amount)
             case _MayDo(number, amount) if call.progress:
-                pacing = asyncio.create_task(self._pace(wire, number, call.progress, amount))
-                self._pacing.add(pacing)
-                pacing.add_done_callback(self._pacing.discard)
+                self._answer(wire, number, call.progress.may_do(amount))
+            case _Keep(number, what) if call.progress:
+                self._answer(wire, number, call.progress.keep(what))
             case _Answer(_, result, usable):
                 self._note(usable=usable)
                 if not call.answer.done():
@@ -499,14 +558,25 @@ class FarHands(Generic[I, R]):
                 if not call.answer.done():
                     call.answer.set_exception(error)
 
-    async def _pace(self, wire: _Wire, call: int, progress: Progress, amount: int) -> None:
-        await progress.may_do(amount)
-        wire.send(_Go(call))
+    def _answer(self, wire: _Wire, number: int, waiting: Coroutine[Any, Any, None]) -> None:
+        """Let a perform go on once what it asked for is done; what that raises ends the perform."""
+        answering = asyncio.create_task(self._let_go(wire, number, waiting))
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
+
+    async def _let_go(self, wire: _Wire, number: int, waiting: Coroutine[Any, Any, None]) -> None:
+        try:
+            await waiting
+            wire.send(_Go(number))
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked for the item is told
+            wire.send(_Cancel(number))
+            if (call := self._calls.get(number)) and not call.answer.done():
+                call.answer.set_exception(error)
 
     async def close(self) -> None:
         """End the worker: politely, then by force if it is a process."""
-        cancel(self._pacing)
-        await ended(self._pacing)
+        cancel(self._answering)
+        await ended(self._answering)
         self.hang_up()
         await self._end_worker()
 

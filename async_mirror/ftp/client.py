@@ -65,12 +65,13 @@ class _Reader(asyncio.StreamReader):
         self._control.received(data)
 
     def feed_eof(self) -> None:
-        self._control.break_off("the server closed the connection")
+        self._control.break_off("the server closed the connection", by_server=True)
         super().feed_eof()
 
     def set_exception(self, exc: BaseException) -> None:
         self._control.alert = exc if isinstance(exc, ssl.SSLError) else None
-        self._control.break_off(f"the connection was lost ({reason(exc)})")
+        ended = isinstance(exc, ConnectionResetError)
+        self._control.break_off(f"the connection was lost ({reason(exc)})", by_server=ended)
 
 
 class _Protocol(asyncio.StreamReaderProtocol):

@@ -24,7 +24,7 @@ WIDE_WINDOW = 8 * 1024
 QUICK_SECONDS = 15.0
 """How long a server may take for what costs it nothing, whatever the time-out is: one that is silent then stays so."""
 
-_QUICK = frozenset({"AUTH", "PBSZ", "PROT", "FEAT", "OPTS", "TYPE", "CWD", "PWD"})
+_QUICK = frozenset({"AUTH", "PBSZ", "PROT", "FEAT", "SYST", "OPTS", "TYPE", "CWD", "PWD"})
 
 _REMEDIES = {
     GREETING: "raise --timeout if the server looks up the names of its clients, which may take long",
@@ -179,9 +179,9 @@ class Control:
         except ConnectionBroken as broken:
             self._give_up(broken)
 
-    def break_off(self, why: str, said: str = "") -> None:
-        """Give the connection up; whoever waits on it is told why, and what the server said."""
-        self._give_up(ConnectionBroken(why, said))
+    def break_off(self, why: str, said: str = "", *, by_server: bool = False) -> None:
+        """Give the connection up; whoever waits on it is told why, what the server said, and whether that ended it."""
+        self._give_up(ConnectionBroken(why, said, by_server=by_server))
 
     def _give_up(self, broken: ConnectionBroken) -> None:
         if not self.broken:

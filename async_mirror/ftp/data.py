@@ -57,6 +57,7 @@ class Data:
     def __init__(self, family: int, timeout_seconds: float) -> None:
         """Make a socket, not connected yet."""
         self._timeout_seconds = timeout_seconds
+        self._is_connected = False
         self._received = PIECE
         self._due = 0.0
         self._loop = asyncio.get_running_loop()
@@ -69,13 +70,19 @@ class Data:
         reply.add_done_callback(self._wake)
 
     async def open(self, address: tuple[Any, ...]) -> None:
-        """Connect; on a short way that is done before anybody could wait for it."""
+        """Connect, if that was not done before, and be ready for the transfer, whose command was sent."""
+        if not self._is_connected:
+            await self.connect(address, self._timeout_seconds)
+
+    async def connect(self, address: tuple[Any, ...], seconds: float) -> None:
+        """Connect within so many seconds; on a short way that is done before anybody could wait for it."""
         code = self._socket.connect_ex(address)
         if code == errno.EINPROGRESS and self._socket.connect_ex(address) not in {0, errno.EISCONN}:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(seconds):
                 await self._loop.sock_connect(self._socket, address)
         elif code not in {0, errno.EINPROGRESS}:
             raise OSError(code, os.strerror(code))
+        self._is_connected = True
 
     async def send(self, content: Content) -> None:
         """Send all of the content, and that this was all. Raises ContentFailedError if it cannot be read."""

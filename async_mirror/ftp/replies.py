@@ -152,11 +152,17 @@ def parse_epsv(reply: Reply) -> int | None:
 
 
 def parse_pasv(reply: Reply) -> int | None:
-    """Return the port of a 227 reply (RFC 959); its address is not believed, so it is not returned."""
+    """Return the port of a 227 reply (RFC 959); its address is another matter."""
     found = _PASV.search(" ".join(reply.lines))
     if not found or any(int(number) > 255 for number in found.groups()):
         return None
     return _port(int(found[5]) * 256 + int(found[6]))
+
+
+def parse_pasv_address(reply: Reply) -> str:
+    """Return the address of a 227 reply, for whoever believes it; "" if there is none."""
+    found = _PASV.search(" ".join(reply.lines))
+    return ".".join(found.groups()[:4]) if found else ""
 
 
 def _port(number: int) -> int | None:

@@ -155,7 +155,7 @@ class ReplyFlow(Generic[P]):
         if command == GREETING:
             self.greeting = reply.text
         elif reply.code >= 400 and reply.is_farewell:
-            raise ConnectionBroken("the server closed the connection", reply.text)
+            raise ConnectionBroken("the server closed the connection", reply.text, by_server=True)
 
     def _behind_transfer(self, transfer: P) -> P:
         """Return what 200 answers during a transfer: the NOOP right behind it, if there is one."""
@@ -168,7 +168,7 @@ class ReplyFlow(Generic[P]):
     @staticmethod
     def _unasked(reply: Reply) -> ConnectionBroken:
         if reply.is_farewell:
-            return ConnectionBroken("the server closed the connection", reply.text)
+            return ConnectionBroken("the server closed the connection", reply.text, by_server=True)
         return OutOfStep("the server spoke unasked", reply.text)
 
     def _redacted(self, reply: Reply, command: str) -> Reply:

@@ -1,5 +1,7 @@
 """A RemoteSession over FTP. The only module that knows the protocol's commands; `control` carries them."""
 
+import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -7,23 +9,55 @@ from typing import NamedTuple
 
 from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
+from async_mirror.ftp.features import Features, Rung
 from async_mirror.ftp.figures import UnreadableLineError, format_time, parse_size, parse_time
 from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.listing import ListingParser, parse_facts
 from async_mirror.ftp.login import client_for, greet, log_in
-from async_mirror.ftp.replies import Reply, parse_features, parse_path
+from async_mirror.ftp.passive_ports import Refused
+from async_mirror.ftp.proofs import SessionSpent, prove_ahead, prove_together
+from async_mirror.ftp.replies import Reply, parse_path
+from async_mirror.ftp.reply_flow import OutOfStep
 from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
-from async_mirror.ftp.transfer import Refused, Transfers
+from async_mirror.ftp.transfer import Transfers
 from async_mirror.model import escape, odd_names
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.facts import Facts
 from async_mirror.model.paths import lineage, parent, split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
-from async_mirror.remote.errors import ConnectionBroken, Refusal, RootMissing, SiteUnusable
-from async_mirror.remote.session import Content, Manners, Published, RemoteListing
+from async_mirror.remote.errors import (
+    LINK_IN_THE_WAY,
+    ConnectionBroken,
+    ConnectionRefused,
+    NoPort,
+    PathTooLong,
+    Refusal,
+    RootMissing,
+    SiteUnusable,
+)
+from async_mirror.remote.session import Content, Published, RemoteListing
+
+_MOST_PROOFS = 5
+"""More sessions are not spent on proofs: each rung may cost two."""
+
+_TAKES_WORK = frozenset({"DELE", "RMD", "MKD", "RNTO", "CWD"})
+"""Commands that may keep a disk busy."""
+
+_ABSENT = re.compile(r"no such|not found|(?:not|n't) exist", re.IGNORECASE)
+"""What some servers (bftpd) say of an absent folder, with a code of 4xx."""
+_LISTING_AS_IMAGE = "listings with TYPE I"
+_WANTS_TEXT = re.compile(r"\b(?:encoding|ascii|TYPE A)\b", re.IGNORECASE)
+_REPLACING = "renaming over an existing file"
+_TIMES = {"MFMT": "MFMT", "MDTM": "MDTM with a time", "SITE UTIME": "SITE UTIME"}
+"""The commands that set times, as they are known; MDTM without a time is another command."""
 
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
+
+_ASKED_ONE_BY_ONE = 8
+"""So many paths of a folder are asked for one by one before its listing costs less."""
+
 
 _OF_THE_PATH = frozenset({450, 451})
 """Refusals "for the moment" that servers give for good, too, of a path that they do not find."""
@@ -34,17 +68,38 @@ async def connect(
     password: Secret,
     *,
     trust: Trust = MACHINE,
-    manners: Manners | None = None,
+    facts: Facts | None = None,
     timeout_seconds: float,
     create_root: bool = True,
+    pasv_address_believed: bool = False,
 ) -> "FtpSession":
     """Open a session, logged in and in the site's root.
 
     Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken, SiteUnusable (Untrusted if whom we
     speak to is not sure), and RootMissing when the root is absent and not to be made. What is found out about the
-    server's `manners` is noted there, for whoever opens the next session.
+    server is noted in `facts`, for all sessions with it. A session that a proof left out of step is replaced.
     """
     tls = tls_for(trust) if site.is_encrypted else None
+    facts = Facts() if facts is None else facts
+    for _ in range(_MOST_PROOFS):
+        client = await _greeted(site, tls, password, timeout_seconds)
+        try:
+            session = FtpSession(client, site, tls, facts, pasv_address_believed=pasv_address_believed)
+            await log_in(client, site, password)
+            await session.begin(create_root)
+        except SessionSpent:
+            continue
+        except NoPort as full:
+            raise ConnectionRefused(str(full), full.reply) from None
+        except BaseException:
+            client.control.break_off("it was not to be opened")
+            raise
+        return session
+    raise ConnectionBroken("the server does not answer what any server answers (NOOP, PWD, EPSV)")
+
+
+async def _greeted(site: Site, tls: Tls | None, password: Secret, timeout_seconds: float) -> Client:
+    """Connect, twice if TLS was offered too narrowly at first."""
     client = _client(site, tls, password, timeout_seconds)
     try:
         try:
@@ -53,13 +108,10 @@ async def connect(
             client.control.break_off("another way is tried")
             client = _client(site, tls, password, timeout_seconds)
             await greet(client, site, tls)
-        session = FtpSession(client, site, tls, manners or Manners())
-        await log_in(client, site, password)
-        await session.begin(create_root)
     except BaseException:
         client.control.break_off("it was not to be opened")
         raise
-    return session
+    return client
 
 
 def _client(site: Site, tls: Tls | None, password: Secret, timeout_seconds: float) -> Client:
@@ -69,7 +121,9 @@ def _client(site: Site, tls: Tls | None, password: Secret, timeout_seconds: floa
 class FtpSession:
     """One logged-in connection; see `remote.session.RemoteSession` for what its methods promise."""
 
-    def __init__(self, client: Client, site: Site, tls: Tls | None, manners: Manners) -> None:
+    def __init__(
+        self, client: Client, site: Site, tls: Tls | None, facts: Facts, *, pasv_address_believed: bool
+    ) -> None:
         """Wrap a client; `begin` makes it ready."""
         self.kept: set[str] = set()
         self.root = ""
@@ -78,38 +132,50 @@ class FtpSession:
         self._client = client
         self._control = client.control
         self._site = site
-        self._transfers = Transfers(client.control, site.host, tls, manners)
-        self._sets_mode = True
-        self._gives_size = True
-        self._gives_facts = True
         self._list_known = Known()
-        self._replaces = True
-        self._mtime_commands: list[str] = []
-        self._mtime_proved = False
+        self._features = Features(facts, site)
+        self._transfers = Transfers(
+            client.control, site.host, tls, self._features, pasv_address_believed=pasv_address_believed
+        )
 
     @property
     def usable(self) -> bool:
         """False once the control connection is cut or out of step."""
         return self._control.broken is None
 
-    async def begin(self, create_root: bool) -> None:
-        """Learn what the server can do, and enter the root."""
-        (reply,) = await self._exchange("FEAT")
-        features = parse_features(reply) if reply.succeeded else {}
-        if reply.succeeded:
-            self._gives_facts = "MLST" in features or "MLSD" in features
-        if "vsFTPd" in self._control.flow.greeting:
-            self._control.window = WIDE_WINDOW
-        self._transfers.sequential = not reply.succeeded
-        self._mtime_proved = "MFMT" in features
-        self._mtime_commands = ["MFMT"] if self._mtime_proved else ["MDTM", "SITE UTIME"]
-        await self._settle_in("UTF8" in features, create_root)
+    @property
+    def sets_times(self) -> bool:
+        """True if the server offers MFMT, or was seen to take another command for it."""
+        return "MFMT" in self._features.offers or any(map(self._features.has, _TIMES.values()))
 
-    async def _settle_in(self, utf8: bool, create_root: bool) -> None:
+    async def begin(self, create_root: bool) -> None:
+        """Learn what the server can do, prove what it bears, and enter the root. Raises SessionSpent."""
+        features, clock = self._features, asyncio.get_running_loop().time
+        began = clock()
+        (reply,) = await self._exchange("FEAT")
+        features.timed(clock() - began)
+        greeting = self._control.flow.greeting
+        features.read_features(greeting, reply)
+        if "vsFTPd" in greeting:
+            self._control.window = WIDE_WINDOW
+        if not features.recognise():
+            (system,) = await self._exchange("SYST")
+            features.identify(system)
+        await prove_together(self._control, features)
+        await self._settle_in(create_root)
+        await prove_together(self._control, features)
+        await prove_ahead(self._control, features, self._transfers.ports)
+        if features.level >= Rung.AHEAD:
+            await self._transfers.ports.try_kind()
+
+    async def _settle_in(self, create_root: bool) -> None:
         """Agree upon bytes and names, and enter the root, all in one write where the server takes that."""
-        root = self._site.root
-        commands = ["OPTS UTF8 ON"] * utf8 + ["TYPE I"] + [f"CWD {root}"] * bool(root) + ["PWD"]
+        root, features = self._site.root, self._features
+        commands = ["SYST"] * (features.level > 0)
+        commands += ["OPTS UTF8 ON"] * ("UTF8" in features.offers) + ["TYPE I"] + [f"CWD {root}"] * bool(root) + ["PWD"]
         replies = dict(zip(commands, await self._exchange(*commands), strict=True))
+        if "SYST" in replies:
+            features.identify(replies["SYST"])
         self._check(replies["TYPE I"])
         where = replies["PWD"]
         if root and not replies[f"CWD {root}"].succeeded:
@@ -119,17 +185,19 @@ class FtpSession:
         self.root = self._folder if self._control.flow.secret.redact(self._folder) == self._folder else ""
 
     async def _make_root(self, reply: Reply, create: bool) -> None:
-        """Make and enter the root, which could not be entered. Raises RootMissing, SiteUnusable."""
+        """Make and enter the root, which could not be entered. Raises RootMissing, SiteUnusable, ConnectionBroken."""
         root = self._site.root
-        if reply.transient:
-            raise ConnectionBroken(f"the folder {escape.shown(root)} cannot be entered now", reply.text)
         if not create:
+            if reply.transient and not _ABSENT.search(reply.text):
+                raise ConnectionBroken(f"the folder {escape.shown(root)} cannot be entered now", reply.text)
             raise RootMissing(f"the folder {escape.shown(root)} is not there", reply.text)
         made = reply
         for folder in [*lineage(root), root]:
             if folder:
                 (made,) = await self._exchange(f"MKD {folder}")
         (reply,) = await self._exchange(f"CWD {root}")
+        if reply.transient:
+            raise ConnectionBroken(f"the folder {escape.shown(root)} cannot be entered now", reply.text)
         if not reply.succeeded:
             raise SiteUnusable(f"the folder {escape.shown(root)} cannot be entered, and not be made", made.text)
         self.made_root = made.succeeded
@@ -138,19 +206,85 @@ class FtpSession:
 
     async def _exchange(self, *commands: str) -> list[Reply]:
         """Send commands, in one write if this server takes that, and return their replies."""
+        await self._see_that_lines_fit(*commands)
         await self._transfers.until_free()
-        control = self._control
-        if self._transfers.sequential or control.flow.in_flight + length_of(*commands) > control.window:
+        control, features = self._control, self._features
+        if not features.level or control.flow.in_flight + length_of(*commands) > control.window:
             async with self._transfers.lock:
                 return await self._one_by_one(commands)
-        return await control.replies(control.send(*commands))
+        together = len(commands) > 1 or control.flow.in_flight > 0
+        generation = features.generation(Rung.TOGETHER)
+        try:
+            replies = await self._replies(control.send(*commands))
+        except ConnectionBroken as broken:
+            raise self._transfers.judge(broken, together * Rung.TOGETHER, generation) from None
+        if together:
+            features.passed(Rung.TOGETHER)
+        return replies
+
+    async def _replies(self, pending: Sequence[AwaitedReply]) -> list[Reply]:
+        """Wait for replies; once the first has come, those that take a server no work are not waited for so long."""
+        replies: list[Reply] = []
+        patience_s = min(self._features.patience_s, self._control.quick_seconds)
+        for each in pending:
+            quick = replies and each.command not in _TAKES_WORK
+            replies.append(await self._control.reply(each, patience_s if quick else None))
+        return replies
+
+    async def _see_that_lines_fit(self, *commands: str) -> None:
+        """Raise PathTooLong for a line that this server does not take as one.
+
+        There are servers that take the end of a long line for another command, whatever a path may say there. So a
+        harmless one of that length goes first: its path has a name that no file system can hold.
+        """
+        features, length = self._features, max(map(length_of, commands), default=0)
+        if length <= features.longest_line:
+            return
+        if length < features.too_long_line and await self._takes_line_of(length):
+            features.line_taken(length)
+            return
+        features.line_not_taken(length)
+        raise PathTooLong(
+            f"its path is too long for this server, which takes no line of {features.too_long_line:.0f} bytes"
+        )
+
+    async def _takes_line_of(self, length: int) -> bool:
+        async with self._transfers.lock:
+            await self._control.room(self._control.window)
+            try:
+                probe, after = await self._one_by_one([f"CWD {'x' * (length - 6)}", "PWD"])
+            except OutOfStep:
+                return False
+            except ConnectionBroken:
+                if not self._features.cut_at_long_line():
+                    raise
+                return False
+            if probe.succeeded or not after.succeeded:
+                self._control.break_off("the server does not take a long line as one")
+        return not probe.unknown_command and not probe.succeeded and after.succeeded
 
     async def _one_by_one(self, commands: Sequence[str]) -> list[Reply]:
+        """Send commands one after the other; no more than one at a time to a server that bears no more."""
+        control = self._control
         expected: list[AwaitedReply] = []
         for command in commands:
-            await self._control.room(self._control.window if self._transfers.sequential else length_of(command))
-            expected.extend(self._control.send(command))
-        return await self._control.replies(expected)
+            await control.room(length_of(command) if self._features.level else control.window)
+            expected.extend(control.send(command))
+        return await control.replies(expected)
+
+    @property
+    def _knows_size(self) -> bool:
+        return not self._features.lacks("SIZE")
+
+    @property
+    def _knows_facts(self) -> bool:
+        features = self._features
+        offered = not features.lists or "MLST" in features.offers or "MLSD" in features.offers
+        return offered and not features.lacks("MLST")
+
+    @property
+    def _renames_over(self) -> bool:
+        return not self._features.lacks(_REPLACING)
 
     def _check(self, *replies: Reply) -> None:
         for reply in replies:
@@ -171,10 +305,12 @@ class FtpSession:
 
     async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
         """Write a file whole, and return the size that the site says it has."""
-        size_command = self._size_command(path) if self._gives_size else ""
-        reply, answer = await self._transfers.store(f"STOR {self._name(path)}", size_command, content, left)
+        size_command = self._size_command(path) if self._knows_size else ""
+        command = f"STOR {self._name(path)}"
+        await self._see_that_lines_fit(command)
+        reply, answer = await self._transfers.store(command, size_command, content, left)
         size = self._told_size(answer) if answer else None
-        if size is None and not (answer and self._gives_size):
+        if size is None and not (answer and self._knows_size):
             size = await self.size(path)
         if size is None:
             raise Refusal("the file is not there after it was sent", reply.text, transient=True)
@@ -188,23 +324,23 @@ class FtpSession:
         if reply.code == 213 and (size := parse_size(reply.lines[0].strip())) != UNKNOWN:
             return size
         if reply.unknown_command:
-            self._gives_size = False
+            self._features.lack("SIZE")
             return None
         return self._absent(reply)
 
     async def size(self, path: str) -> int | None:
         """Ask SIZE; else MLST; else look the file up in its folder's listing."""
-        if self._gives_size:
+        if self._knows_size:
             (reply,) = await self._exchange(self._size_command(path))
             size = self._told_size(reply)
-            if self._gives_size:
+            if self._knows_size:
                 return size
-        if self._gives_facts:
+        if self._knows_facts:
             (reply,) = await self._exchange(f"MLST {self._name(path)}")
             if not reply.unknown_command:
                 entry = self._read_facts(reply, path) if reply.succeeded else self._absent(reply)
                 return entry.size if entry and not entry.is_folder else None
-            self._gives_facts = False
+            self._features.lack("MLST")
         listing = await self.list_folder(parent(path))
         sizes = {entry.path: entry.size for entry in listing.entries if not entry.is_folder} if listing else {}
         return sizes.get(path)
@@ -218,38 +354,37 @@ class FtpSession:
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Set attributes and rename, in one write where the server takes that."""
         commands = {}
-        if self._mtime_commands:
-            commands["mtime"] = self._set_mtime_command(self._mtime_commands[0], temporary, entry.mtime_ns)
-        if mode is not None and self._sets_mode:  # the temporary's name is a plain one
+        if verb := self._mtime_verb:
+            commands["mtime"] = self._set_mtime_command(verb, temporary, entry.mtime_ns)
+        if mode is not None and not self._features.lacks("SITE CHMOD"):  # the temporary's name is a plain one
             commands["mode"] = self._set_mode_command(temporary, mode)
-        if not self._replaces and await self.size(entry.path) is not None:
+        if not self._renames_over and await self.size(entry.path) is not None:
             commands["old from"], commands["old to"] = self._rename_commands(entry.path, aside)
         commands["new from"], commands["new to"] = self._rename_commands(temporary, entry.path)
         replies = dict(zip(commands, await self._exchange(*commands.values()), strict=True))
-        atomic = self._replaces
-        if not replies["new to"].succeeded:
-            atomic = False
+        atomic = self._renames_over
+        put_aside = "old to" in replies and self._was_renamed(replies["old from"], replies["old to"])
+        if not self._was_renamed(replies["new from"], replies["new to"]):
             refused = _rename_refusal(replies["new from"], replies["new to"])
             if "old to" in replies:
-                if replies["old to"].succeeded:
+                if put_aside:
                     await self._put_back(aside, entry.path)
                 raise refused
             await self._publish_in_steps(temporary, entry.path, aside, refused)
-        elif "old to" in replies and replies["old to"].succeeded:
-            await self.remove_files([aside])
+            atomic, put_aside = False, True
         mode_set = mode is None or ("mode" in replies and replies["mode"].succeeded)
         if "mode" in replies and replies["mode"].unknown_command:
-            self._sets_mode = False
+            self._features.lack("SITE CHMOD")
         mtime_set = "mtime" in replies and replies["mtime"].succeeded
         if mtime_set:
-            self._mtime_proved = True
-        elif "mtime" in replies and self._doubts_mtime(replies["mtime"]):
-            self._forget_mtime_command(commands["mtime"])
+            self._features.have(_TIMES[verb])
+        elif "mtime" in replies and self._doubts_mtime(verb, replies["mtime"]):
+            self._features.lack(_TIMES[verb])
             mtime_set = await self.set_mtime(entry.path, entry.mtime_ns)
-        return Published(mtime_set, mode_set, atomic)
+        return Published(mtime_set, mode_set, atomic, put_aside)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
-        """Rename where a file is in the way: that one first, back if need be, removed last."""
+        """Rename where a file is in the way: that one first, and back if need be."""
         if refused.transient or await self.size(temporary) is None or await self.size(final) is None:
             if await self._is_folder(final):
                 raise Refusal("a folder is in the way (remove it from the site, or rename the file)", refused.reply)
@@ -260,8 +395,7 @@ class FtpSession:
         except Refusal:
             await self._put_back(aside, final)
             raise
-        self._replaces = False
-        await self.remove_files([aside])
+        self._features.lack(_REPLACING)
 
     async def _put_back(self, aside: str, final: str) -> None:
         try:
@@ -281,34 +415,36 @@ class FtpSession:
 
     async def set_mtime(self, path: str, mtime_ns: int) -> bool:
         """Set the modification time by the first command that this server takes; forget those that it does not."""
-        while self._mtime_commands:
-            command = self._set_mtime_command(self._mtime_commands[0], path, mtime_ns)
-            (reply,) = await self._exchange(command)
+        while verb := self._mtime_verb:
+            (reply,) = await self._exchange(self._set_mtime_command(verb, path, mtime_ns))
             if reply.succeeded:
-                self._mtime_proved = True
+                self._features.have(_TIMES[verb])
                 return True
-            if not self._doubts_mtime(reply) or await self.size(path) is None:
+            if not self._doubts_mtime(verb, reply) or await self.size(path) is None:
                 return False
-            self._forget_mtime_command(command)
+            self._features.lack(_TIMES[verb])
         return False
 
-    def _forget_mtime_command(self, command: str) -> None:
-        """Never again set an mtime in this way; another perform may have found that out meanwhile."""
-        self._mtime_commands = [verb for verb in self._mtime_commands if not command.startswith(verb)]
+    @property
+    def _mtime_verb(self) -> str:
+        """The command that sets times here, as far as is known; "" for none."""
+        features = self._features
+        verbs = ("MFMT",) if "MFMT" in features.offers else ("MDTM", "SITE UTIME")
+        return next((verb for verb in verbs if not features.lacks(_TIMES[verb])), "")
 
-    def _doubts_mtime(self, reply: Reply) -> bool:
+    def _doubts_mtime(self, verb: str, reply: Reply) -> bool:
         """Tell whether a refusal means that the command is not understood: a guessed one may be taken for a query."""
-        return reply.unknown_command or not self._mtime_proved
+        return reply.unknown_command or not self._features.has(_TIMES[verb])
 
     async def set_mode(self, path: str, mode: int) -> bool:
         """Set the permission bits by SITE CHMOD; False where that is unknown."""
-        if not self._sets_mode:
+        if self._features.lacks("SITE CHMOD"):
             return False
         if odd_names.odd_traits(split(path)[1]) & _LOST_BY_SITE:
             raise Refusal("SITE CHMOD may take the name for another one")
         (reply,) = await self._exchange(self._set_mode_command(path, mode))
         if reply.unknown_command:
-            self._sets_mode = False
+            self._features.lack("SITE CHMOD")
             return False
         self._check(reply)
         return True
@@ -316,19 +452,20 @@ class FtpSession:
     async def rename(self, old: str, new: str) -> None:
         """Rename by RNFR and RNTO."""
         first, second = await self._exchange(*self._rename_commands(old, new))
-        if not second.succeeded:
+        if not self._was_renamed(first, second):
             raise _rename_refusal(first, second)
+
+    def _was_renamed(self, first: Reply, second: Reply) -> bool:
+        """Tell whether RNFR and RNTO renamed a file; a server that took another one's RNFR for it is not believed."""
+        if second.succeeded and not first.continues:
+            what = "the server renamed something else than it was told to"
+            self._control.break_off(what, first.text)
+            raise ConnectionBroken(what, first.text)
+        return second.succeeded
 
     async def remove_files(self, paths: Sequence[str]) -> None:
         """Remove by DELE; a refusal for what is absent counts as done."""
-        replies = await self._exchange(*(f"DELE {self._name(path)}" for path in paths))
-        refused = [(path, reply) for path, reply in zip(paths, replies, strict=True) if not reply.succeeded]
-        if self._gives_facts and len(refused) > 1:
-            seen = await self._exchange(*(f"MLST {self._name(path)}" for path, _ in refused))
-            refused = [each for each, reply in zip(refused, seen, strict=True) if reply.code != 550]
-        for path, reply in refused:
-            if await self.look(path) is not None:
-                raise Refused(reply)
+        await self.look_at((), without=paths)
 
     # Folders.
 
@@ -341,7 +478,7 @@ class FtpSession:
             raise Refused(reply)
         listing = await self.list_folder(parent(path))
         if listing and split(path)[1] in listing.others:
-            raise Refusal("a link, which is not followed, is in the way (remove it from the site)", reply.text)
+            raise Refusal(LINK_IN_THE_WAY, reply.text)
 
     async def remove_folder(self, path: str) -> None:
         """Remove by RMD; a refusal for what is absent counts as done."""
@@ -364,21 +501,26 @@ class FtpSession:
 
     async def list_folder(self, path: str) -> RemoteListing | None:
         """List by MLSD, else by LIST, in such ways as the server takes."""
-        if self._gives_facts:
+        answer = await self._list(path)
+        return answer.listing if answer else None
+
+    async def _list(self, path: str) -> "_Answer | None":
+        if self._knows_facts:
             answer = await self._fetch(f"MLSD {self._name(path)}", path, facts=True)
             if answer.shown is Shown.FOLDER:
-                return answer.listing
+                return answer
             if not answer.reply.unknown_command:
                 if answer.reply.transient:
                     raise Refused(answer.reply)
                 if not await self._is_folder(path):
                     return None
                 if answer.reply.succeeded:
-                    return answer.listing
-            self._gives_facts = not answer.reply.unknown_command
+                    return answer
+            if answer.reply.unknown_command:
+                self._features.lack("MLST")
         return await self._list_in_some_way(path)
 
-    async def _list_in_some_way(self, path: str) -> RemoteListing | None:
+    async def _list_in_some_way(self, path: str) -> "_Answer | None":
         answers: list[_Answer] = []
         asked: list[tuple[Way, Shown]] = []
         is_folder = not path
@@ -396,7 +538,7 @@ class FtpSession:
         self._list_known = learned(path, asked, self._list_known)
         answer = answers[best(path, asked)]
         self._check(answer.reply)
-        return answer.listing
+        return answer
 
     async def _ask(self, way: Way, path: str) -> "_Answer":
         if not way.inside:
@@ -417,9 +559,24 @@ class FtpSession:
         self._check_back(back)
         return answer
 
+    async def _fetch_as_text(self, command: str, parser: ListingParser) -> tuple[Reply, bool]:
+        async with self._transfers.lock:
+            await self._exchange("TYPE A")
+            fetched = await self._transfers.fetch(command, parser)
+            (back,) = await self._exchange("TYPE I")
+        self._check(back)
+        return fetched
+
     async def _fetch(self, command: str, path: str, *, facts: bool = False) -> "_Answer":
+        await self._see_that_lines_fit(command)
         parser = ListingParser(path, facts=facts, now=time.time())
-        reply, whole = await self._transfers.fetch(command, parser)
+        if self._features.lacks(_LISTING_AS_IMAGE):
+            reply, whole = await self._fetch_as_text(command, parser)
+        else:
+            reply, whole = await self._transfers.fetch(command, parser)
+            if reply.code == 550 and _WANTS_TEXT.search(reply.text):  # simple-ftpd
+                self._features.lack(_LISTING_AS_IMAGE)
+                return await self._fetch(command, path, facts=facts)
         listing = parser.end(cut=not whole or "truncated" in reply.text.lower())
         shown = shown_by(listing, shows_itself=parser.shows_itself) if reply.succeeded else Shown.REFUSED
         return _Answer(reply, listing, shown)
@@ -433,13 +590,14 @@ class FtpSession:
 
     async def look(self, path: str) -> Entry | None:
         """Ask MLST; else SIZE and MDTM, and whether it can be entered."""
-        if self._gives_facts:
+        if self._knows_facts:
             (reply,) = await self._exchange(f"MLST {self._name(path)}")
             if reply.succeeded and (entry := self._read_facts(reply, path)):
                 return entry
             if not reply.succeeded and not reply.unknown_command:
                 return self._absent(reply)
-            self._gives_facts = reply.succeeded
+            if not reply.succeeded:
+                self._features.lack("MLST")
         if await self._is_folder(path):
             return Entry(path, Kind.FOLDER, 0, UNKNOWN, UNKNOWN)
         size = await self.size(path)
@@ -447,6 +605,58 @@ class FtpSession:
             return None
         (mtime_ns,) = await self.modified([path])
         return Entry(path, Kind.FILE, size, mtime_ns, UNKNOWN)
+
+    async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
+        """Send DELE for each of `without`, and MLST for each path; else list their folders, once each, and ask MDTM."""
+        replies = await self._exchange(*(f"DELE {self._name(path)}" for path in without))
+        refused = {path: reply for path, reply in zip(without, replies, strict=True) if not reply.succeeded}
+        look = self._look_by_facts if self._knows_facts else self._look_by_listings
+        seen = await look([*refused, *paths], frozenset(refused))
+        for path, reply in refused.items():
+            if seen[path] is not None:
+                raise Refused(reply)
+        return [seen[path] for path in paths]
+
+    async def _look_by_facts(self, paths: Sequence[str], _: frozenset[str]) -> dict[str, Entry | None]:
+        replies = await self._exchange(*(f"MLST {self._name(path)}" for path in paths))
+        seen: dict[str, Entry | None] = {}
+        for path, reply in zip(paths, replies, strict=True):
+            seen[path] = self._read_facts(reply, path)
+            if not seen[path] and reply.code != 550:
+                seen[path] = await self.look(path)
+        return seen
+
+    async def _look_by_listings(self, paths: Sequence[str], refused: frozenset[str]) -> dict[str, Entry | None]:
+        """Look for each path in the listing of its folder, where that costs less than to ask for one after the other.
+
+        What is not listed is asked for, unless DELE was `refused` for it and the listing leaves out no dot names.
+        """
+        seen: dict[str, Entry | None] = {}
+        by_folder: dict[str, list[str]] = {}
+        for path in paths:
+            by_folder.setdefault(parent(path), []).append(path)
+        for folder, some in by_folder.items():
+            answer = await self._list(folder) if len(some) > _ASKED_ONE_BY_ONE else None
+            if answer is None or not answer.listing.complete:
+                seen |= {path: await self.look(path) for path in some}
+            else:
+                seen |= await self._look_in(answer, some, refused)
+        return seen
+
+    async def _look_in(
+        self, answer: "_Answer", paths: Sequence[str], refused: frozenset[str]
+    ) -> dict[str, Entry | None]:
+        listed = {entry.path: entry for entry in answer.listing.entries}
+        absent = refused - listed.keys() if answer.shown is Shown.FOLDER else frozenset[str]()
+        asked = [path for path in paths if path not in absent]
+        seen: dict[str, Entry | None] = dict.fromkeys(paths)
+        for path, mtime_ns in zip(asked, await self.modified(asked), strict=True):
+            entry = listed.get(path)
+            if entry and not entry.is_folder:
+                seen[path] = Entry(path, Kind.FILE, entry.size, mtime_ns, UNKNOWN)
+            elif entry or mtime_ns != UNKNOWN or split(path)[1] in answer.listing.others:
+                seen[path] = await self.look(path)
+        return seen
 
     @staticmethod
     def _read_facts(reply: Reply, path: str) -> Entry | None:
@@ -463,6 +673,7 @@ class FtpSession:
         if self.usable and self._transfers.is_free and not self._control.flow.in_flight:
             with suppress(ConnectionBroken):
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
+        self._transfers.ports.close()
         self._control.break_off("it was closed")
 
 

@@ -6,56 +6,59 @@ file costs two round trips. Nothing else is written between a STOR and its 226.
 """
 
 import asyncio
+import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from async_mirror.ftp.control import AwaitedReply, Control, ControlLock, length_of
 from async_mirror.ftp.data import Data, SecureData
+from async_mirror.ftp.features import Features, Rung
 from async_mirror.ftp.listing import ListingParser
-from async_mirror.ftp.replies import Reply, parse_epsv, parse_pasv
+from async_mirror.ftp.passive_ports import PassivePorts, Port, Refused
+from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.reply_flow import OutOfStep
 from async_mirror.ftp.tls import Tls, concerns_trust, reason
-from async_mirror.remote.errors import ConnectionBroken, ContentFailedError, LedElsewhere, Refusal, Untrusted
-from async_mirror.remote.session import Content, Manners
+from async_mirror.remote.errors import (
+    ConnectionBroken,
+    ContentFailedError,
+    LedElsewhere,
+    NoPort,
+    Refusal,
+    TooQuick,
+    Untrusted,
+)
+from async_mirror.remote.session import Content
 
-PORT_LASTS_S = 5.0
-"""How long a port is used that was asked for in advance: servers close it again, firewalls forget it."""
 _SEND_BUFFER = 4 * 1024 * 1024
 _EXPLANATION_SECONDS = 5.0
 _FOLLOWS_WITHIN_S = 1.0
 """How long to wait, after a refusal, for what was sent along with the refused command: it tells whether that was it."""
 _DATA_CONNECTION = "the data connection"
 _PROBE = ["NOOP"]
-
-
-class Refused(Refusal):
-    """The server said no to a command."""
-
-    def __init__(self, answer: Reply) -> None:
-        """Tell to which, and keep what it said."""
-        what = f"the server answered {answer.command} with"
-        super().__init__(what, answer.text, transient=answer.transient, no_space=answer.no_space)
-        self.answer = answer
+_PASSIVE = ("EPSV", "PASV")
+_JUDGED = 400
+"""Characters of a reply that are looked at: a hostile one must not cost more."""
+_EARLY_END = "an early end of a data connection"
+_VOID_PORT = re.compile(r"\b(?:PASV|EPSV)\b.*\b(?:PORT|EPRT)\b|\b(?:PORT|EPRT)\b.*\b(?:PASV|EPSV)\b|No connector")
 
 
 class Transfers:
     """The one data connection that a session may have at a time, and the right to the control connection meanwhile."""
 
-    def __init__(self, control: Control, host: str, tls: Tls | None, manners: Manners) -> None:
+    def __init__(
+        self, control: Control, host: str, tls: Tls | None, features: Features, *, pasv_address_believed: bool = False
+    ) -> None:
         """Begin with a session that is logged in; `host` is whose certificate data connections are to show."""
-        self.sequential = False
         self._control = control
         self._host = host
         self._tls = tls
-        self._manners = manners
+        self._features = features
         self._ticket: ssl.SSLSession | None = None
-        self._extended_passive = True
-        self._ahead: AwaitedReply | None = None
-        self._asked_at = 0.0
-        self._loop = asyncio.get_running_loop()
+        self._lost: TooQuick | NoPort | None = None
+        self.ports = PassivePorts(control, features, self._new_data, believed=pasv_address_believed)
         self.lock = ControlLock()
 
     # The right to the control connection.
@@ -69,37 +72,30 @@ class Transfers:
         """Wait until a command may be written."""
         await self.lock.until_free()
 
-    # Ports.
+    def judge(self, broken: ConnectionBroken, rung: int, generation: int) -> ConnectionBroken:
+        """Return what it means that a session broke after a write in the manner of a rung (0 for none): note it.
 
-    @property
-    def _passive_command(self) -> str:
-        return "EPSV" if self._extended_passive else "PASV"
+        A conclusive oddity gives the rung back, and what was asked is to be asked again, more slowly; anything else is
+        a doubt, and a doubt comes seldom twice.
+        """
+        if isinstance(broken, LedElsewhere):
+            return broken
+        if self._lost and self._control.broken:  # by another one, whom this session served, too
+            return type(self._lost)(str(self._lost), self._lost.reply)
+        judged = broken if isinstance(broken, TooQuick | NoPort) else self._judged(broken, rung, generation)
+        if isinstance(judged, TooQuick | NoPort):
+            self._lost = judged
+        return judged
 
-    def _ask_ahead(self, expected: AwaitedReply) -> None:
-        self._ahead = expected
-        self._asked_at = self._loop.time()
-
-    async def _port(self) -> int:
-        """Return a port where the server waits: one that was asked for in advance, or a new one."""
-        ahead, self._ahead = self._ahead, None
-        if ahead and self._loop.time() - self._asked_at < PORT_LASTS_S:
-            reply = await self._control.reply(ahead)
-            if port := parse_epsv(reply) if reply.code == 229 else parse_pasv(reply) if reply.code == 227 else None:
-                return port
-        return await self._new_port()
-
-    async def _new_port(self) -> int:
-        if self._extended_passive:
-            reply = await self._control.reply(self._control.send("EPSV")[0])
-            if reply.code == 229 and (port := parse_epsv(reply)):
-                return port
-            if reply.transient:
-                raise Refused(reply)
-            self._extended_passive = False
-        reply = await self._control.reply(self._control.send("PASV")[0])
-        if reply.code == 227 and (port := parse_pasv(reply)):
-            return port
-        raise Refused(reply)
+    def _judged(self, broken: ConnectionBroken, rung: int, generation: int) -> ConnectionBroken:
+        if self.ports.are_refused:
+            return NoPort("the server has no data port for this connection", broken.reply)
+        if not rung:
+            return broken
+        if isinstance(broken, OutOfStep):
+            self._features.give_back(Rung(rung), generation)
+            return TooQuick(str(broken), broken.reply)
+        return TooQuick(str(broken), broken.reply) if self._features.doubt(Rung(rung)) else broken
 
     # Data connections.
 
@@ -120,59 +116,42 @@ class Transfers:
         except OSError as error:
             raise Refusal(f"no data connection can be made: {error.strerror}", transient=True) from None
 
-    async def _begin(self, command: str, after: list[str]) -> "_Begun":
-        """Send a transfer's command, with as much of what comes `after` it as this server takes in the same write."""
-        port = await self._port()
-        data = self._new_data()
+    async def _begin(self, command: str, along: list[str]) -> "_Begun":
+        """Send a transfer's command, with what goes `along` in the same write if there is room for that."""
+        port = await self.ports.take()
+        data = port.data or self._new_data()
         try:
-            along = self._goes_along(command, after)
+            if length_of(command, *along) > self._control.window:
+                along = []
             await self._control.room(min(length_of(command, *along), self._control.window))
             expected, *following = self._control.send(command, *along)
             self._control.flush()
         except BaseException:
             data.reset()
             raise
-        if along == after:
-            self._ask_ahead(following[-1])
-        return _Begun(data, port, expected, along, following)
-
-    def _goes_along(self, command: str, after: list[str]) -> list[str]:
-        along = after if self._manners.in_order else [] if self._manners.in_order is False else _PROBE
-        return [] if self.sequential or length_of(command, *along) > self._control.window else along
-
-    async def _learn(self, begun: "_Begun") -> None:
-        """Note whether the server did one thing after the other, if that was not known."""
-        if begun.along == _PROBE:
-            reply = await self._control.reply(begun.following[0])
-            self._manners.in_order = reply.succeeded and not self._control.flow.overtaken
-
-    @contextmanager
-    def _in_step(self) -> Iterator[None]:
-        """Take note of a server whose replies turn out not to be in order."""
-        try:
-            yield
-        except OutOfStep:
-            self._manners.in_order = False
-            raise
+        rung = Rung.BEHIND if along else Rung.AHEAD if port.ahead else 0
+        begun = _Begun(data, port, expected, along, following, rung, self._features.generation(rung))
+        if along and along[-1] in _PASSIVE:
+            self.ports.ask_ahead(following[-1])
+        return begun
 
     async def _open(self, begun: "_Begun") -> None:
         """Connect to where the server waits; the command is sent already."""
-        data, port, expected, *_ = begun
-        assert self._control.transport is not None
-        address = self._control.transport.get_extra_info("peername")
+        data, port = begun.data, begun.port
         try:
-            data.heed(expected.reply)
-            await data.open((address[0], port, *address[2:]))
+            data.heed(begun.expected.reply)
+            await data.open(port.address)
             if self._tls and isinstance(data, SecureData):
                 self._tls.check(data.peer, _DATA_CONNECTION)
         except (ssl.SSLError, Untrusted) as error:
             data.reset()
             if isinstance(data, SecureData) and (isinstance(error, Untrusted) or concerns_trust(error)):
                 self._distrust(error, data.peer)
-            await self._explain(begun, f"no data connection to port {port}: {reason(error)}")
+            await self._explain(begun, f"no data connection to port {port.number}: {reason(error)}")
         except (OSError, TimeoutError) as error:
             data.reset()
-            await self._explain(begun, f"no data connection to port {port}: {str(error) or 'time-out'}")
+            self._features.doubt_path(port.command)
+            await self._explain(begun, f"no data connection to port {port.number}: {str(error) or 'time-out'}")
         except BaseException:
             data.reset()
             self._control.break_off("it was interrupted")
@@ -192,7 +171,7 @@ class Transfers:
         try:
             reply = await self._control.reply(begun.expected, self._briefly)
         except ConnectionBroken as error:
-            raise ConnectionBroken(what, error.reply) from None
+            raise ConnectionBroken(what, error.reply, by_server=error.by_server) from None
         await self._check(begun, reply)
         raise Refusal(what, reply.text, transient=True)
 
@@ -213,7 +192,20 @@ class Transfers:
                 await asyncio.wait([each.reply for each in begun.following], timeout=_FOLLOWS_WITHIN_S)
             if self._control.broken:
                 raise self._control.broken
+            if _is_void(reply):
+                self._give_port_back(begun, reply)
             raise Refused(reply)
+
+    def _give_port_back(self, begun: "_Begun", reply: Reply) -> None:
+        """Raise for a port that turned out void: another one may do. One asked for ahead tells of the server's ways."""
+        if begun.port.ahead and reply.code != 425:
+            self._features.give_back(Rung.AHEAD, begun.port.generation)
+        elif begun.port.ahead:
+            self._features.doubt(Rung.AHEAD)
+            self._control.break_off("the server does not take the data connection", reply.text)
+        elif reply.code == 425:
+            return
+        raise TooQuick("the data port is void", reply.text)
 
     # Files.
 
@@ -225,26 +217,61 @@ class Transfers:
         Raises Refused, Refusal for a data connection that failed, ConnectionBroken, and whatever `content` raises.
         """
         async with self.lock:
-            with self._in_step():
-                after = [each for each in (size_command, self._passive_command) if each]
-                begun = await self._begin(command, after)
+            ahead = self._features.level >= Rung.AHEAD
+            after = [each for each in (size_command, self._features.passive_command if ahead else "") if each]
+            proves = self._features.may_prove(Rung.BEHIND)
+            along = _PROBE if proves else after if self._features.level >= Rung.BEHIND else []
+            rung, generation = 0, 0
+            try:
+                begun = await self._begin(command, along)
+                rung, generation = begun.rung, begun.generation
                 await self._send_content(begun, content, left)
                 reply = await self._control.reply(begun.expected, self._patience(content.size))
                 await self._check(begun, reply)
-                await self._learn(begun)
-                following = begun.following
-                if begun.along != after:
-                    following = self._control.send(*(after[:-1] if self.sequential else after))
-                    if not self.sequential:
-                        self._ask_ahead(following[-1])
-                answers = await self._control.replies(following)
-                return reply, answers[0] if size_command else None
+                if proves:
+                    await self._prove_behind(begun)
+                answers = await self._answers(begun, after)
+            except ConnectionBroken as broken:
+                raise self.judge(broken, rung, generation) from None
+            finally:
+                if proves:
+                    self._features.release(Rung.BEHIND)
+            return reply, answers[0] if size_command else None
+
+    async def _answers(self, begun: "_Begun", after: list[str]) -> list[Reply | None]:
+        """Return the replies to what follows a file; those that did not go along are asked for now.
+
+        What was swallowed behind the transfer (Pure-FTPd says 500 to that) counts as not asked.
+        """
+        patience_s = self._features.patience_s
+        if after and begun.along == after:
+            self._features.passed(Rung.BEHIND)
+            replies = [await self._control.reply(each, patience_s) for each in begun.following]
+            return [None if each.unknown_command else each for each in replies]
+        following = self._control.send(*after) if after else []
+        if following and after[-1] in _PASSIVE:
+            self.ports.ask_ahead(following[-1])
+        return list(await self._control.replies(following))
+
+    async def _prove_behind(self, begun: "_Begun") -> None:
+        """Note whether the server did one thing after the other: NOOP behind a transfer is answered after that."""
+        if not begun.following:  # there was no room for it in one write
+            return
+        noop = begun.following[0]
+        await asyncio.wait({noop.reply}, timeout=self._features.patience_s)
+        if noop.has_ended:
+            holds = noop.take().code == 200 and not self._control.flow.overtaken
+            self._features.proved(Rung.BEHIND, holds=holds)
+        else:
+            self._features.proved(Rung.BEHIND, holds=False)
+            self._control.break_off("the server was silent after NOOP")
+            raise TooQuick("the server does not answer a command behind a transfer")
 
     async def _send_content(self, begun: "_Begun", content: Content, left: Callable[[], None]) -> None:
         await self._open(begun)
         data = begun.data
         try:
-            if not self._manners.in_order:  # pyftpdlib loses what comes and ends before it has read the command
+            if self._features.level < Rung.BEHIND:  # pyftpdlib loses what comes and ends before it has read the command
                 await self._control.begun(begun.expected)
             await data.send(content)
             left()
@@ -272,20 +299,28 @@ class Transfers:
     async def fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
         """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self.lock:
-            with self._in_step():
-                begun = await self._begin(command, [self._passive_command])
-                early = self._tls is None and self._manners.in_order is True and self._manners.bears_early_end
-                try:
-                    await self._open(begun)
-                    await self._receive(begun, listing, early)
-                except Refused as refused:  # which the end of the data connection may tell of first
-                    reply = refused.answer
-                else:
-                    reply = await self._control.reply(begun.expected)
+            quick = self._features.level >= Rung.BEHIND
+            rung, generation = 0, 0
+            early = quick and self._tls is None and not self._features.lacks(_EARLY_END)
+            try:
+                begun = await self._begin(command, [self._features.passive_command] if quick else [])
+                rung, generation = begun.rung, begun.generation
+                reply = await self._fetched(begun, listing, early=early)
                 if early and reply.transient:
-                    self._manners.bears_early_end = False
-                await self._learn(begun)
-                return reply, begun.data.whole
+                    self._features.lack(_EARLY_END)
+                elif _is_void(reply):
+                    self._give_port_back(begun, reply)
+            except ConnectionBroken as broken:
+                raise self.judge(broken, rung, generation) from None
+            return reply, begun.data.whole
+
+    async def _fetched(self, begun: "_Begun", listing: ListingParser, *, early: bool) -> Reply:
+        try:
+            await self._open(begun)
+            await self._receive(begun, listing, early)
+        except Refused as refused:  # which the end of the data connection may tell of first
+            return refused.answer
+        return await self._control.reply(begun.expected)
 
     async def _receive(self, begun: "_Begun", listing: ListingParser, early: bool) -> None:
         """Take all that comes. ProFTPD says 226 only after our end, which may come `early`: at once."""
@@ -311,10 +346,20 @@ class Transfers:
 
 
 class _Begun(NamedTuple):
-    """A transfer whose command is sent, `along` with others whose replies are `following`."""
+    """A transfer whose command is sent, `along` with others whose replies are `following`.
+
+    `rung` is its manner, 0 for none, and `generation` that of the rung.
+    """
 
     data: Data
-    port: int
+    port: Port
     expected: AwaitedReply
     along: list[str]
     following: list[AwaitedReply]
+    rung: int
+    generation: int
+
+
+def _is_void(reply: Reply) -> bool:
+    """Tell whether a transfer was refused because of its port: ftp-srv closes the newest one when a transfer ends."""
+    return reply.code in {425, 503} or (reply.code == 550 and _VOID_PORT.search(reply.text[:_JUDGED]) is not None)

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from async_mirror.model import odd_names, temporary_names
-from async_mirror.model.change import Failure, Problem
+from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.outcome import Failure, Problem
 from async_mirror.model.paths import join
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteListing, RemoteSession
@@ -52,7 +53,7 @@ async def compare(session: RemoteSession, task: Compare) -> Compared:
     except Refusal as refusal:
         failure = Failure(task.folder, Problem.REFUSED, refusal.told, refusal.transient)
     except ConnectionBroken as broken:
-        failure = Failure(task.folder, Problem.CONNECTION, broken.told, transient=True)
+        failure = Failure(task.folder, broken.problem, broken.told, transient=True)
     return Compared(task.folder, failure=failure)
 
 
@@ -71,7 +72,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
         like = here if known or not odd_names.may_be_misread(path[start:]) else None
-        if version := _version(seen, known, like, keeps_times=keeps_times):
+        if version := _version(seen, known, like, keeps_times=keeps_times, sets_times=session.sets_times):
             adopted.append(version)
             continue
         lost += [path] if known else []
@@ -95,22 +96,32 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     )
 
 
-def _version(seen: Entry, known: Entry | None, here: Entry | None, *, keeps_times: bool) -> Entry | None:
+def _version(
+    seen: Entry, known: Entry | None, here: Entry | None, *, keeps_times: bool, sets_times: bool
+) -> Entry | None:
     """Return what is held at a path from now on, given what was held and what the source has; None for nothing.
 
     What was held and is another version now is still ours if the source has it, so that it is sent again; else only if
-    it has the size that it had and nothing here has its time, for there are servers that set no mtimes.
+    it has the size that it had and nothing here has its time, for there are servers that set no mtimes. On one that is
+    not known to set any, a version that was never seen there is known by its size, and from now on by its time.
     """
     if known and known.size == UNKNOWN:
         return known if known.kind is seen.kind else None
     for version in (known, here):
         if version and may_be(seen, version):
-            return version if seen.mode in {UNKNOWN, version.mode} else version._replace(mode=seen.mode)
+            return _as_seen(version, seen)
     if known is None or known.is_folder or seen.is_folder:
         return None
+    if not (keeps_times or sets_times) and known.site_mtime_ns == UNKNOWN and known.size == seen.size:
+        return _as_seen(known, seen)
     if here:
-        return _doubted(known)
+        return unknown(known)
     return known if known.size == seen.size and not keeps_times else None
+
+
+def _as_seen(version: Entry, seen: Entry) -> Entry:
+    mode = version.mode if seen.mode == UNKNOWN else seen.mode
+    return version._replace(mode=mode, site_size=seen.size, site_mtime_ns=seen.mtime_ns)
 
 
 async def _unlisted(session: RemoteSession, held: Iterable[Entry], *, complete: bool) -> list[Entry]:
@@ -118,18 +129,13 @@ async def _unlisted(session: RemoteSession, held: Iterable[Entry], *, complete: 
     files = [entry for entry in held if not entry.is_folder]
     folders = [entry for entry in held if entry.is_folder]
     if not complete:
-        return [*map(_doubted, files), *folders]
+        return [*map(unknown, files), *folders]
     times = await session.modified([entry.path for entry in files]) if files else []
-    found = [_doubted(entry) for entry, mtime_ns in zip(files, times, strict=True) if mtime_ns != UNKNOWN]
+    found = [unknown(entry) for entry, mtime_ns in zip(files, times, strict=True) if mtime_ns != UNKNOWN]
     for folder in folders:
         seen = await session.look(folder.path)
         found += [folder] if seen and seen.is_folder else []
     return found
-
-
-def _doubted(held: Entry) -> Entry:
-    """Return a held file of a version that nobody knows any more; it is sent again."""
-    return held._replace(size=UNKNOWN, digest=b"")
 
 
 async def _there(
@@ -149,11 +155,16 @@ async def _there(
 
 
 def may_be(seen: Entry, version: Entry) -> bool:
-    """Tell whether what was seen on the site may be this version, as far as size and time tell."""
-    if seen.kind is not version.kind:
-        return False
-    return seen.kind is Kind.FOLDER or (seen.size == version.size and _same_second(version, seen))
+    """Tell whether what was seen on the site may be this version: it is as the site showed it, or as the source has it.
+
+    Once the site has shown its own time for a version, no other is compared with it.
+    """
+    if seen.kind is not version.kind or seen.is_folder:
+        return seen.kind is version.kind
+    if version.site_mtime_ns != UNKNOWN:
+        return seen.size == version.site_size and _same_second(seen.mtime_ns, version.site_mtime_ns)
+    return seen.size == version.size and _same_second(seen.mtime_ns, version.mtime_ns)
 
 
-def _same_second(here: Entry, seen: Entry) -> bool:
-    return seen.mtime_ns != UNKNOWN and abs(here.mtime_ns - seen.mtime_ns) < _SECOND_NS
+def _same_second(seen_ns: int, known_ns: int) -> bool:
+    return seen_ns != UNKNOWN and abs(known_ns - seen_ns) < _SECOND_NS

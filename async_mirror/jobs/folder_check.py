@@ -2,7 +2,7 @@
 
 from async_mirror.model import paths
 from async_mirror.model.change import Inside
-from async_mirror.model.entry import fingerprint
+from async_mirror.model.entry import Entry, fingerprint
 from async_mirror.remote.errors import Refusal
 from async_mirror.remote.session import RemoteSession
 
@@ -27,6 +27,19 @@ async def shows(session: RemoteSession, folder: str, inside: Inside) -> bool:
     return bool(inside)
 
 
-async def was_renamed(session: RemoteSession, old: str, new: str, inside: Inside) -> bool:
-    """Tell whether a folder bears its new name already: what was inside is there, and the old name is nobody's."""
-    return await session.look(old) is None and await shows(session, new, inside)
+async def was_renamed(session: RemoteSession, old: str, new: str, inside: Inside, *, twin: bool = False) -> bool:
+    """Tell whether a folder bears its new name already: what was inside is there, and the old name is nobody's.
+
+    Of a `twin` both names may be one to the site: only a listing shows which of them it bears.
+    """
+    if twin:
+        gone = await spelled(session, old) is None and await spelled(session, new) is not None
+    else:
+        gone = await session.look(old) is None
+    return gone and await shows(session, new, inside)
+
+
+async def spelled(session: RemoteSession, path: str) -> Entry | None:
+    """Look for a path by its exact name, which only a listing shows."""
+    listing = await session.list_folder(paths.parent(path))
+    return next((entry for entry in listing.entries if entry.path == path), None) if listing else None

@@ -1,14 +1,19 @@
 """What became of a path that a run left half-done, found out on the site."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from async_mirror.jobs.compare import may_be
-from async_mirror.jobs.folder_check import was_renamed
-from async_mirror.model import paths
-from async_mirror.model.change import Failure, Pending, Problem
-from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.jobs.folder_check import spelled, was_renamed
+from async_mirror.model.candidates import held_after
+from async_mirror.model.entry import Entry
+from async_mirror.model.outcome import Failure, Pending, Problem
+from async_mirror.model.paths import parent
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteSession
+
+_TOGETHER = 1000
+"""Paths that are looked at together; what is learned of them is kept once all are through."""
 
 
 class Settled(NamedTuple):
@@ -23,6 +28,72 @@ class Settled(NamedTuple):
     moved: bool = False
 
 
+class Recover(NamedTuple):
+    """Look what became of paths of one folder that a run left half-done."""
+
+    folder: str
+    pending: tuple[Pending, ...]
+
+
+class Recovered(NamedTuple):
+    """What became of them."""
+
+    settled: tuple[Settled, ...]
+
+    @property
+    def failure(self) -> Failure | None:
+        """What went wrong with any of them; what may yet go right, if there is such."""
+        failures = [each.failure for each in self.settled if each.failure]
+        return next((each for each in failures if each.transient), failures[0] if failures else None)
+
+
+def by_folder(pending: Iterable[Pending]) -> Iterator[Recover]:
+    """Yield what is to be looked at together; `pending` comes in order of path."""
+    folders: dict[str, list[Pending]] = {}
+    for each in pending:
+        folders.setdefault(parent(each.path), []).append(each)
+    for folder, some in folders.items():
+        for start in range(0, len(some), _TOGETHER):
+            yield Recover(folder, tuple(some[start : start + _TOGETHER]))
+
+
+async def settle_all(
+    session: RemoteSession, recover: Recover, previous: Recovered | None = None, *, clean: bool = True
+) -> Recovered:
+    """Settle all paths of a folder, those together that need no more than a look; not those settled `previous`ly."""
+    settled = {each.pending.path: each for each in (previous.settled if previous else ()) if not each.failure}
+    left = [each for each in recover.pending if each.path not in settled]
+    with suppress(Refusal, ConnectionBroken):  # whose it is, and whether it happens again, is seen one by one
+        settled |= await _settle_together(session, [each for each in left if _is_plain(each)], clean=clean)
+    for each in left:
+        if each.path not in settled:
+            settled[each.path] = await settle(session, each, clean=clean)
+    return Recovered(tuple(settled[each.path] for each in recover.pending))
+
+
+def _is_plain(pending: Pending) -> bool:
+    return not (pending.box or pending.twin or pending.origin)
+
+
+async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *, clean: bool) -> dict[str, Settled]:
+    """Settle paths by one look at all of them, but for those of which an old version may have to be put back."""
+    leftovers = [path for each in pending for path in each.leftovers] if clean else []
+    asides = [aside for each in pending for aside in each.asides] if clean else []
+    places = [each.path for each in pending]
+    seen = await session.look_at([*places, *asides], without=leftovers) if pending else []
+    there = dict(zip([*places, *asides], seen, strict=True))
+    return {
+        each.path: _settled(session, each, there[each.path])
+        for each in pending
+        if not any(there.get(aside) for aside in each.asides)
+    }
+
+
+def _settled(session: RemoteSession, pending: Pending, seen: Entry | None, *, moved: bool = False) -> Settled:
+    held = held_after(pending.path, pending.candidates, seen, sets_times=session.sets_times)
+    return Settled(pending, held, moved=moved)
+
+
 async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True) -> Settled:
     """Look at what a change that was cut short did, and remove its temporaries (unless not to `clean`)."""
     try:
@@ -30,23 +101,34 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
             await session.remove_files(pending.leftovers)
         if clean and pending.box:
             await _remove_box(session, pending.box)
-        seen = await (_spelled(session, pending.path) if pending.twin else session.look(pending.path))
+        seen = await _look(session, pending)
+        if clean and pending.asides:
+            seen = await _settle_asides(session, pending, seen)
         moved = bool(pending.origin and seen) and await was_renamed(
-            session, pending.origin, pending.path, pending.inside
+            session, pending.origin, pending.path, pending.inside, twin=bool(pending.twin)
         )
     except Refusal as refusal:
         detail = f"while what an earlier run left there was looked at, {refusal.told}"
         return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, detail, refusal.transient))
     except ConnectionBroken as broken:
         detail = f"while what an earlier run left there was looked at, {broken.told}"
-        return Settled(pending, failure=Failure(pending.path, Problem.CONNECTION, detail, transient=True))
-    return Settled(pending, verdict(pending, seen), moved=moved)
+        return Settled(pending, failure=Failure(pending.path, broken.problem, detail, transient=True))
+    return _settled(session, pending, seen, moved=moved)
 
 
-async def _spelled(session: RemoteSession, path: str) -> Entry | None:
-    """Look for a path by its exact name, which only a listing shows."""
-    listing = await session.list_folder(paths.parent(path))
-    return next((entry for entry in listing.entries if entry.path == path), None) if listing else None
+async def _look(session: RemoteSession, pending: Pending) -> Entry | None:
+    return await (spelled(session, pending.path) if pending.twin else session.look(pending.path))
+
+
+async def _settle_asides(session: RemoteSession, pending: Pending, seen: Entry | None) -> Entry | None:
+    """Give the old version its name back where nothing has that; remove it only where something stands."""
+    for aside in pending.asides:
+        if seen is not None:
+            await session.remove_files([aside])
+        elif await session.size(aside) is not None:
+            await session.rename(aside, pending.path)
+            seen = await _look(session, pending)
+    return seen
 
 
 async def _remove_box(session: RemoteSession, box: str) -> None:
@@ -54,19 +136,3 @@ async def _remove_box(session: RemoteSession, box: str) -> None:
     for entry in listing.entries if listing else ():
         await session.remove_folder(entry.path)
     await session.remove_folder(box)
-
-
-def verdict(pending: Pending, seen: Entry | None) -> Entry | None:
-    """Decide what is held. What could be either version is ours, of a version that is not known."""
-    if seen is None:
-        return None
-    candidates = [version for version in (pending.expected, pending.held) if version and may_be(seen, version)]
-    if len(candidates) == 1:
-        sure = candidates[0] is pending.held and seen.mode == UNKNOWN
-        return candidates[0] if sure else candidates[0]._replace(mode=seen.mode)
-    ours = pending.held or (candidates[0] if candidates else None)
-    if ours is None:
-        return None
-    if ours.is_folder:
-        return ours._replace(mode=UNKNOWN) if seen.is_folder else None
-    return None if seen.is_folder else ours._replace(size=UNKNOWN, digest=b"")

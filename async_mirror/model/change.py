@@ -1,9 +1,8 @@
-"""What is to be done to the site and what came of it. Pure data that goes down as a Change, up as one Outcome."""
+"""What is to be done to the site. Pure data that goes down as a Change, and comes up as an Outcome."""
 
-from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import NamedTuple, assert_never
 
-from async_mirror.model.entry import Entry
+from async_mirror.model.entry import UNKNOWN, Entry
 
 Inside = tuple[tuple[str, bytes], ...]
 """What a folder holds: for it ("") and each folder below it the path inside, and the fingerprint of its content."""
@@ -35,8 +34,8 @@ class SetAttributes(NamedTuple):
 class Move(NamedTuple):
     """Rename `held.path` to `entry.path`.
 
-    A `twin` differs from its old name in case or Unicode form alone: it is renamed first and sent afterwards if its
-    content changed. Any other file is renamed only if its content is what was sent under the old name, and any other
+    A `twin` differs from its old name in case or Unicode form alone: a file is renamed even if its content changed,
+    which is sent afterwards. Any other file is renamed only if its content is what was sent under the old name, and a
     folder only if the site shows just what is held `inside` it; else it is made, and its content comes by itself.
     """
 
@@ -100,103 +99,29 @@ class Job(NamedTuple):
 REPLACES = "replaces a file of the site that differs"
 """Why a file is sent that has the name of another on the site."""
 
-NO_MODES = "this server does not set every mode: some stay as the server makes them (--no-perms leaves all alone)"
-"""The note of an outcome whose mode the site did not take."""
 
+def touches(change: Change) -> tuple[tuple[str, Entry | None, Entry | None], ...]:
+    """Return each path that a change touches, with what is held there before and after; None for nothing.
 
-class Problem(StrEnum):
-    """What kind of failure it was, in words that follow the path; `advice` says what the user can do."""
-
-    advice: str
-
-    def __new__(cls, text: str, advice: str) -> Self:
-        """Make a member whose value is the text."""
-        member = str.__new__(cls, text)
-        member._value_ = text
-        member.advice = advice
-        return member
-
-    UNREADABLE = (
-        "could not be read",
-        "let the user who runs this read it in the source, or leave it out with --exclude; on the site it stays",
-    )
-    UNSENDABLE = "cannot be sent", "rename it in the source, or leave it out with --exclude"
-    ALTERED = (
-        "would be stored under another name",
-        "rename it in the source, or leave it out with --exclude: this server does not keep such a name",
-    )
-    REFUSED = (
-        "was refused",
-        "see what the server said, and who may write there; it is tried again in the next pass",
-    )
-    NO_SPACE = "found no room on the site", "make room there, or have the quota raised; what was there before is intact"
-    BUSY = "kept changing while it was sent", "it is sent in a later pass, once nobody writes to it"
-    CONNECTION = (
-        "lost its connection",
-        "it is tried again in the next pass; if it happens often, use fewer connections (--multi) or more --timeout",
-    )
-    LED_ELSEWHERE = (
-        "was not sent to whom we do not know",
-        "the site's server is another one for files than for commands, or somebody is on the way: ask the site's host",
-    )
-    INCOMPLETE = (
-        "arrived incomplete",
-        "it was not published, and is tried again in the next pass; if it happens often, ask the site's host",
-    )
-    NOT_TRIED = "was not tried", "see what is said about the folder above it, or about what is in its way"
-    INTERNAL = "met an error of ours", "this is a defect of async-mirror: please report it with the log of -v"
-
-
-class Failure(NamedTuple):
-    """A path that was not mirrored, and why. `detail` is text for people, the server's own words included."""
-
-    path: str
-    problem: Problem
-    detail: str = ""
-    transient: bool = False
-
-
-class Outcome(NamedTuple):
-    """What came of one job.
-
-    When `certain`, the site holds `held` at the path now (None: nothing). A job that is not certain stays pending in
-    the state and is looked at again; its `held` is what may be there. `temporary` names what this attempt may have
-    left on the site, `whole` says that all its bytes were sent, `tries` counts the temporaries made so far; `strays`
-    name those of attempts that nobody heard of again.
-    `missing` names a folder that turned out not to be there; `given_up` says that a folder is no longer ours, `moved`
-    that a Move was a rename indeed.
+    What is after is noted before the change is begun. If another version is sent, that is noted when it was read.
     """
+    match change:
+        case SendFile(entry, held):
+            return ((entry.path, held, entry),)
+        case MakeFolder(entry):
+            return ((entry.path, None, entry._replace(mode=UNKNOWN)),)
+        case SetAttributes(entry, held):
+            return ((entry.path, held, held._replace(mode=UNKNOWN)),)
+        case Move(entry, held, _, twin):
+            moved = held._replace(path=entry.path, mount=entry.mount or held.mount)
+            to = (entry.path, None, moved)
+            return ((held.path, held, None), to) if twin or not entry.is_folder else (to,)
+        case RemoveFile(held) | RemoveFolder(held):
+            return ((held.path, held, None),)
+        case _ as never:
+            assert_never(never)
 
-    job: Job
-    held: Entry | None
-    failure: Failure | None = None
-    certain: bool = True
-    skipped: str = ""
-    notes: tuple[str, ...] = ()
-    bytes_sent: int = 0
-    temporary: str = ""
-    whole: bool = False
-    tries: int = 0
-    strays: tuple[str, ...] = ()
-    missing: str | None = None
-    given_up: bool = False
-    moved: bool = False
 
-
-class Pending(NamedTuple):
-    """A change that was begun and never confirmed: what the path may hold now (None: nothing), and held before.
-
-    `leftovers` are the paths of all temporary files that it may have left, `box` that of the folder where it may have
-    tried whether the site keeps odd names. `twin` is the other path of a rename that changed case or Unicode form
-    alone: a site to which the two are one must be asked how it spells the name. `origin` is the old path of any other
-    folder that may have been renamed, with what is held `inside`.
-    """
-
-    path: str
-    expected: Entry | None
-    held: Entry | None
-    leftovers: tuple[str, ...] = ()
-    box: str = ""
-    twin: str = ""
-    origin: str = ""
-    inside: Inside = ()
+def noted(change: Change) -> tuple[tuple[str, Entry | None], ...]:
+    """Return what may be at each path that a change touches once it was begun."""
+    return tuple((path, after) for path, _, after in touches(change))

@@ -24,6 +24,10 @@ class Entry(NamedTuple):
 
     Every byte of a local name is kept (surrogateescape, see `paths`). `mode` holds the 0o777 bits,
     `mount` says that a folder is on another device than its parent, `digest` is of the bytes that were sent.
+
+    What is held has what the source had when it was sent, and beside it what the site showed: `site_size`, UNKNOWN
+    until it was seen, and `site_mtime_ns` as that server tells it, UNKNOWN if it does not. A held `ctime_ns` is the one
+    that the content was read at: 0 if none is known to be, UNKNOWN in a state from before ctimes were kept.
     """
 
     path: str
@@ -34,6 +38,9 @@ class Entry(NamedTuple):
     inode: int = 0
     mount: bool = False
     digest: bytes = b""
+    ctime_ns: int = 0
+    site_size: int = UNKNOWN
+    site_mtime_ns: int = UNKNOWN
 
     @property
     def is_folder(self) -> bool:
@@ -45,6 +52,17 @@ class Entry(NamedTuple):
         if self.kind is not other.kind:
             return False
         return self.is_folder or (self.size == other.size and self.mtime_ns == other.mtime_ns)
+
+    def is_content_of(self, other: "Entry") -> bool:
+        """Tell whether two files have the same content for sure: the digest says so, or every mark of one version."""
+        if self.digest and other.digest:
+            return self.digest == other.digest
+        return self.ctime_ns > 0 and self.marks == other.marks
+
+    @property
+    def marks(self) -> tuple[int, int, int, int]:
+        """What tells a version of a file from another in the source: size, mtime, ctime, inode."""
+        return self.size, self.mtime_ns, self.ctime_ns, self.inode
 
 
 class Tally(NamedTuple):

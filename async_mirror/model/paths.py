@@ -1,6 +1,10 @@
 """Paths inside the mirror, as text and as bytes. Pure: asks nobody."""
 
+import re
+
 from async_mirror.model.odd_names import refusal
+
+_NOT_PLAIN = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\r\n\0]")
 
 
 def encode(path: str) -> bytes:
@@ -43,3 +47,8 @@ def is_inside(path: str, folder: str) -> bool:
 def is_one_component(name: str) -> bool:
     """Tell whether a name from the server is a plain component: not empty, no `/`, no NUL, neither `.` nor `..`."""
     return name not in {"", ".", ".."} and "/" not in name and refusal(name) is None
+
+
+def is_plain(path: str) -> bool:
+    """Tell whether all of a path, "" being the root, is plain components: it stays inside and fits in a command."""
+    return not path or _NOT_PLAIN.search(path) is None

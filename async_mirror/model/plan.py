@@ -78,11 +78,27 @@ def _plan_known(plan: FolderPlan, entry: Entry, held: Entry, perms: bool) -> Non
         entry = entry._replace(mount=True)
     if not entry.same_content_as(held):
         plan.changes.append(SendFile(entry, held, why_sent(entry, held)))
-    elif perms and entry.mode != held.mode:
-        change = SetAttributes(entry, held, _why_mode(entry, held))
+        return
+    refreshed = _refreshed(entry, held)
+    if perms and entry.mode != held.mode:
+        change = SetAttributes(refreshed._replace(mode=entry.mode), held, _why_mode(entry, held))
         (plan.modes if entry.is_folder else plan.changes).append(change)
-    elif entry.inode != held.inode or entry.mount != held.mount:
-        plan.refreshed.append(held._replace(inode=entry.inode, mount=entry.mount))
+    elif refreshed != held:
+        plan.refreshed.append(refreshed)
+
+
+def _refreshed(entry: Entry, held: Entry) -> Entry:
+    """Return what is held with what is local as it is now.
+
+    A held ctime stays, for nobody has read the content since; one from before ctimes were kept becomes the present one,
+    and below another inode there is none that the content is known to have.
+    """
+    ctime_ns = held.ctime_ns
+    if not held.is_folder and entry.inode != held.inode:
+        ctime_ns = 0
+    elif ctime_ns == UNKNOWN:
+        ctime_ns = entry.ctime_ns
+    return held._replace(inode=entry.inode, mount=entry.mount, ctime_ns=ctime_ns)
 
 
 def _plan_new(

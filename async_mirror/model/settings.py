@@ -38,6 +38,7 @@ class Settings:
     """All that a run needs to know except how many lanes it has and what is secret."""
 
     source: Path
+    """The absolute path as it was given, links kept: each pass resolves it anew."""
     site: Site
     max_depth: int | None = None
     excluded_extensions: frozenset[str] = field(default_factory=frozenset)
@@ -50,3 +51,5 @@ class Settings:
     timeout_seconds: float = 60.0
     every_seconds: float = 900.0
     bytes_per_s: float | None = None
+    private: tuple[tuple[str, Path], ...] = ()
+    """Files that must not be published, each with what is in it."""

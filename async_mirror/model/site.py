@@ -45,9 +45,14 @@ class Site:
         return self.host.lower() == "localhost" or self.host.lower().endswith(".localhost")
 
     @property
+    def server(self) -> str:
+        """Which server it is, whoever we are to it."""
+        return f"{self.host.lower()}:{self.port}"
+
+    @property
     def account(self) -> str:
         """Whom the server knows us as: what it allows, it allows to this user of this host."""
-        return f"{self.user}@{self.host.lower()}:{self.port}"
+        return f"{self.user}@{self.server}"
 
     @property
     def binding(self) -> tuple[str, str, str, str]:

@@ -12,7 +12,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from async_mirror.model.entry import Entry, Kind
 from async_mirror.model.escape import CONTROL, shown
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.selection import Selection
@@ -23,7 +22,8 @@ from async_mirror.options.click_types import ENVIRONMENT, Failed, Option, as_giv
 from async_mirror.options.credentials import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
 from async_mirror.options.declared import DESTINATION, TLS
 from async_mirror.options.destination import is_original_form, parse_destination, parse_original
-from async_mirror.state.store import state_path
+from async_mirror.source.secrecy import holds_state, published
+from async_mirror.state.opening import StateFile, state_path
 
 _SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 """Where a setting may be from, the one that goes before the others first."""
@@ -156,15 +156,25 @@ def source_of(options: dict[str, Any]) -> Path:
     path: Path | None = options["source"]
     if path is None:
         raise Failed(_missing("source"), 2)
-    resolved = Path(os.path.realpath(path))
-    if _SITE.search(str(path)) and not os.path.exists(resolved):
+    if _SITE.search(str(path)) and not os.path.exists(path):
         # the path is not repeated, for it may hold a password
         raise Failed(
             "the source looks like a site: the folder comes first, then the site, as ftpes://user@host/path", 2
         )
-    if os.path.exists(resolved) and not resolved.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise Failed(f"the source {path} is no folder: name the one whose content is to be mirrored", 2)
-    return resolved
+    return _as_given(path)
+
+
+def _as_given(path: Path) -> Path:
+    """Return a path from the system's root on, its links kept; only what `..` would leave by a link is resolved."""
+    made = Path("/")
+    for part in (Path.cwd() / path).parts[1:]:
+        if part == "..":
+            made = (Path(os.path.realpath(made)) if made.is_symlink() else made).parent
+        else:
+            made /= part
+    return made
 
 
 def settings_of(options: dict[str, Any], source: Path, login: Login) -> Settings:
@@ -189,15 +199,13 @@ def settings_of(options: dict[str, Any], source: Path, login: Login) -> Settings
         raise Failed(str(error), 2) from None
     log = options["log_file"]
     old_log = log and log.with_name(f"{log.name}{time.strftime('.%Y-%m-%d')}")
-    secrets = (("password", file) for file in _secret_files(login))
     key = options["client_key"] or options["client_cert"]
-    for what, file in (("log", log), ("old log", old_log), ("key", key), *secrets):
-        if file and _is_published(file, asked.source, selection):
-            raise Failed(
-                f"the file {file} with the {what} lies in the source and would be published: move it, or --exclude it",
-                2,
-            )
-    return asked
+    secrets = (("password", file) for file in _secret_files(login))
+    files = (("log", log), ("old log", old_log), ("key", key), *secrets)
+    private = tuple((what, file) for what, file in files if file)
+    for said in published(private, Path(os.path.realpath(source)), selection):
+        raise Failed(said, 2)
+    return replace(asked, private=private)
 
 
 def _secret_files(login: Login) -> Iterator[Path]:
@@ -209,13 +217,6 @@ def _secret_files(login: Login) -> Iterator[Path]:
     if is_original_form(configured.get("destination", "")):
         candidates.append(config_file.file(context))
     yield from (Path(os.path.expanduser(each)) for each in candidates if each and os.path.exists(each))
-
-
-def _is_published(file: Path, source: Path, selection: Selection) -> bool:
-    resolved = Path(os.path.realpath(file))
-    if not resolved.is_relative_to(source):
-        return False
-    return selection.includes_with_parents(Entry(resolved.relative_to(source).as_posix(), Kind.FILE))
 
 
 def _patterns(files: Iterable[Path]) -> Iterator[str]:
@@ -234,15 +235,16 @@ def _patterns(files: Iterable[Path]) -> Iterator[str]:
         yield from lines
 
 
-def state_file_of(options: dict[str, Any], source: Path, site: Site) -> Path:
-    """Return where the state of this source on this site is."""
+def state_file_of(options: dict[str, Any], source: Path, site: Site) -> StateFile:
+    """Return where the state of this source on this site is, and where it was when a source's links were resolved."""
     from platformdirs import user_state_path  # noqa: PLC0415 - only needed where no folder is named
 
-    chosen: Path | None = options["state_dir"]
-    folder = Path(os.path.realpath(chosen or user_state_path("async-mirror")))
-    if folder.is_relative_to(source):
-        raise Failed(f"the state folder {folder} lies in the source: choose another with --state-dir", 2)
-    return state_path(folder, (str(source), *site.binding))
+    resolved = Path(os.path.realpath(source))
+    folder = Path(os.path.realpath(options["state_dir"] or user_state_path("async-mirror")))
+    if said := holds_state(resolved, folder):
+        raise Failed(said, 2)
+    path, former = (state_path(folder, (str(each), *site.binding)) for each in (source, resolved))
+    return StateFile(path, former)
 
 
 def setting_line(context: click.Context, param: click.Parameter) -> str:

@@ -1,5 +1,9 @@
 """How a site may fail."""
 
+from async_mirror.model.outcome import Problem
+
+LINK_IN_THE_WAY = "a link, which is not followed, is in the way (remove it from the site)"
+
 _LONGEST_TOLD = 1000
 """Characters of a reply that are told: a hostile one must not fill the log."""
 
@@ -22,12 +26,37 @@ class RemoteError(Exception):
 class ConnectionBroken(RemoteError):
     """The session is of no more use: cut, silent for too long, or out of step. A new one may do better."""
 
+    problem = Problem.CONNECTION
+    """What it is to whatever was to be done."""
     advice = "check host, port and network, and whether the server runs; what is not done yet is done later"
+
+    def __init__(self, message: str, reply: str = "", *, by_server: bool = False) -> None:
+        """Say what happened; `by_server` if the server ended the session: what it was sent is not done any more."""
+        super().__init__(message, reply)
+        self.by_server = by_server
+
+
+class TooQuick(ConnectionBroken):
+    """The server showed that it does not bear the manner in which it was asked; the same again, more slowly, is right.
+
+    That says nothing of what was asked for. The session itself may still be usable.
+    """
+
+    problem = Problem.TOO_QUICK
+    advice = ""
+
+
+class NoPort(ConnectionBroken):
+    """The server has no data port for this session: fewer sessions may do better."""
+
+    problem = Problem.NO_PORT
+    advice = "use fewer connections (--multi A2), or have more passive ports opened on the server"
 
 
 class LedElsewhere(ConnectionBroken):
     """A data connection led to somebody who is not known to be the site; nothing was sent there."""
 
+    problem = Problem.LED_ELSEWHERE
     advice = ""
 
 
@@ -64,14 +93,31 @@ class RootMissing(SiteUnusable):
 
 
 class Refusal(RemoteError):
-    """The server said no to one command. `transient` for a 4xx reply: it may say yes later (RFC 959, 4.2.1)."""
+    """The server said no to one command. `transient` for a 4xx reply: it may say yes later (RFC 959, 4.2.1).
+
+    `no_space` says that the site is full or a quota used up, `perhaps_full` that this may be meant: 451 to an upload
+    (RFC 959: "local error in processing") is what several servers say of a full disk, and of much else.
+    """
 
     advice = "see what the server said; if that does not help, ask the site's host"
 
-    def __init__(self, message: str, reply: str = "", *, transient: bool = False, no_space: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        reply: str = "",
+        *,
+        transient: bool = False,
+        no_space: bool = False,
+        perhaps_full: bool = False,
+    ) -> None:
         super().__init__(message, reply)
         self.transient = transient
         self.no_space = no_space
+        self.perhaps_full = perhaps_full
+
+
+class PathTooLong(Refusal):
+    """The server does not take a line as long as a command with this path; the command was not sent."""
 
 
 class ContentFailedError(Exception):

@@ -5,28 +5,21 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from async_mirror.model.entry import Entry
+from async_mirror.model.facts import Facts
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 
 
-@dataclass
-class Manners:
-    """How a server takes what it is asked, found out once and good for all sessions with it.
-
-    `in_order` says that it does one thing after the other, whatever is sent to it meanwhile; None until that was seen.
-    `bears_early_end` is False if it took our end of a data connection, while it sent a listing, for a break.
-    """
-
-    in_order: bool | None = None
-    bears_early_end: bool = True
-
-
 class Published(NamedTuple):
-    """What came of a publication: which attributes the site took, and whether the rename was one step."""
+    """What came of a publication: which attributes the site took, and whether the rename was one step.
+
+    `aside` says that the old version is still there, under the name that it got for the other step.
+    """
 
     mtime_set: bool
     mode_set: bool
     atomic: bool
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +100,11 @@ class RemoteSession(Protocol):
         """False once the session is cut or out of step."""
         ...
 
+    @property
+    def sets_times(self) -> bool:
+        """True if this site is known to give a file the modification time that it is told."""
+        ...
+
     async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
         """Write a file, whole, and return the size that the site says it has.
 
@@ -123,8 +121,8 @@ class RemoteSession(Protocol):
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Give `temporary` the mtime of `entry` and `mode` (None: leave it), then its final name `entry.path`.
 
-        Whatever has that name is replaced, in one step where the site can; else it is renamed to `aside` first and
-        removed last, and back if need be.
+        Whatever has that name is replaced, in one step where the site can; else it is renamed to `aside` first, where
+        it stays, and back if need be. A Refusal leaves all as it was.
         """
         ...
 
@@ -164,6 +162,10 @@ class RemoteSession(Protocol):
         """Return what is at a path, as far as the site tells (UNKNOWN mtime or mode where it does not), or None."""
         ...
 
+    async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
+        """Remove the files `without`, or find them absent; then return what is at each path, as `look` does."""
+        ...
+
     async def close(self) -> None:
         """End the session, politely if that is quick."""
         ...
@@ -183,7 +185,7 @@ class Connect(Protocol):
     """Opens sessions; see `ftp.session.connect`."""
 
     def __call__(
-        self, site: Site, password: Secret, *, manners: Manners, timeout_seconds: float, create_root: bool
+        self, site: Site, password: Secret, *, facts: Facts, timeout_seconds: float, create_root: bool
     ) -> Awaitable[RootedSession]:
         """Open a session in the site's root."""
         ...

@@ -6,6 +6,7 @@ import stat
 
 from async_mirror.model import paths
 from async_mirror.model.entry import Entry, Kind
+from async_mirror.source.opened_folder import OpenedFolder
 
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
 NO_FILE = {errno.ENOENT, *_NO_FOLDER, errno.EISDIR, errno.ENXIO}
@@ -19,34 +20,39 @@ def local_path(root: bytes, path: str) -> bytes:
     return os.path.join(root, paths.encode(path)) if path else root
 
 
-Found = tuple[str, int, int, int, int, bool]
-"""A name in a folder with its mode, inode, size, mtime_ns, and whether it is on another device than the folder."""
+Found = tuple[str, int, int, int, int, int, bool]
+"""A name in a folder with its mode, inode, size, mtime_ns, ctime_ns, and whether it is on another device than that."""
 
 
 def entry_of(path: str, status: os.stat_result) -> Entry | None:
     """Return the entry that a stat result stands for, or None for what is not mirrored (links, special files)."""
-    return entry_from("", (path, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, False))
+    found = (path, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, False)
+    return entry_from("", found)
 
 
 def entry_from(prefix: str, found: Found) -> Entry | None:
     """Return the entry of what was found in a folder with its path and "/" as prefix; None for what is not mirrored."""
-    name, mode, inode, size, mtime_ns, mount = found
+    name, mode, inode, size, mtime_ns, ctime_ns, mount = found
     if stat.S_ISREG(mode):
-        if not -_LONGEST_NS <= mtime_ns <= _LONGEST_NS:
-            mtime_ns = _LONGEST_NS if mtime_ns > 0 else -_LONGEST_NS
-        return Entry(prefix + name, Kind.FILE, size, mtime_ns, mode & 0o777, inode)
+        if not (-_LONGEST_NS <= mtime_ns <= _LONGEST_NS and -_LONGEST_NS <= ctime_ns <= _LONGEST_NS):
+            mtime_ns, ctime_ns = _nearest(mtime_ns), _nearest(ctime_ns)
+        return Entry(prefix + name, Kind.FILE, size, mtime_ns, mode & 0o777, inode, ctime_ns=ctime_ns)
     if stat.S_ISDIR(mode):
         return Entry(prefix + name, Kind.FOLDER, 0, 0, mode & 0o777, inode, mount)
     return None
 
 
+def _nearest(time_ns: int) -> int:
+    return max(-_LONGEST_NS, min(time_ns, _LONGEST_NS))
+
+
 def open_folder(root: bytes, folder: str) -> int:
     """Open a folder of the source and return its descriptor; no link below the root is followed on the way.
 
-    Raises OSError; NotADirectoryError when a link is in the way.
+    Raises OSError; NotADirectoryError when a link is in the way, ESTALE where the root itself was deleted.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = os.open(root, flags)
+    descriptor = _open_root(root, flags)
     for part in paths.encode(folder).split(b"/") if folder else ():
         try:
             below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
@@ -54,6 +60,32 @@ def open_folder(root: bytes, folder: str) -> int:
             os.close(descriptor)
         descriptor = below
     return descriptor
+
+
+def _open_root(root: bytes, flags: int) -> int:
+    if not isinstance(root, OpenedFolder):
+        return os.open(root, flags)
+    if root.is_deleted:  # else all that was in it would look as if somebody had deleted it
+        raise OSError(errno.ESTALE, "the source was deleted")
+    return os.open(b".", flags, dir_fd=root.descriptor)
+
+
+def is_mount(root: bytes, folder: str) -> bool:
+    """Tell whether another file system begins at a folder of the source; False for what is none."""
+    try:
+        descriptor = open_folder(root, folder)
+    except OSError:
+        return False
+    try:
+        return begins_another(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def begins_another(descriptor: int) -> bool:
+    """Tell whether another file system begins at an open folder, or the system's root is there."""
+    here, above = os.fstat(descriptor), os.stat(b"..", dir_fd=descriptor)
+    return here.st_dev != above.st_dev or here.st_ino == above.st_ino
 
 
 def is_there(root: bytes, path: str) -> bool:

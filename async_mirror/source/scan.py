@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.entry import Entry, Listing, Tally
 from async_mirror.model.selection import Selection
-from async_mirror.source.look import Found, entry_from, open_folder
+from async_mirror.source.look import Found, begins_another, entry_from, open_folder
 
 _AS_WE_DO = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()) == ("utf-8", "surrogateescape")
 """True where Python makes text of names as `paths` does."""
@@ -40,9 +40,9 @@ def read_folder(root: bytes, folder: str, selection: Selection, tally: Tallies |
     """Return the listing of one folder; never raises for what the disk answers."""
     reading = _Reading(folder, selection)
     try:
-        reading.mount = not folder and os.path.ismount(root)
         descriptor = open_folder(root, folder)
         try:
+            reading.mount = not folder and begins_another(descriptor)
             reading.read(descriptor)
         finally:
             os.close(descriptor)
@@ -69,7 +69,7 @@ class _Reading:
             self.problems.append((path, error.strerror or str(error)))
 
     def read(self, descriptor: int) -> None:
-        device = os.fstat(descriptor).st_dev
+        device, add = os.fstat(descriptor).st_dev, self.found.append
         with os.scandir(descriptor) as items:
             for item in items:
                 name = item.name if _AS_WE_DO else paths.decode(os.fsencode(item.name))
@@ -80,9 +80,8 @@ class _Reading:
                 except OSError as error:
                     self.fail(paths.join(self.folder, name), error)
                     continue
-                elsewhere = status.st_dev != device
-                found = (name, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, elsewhere)
-                self.found.append(found)
+                mode, inode, size = status.st_mode, status.st_ino, status.st_size
+                add((name, mode, inode, size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev != device))
 
     def listing(self, tally: Tallies | None) -> Listing:
         fingerprint = self.fingerprint() if self.complete else b""

@@ -55,3 +55,12 @@ def close_to_others(descriptor: int) -> None:
     if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
         with suppress(OSError):
             os.fchmod(descriptor, 0o600)
+
+
+def make_durable(path: Path) -> None:
+    """Have a file, or the names in a folder, survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

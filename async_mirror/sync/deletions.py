@@ -1,14 +1,17 @@
 """What is to be removed from the site, and whether it may be. Looks at state and source; removes nothing itself."""
 
+import os
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from async_mirror.crew.off_loop import Offload
 from async_mirror.model import escape, odd_names, paths
-from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.model.candidates import unknown
+from async_mirror.model.entry import Entry
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
 from async_mirror.source.look import look
+from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.store import State
 from async_mirror.ui.report import Report
 from async_mirror.ui.text import quoted
@@ -96,6 +99,19 @@ class Removal:
         self._report.say(f"would be removed: {named}{more}")
         return False
 
+    async def is_of_this_source(self, root: OpenedFolder) -> bool:
+        """Tell whether the source still leads to the folder that the pass has scanned; if not, say so, once."""
+        source = self._settings.source
+        if await self._offload(root.is_at, os.fsencode(source)):
+            return True
+        text = (
+            f"the source {escape.shown(str(source))} is another folder now than when the pass began, or gone:"
+            " nothing more is removed in this pass. The next one mirrors what is there then"
+        )
+        if text not in self._report.counts.halts:
+            self._report.halt(text)
+        return False
+
     async def doubt_twins(self, root: bytes, files: Iterable[Entry]) -> list[Entry]:
         """Doubt what differs from a removed file in case or Unicode form alone: on some sites the two are one file.
 
@@ -111,6 +127,6 @@ class Removal:
                 if entry.path not in removed and not entry.is_folder and odd_names.folded(entry.path) in folded
             ]
             if twins:
-                await self._offload(self._state.hold, [twin._replace(size=UNKNOWN, digest=b"") for twin in twins])
+                await self._offload(self._state.hold, list(map(unknown, twins)))
             at_risk += [entry for twin in twins if (entry := look(root, twin.path))]
         return at_risk

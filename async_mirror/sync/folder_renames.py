@@ -10,7 +10,7 @@ from async_mirror.model.change import Inside, Move
 from async_mirror.model.entry import UNKNOWN, Entry, Listing, fingerprint
 from async_mirror.model.selection import Selection
 from async_mirror.source.files import has_digest
-from async_mirror.source.look import is_gone, local_path, open_folder
+from async_mirror.source.look import is_gone, is_mount, open_folder
 from async_mirror.source.scan import read_folder
 from async_mirror.state.store import State
 
@@ -53,6 +53,11 @@ class Renamed:
     def saw(self, folder: str) -> None:
         """Note that a folder was listed: it is not renamed in this pass, for something in it may be under way."""
         self._seen.add(folder)
+
+    def inside(self, folder: str) -> Inside:
+        """Return what the site is known to hold in a folder."""
+        through = self._state.held_through(folder)
+        return tuple((_follow(below, folder, "").lstrip("/"), fingerprint(rows)) for below, rows in through)
 
     def settled(self, move: Move) -> None:
         """Note that a folder was renamed, or that nothing came of it; may be called in another thread than `moves`."""
@@ -101,7 +106,7 @@ class Renamed:
 
     def _lost_its_mount(self, path: str) -> bool:
         above = filter(None, map(self._state.held, [*paths.lineage(path), path]))
-        return any(each.mount and not os.path.ismount(local_path(self._root, each.path)) for each in above)
+        return any(each.mount and not is_mount(self._root, each.path) for each in above)
 
     def _inside(self, held: Entry, entry: Entry) -> Inside:
         """Return what a folder holds; nothing if part of that is left out, or most of it is not in the new one."""

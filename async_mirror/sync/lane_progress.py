@@ -1,18 +1,22 @@
 """Tells the report what the crew is doing. Knows both, and decides nothing."""
 
 from async_mirror.jobs.compare import Compare
-from async_mirror.jobs.perform import Answer, Item
-from async_mirror.model.change import Job, Outcome, Pending, SendFile, path_of
+from async_mirror.jobs.perform import Answer, Item, failure_of
+from async_mirror.jobs.recover import Recover
+from async_mirror.model.change import Job, SendFile, path_of
+from async_mirror.model.outcome import Outcome
 from async_mirror.multi import Watcher
+from async_mirror.sync.room import Room
 from async_mirror.ui.report import Report
 
 
 class Watch(Watcher[Item, Answer]):
     """A watcher that puts what a lane does into words."""
 
-    def __init__(self, report: Report) -> None:
-        """Tell this report."""
+    def __init__(self, report: Report, room: Room) -> None:
+        """Tell this report, and what knows of the room on the site."""
         self._report = report
+        self._room = room
         self._follows = report.is_followed
 
     def waiting(self, error: Exception, seconds: float) -> None:
@@ -21,9 +25,11 @@ class Watch(Watcher[Item, Answer]):
 
     def again(self, result: Answer, seconds: float) -> None:
         """Tell that a path is tried again."""
-        if result.result.failure:
+        if isinstance(result.result, Outcome):
+            self._room.heard(result.result)
+        if failure := failure_of(result.result):
             sent = result.result.bytes_sent if isinstance(result.result, Outcome) else 0
-            self._report.again(result.result.failure, seconds, sent)
+            self._report.again(failure, seconds, sent)
 
     def begun(self, lane: int, item: Item) -> None:
         """Tell what a connection does now, if anybody wants to know."""
@@ -59,7 +65,7 @@ def _verb(item: Item) -> str:
             return _VERBS[type(change).__name__]
         case Compare():
             return "listing"
-        case Pending():
+        case Recover():
             return "looking at"
 
 
@@ -69,5 +75,5 @@ def _path(item: Item) -> str:
             return path_of(change)
         case Compare(folder):
             return folder
-        case Pending(path):
-            return path
+        case Recover(folder):
+            return folder

@@ -1,30 +1,33 @@
 """What stays the same from pass to pass, and the crew that is put together from it. Knows neither changes nor plans."""
 
-import math
-import os
 from dataclasses import dataclass, field
 
 from async_mirror.crew.cap import Climb
 from async_mirror.crew.off_loop import Offload
 from async_mirror.crew.stop import Stop
-from async_mirror.jobs.apply import Publisher
+from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Answer, Hands, Item
+from async_mirror.model.change import Job
+from async_mirror.model.entry import Entry
+from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.secret import Secret
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
 from async_mirror.multi import MOST_LANES, Crew, FixedCap, Mode, Patience
-from async_mirror.remote.session import Connect, Manners, RootedSession
-from async_mirror.state.server_memory import Hosts
+from async_mirror.remote.session import Connect, RootedSession
+from async_mirror.state.server_memory import ServerMemory
 from async_mirror.state.store import State
 from async_mirror.sync.lane_progress import Watch
+from async_mirror.sync.room import Room
 from async_mirror.ui.report import Report
 from async_mirror.ui.text import plural
 
 MAX_CONNECTIONS = 16
-LIMIT_LASTS_SECONDS = 3600.0
-MANNERS_LAST_SECONDS = 30 * 86400.0
+LIMIT_LASTS_S = 3600.0
+CONNECTIONS_LAST_S = 90 * 86400.0
+_LIMIT, _FOUND = "most connections", "connections"
 
 MirrorCrew = Crew[RootedSession, Item, Answer]
 
@@ -40,16 +43,11 @@ class Mirror:
     report: Report
     patience: Patience
     max_connections: int = MAX_CONNECTIONS
-    hosts: Hosts = field(default_factory=Hosts)
+    memory: ServerMemory = field(default_factory=ServerMemory)
     pace: Pace = field(default_factory=Pace)
-    manners: Manners = field(default_factory=Manners)
+    facts: Facts = field(default_factory=Facts)
     dry_run: bool = False
     resurvey: bool = False
-
-    @property
-    def root(self) -> bytes:
-        """The source's path."""
-        return os.fsencode(self.settings.source)
 
     @property
     def selection(self) -> Selection:
@@ -58,59 +56,75 @@ class Mirror:
         return Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
 
 
-async def crew_for(mirror: Mirror, state: State, offload: Offload, stop: Stop, patience: Patience) -> MirrorCrew:
+async def crew_for(
+    mirror: Mirror, source: bytes, state: State, offload: Offload, room: Room, *, stop: Stop, patience: Patience
+) -> MirrorCrew:
     """Put a crew together, as large as the settings say and the server was seen to allow."""
     mode = Mode("S", 1) if mirror.dry_run else mirror.mode
+    known = await offload(mirror.memory.recall, mirror.settings.site.server)
+    mirror.facts.renew(known or mirror.facts.lasting())
+
+    async def keep(item: Item, version: Entry) -> None:
+        if isinstance(item, Job):
+            await offload(state.add_candidate, version.path, item.token, version)
+
     return Crew(
-        await _hands(mirror, state, offload),
+        await _hands(mirror, source, state, offload),
         mode,
         stop,
         patience,
-        watcher=Watch(mirror.report),
-        cap=await _cap(mirror, mode, offload),
+        watcher=Watch(mirror.report, room),
+        cap=_cap(mirror, mode),
         wait_for=mirror.pace.wait_for if mirror.pace.piece else None,
+        keep=keep,
         kept=state.descriptors,
+        wanted=room.takes_item,
     )
 
 
-async def _hands(mirror: Mirror, state: State, offload: Offload) -> Hands:
+async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) -> Hands:
     settings = mirror.settings
     holds = await offload(state.holds_anything)
     root = await offload(state.fact, "root")
-    if mirror.manners.in_order is None:
-        known = await offload(mirror.hosts.number, settings.site.account, "in order", MANNERS_LAST_SECONDS)
-        mirror.manners.in_order = bool(known - 1) if known else None
     make = DryHands if mirror.dry_run else Hands
     return make(
         connect=mirror.connect,
         site=settings.site,
         password=mirror.password,
         timeout_seconds=settings.timeout_seconds,
-        publisher=Publisher(mirror.root, state.id, settings.perms, mirror.pace.piece),
+        publisher=Publisher(source, state.id, settings.perms, mirror.pace.piece),
         create_root=not holds and not mirror.dry_run,
         expected_root=root or "",
-        manners=mirror.manners,
+        facts=mirror.facts,
     )
 
 
-async def _cap(mirror: Mirror, mode: Mode, offload: Offload) -> FixedCap | Climb:
-    account = mirror.settings.site.account
-    most = await offload(mirror.hosts.number, account, "most connections", LIMIT_LASTS_SECONDS) or MOST_LANES
+def _cap(mirror: Mirror, mode: Mode) -> FixedCap | Climb:
+    most = mirror.facts.number(_account(mirror), _LIMIT) or MOST_LANES
     if mode.lanes:
         return FixedCap(min(mode.lanes, most))
-    found = await offload(mirror.hosts.number, account, "connections", math.inf)
-    return Climb(min(mirror.max_connections, most), found)
+    return Climb(min(mirror.max_connections, most), mirror.facts.number(_account(mirror), _FOUND))
 
 
-async def remember_limits(crew: MirrorCrew, mirror: Mirror, offload: Offload) -> None:
-    """Remember what the crew learned about this server: how many connections are right, whether it works in order."""
-    account = mirror.settings.site.account
-    if mirror.manners.in_order is not None and crew.opened:
-        await offload(mirror.hosts.learn, account, "in order", 1 + mirror.manners.in_order)
+def _account(mirror: Mirror) -> str:
+    return f"account {mirror.settings.site.account}"
+
+
+async def remember(mirror: Mirror, offload: Offload) -> None:
+    """Keep what was found out about the server lately, and tell of it."""
+    news = mirror.facts.news()
+    if news:
+        await offload(mirror.memory.learn, mirror.settings.site.server, news)
+    for text, is_note in dict.fromkeys((fact.told, fact.is_note) for fact in news if fact.told):
+        (mirror.report.note if is_note else mirror.report.found_out)(text)
+
+
+def learn_limits(crew: MirrorCrew, mirror: Mirror) -> None:
+    """Learn how many connections are right, as the crew has found."""
+    account = _account(mirror)
     if crew.refused:
-        mirror.report.note(
-            f"the server allows no more than {plural(crew.most_open, 'connection')}; that is kept in mind for an hour"
-        )
-        await offload(mirror.hosts.learn, account, "most connections", crew.most_open)
+        most = min(crew.most_open, crew.cap)
+        told = f"the server allows no more than {plural(most, 'connection')}; that is kept in mind for an hour"
+        mirror.facts.find(Fact(account, _LIMIT, most, LIMIT_LASTS_S, told=told, is_note=True))
     if isinstance(crew.limits, Climb) and crew.limits.found:
-        await offload(mirror.hosts.learn, account, "connections", crew.limits.found)
+        mirror.facts.find(Fact(account, _FOUND, crew.limits.found, CONNECTIONS_LAST_S))

@@ -3,49 +3,50 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby
+from typing import assert_never
 
 from async_mirror.crew import off_loop
 from async_mirror.crew.off_loop import Offload
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.perform import Answer, Item
-from async_mirror.jobs.recover import Settled
+from async_mirror.jobs.recover import Recovered, Settled, by_folder
 from async_mirror.model import escape, odd_names, paths
 from async_mirror.model.change import (
     REPLACES,
     TRIES_PER_ATTEMPT,
     Change,
-    Failure,
     Job,
     MakeFolder,
     Move,
-    Outcome,
-    Pending,
-    Problem,
     RemoveFile,
     RemoveFolder,
     SendFile,
     SetAttributes,
     path_of,
 )
-from async_mirror.model.entry import UNKNOWN, Entry, Listing
+from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
+from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem, Skipped, Unmanaged
 from async_mirror.model.plan import FolderPlan, Swap, plan_folder
-from async_mirror.multi import DEATHS, Done, Patience
+from async_mirror.multi import DEATHS, EXCUSES, Finished, Patience
 from async_mirror.remote.errors import RemoteError
 from async_mirror.source.files import has_digest
 from async_mirror.source.look import is_gone, look
+from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.source.scan import read_folder, walk
+from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
 from async_mirror.state.store import State
 from async_mirror.sync.deletions import Removal
 from async_mirror.sync.folder_gates import Gates
 from async_mirror.sync.folder_renames import Renamed
 from async_mirror.sync.forecast import BEGINS_AFTER, Ahead
-from async_mirror.sync.mirror import Mirror, MirrorCrew, crew_for, remember_limits
+from async_mirror.sync.mirror import Mirror, MirrorCrew, crew_for, learn_limits, remember
+from async_mirror.sync.room import Room
 from async_mirror.ui.text import plural
 
 PUBLISHING_OVERLAP = 2
@@ -54,7 +55,7 @@ BEGUN_AT_ONCE = COMMITTED_AT_ONCE = 256
 COMMITTED_EVERY_S = 0.5
 SCANNED_FOR_S, SCANNED_AT_ONCE = 0.02, 64
 CLEAN_UP_SECONDS = 3.0
-PLANNER = 1
+PLANNER = 2
 """To be counted up when a listing may be planned otherwise than before: what was in step may be so no longer."""
 NAMES_TOLD, LONGEST_NAME = 10, 255
 """How many names that no site may have are told of a folder, and how much of each."""
@@ -65,8 +66,9 @@ Beside = Callable[[Coroutine[None, None, None]], None]
 class Pass:
     """One pass while it runs: what the scan set aside for the end, and which folders are still being made."""
 
-    def __init__(self, mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
+    def __init__(self, mirror: Mirror, state: State, stop: Stop, offload: Offload, root: OpenedFolder) -> None:
         self.mirror = mirror
+        self.root = root
         self.settings = mirror.settings
         self.report = mirror.report
         self.selection = mirror.selection
@@ -84,8 +86,9 @@ class Pass:
         self.swaps: list[Swap] = []
         self.modes: list[SetAttributes] = []
         self.gates = Gates()
-        self.ahead = Ahead(mirror.root, self.selection, state, offload, self.report)
-        self.renamed = Renamed(mirror.root, state, self.selection)
+        self.room = Room()
+        self.ahead = Ahead(root, self.selection, state, offload, self.report)
+        self.renamed = Renamed(root, state, self.selection)
         self.removal = Removal(self.settings, state, offload, self.selection, self.report)
         self.voided: set[str] = set()
         self.unsettled: set[str] = set()
@@ -97,39 +100,15 @@ class Pass:
         self.there: set[str] = {""}
         self.differing: set[str] = set()
 
-    # Before anything is done.
-
-    async def _source_is_fit(self) -> bool:
-        """Look at the source; a missing one, or an empty one while something is held, stops the pass here."""
-        listing = await self.offload(read_folder, self.mirror.root, "", self.selection)
-        source = escape.shown(str(self.settings.source))
-        if not listing.complete and not listing.entries:
-            reason = listing.problems[0][1] if listing.problems else "it cannot be read"
-            self.report.halt(
-                f"the source {source} cannot be read ({reason}): nothing is done."
-                " See that it is there, mounted, and may be read by this user"
-            )
-            return False
-        holds = await self.offload(self.state.holds_anything)
-        if holds and not listing.entries and not self.settings.allow_empty_source:
-            options = "--allow-empty-source" + " --max-delete 100%" * self.settings.delete
-            self.report.halt(
-                f"the source {source} is empty and the site is not: nothing is done."
-                f" If that is meant, run once with {options}"
-            )
-            return False
-        return True
-
     # The pass.
 
     async def run(self) -> None:
         """Run the pass. Raises StateError or RemoteError when it cannot go on; all else is reported."""
-        if await self._source_is_fit():
-            try:
-                await self._run()
-            finally:
-                if self.stop.requested and not self.mirror.dry_run:
-                    await self._clean_up()
+        try:
+            await self._run()
+        finally:
+            if self.stop.requested and not self.mirror.dry_run:
+                await self._clean_up()
 
     async def _run(self) -> None:
         self.root_known = bool(await self.offload(self.state.fact, "root"))
@@ -146,11 +125,13 @@ class Pass:
                     await self._perform(crew, self._publish("", start), PUBLISHING_OVERLAP)
                 await self._settle(crew)
         finally:
+            self._tell_room()
             self.report.counts.connections += crew.opened
-            await remember_limits(crew, self.mirror, self.offload)
+            learn_limits(crew, self.mirror)
+            await remember(self.mirror, self.offload)
 
     async def _crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
-        return await crew_for(self.mirror, self.state, self.offload, stop, patience)
+        return await crew_for(self.mirror, self.root, self.state, self.offload, self.room, stop=stop, patience=patience)
 
     async def _perform(self, crew: MirrorCrew, items: AsyncGenerator[Item, None], overlap: int = 1) -> None:
         """Have the crew perform items, and record what comes of them as it comes."""
@@ -165,7 +146,7 @@ class Pass:
 
     # What comes back.
 
-    async def _record(self, batch: list[Done[Item, Answer]]) -> None:
+    async def _record(self, batch: list[Finished[Item, Answer]]) -> None:
         unbegun: list[Job] = []
         outcomes: list[Outcome] = []
         comparisons: list[Compared] = []
@@ -178,12 +159,13 @@ class Pass:
             else:
                 await self._learn_site(done.result)
                 match done.result.result:
-                    case Outcome() as outcome:
+                    case (Done() | Skipped() | Unmanaged() | Failed() | InDoubt()) as outcome:
                         outcomes.append(outcome)
                     case Compared() as compared:
                         comparisons.append(compared)
-                    case Settled() as settled:
-                        await self._record_settled(settled)
+                    case Recovered(settled):
+                        for each in settled:
+                            await self._record_settled(each)
         if comparisons:
             await self._record_comparisons(comparisons)
         await self._record_outcomes(outcomes, unbegun)
@@ -195,9 +177,14 @@ class Pass:
         if unbegun:
             await self.offload(self.state.abandon, unbegun)
         for outcome in outcomes:
-            self._record_outcome(outcome)
+            self.report.finished(outcome.job.change)
+            for each in self.room.settled(outcome):
+                self._record_outcome(each)
         for job in unbegun:
             self.gates.open(job.change, made=False)
+            if not self.room.takes(job.change):
+                self.report.finished(job.change)
+                self.room.wait(job.change)
 
     def _is_commit_due(self, outcomes: Iterable[Outcome]) -> bool:
         """Tell whether what was confirmed is to be remembered now: others may build upon it, or it is a good deal.
@@ -220,18 +207,17 @@ class Pass:
         if in_step:
             await self.offload(self.state.note_in_step, in_step)
         if confirmed:
-            await self.offload(self.state.commit, confirmed)
+            await self.offload(self.state.commit, confirmed, time.time())
+        await remember(self.mirror, self.offload)
 
     async def _learn_site(self, answer: Answer) -> None:
-        if answer.in_order is not None:
-            self.mirror.manners.in_order = answer.in_order
         if answer.made_root:
             self.report.made_root(answer.root or self.settings.site.root)
         if answer.root and not self.root_known:
             self.root_known = True
             await self.offload(partial(self.state.learn, root=escape.shown(answer.root)))
 
-    def _cut_short(self, done: Done[Item, Answer]) -> None:
+    def _cut_short(self, done: Finished[Item, Answer]) -> None:
         """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
         if isinstance(done.item, Job):
             path = path_of(done.item.change)
@@ -240,7 +226,7 @@ class Pass:
             if isinstance(done.item.change, Move) and done.item.change.entry.is_folder:
                 self.removal.spare(done.item.change.held.path)
         else:
-            path = done.item.path if isinstance(done.item, Pending) else done.item.folder
+            path = done.item.folder
             self.unseen.add(path)
             self._compared(path)
         if not self.stop.requested:
@@ -248,48 +234,74 @@ class Pass:
 
     def _record_outcome(self, outcome: Outcome) -> None:
         change = outcome.job.change
-        self.report.finished(change)
-        if outcome.missing is not None and outcome.missing not in self.voided:
-            self.missing.add(outcome.missing)
-        else:
-            self.report.outcome(outcome)
-        if isinstance(change, RemoveFile | RemoveFolder) and (outcome.failure or outcome.skipped):
-            self.removal.keep_folders_of(change.held.path)
+        match outcome:
+            case Failed(_, _, str(missing)) | InDoubt(_, _, _, str(missing)) if missing not in self.voided:
+                self.missing.add(missing)
+            case _:
+                self.report.outcome(outcome)
+        match outcome:
+            case Done():
+                self._record_done(change, outcome)
+            case Failed() | InDoubt():
+                self._stays(change)
+                if isinstance(change, Move) and change.entry.is_folder:
+                    self.removal.spare(change.held.path)
+            case Skipped():
+                self._stays(change)
+            case Unmanaged():
+                pass
+            case _ as never:
+                assert_never(never)
         if isinstance(change, Move):
             self.renamed.settled(change)
-            if outcome.moved or (outcome.failure and change.entry.is_folder):
-                self.removal.spare(change.held.path)
-        self.gates.open(change, made=not outcome.failure)
+        self.gates.open(change, made=not isinstance(outcome, Failed | InDoubt))
+
+    def _stays(self, change: Change) -> None:
+        if isinstance(change, RemoveFile | RemoveFolder):
+            self.removal.keep_folders_of(change.held.path)
+
+    def _record_done(self, wanted: Change, done: Done) -> None:
+        """Note what follows from a rename, or from one that became something else."""
+        if not isinstance(wanted, Move):
+            return
+        if isinstance(done.change, Move):
+            self.removal.spare(wanted.held.path)
+            if not wanted.entry.is_folder and done.held and not wanted.entry.same_content_as(done.held):
+                self.at_risk.append(wanted.entry)
+        elif wanted.twin:
+            self.removal.gone[wanted.held.path] = wanted.held
 
     # Recover.
 
     async def _recover(self, crew: MirrorCrew) -> None:
-        pending = await self.offload(self.state.pending)
+        pending = await self.offload(self.state.pending, time.time())
         if pending:
             left = plural(len(pending), "path")
             self.report.say(f"looking what became of {left} that an earlier run left half-done")
-            await self._perform(crew, _each(pending), QUICK_OVERLAP)
+            await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
 
     async def _record_settled(self, settled: Settled) -> None:
         if settled.failure:
             self.report.failure(settled.failure)
             self.unsettled.add(settled.pending.path)
-            if settled.pending.origin and settled.pending.expected:
+            if settled.pending.origin:
                 self.removal.spare(settled.pending.origin)
-                self.gates.open(MakeFolder(settled.pending.expected, ""), made=False)
+                self.gates.open(MakeFolder(Entry(settled.pending.path, Kind.FOLDER), ""), made=False)
         else:
-            await self.offload(partial(self.state.resolve, settled.pending, settled.held, moved=settled.moved))
+            look_after = 0 if settled.pending.answered else int(time.time() + LOOKED_AT_AGAIN_AFTER_S)
+            resolve = partial(self.state.resolve, look_after=look_after, moved=settled.moved)
+            await self.offload(resolve, settled.pending, settled.held)
 
     async def _clean_up(self) -> None:
         """After the request to end: settle what was cut short and remove its temporaries, if that is quickly done."""
-        if not await self.offload(self.state.pending):
+        if not (pending := await self.offload(self.state.pending, time.time())):
             return
         self.report.say("cleaning up")
         quickly = replace(self.mirror.patience, retries=0)
         crew = await self._crew(Stop(), quickly)
         try:
             async with asyncio.timeout(CLEAN_UP_SECONDS), crew:
-                await self._perform(crew, _each(await self.offload(self.state.pending)), QUICK_OVERLAP)
+                await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
         except (TimeoutError, RemoteError):
             self.report.say("what was cut short is noted, and settled at the next start")
 
@@ -308,7 +320,7 @@ class Pass:
         """Yield the comparison of each folder that the site has and the source has or had, parents first."""
         holds = await self.offload(self.state.holds_anything)
         seen = set()
-        async with aclosing(off_loop.stream(partial(walk, self.mirror.root, self.selection))) as listings:
+        async with aclosing(off_loop.stream(partial(walk, self.root, self.selection))) as listings:
             async for batch in listings:
                 for listing in batch:
                     seen.add(listing.folder)
@@ -375,7 +387,7 @@ class Pass:
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        walking = walk(self.mirror.root, self.selection, start, self.state.in_step)
+        walking = walk(self.root, self.selection, start, self.state.in_step)
         while planned := await self.offload(self._plan_some, walking):
             jobs: list[Job] = []
             for listing, plan in planned:
@@ -415,7 +427,7 @@ class Pass:
     def _plan_anew(self, listing: Listing) -> tuple[Listing, FolderPlan]:
         """Plan once more after a rename: what is known of a folder was of what was held there before."""
         if listing.known:
-            listing = read_folder(self.mirror.root, listing.folder, self.selection)
+            listing = read_folder(self.root, listing.folder, self.selection)
         return listing, self._plan(listing)
 
     def _plan(self, listing: Listing) -> FolderPlan:
@@ -432,41 +444,51 @@ class Pass:
         origins = self._origins(new) if new and self.settings.delete else {}
         renamed = self.renamed.moves(listing, known) if self.settings.delete else {}
         plan = plan_folder(listing, held, origins, renamed, perms=self.settings.perms)
+        plan.changes = [self._with_inside(change) for change in plan.changes]
         plan.refreshed += resolved
         return plan
 
+    def _with_inside(self, change: Change) -> Change:
+        """Tell of a folder that is renamed in case or Unicode form alone what is held in it: others may have more."""
+        if isinstance(change, Move) and change.twin and change.entry.is_folder:
+            return change._replace(inside=self.renamed.inside(change.held.path))
+        return change
+
     def _doubted(self, held: list[Entry], listing: Listing) -> list[Entry]:
-        """Doubt files that have the inode of another now: the two may have changed places, alike in size and time."""
-        inodes = {entry.path: entry.inode for entry in listing.entries}
-        changed = {
-            entry.path: inodes[entry.path]
-            for entry in held
-            if not entry.is_folder and entry.digest and inodes.get(entry.path, entry.inode) != entry.inode
-        }
+        """Doubt files that look as they were and yet are not: another inode or ctime may be another content.
+
+        If the digest is known it decides. Else a file is doubted only if another held one had its inode: the two may
+        have changed places.
+        """
+        now = {entry.path: entry for entry in listing.entries}
+        changed = {each.path: now[each.path].inode for each in held if _is_touched(each, now.get(each.path))}
         if not changed:
             return held
-        owners = self.state.held_with_inodes(changed.values())
+        owners: dict[int, set[str]] = {}
+        for owner in self.state.held_with_inodes(changed.values()):
+            owners.setdefault(owner.inode, set()).add(owner.path)
+        doubted = {path for path, inode in changed.items() if owners.get(inode, set()) - {path}}
         return [
-            entry._replace(size=UNKNOWN)
-            if any(other.inode == changed.get(entry.path) and other.path != entry.path for other in owners)
-            else entry
+            entry._replace(size=UNKNOWN) if entry.path in changed and (entry.digest or entry.path in doubted) else entry
             for entry in held
         ]
 
     def _resolved(self, held: Entry) -> Entry:
         """Find out whether what the site is known to hold by its content alone is what the source has."""
-        now = look(self.mirror.root, held.path)
-        same = now is not None and not self.stop.requested and has_digest(self.mirror.root, held.path, held.digest)
-        return held._replace(size=now.size) if now and same else held
+        now = look(self.root, held.path)
+        same = now is not None and not self.stop.requested and has_digest(self.root, held.path, held.digest)
+        return held._replace(size=now.size, inode=now.inode, ctime_ns=now.ctime_ns) if now and same else held
 
     def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
         """Find, for new files, the held file of the same inode and size whose own path is gone, and not left out."""
         origins: dict[str, Entry] = {}
         of_inode = {entry.inode: entry for entry in new}
         for held in self.state.held_with_inodes(of_inode):
+            if not held.digest:
+                continue
             entry = of_inode[held.inode]
             same_size = held.size in {entry.size, UNKNOWN}
-            if same_size and self.selection.includes_with_parents(held) and is_gone(self.mirror.root, held.path):
+            if same_size and self.selection.includes_with_parents(held) and is_gone(self.root, held.path):
                 origins[entry.path] = held
         return origins
 
@@ -503,10 +525,13 @@ class Pass:
         return reason is None
 
     def _jobs(self, changes: Iterable[Change]) -> list[Job]:
-        tries = TRIES_PER_ATTEMPT * (self.mirror.patience.retries + DEATHS)
+        tries = TRIES_PER_ATTEMPT * (self.mirror.patience.retries + DEATHS + EXCUSES)
         jobs = []
         for change in changes:
             if path_of(change) in self.unsettled:
+                continue
+            if not self.room.takes(change):
+                self.room.wait(change)
                 continue
             if isinstance(change, SendFile) and change.entry.path in self.differing:
                 change = change._replace(why=REPLACES)  # noqa: PLW2901
@@ -554,6 +579,7 @@ class Pass:
         if self.stop.requested:
             return
         await self._remove(crew)
+        await self._resume_uploads(crew)
         swapped = [swap.entry for swap in self.swaps if not await self.offload(self.state.held, swap.entry.path)]
         await self._perform(crew, self._publish_again([*swapped, *self.at_risk]), PUBLISHING_OVERLAP)
         await self._set_modes(crew)
@@ -562,6 +588,25 @@ class Pass:
             await self._make_missing(crew, topmost)
             self.voided |= missing
             await self._set_modes(crew)
+
+    async def _resume_uploads(self, crew: MirrorCrew) -> None:
+        """Try one of the uploads that wait for room, now that all is deleted that may be; if it fits, do the others."""
+        while self.room.is_full and not self.room.is_sure and not self.stop.requested:
+            if (trial := self.room.try_one()) is None:
+                return
+            await self._perform(crew, self._begun(self._jobs([trial])), PUBLISHING_OVERLAP)
+        if not self.room.is_full:
+            await self._perform(crew, self._begun(self._jobs(self.room.resumed())), PUBLISHING_OVERLAP)
+
+    def _tell_room(self) -> None:
+        """Tell what found no room, and how much was not tried for that."""
+        tried, untried = self.room.left()
+        for failed in tried:
+            self._record_outcome(failed)
+        if untried and not self.stop.requested:
+            for path in untried:
+                self.report.not_tried(path)
+            self.report.warn(f"the site has no room left: {plural(len(untried), 'file')} not tried in this pass")
 
     async def _set_modes(self, crew: MirrorCrew) -> None:
         modes = [change for change in self.modes if not self.gates.is_unmade(change.entry.path)]
@@ -582,7 +627,9 @@ class Pass:
     async def _publish_again(self, entries: Iterable[Entry]) -> AsyncGenerator[Item, None]:
         """Publish entries that the site does not hold, folders with all below them."""
         for entry in entries:
-            plan = plan_folder(Listing(paths.parent(entry.path), (entry,)), (), perms=self.settings.perms)
+            held = None if entry.is_folder else await self.offload(self.state.held, entry.path)
+            listing = Listing(paths.parent(entry.path), (entry,))
+            plan = plan_folder(listing, [held] if held else (), perms=self.settings.perms)
             async with aclosing(self._begun(await self._take_plan(plan))) as begun:
                 async for job in begun:
                     yield job
@@ -599,7 +646,7 @@ class Pass:
         for folder in sorted(missing):
             self.report.note(f"the folder {folder} is gone from the site: it is made again")
             await self.offload(self.state.void, folder)
-            if (entry := look(self.mirror.root, folder)) and entry.is_folder:
+            if (entry := look(self.root, folder)) and entry.is_folder:
                 entries.append(entry)
         await self._perform(crew, self._publish_again(entries), PUBLISHING_OVERLAP)
 
@@ -613,19 +660,30 @@ class Pass:
                 self.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
             return
         files, folders = await self.removal.candidates(swap.held for swap in self.swaps)
-        if not await self.removal.is_allowed(files):
+        if not (files or folders) or not await self.removal.is_allowed(files):
             return
-        self.at_risk += await self.removal.doubt_twins(self.mirror.root, files)
+        if not await self.removal.is_of_this_source(self.root):
+            return
+        self.at_risk += await self.removal.doubt_twins(self.root, files)
         why = "gone from the source"
-        await self._perform(crew, self._begun(self._jobs(RemoveFile(held, why) for held in files)), QUICK_OVERLAP)
+        await self._perform(crew, self._removals([RemoveFile(held, why) for held in files]), QUICK_OVERLAP)
         folders.sort(key=_depth, reverse=True)
         for _, level in groupby(folders, _depth):
             empty = [RemoveFolder(held, why) for held in level if self.removal.may_go(held)]
-            await self._perform(crew, self._begun(self._jobs(empty)), QUICK_OVERLAP)
+            await self._perform(crew, self._removals(empty), QUICK_OVERLAP)
+
+    async def _removals(self, removals: Sequence[RemoveFile | RemoveFolder]) -> AsyncGenerator[Item, None]:
+        """Yield the jobs that delete something, for as long as the source is the folder that the pass has scanned."""
+        for start in range(0, len(removals), BEGUN_AT_ONCE):
+            if not await self.removal.is_of_this_source(self.root):
+                return
+            async with aclosing(self._begun(self._jobs(removals[start : start + BEGUN_AT_ONCE]))) as begun:
+                async for job in begun:
+                    yield job
 
 
-async def _each(pending: Iterable[Pending]) -> AsyncGenerator[Item, None]:
-    for each in pending:
+async def _each(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
+    for each in items:
         yield each
 
 
@@ -638,6 +696,13 @@ def _some(told: tuple[str, ...]) -> str:
 def _is_kept_back(folder: str, start: str, swapped: str) -> bool:
     """Tell whether a folder takes the place of a file that is still there, and its turn comes later."""
     return paths.is_inside(folder, swapped) and not paths.is_inside(start, swapped)
+
+
+def _is_touched(held: Entry, entry: Entry | None) -> bool:
+    """Tell whether a file of the same size and date as what is held was written, replaced or renamed since."""
+    if entry is None or held.is_folder or not entry.same_content_as(held):
+        return False
+    return entry.inode != held.inode or (held.ctime_ns > 0 and entry.ctime_ns != held.ctime_ns)
 
 
 def _depth(entry: Entry) -> int:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from async_mirror.model.change import Problem
+from async_mirror.model.outcome import Problem
 from async_mirror.ui.text import human_size, plural
 
 PRESENT = {"made": "make", "sent": "send", "moved": "move", "removed": "remove", "changed": "change"}

@@ -6,16 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import assert_never
 
 from async_mirror.model.change import (
-    NO_MODES,
     REPLACES,
     Change,
-    Failure,
     MakeFolder,
     Move,
-    Outcome,
-    Problem,
     RemoveFile,
     RemoveFolder,
     SendFile,
@@ -24,6 +21,17 @@ from async_mirror.model.change import (
 )
 from async_mirror.model.entry import Listing
 from async_mirror.model.escape import shown
+from async_mirror.model.outcome import (
+    NO_MODES,
+    Done,
+    Failed,
+    Failure,
+    InDoubt,
+    Outcome,
+    Problem,
+    Skipped,
+    Unmanaged,
+)
 from async_mirror.remote.errors import RemoteError
 from async_mirror.ui.activity import Activity, Errand
 from async_mirror.ui.counts import PRESENT, Counts
@@ -151,38 +159,36 @@ class Report:
 
     def outcome(self, outcome: Outcome) -> None:
         """Tell what came of one job."""
-        counts = self.counts
-        counts.bytes_sent += outcome.bytes_sent
-        change = outcome.job.change
-        path = path_of(change)
+        self.counts.bytes_sent += outcome.bytes_sent
+        path = path_of(outcome.job.change)
+        match outcome:
+            case Done():
+                self._tell_done(outcome, path)
+            case Skipped(_, why):
+                _tell(logging.INFO, "skipped", f"{quoted(path)}  ({why})", path=path)
+            case Unmanaged(job, why):
+                self.counts.given_up += 1
+                named = quoted(path) + "/" * isinstance(job.change, RemoveFolder)
+                text = f"{named}  ({why}: it stays, and is no longer looked after)"
+                _tell(logging.WARNING, "given up", text, path=path)
+            case Failed(_, failure) | InDoubt(_, failure):
+                self.failure(failure)
+            case _ as never:
+                assert_never(never)
+
+    def _tell_done(self, outcome: Done, path: str) -> None:
         for note in outcome.notes:
             self.note(note)
-        if outcome.failure:
-            self.failure(outcome.failure)
-        elif isinstance(change, SetAttributes) and NO_MODES in outcome.notes:
-            if change.why != "new":
+        wanted, change = outcome.job.change, outcome.change
+        if isinstance(wanted, SetAttributes) and NO_MODES in outcome.notes:
+            if wanted.why != "new":
                 text = f"{quoted(path)}  (the server does not set its mode, which stays as it is)"
                 _tell(logging.WARNING, "skipped", text, path=path)
-        elif outcome.skipped:
-            _tell(logging.INFO, "skipped", f"{quoted(path)}  ({outcome.skipped})", path=path)
-        elif outcome.given_up:
-            counts.given_up += 1
-            folder = isinstance(change, RemoveFolder)
-            why = "it holds things that are not ours" if folder else "it is a folder of others now"
-            text = f"{quoted(path)}{'/' * folder}  ({why}: it stays, and is no longer looked after)"
-            _tell(logging.WARNING, "given up", text, path=path)
-        elif isinstance(change, Move) and not outcome.moved:
-            self._not_moved(change)
-        else:
-            self._done(change)
-
-    def _not_moved(self, move: Move) -> None:
-        if move.entry.is_folder:
-            old = move.held.path
+            return
+        if isinstance(wanted, Move) and isinstance(change, MakeFolder):
+            old = wanted.held.path
             self.note(f"the folder {old} could not be renamed as a whole: what is in it is renamed or sent by itself")
-            self._done(MakeFolder(move.entry, "new"))
-        else:
-            self._done(SendFile(move.entry, None, "new"))
+        self._done(change)
 
     def _done(self, change: Change) -> None:
         if isinstance(change, SetAttributes) and change.entry.is_folder and change.why == "new":
@@ -241,6 +247,10 @@ class Report:
         if text not in self._said:
             self._said.add(text)
             _tell(logging.INFO, "note", shown(text))
+
+    def found_out(self, text: str) -> None:
+        """Tell, whoever wants to know all, what the server was found to do."""
+        _tell(logging.DEBUG, "found out", text)
 
     def made_root(self, root: str) -> None:
         """Tell that the destination's folder was not there; a slip of the pen makes one like that."""

@@ -28,7 +28,7 @@ from support.toys import STUCK, Did, Errand, Fatal, Refused, Toy
 from async_mirror.crew.cap import Climb
 from async_mirror.crew.far import LAST_SECONDS, WorkerDied
 from async_mirror.crew.stop import Stop
-from async_mirror.multi import DEATHS, OPENINGS_PER_S, ROOM_PER_LANE, Crew, Done, FixedCap, Mode, Patience, Watcher
+from async_mirror.multi import DEATHS, OPENINGS_PER_S, ROOM_PER_LANE, Crew, Finished, FixedCap, Mode, Patience, Watcher
 from async_mirror.remote.errors import (
     ConnectionBroken,
     ConnectionRefused,
@@ -45,7 +45,7 @@ T = TypeVar("T")
 AT_ONCE = Patience(retries=5, first_seconds=0.0)
 TESTS = Path(__file__).resolve().parents[1]
 Listener = Callable[[Errand, int], None]
-Ended = Done[Errand, Did]
+Ended = Finished[Errand, Did]
 
 far = pytest.mark.parametrize("kind", ["T", "P"])
 everywhere = pytest.mark.parametrize("kind", ["A", "T", "P"])
@@ -221,6 +221,29 @@ def test_who_may_never_go_on_is_cut_like_anybody(company: Company) -> None:
         return await everything(company.crew(company.toy(), stop=stop, wait_for=wait_for), [Errand(0, ("ask",))])
 
     assert [done.error for done in play(scenario())] == ["it was interrupted"]
+
+
+@far
+def test_what_a_perform_has_kept_is_kept_before_it_goes_on(company: Company) -> None:
+    kept: list[tuple[int, object]] = []
+
+    async def keep(item: Errand, what: object) -> None:
+        await asyncio.sleep(0)
+        kept.append((item.number, what))
+
+    ended = company.play([Errand(number, ("keep leave keep",)) for number in range(1, 9)], 2, keep=keep)
+    assert all(done.result for done in ended.values())
+    assert sorted(kept) == sorted([(number, number) for number in range(1, 9)] * 2)
+
+
+@far
+def test_a_perform_that_can_have_nothing_kept_ends_with_the_reason_and_the_next_one_goes_on(company: Company) -> None:
+    async def keep(item: Errand, what: object) -> None:
+        raise OSError(f"no room for {what}")
+
+    ended = company.play([Errand(1, ("keep",)), Errand(2)], 1, keep=keep)
+    assert ended[1].error == "OSError: no room for 1"
+    assert ended[2].result
 
 
 @far

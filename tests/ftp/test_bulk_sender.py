@@ -24,7 +24,7 @@ from async_mirror.ftp.session import connect
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
 from async_mirror.remote.errors import ConnectionBroken, Refusal
-from async_mirror.remote.session import Manners, Reader, RemoteSession
+from async_mirror.remote.session import Reader, RemoteSession
 from async_mirror.source.files import LocalFile, open_file
 
 T = TypeVar("T")
@@ -97,10 +97,7 @@ def talk(server: ScriptedServer, identities: Identities) -> Callable[..., Any]:
         site = Site("ftpes" if server.tls else "ftp", "127.0.0.1", server.port, USER, "")
 
         async def bounded() -> T:
-            manners = Manners(in_order=True)
-            session = await connect(
-                site, Secret(PASSWORD), trust=trust, manners=manners, timeout_seconds=timeout_seconds
-            )
+            session = await connect(site, Secret(PASSWORD), trust=trust, timeout_seconds=timeout_seconds)
             try:
                 async with asyncio.timeout(SECONDS):
                     return await conversation(session)

@@ -8,8 +8,11 @@ import pytest
 from support.memory_site import MemorySession, MemorySite
 from support.program import MTIME, write
 
-from async_mirror.jobs.apply import Publisher
-from async_mirror.model.change import Job, Outcome, SendFile
+from async_mirror.jobs import apply
+from async_mirror.jobs.attempt import Publisher
+from async_mirror.model.change import Job, SendFile
+from async_mirror.model.entry import Entry
+from async_mirror.model.outcome import Done, InDoubt, Outcome
 from async_mirror.remote.errors import ConnectionBroken
 from async_mirror.remote.session import Content
 from async_mirror.source.look import look
@@ -19,6 +22,7 @@ class NoProgress:
     def left(self) -> None: ...
     def advanced(self, amount: int) -> None: ...
     async def may_do(self, amount: int) -> None: ...
+    async def keep(self, version: Entry) -> None: ...
 
 
 class CutSession(MemorySession):
@@ -49,12 +53,13 @@ def test_what_changed_while_it_was_sent_is_not_published_by_the_next_attempt(tmp
     job = Job(SendFile(entry, None, "new"), "t", 4)
 
     async def perform(session: MemorySession, previous: Outcome | None) -> Outcome:
-        return await publisher.perform(session, job, previous, NoProgress())
+        return await apply.perform(publisher, session, job, previous, NoProgress())
 
     cut = asyncio.run(perform(CutSession(site, tmp_path, confirms=confirms), None))
-    assert cut.temporary in site.files
-    assert (cut.whole, cut.certain) == (False, False)
+    assert isinstance(cut, InDoubt)
+    assert cut.left.temporary in site.files
+    assert cut.left.holds is None
     assert "file" not in site.files
     done = asyncio.run(perform(MemorySession(site), cut))
-    assert (done.failure, done.certain) == (None, True)
+    assert isinstance(done, Done)
     assert {path: file.content for path, file in site.files.items()} == {"file": b"new"}

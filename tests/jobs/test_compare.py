@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.memory_site import MemoryFile, MemorySession, MemorySite
 
 from async_mirror.jobs.compare import Compare, Compared, compare
+from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.remote.session import RemoteListing
 
@@ -18,6 +19,11 @@ OLD, NEW = 1000 * S, 2000 * S
 
 def file(path: str, size: int = 3, mtime_ns: int = OLD, digest: bytes = b"known") -> Entry:
     return Entry(path, Kind.FILE, size, mtime_ns, 0o644, digest=digest)
+
+
+def shown(entry: Entry) -> Entry:
+    """Return a version that the site showed with the source's own size and time."""
+    return entry._replace(site_size=entry.size, site_mtime_ns=entry.mtime_ns)
 
 
 def folder(path: str) -> Entry:
@@ -63,7 +69,7 @@ def test_what_was_in_doubt_stays_in_doubt() -> None:
 def test_what_the_site_holds_as_it_was_sent_keeps_what_is_known_of_it() -> None:
     held = [file("a"), file("b")]
     found = looked_at(site(a=(3, OLD), b=(3, OLD)), [file("a", digest=b""), file("b", 9, NEW)], held)
-    assert set(found.adopted) == set(held)
+    assert set(found.adopted) == {shown(each) for each in held}
     assert (found.lost, found.differing) == ((), ())
 
 
@@ -72,7 +78,7 @@ def test_what_a_server_may_take_for_another_name_is_not_adopted(name: str) -> No
     found = looked_at(site(**{name: (3, OLD)}), [file(name)])
     assert (found.adopted, found.differing) == ((), (name,))
     found = looked_at(site(**{name: (3, OLD)}), [file(name)], [file(name)])
-    assert found.adopted == (file(name),), "it was sent, so this server is known to take it for what it is"
+    assert found.adopted == (shown(file(name)),), "it was sent, so this server is known to take it for what it is"
 
 
 def test_what_another_version_replaced_is_ours_of_no_known_version() -> None:
@@ -83,7 +89,7 @@ def test_what_another_version_replaced_is_ours_of_no_known_version() -> None:
 
 def test_what_is_newer_on_the_site_and_in_the_source_is_adopted() -> None:
     found = looked_at(site(a=(4, NEW)), [file("a", 4, NEW, b"")], [file("a")])
-    assert found.adopted == (file("a", 4, NEW, b""),)
+    assert found.adopted == (shown(file("a", 4, NEW, b"")),)
 
 
 def test_what_somebody_put_in_the_place_of_a_removed_file_is_not_ours_any_more() -> None:
@@ -145,3 +151,24 @@ def test_what_is_adopted_is_all_that_is_held_after_a_comparison(
 def test_what_lies_behind_the_cut_of_a_listing_is_sent_again() -> None:
     found = looked_at(site(), [file("a")], [file("a"), folder("d")], tells=True)
     assert set(found.adopted) == {file("a", UNKNOWN, digest=b""), folder("d")}
+
+
+def test_what_shows_the_time_that_the_site_once_showed_for_it_is_as_it_was() -> None:
+    held = file("a")._replace(site_size=3, site_mtime_ns=NEW)
+    found = looked_at(site(a=(3, NEW)), [file("a")], [held])
+    assert (found.adopted, found.lost, found.differing) == ((held,), (), ())
+
+
+def test_what_shows_another_time_than_the_site_once_showed_for_it_is_another_version() -> None:
+    held = file("a")._replace(site_size=3, site_mtime_ns=NEW)
+    found = looked_at(site(a=(3, NEW + 5 * S)), [file("a")], [held])
+    assert [(entry.size, entry.digest) for entry in found.adopted] == [(UNKNOWN, b"")]
+
+
+@pytest.mark.parametrize("sets_mtime", [True, False])
+def test_what_was_never_seen_is_known_by_its_size_only_where_no_times_are_set(sets_mtime: bool) -> None:
+    at = site(a=(3, NEW))
+    at.sets_mtime = sets_mtime
+    found = looked_at(at, [file("a")], [file("a")])
+    [version] = found.adopted
+    assert version == (unknown(file("a")) if sets_mtime else file("a")._replace(site_size=3, site_mtime_ns=NEW))

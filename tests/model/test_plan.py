@@ -107,6 +107,38 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
             id="only the inode: the digest stays known and nothing is sent",
         ),
         pytest.param(
+            [a_file("a")._replace(ctime_ns=7)],
+            [a_file("a")._replace(digest=b"d", ctime_ns=UNKNOWN)],
+            FolderPlan(refreshed=[a_file("a")._replace(digest=b"d", ctime_ns=7)]),
+            id="a row from before ctimes were kept takes the present one",
+        ),
+        pytest.param(
+            [a_file("a", inode=2)._replace(ctime_ns=7)],
+            [a_file("a")._replace(ctime_ns=UNKNOWN)],
+            FolderPlan(refreshed=[a_file("a", inode=2)]),
+            id="such a row of another inode never does",
+        ),
+        pytest.param(
+            [a_file("a")._replace(ctime_ns=7)],
+            [a_file("a")._replace(ctime_ns=6)],
+            FolderPlan(),
+            id="only the ctime: that of the content as it was read stays known",
+        ),
+        pytest.param(
+            [a_file("a", mode=0o600)._replace(ctime_ns=7)],
+            [a_file("a")._replace(digest=b"d", ctime_ns=6, site_size=1, site_mtime_ns=5)],
+            FolderPlan(
+                changes=[
+                    SetAttributes(
+                        a_file("a", mode=0o600)._replace(digest=b"d", ctime_ns=6, site_size=1, site_mtime_ns=5),
+                        a_file("a")._replace(digest=b"d", ctime_ns=6, site_size=1, site_mtime_ns=5),
+                        "mode 644 -> 600",
+                    )
+                ]
+            ),
+            id="a mode is set without a word about the content",
+        ),
+        pytest.param(
             [a_folder("a", inode=2)],
             [a_folder("a")],
             FolderPlan(refreshed=[a_folder("a", inode=2)]),

@@ -99,12 +99,16 @@ def file_entry(path: str, content: bytes = b"", mtime_ns: int = MTIME_S * SECOND
 async def publish(
     session: RemoteSession, path: str, content: bytes, mode: int | None = 0o644, *, left: Callable[[], None] = nothing
 ) -> Published:
-    """Store and publish, as a perform does, without an await between the two."""
+    """Store and publish, and remove the version that was put aside, if any."""
     folder, name = split(path)
     temporary = join(folder, f".am-0123abcd-{len(name)}{hash(name):x}.part")
+    before = await session.size(path)
     size = await session.store(temporary, Bytes(content), left)
-    published = await session.publish(temporary, file_entry(path, content), mode, f"{temporary}-aside")
+    aside = f"{temporary}-aside"
+    published = await session.publish(temporary, file_entry(path, content), mode, aside)
     assert size == len(content)
+    assert await session.size(aside) == (before if published.aside else None), "the old version is kept by then"
+    await session.remove_files([aside] * published.aside)
     return published
 
 

@@ -112,7 +112,9 @@ def test_an_entry_says_what_the_disk_says(tmp_path: Path) -> None:
     os.chmod(tmp_path / "d", 0o1750)
     found = {entry.path: entry for entry in listings(tmp_path)[""].entries}
     inode = {name: os.stat(tmp_path / name).st_ino for name in "fd"}
-    assert found["f"] == Entry("f", Kind.FILE, 1, 1_234_567_890_123_456_789, 0o640, inode["f"])
+    assert found["f"] == Entry(
+        "f", Kind.FILE, 1, 1_234_567_890_123_456_789, 0o640, inode["f"], ctime_ns=os.stat(tmp_path / "f").st_ctime_ns
+    )
     assert found["d"] == Entry("d", Kind.FOLDER, 0, 0, 0o750, inode["d"])
 
 

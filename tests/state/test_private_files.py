@@ -14,8 +14,10 @@ from faults import reactions
 from faults.scripted import Exchange, ScriptedServer
 from support.mirror import Mirror, contents, tree_of
 
+from async_mirror.model.facts import Fact
 from async_mirror.state import private_files, server_memory
-from async_mirror.state.store import StateError, facts_of, open_copy, open_state
+from async_mirror.state.database import StateError
+from async_mirror.state.opening import facts_of, open_copy, open_state
 
 VICTIM = b"of somebody else, and not to be written to"
 
@@ -150,7 +152,7 @@ def test_empty_file_behind_a_link_is_no_place_for_a_database(tmp_path: Path) -> 
     victim.touch(0o644)
     link = tmp_path / server_memory.NAME
     link.symlink_to(victim)
-    server_memory.Hosts(link).learn("me@host:21", "connections", 3)
+    server_memory.ServerMemory(link).learn("host:21", [Fact("me@host:21", "connections", 3, 60.0)])
     assert (victim.read_bytes(), stat.S_IMODE(victim.stat().st_mode)) == (b"", 0o644)
 
 

@@ -1,16 +1,16 @@
 """What is held is found again: by inode, and under the name that its folder has now."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from async_mirror.model.change import Job, Move, Outcome
+from async_mirror.model.change import Job, Move
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.outcome import Done
 from async_mirror.model.paths import decode
-from async_mirror.state.store import State, open_state
+from async_mirror.state.opening import open_state
+from async_mirror.state.store import State
 
 
 @pytest.fixture
@@ -34,25 +34,13 @@ def test_any_inode_that_a_file_system_may_give_is_found_again(state: State, inod
     assert state.held_folders_with_inode(inode) == [folder("b", inode)]
 
 
-def test_folders_are_found_by_inode_in_a_state_from_before_that_was_indexed(tmp_path: Path) -> None:
-    path = tmp_path / "state/state.sqlite3"
-    with open_state(path) as state:
-        state.hold([folder("a", 7), folder("b", 8)])
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("DROP INDEX held_folder_inode")
-    with open_state(path) as state:
-        assert state.held_folders_with_inode(8) == [folder("b", 8)]
-        plan = state._database.execute("EXPLAIN QUERY PLAN SELECT * FROM held WHERE inode = 8 AND kind = 2").fetchall()
-    assert "held_folder_inode" in str(plan)
-
-
 def test_what_is_below_a_renamed_folder_follows_it_to_the_byte_and_nothing_else_does(state: State) -> None:
     odd = decode(b"caf\xe9/\xff % _")
     inside = [file("old/f"), folder("old/caf\udce9"), file(f"old/{odd}"), file("old/x/y/z")]
     beside = [file("older/f"), file("old-f/f"), file("f"), file("old0/f")]
     state.hold([folder("old", 5), *inside, *beside])
     move = Move(folder("new/name", 5), folder("old", 5), "", inside=(("", b""),))
-    state.commit([Outcome(Job(move, "t", 1), folder("new/name", 5), moved=True)])
+    state.commit([Done(Job(move, "t", 1), move, folder("new/name", 5))], 0.0)
     followed = [
         entry._replace(path=f"new/name{entry.path[3:]}", size=0 if entry.is_folder else UNKNOWN) for entry in inside
     ]
@@ -64,9 +52,9 @@ def test_folder_that_is_being_renamed_is_pending_with_all_that_tells_it_from_oth
     move = Move(folder("new", 5), folder("old", 5), "", inside=(("", b"1"),))
     job = Job(move, "t", 1)
     state.begin([job])
-    [pending] = state.pending()
+    [pending] = state.pending(0.0)
     assert (pending.path, pending.origin, pending.twin) == ("new", "old", "")
     assert sorted(below for below, _ in pending.inside) == ["", "x"]
     assert len({fingerprint for _, fingerprint in pending.inside}) == 2
     state.abandon([job])
-    assert state.pending() == []
+    assert state.pending(0.0) == []

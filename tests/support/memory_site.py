@@ -160,6 +160,10 @@ class MemorySession:
     def usable(self) -> bool:
         return self in self._site.sessions and not self._site.down
 
+    @property
+    def sets_times(self) -> bool:
+        return self._site.sets_mtime
+
     def _reach(self) -> MemorySite:
         if not self.usable:
             self._site.sessions.discard(self)
@@ -204,8 +208,7 @@ class MemorySession:
         with self._all_or_broken():
             await asyncio.sleep(0)  # between the two renames others can see that nothing has the name
         self._reach().rename(temporary, entry.path)
-        site.files.pop(site.locate(aside), None)
-        return Published(mtime_set, mode_set, atomic=False)
+        return Published(mtime_set, mode_set, atomic=False, aside=True)
 
     async def set_mode(self, path: str, mode: int) -> bool:
         return self._reach().set_mode(path, mode)
@@ -250,6 +253,10 @@ class MemorySession:
 
     async def look(self, path: str) -> Entry | None:
         return self._reach().entry(path)
+
+    async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
+        await self.remove_files(without)
+        return [await self.look(path) for path in paths]
 
     async def close(self) -> None:
         self._site.sessions.discard(self)

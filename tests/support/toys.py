@@ -8,6 +8,7 @@ import os
 import pickle
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -87,6 +88,12 @@ class Judge:
 
     def lost(self, item: int, previous: str | None, what: str) -> str | None:
         return previous
+
+    def learned(self, since: int) -> list[str]:
+        return []
+
+    def learn(self, found: Sequence[str]) -> None:
+        assert not found
 
     def judge(self, error: Exception) -> Verdict:
         match error:
@@ -175,6 +182,8 @@ class Toy(Judge):
                     progress.advanced(os.getpid())
                 case "ask":
                     await progress.may_do(item.number)
+                case "keep":
+                    await progress.keep(item.number)
                 case "break":
                     session.usable = False
                 case "raise":

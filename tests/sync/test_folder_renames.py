@@ -19,17 +19,21 @@ from support.memory_site import MemorySession, MemorySite
 from support.mirror import Mirror, Ran, answer_at_once, count, temporaries_of, tree_of
 from support.program import MTIME, Program, contents, tree, untouched, write
 
-from async_mirror.jobs.apply import Publisher
+from async_mirror.jobs import apply
+from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.recover import Settled, settle
-from async_mirror.model.change import Job, Move, Outcome, Pending, RemoveFile
+from async_mirror.model.candidates import Candidates
+from async_mirror.model.change import Job, MakeFolder, Move, RemoveFile
 from async_mirror.model.entry import Entry, Kind, Listing, fingerprint
+from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Pending, Problem
 from async_mirror.model.selection import Selection
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteListing
 from async_mirror.source.files import digest_of
 from async_mirror.source.look import look
 from async_mirror.source.scan import read_folder
-from async_mirror.state.store import State, open_state
+from async_mirror.state.opening import open_state
+from async_mirror.state.store import State
 from async_mirror.sync.folder_renames import SMALL, Renamed
 
 DAY = 86_400
@@ -361,12 +365,11 @@ def test_name_that_is_taken_on_the_site_is_not_taken_from_others(
         ("RNTO", reactions.permission_denied),
         ("RNFR", reactions.permission_denied),
         ("RNTO", reactions.say(b"451 Not now.")),
-        ("MLSD", reactions.permission_denied),
         ("MLSD", reactions.say(b"450 Not now.")),
         ("MLSD", reactions.empty_listing),
         ("MLSD", reactions.truncate_listing(30)),
     ],
-    ids=["RNTO", "RNFR", "RNTO for the moment", "MLSD", "MLSD for the moment", "empty", "cut"],
+    ids=["RNTO", "RNFR", "RNTO for the moment", "MLSD for the moment", "empty", "cut"],
 )
 def test_in_doubt_the_content_comes_by_itself(
     mirror: Mirror, server: ScriptedServer, verb: str, reaction: Reaction
@@ -377,6 +380,15 @@ def test_in_doubt_the_content_comes_by_itself(
     server.on(verb, reaction, times=1)
     ran = ran_to(mirror, server)
     assert "could not be renamed as a whole" in ran.said
+
+
+def test_folder_that_only_a_plain_listing_shows_is_renamed_as_a_whole(mirror: Mirror, server: ScriptedServer) -> None:
+    write_first(mirror)
+    ran_to(mirror, server)
+    carry_out(mirror, ("a -> b",))
+    server.on("MLSD", reactions.permission_denied, times=1)
+    ran_to(mirror, server)
+    assert moved(server) == ["a -> b"]
 
 
 def test_folder_that_others_removed_is_made_anew(mirror: Mirror, server: ScriptedServer) -> None:
@@ -414,7 +426,7 @@ def test_name_that_the_server_would_alter_is_reported(tmp_path: Path) -> None:
     site.folders |= {"old": 0o755}
     site.put("old/f", b"123")
     outcome = performed(site, a_move("old", "new ", site))
-    assert outcome.failure
+    assert isinstance(outcome, Failed)
     assert site.files.keys() == {"old/f"}
 
 
@@ -435,12 +447,13 @@ class NoProgress:
     def left(self) -> None: ...
     def advanced(self, amount: int) -> None: ...
     async def may_do(self, amount: int) -> None: ...
+    async def keep(self, version: Entry) -> None: ...
 
 
 def performed(site: MemorySite, move: Move, previous: Outcome | None = None) -> Outcome:
     async def perform() -> Outcome:
         publisher = Publisher(b"/nowhere", "0" * 8)
-        return await publisher.perform(MemorySession(site), Job(move, "t", 2), previous, NoProgress())
+        return await apply.perform(publisher, MemorySession(site), Job(move, "t", 2), previous, NoProgress())
 
     return asyncio.run(perform())
 
@@ -456,7 +469,8 @@ def site() -> MemorySite:
 
 def test_all_goes_in_one_step_and_keeps_the_mode_until_it_is_set(site: MemorySite) -> None:
     outcome = performed(site, a_move("old", "new", site))
-    assert outcome.moved
+    assert isinstance(outcome, Done)
+    assert isinstance(outcome.change, Move)
     assert outcome.held == Entry("new", Kind.FOLDER, mode=0o750)
     assert site.files.keys() == {"new/f", "new/g", "new/x/f"}
     assert site.folders.keys() == {"", "new", "new/x", "new/x/empty"}
@@ -472,27 +486,33 @@ def test_nothing_of_others_goes_along(site: MemorySite, path: str, kind: Kind) -
         site.folders[path] = 0o755
     before = set(site.files)
     outcome = performed(site, move)
-    assert not outcome.moved
+    assert isinstance(outcome, Done)
+    assert isinstance(outcome.change, MakeFolder)
     assert outcome.held == Entry("new", Kind.FOLDER)
     assert site.files.keys() == before
     assert {"old", "new"} <= site.folders.keys()
 
 
+def was_renamed(outcome: Outcome) -> bool:
+    return isinstance(outcome, Done) and isinstance(outcome.change, Move)
+
+
 def test_retry_whose_rename_was_done_knows_it_by_what_is_there(site: MemorySite) -> None:
     move = a_move("old", "new", site)
-    lost = Outcome(Job(move, "t", 2), None, certain=False)
+    lost = InDoubt(Job(move, "t", 2), Failure("new", Problem.CONNECTION), ())
     site.rename("old", "new")
-    assert performed(site, move, lost).moved
+    assert was_renamed(performed(site, move, lost))
     site.put("new/theirs", b"")
-    assert not performed(site, move, lost).moved, "it may be somebody else's folder"
+    assert not was_renamed(performed(site, move, lost)), "it may be somebody else's folder"
 
 
 def test_name_that_somebody_has_is_not_mistaken_for_a_rename_that_was_done(site: MemorySite) -> None:
     move = a_move("old", "new", site)
     site.rename("old", "new")
-    assert not performed(site, move).moved, "nothing was tried before"
+    assert not was_renamed(performed(site, move)), "nothing was tried before"
 
 
+MADE = Candidates((None, Entry("new", Kind.FOLDER)))
 SITUATIONS = {
     "it was renamed": ([("old", "new")], True, "new"),
     "it was not": ([], False, None),
@@ -506,7 +526,7 @@ SITUATIONS = {
 def test_recovery_tells_a_rename_that_was_done(
     site: MemorySite, done: list[tuple[str, str]], was_moved: bool, held: str | None
 ) -> None:
-    pending = Pending("new", Entry("new", Kind.FOLDER), None, origin="old", inside=inside_of(site, "old"))
+    pending = Pending("new", MADE, None, origin="old", inside=inside_of(site, "old"))
     for old, new in done:
         if old:
             site.rename(old, new)
@@ -537,7 +557,7 @@ def settled_on(session: MemorySession, pending: Pending) -> Settled:
 def test_recovery_that_cannot_look_now_waits_and_one_that_never_can_does_not(
     site: MemorySite, error: Exception, later: bool
 ) -> None:
-    pending = Pending("new", Entry("new", Kind.FOLDER), None, origin="old", inside=inside_of(site, "old"))
+    pending = Pending("new", MADE, None, origin="old", inside=inside_of(site, "old"))
     site.rename("old", "new")
     session = Unlisted(site)
     session.error = error
@@ -620,7 +640,7 @@ def test_folder_with_something_in_doubt_is_not_renamed(source: Path, state: Stat
     state.begin(jobs)
     assert found(Renamed(bytes(source), state, Selection()), source) == {}
     state.abandon(jobs[:1])
-    state.resolve(Pending(path, None, state.held(path)), state.held(path))
+    state.resolve(Pending(path, Candidates((None,)), state.held(path)), state.held(path))
     assert found(Renamed(bytes(source), state, Selection()), source) == {"q/new": "p/old"}
 
 

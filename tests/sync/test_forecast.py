@@ -8,10 +8,12 @@ import pytest
 from support.program import write
 
 from async_mirror.crew.off_loop import Offload
-from async_mirror.model.change import Job, Outcome, SendFile
+from async_mirror.model.change import Job, SendFile
+from async_mirror.model.outcome import Done
 from async_mirror.model.selection import Selection
 from async_mirror.source.scan import walk
-from async_mirror.state.store import State, open_state
+from async_mirror.state.opening import open_state
+from async_mirror.state.store import State
 from async_mirror.sync.forecast import Ahead
 from async_mirror.ui.report import Report
 
@@ -71,6 +73,8 @@ def test_what_the_site_holds_already_is_nothing_to_come(source: Path, state: Sta
         if listing.folder in {"a", "b"}:
             jobs = [Job(SendFile(entry, None, "new"), "t", 1) for entry in listing.entries if not entry.is_folder]
             state.begin(jobs)
-            state.commit([Outcome(job, job.change.entry) for job in jobs if isinstance(job.change, SendFile)])
+            state.commit(
+                [Done(job, job.change, job.change.entry) for job in jobs if isinstance(job.change, SendFile)], 0.0
+            )
     _, report = looked(source, state)
     assert report.activity.files_total == 9

@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 from servers import KeptServer
 from support.program import MTIME, Node, Program, tree, write
 
-from async_mirror.model.change import Job, Move, Outcome, Pending, RemoveFile, SendFile
+from async_mirror.model.candidates import Candidates
+from async_mirror.model.change import Job, Move, RemoveFile, SendFile
 from async_mirror.model.entry import Entry, Kind, Listing, Tally
+from async_mirror.model.outcome import Done, Pending
 from async_mirror.model.plan import FolderPlan, plan_folder
 from async_mirror.model.selection import Selection
 from async_mirror.source.look import look
 from async_mirror.source.scan import read_folder, walk
-from async_mirror.state.store import State, open_state
+from async_mirror.state.opening import open_state
+from async_mirror.state.store import State
 
 ALL = Selection()
 TALLY = Tally(2, 6, 1)
@@ -57,7 +60,7 @@ def in_step(state: State) -> set[str]:
 def commit(state: State, change: SendFile | RemoveFile | Move, held: Entry | None) -> None:
     job = Job(change, "t", 1)
     state.begin([job])
-    state.commit([Outcome(job, held, moved=isinstance(change, Move))])
+    state.commit([Done(job, change, held)], 0.0)
 
 
 CHANGES: dict[str, tuple[Callable[[State], object], set[str]]] = {
@@ -70,7 +73,7 @@ CHANGES: dict[str, tuple[Callable[[State], object], set[str]]] = {
     "dropped": (lambda state: state.drop(["a"]), {"", "a", "a/b"}),
     "dropped with nothing in it": (lambda state: state.drop(["new"]), {"", "new"}),
     "voided": (lambda state: state.void("a/b"), {"a", "a/b"}),
-    "looked at": (lambda state: state.resolve(Pending("c/1", None, file("c/1")), None), {"c"}),
+    "looked at": (lambda state: state.resolve(Pending("c/1", Candidates((None,)), file("c/1")), None), {"c"}),
     "moved": (lambda state: commit(state, Move(file("c/2"), file("a/1"), ""), file("c/2")), {"a", "c"}),
     "moved with all below it": (
         lambda state: commit(state, Move(folder("new"), folder("a"), "", inside=(("", b""),)), folder("new")),
@@ -157,6 +160,12 @@ def change_places(d: Path) -> None:
     (d / "x").rename(d / "two")
 
 
+def change_nothing_but_the_ctime(d: Path) -> None:
+    before = (d / "one").stat()
+    while (d / "one").stat().st_ctime_ns == before.st_ctime_ns:
+        (d / "one").chmod(before.st_mode)
+
+
 def make_a_folder_of_the_link(d: Path) -> None:
     (d / "link").unlink()
     (d / "link").mkdir()
@@ -171,6 +180,7 @@ DIFFERENCES: dict[str, Callable[[Path], object]] = {
     "size": lambda d: write(d / "one", "longer", MTIME),
     "time": lambda d: write(d / "one", "1", MTIME + 1),
     "mode": lambda d: (d / "one").chmod(0o600),
+    "ctime": change_nothing_but_the_ctime,
     "inode": lambda d: write(d / "x", "1", MTIME).rename(d / "one"),
     "one more": lambda d: write(d / "three", "", MTIME),
     "one less": lambda d: (d / "two").unlink(),

@@ -21,7 +21,8 @@ from support.program import PROJECT, write
 from async_mirror.engine import Exit
 from async_mirror.ftp.session import connect
 from async_mirror.jobs import compare, recover
-from async_mirror.model.change import Failure, Pending, Problem
+from async_mirror.model.candidates import Candidates
+from async_mirror.model.outcome import Failure, Pending, Problem
 from async_mirror.model.secret import Secret
 from async_mirror.model.settings import UsageError
 from async_mirror.model.site import Site
@@ -230,7 +231,7 @@ def test_refused_listing_tells_what_was_asked() -> None:
 
 def test_refusal_in_clearing_up_tells_so() -> None:
     async def ask(session: RemoteSession) -> Failure | None:
-        return (await recover.settle(session, Pending("a.txt", None, None, ("left behind",)))).failure
+        return (await recover.settle(session, Pending("a.txt", Candidates((None,)), None, ("left behind",)))).failure
 
     with ScriptedServer() as server:
         server.put(b"/left behind", b"half")

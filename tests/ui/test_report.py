@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from async_mirror.model.change import Failure, Problem
+from async_mirror.model.outcome import Failure, Problem
 from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, Refusal
 from async_mirror.ui.log_output import JsonLines
 from async_mirror.ui.report import SAME_PROBLEM_SHOWN, Report

@@ -28,7 +28,7 @@ from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, at_terminal, writ
 
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.session import connect
-from async_mirror.jobs.apply import Publisher
+from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Hands
 from async_mirror.model.secret import Secret

@@ -21,6 +21,7 @@ def test_demo_mirrors_changes_mirrors_again_and_compares() -> None:
     assert "nothing changed" in done.stdout
     assert "no connection" in done.stdout
     assert "all 60 files are equal" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
     assert "not rename onto a file" in done.stdout
     faster = re.search(r"(\d+\.\d) times as fast", done.stdout)
     assert faster

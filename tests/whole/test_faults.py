@@ -171,7 +171,7 @@ def test_half_open_connection_is_given_up_and_the_stall_is_named(
     some_files(through_proxy)
     proxy.on_command(b"SIZE", reactions.freeze())
     ran = assert_mirrored(through_proxy, server, "--multi", "A1", "-v", "--timeout", "1s")
-    assert re.search(r"silent for 1 s after STOR", ran.said), ran.said
+    assert re.search(r"silent for 1 s after SIZE", ran.said), ran.said
 
 
 # Row 14.

@@ -31,6 +31,8 @@ from servers import (
 )
 from support.program import MTIME, Node, Program, contents, eventually, names, touch, tree, untouched, write
 
+from async_mirror.state.schema import HELD
+
 DAY = 86_400
 MANY = 24
 """More files than the guard against removals lets go without asking: 20."""
@@ -1172,8 +1174,8 @@ def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits
     assert program.server.connections() <= 3
     assert tree(program.site / "other") == tree(other.source)
     learned = sqlite3.connect(program.state / "hosts.db")
-    account = f"{USER}@127.0.0.1:{program.server.port}"
-    assert dict(learned.execute("SELECT name, value FROM facts WHERE host = ?", (account,)))["most connections"] == 3
+    account = f"account {USER}@127.0.0.1:{program.server.port}"
+    assert dict(learned.execute("SELECT name, value FROM known WHERE of = ?", (account,)))["most connections"] == 3
     learned.close()
 
 
@@ -1238,10 +1240,16 @@ def outcome_of(program: Program, multi: str) -> End:
             program.write("private", "another secret", mode=0o640)
             (program.source / "img").rename(program.source / "gone")
     with closing(sqlite3.connect(state_file(program))) as state:
-        rows = sorted(state.execute("SELECT * FROM held").fetchall())
+        kept = ", ".join(column for column in HELD.columns if column != "ctime_ns")
+        rows = sorted(state.execute(f"SELECT {kept} FROM held").fetchall())
+        times = {
+            os.path.join(folder, name): ctime_ns
+            for folder, name, ctime_ns in state.execute("SELECT folder, name, ctime_ns FROM held WHERE kind = 1")
+        }
         pending = state.execute("SELECT * FROM pending").fetchall()
     end = End(tree(program.site), rows, pending, summaries)
     assert end.tree == tree(program.source)
+    assert times == {path: os.stat(os.path.join(bytes(program.source), path)).st_ctime_ns for path in times}
     (program.source / "home.html").rename(program.source / "index.html")
     program.write("private", "a secret", mode=0o600)
     (program.source / "gone").rename(program.source / "img")

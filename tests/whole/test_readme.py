@@ -42,6 +42,7 @@ class Place:
         (folder / "site/drafts").mkdir(parents=True)
         for name in ("index.html", "notes.tmp", "drafts/ready.html", "drafts/idea.html"):
             (folder / "site" / name).write_text(name)
+        (folder / "current").symlink_to("site")
         (folder / ".ftp-password").write_text(PASSWORD + "\n")
         (folder / "bin").mkdir()
         (folder / "bin/pass").write_text(f'#!/bin/sh\ntest "$*" = "show ftp/example" && echo {PASSWORD}\n')

@@ -1,0 +1,224 @@
+"""One attempt at one job: what it has touched on the site, what it may leave there, how it ends."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from async_mirror.model import paths, temporary_names
+from async_mirror.model.candidates import Candidates, added
+from async_mirror.model.change import Change, Job, SetAttributes, path_of
+from async_mirror.model.entry import Entry
+from async_mirror.model.outcome import (
+    Done,
+    Doubt,
+    Failed,
+    Failure,
+    InDoubt,
+    Left,
+    Outcome,
+    Problem,
+    Skipped,
+    Unmanaged,
+)
+from async_mirror.remote.errors import ConnectionBroken, PathTooLong, Refusal
+from async_mirror.remote.session import RemoteSession
+
+
+class Progress(Protocol):
+    """Who is told how a job gets on."""
+
+    def left(self) -> None:
+        """All that is to be sent has left."""
+        ...
+
+    def advanced(self, amount: int) -> None:
+        """So many more bytes have left."""
+        ...
+
+    async def may_do(self, amount: int) -> None:
+        """Wait until so many more bytes may be sent."""
+        ...
+
+    async def keep(self, version: Entry) -> None:
+        """Wait until it is noted for good that this version, not the one that was scanned, may be on the site."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """What all jobs of a mirror share: source, whose temporaries they are, whether modes are mirrored.
+
+    `piece` is the most bytes to send without asking whether more may be sent; 0 where there is no limit.
+    """
+
+    source: bytes
+    state_id: str
+    perms: bool = True
+    piece: int = 0
+
+
+class Attempt:
+    """One attempt at one job. `left_behind` names the temporary that may be on the site, `holds` what is in it, whole.
+
+    `doubts` has what may be at each path that was touched and not confirmed, in this attempt or one before.
+    """
+
+    def __init__(
+        self, publisher: Publisher, session: RemoteSession, job: Job, previous: Outcome | None, progress: Progress
+    ) -> None:
+        """Go on from where the attempt before ended."""
+        self.publisher = publisher
+        self.session = session
+        self.job = job
+        self.path = path_of(job.change)
+        self.progress = progress
+        self.is_first = previous is None
+        left = left_by(previous)
+        self.tries = left.tries
+        self.left_behind = left.temporary
+        self.holds = left.holds
+        self.strays = left.strays
+        self.box = left.box
+        self.unanswered = left.unanswered
+        self.doubts = {doubt.path: doubt.candidates for doubt in doubts_of(previous)}
+        self.failure = previous.failure if isinstance(previous, Failed | InDoubt) else None
+        self.bytes_sent = 0
+
+    # What is touched.
+
+    @contextmanager
+    def touching(self, *changes: tuple[str, Entry | None, Entry | None]) -> Iterator[None]:
+        """Touch paths, each given with what it held and what it will hold; where that is refused, all is as it was."""
+        before = dict(self.doubts)
+        for path, old, new in changes:
+            self.doubts[path] = added(self.doubts.get(path, Candidates((old,))), [new])
+        try:
+            yield
+        except Refusal:
+            self.doubts = before
+            raise
+
+    def confirm(self, path: str, version: Entry | None) -> None:
+        """Note that just this is at a path now."""
+        self.doubts[path] = Candidates((version,))
+
+    # How it ends.
+
+    def done(self, held: Entry | None, *notes: str, change: Change | None = None) -> Done:
+        """Tell that it was done, perhaps by another change than the one that was asked for."""
+        told = tuple(note for note in notes if note)
+        return Done(self.job, change or self.job.change, held, told, unanswered=self.unanswered)
+
+    def unmanaged(self, why: str) -> Unmanaged:
+        """Tell that what is there is not ours."""
+        return Unmanaged(self.job, why)
+
+    def skipped(self, why: str) -> Outcome:
+        """Tell that nothing is to be done; unless it is not known what an attempt before this one did."""
+        if self.failure and self.is_in_doubt:
+            return self._failed(self.failure._replace(transient=False))
+        return Skipped(self.job, why)
+
+    def failed(self, problem: Problem, detail: str, *, transient: bool = False, missing: str | None = None) -> Outcome:
+        """Tell of a failure that left the site as it was before this attempt."""
+        return self._failed(Failure(self.path, problem, detail, transient), missing)
+
+    def _failed(self, failure: Failure, missing: str | None = None) -> Outcome:
+        if self.is_in_doubt:
+            return InDoubt(self.job, failure, self._doubts, missing, self._left)
+        return Failed(self.job, failure, missing, self._left)
+
+    async def refused(self, refusal: Refusal) -> Outcome:
+        """Clean up after the server said no; find out whether the folder is missing."""
+        missing = None
+        perhaps_full = self._without_names(refusal.reply) if refusal.perhaps_full else ""
+        try:
+            await self.drop_temporary()
+            if not refusal.transient:
+                missing = await self._missing_folder()
+        except (Refusal, ConnectionBroken):
+            pass
+        problem = Problem.NO_SPACE if refusal.no_space else Problem.REFUSED
+        if isinstance(refusal, PathTooLong):
+            problem = Problem.UNSENDABLE
+        transient = refusal.transient and not refusal.no_space
+        return self._failed(Failure(self.path, problem, refusal.told, transient, perhaps_full), missing)
+
+    def _without_names(self, reply: str) -> str:
+        """Return what was said of a temporary as it would be said of any other."""
+        folder, name = paths.split(self.left_behind)
+        for each in filter(None, (self.left_behind, name, folder)):
+            reply = reply.replace(each, "")
+        return reply
+
+    async def _missing_folder(self) -> str | None:
+        change = self.job.change
+        itself = isinstance(change, SetAttributes) and change.entry.is_folder
+        for folder in [*paths.lineage(self.path), *([self.path] if itself else [])]:
+            if await self.session.look(folder) is None:
+                return folder
+        return None
+
+    def broken(self, error: ConnectionBroken) -> Outcome:
+        """Tell of a connection that broke: what it was sent last may be done, or not, or be done later."""
+        self.unanswered = self.unanswered or not error.by_server
+        failure = Failure(self.path, error.problem, error.told, transient=True)
+        return InDoubt(self.job, failure, self._doubts, None, self._left)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """True if somebody has to look at the site."""
+        return bool(self.doubts or self.left_behind or self.strays or self.box or self.unanswered)
+
+    @property
+    def _doubts(self) -> tuple[Doubt, ...]:
+        return tuple(Doubt(path, candidates) for path, candidates in self.doubts.items())
+
+    @property
+    def _left(self) -> Left:
+        return Left(self.left_behind, self.holds, self.tries, self.strays, self.box, self.unanswered)
+
+    # Temporaries.
+
+    async def drop_temporary(self) -> None:
+        """Remove the temporary that may be on the site."""
+        if self.left_behind:
+            await self.session.remove_files([self.left_behind])
+            self.left_behind = ""
+            self.holds = None
+
+    def next_temporary(self) -> str:
+        """Return the path of another temporary."""
+        token = self.job.temporary_token(self.tries)
+        self.tries += 1
+        return self._beside(token)
+
+    @property
+    def aside(self) -> str:
+        """The path that an old version gets while the new one takes its place."""
+        return self._beside(self.job.aside_token)
+
+    @property
+    def probe_box(self) -> str:
+        """The path of the folder in which it is tried whether the site keeps odd names."""
+        return self._beside(self.job.probe_token)
+
+    def _beside(self, token: str) -> str:
+        return paths.join(paths.parent(self.path), temporary_names.temporary(self.publisher.state_id, token))
+
+
+def left_by(outcome: Outcome | None) -> Left:
+    """Return what an attempt left for the next one."""
+    match outcome:
+        case Failed() | InDoubt():
+            return outcome.left
+        case Done() | Skipped() | Unmanaged() | None:
+            return Left()
+        case _ as never:
+            assert_never(never)
+
+
+def doubts_of(outcome: Outcome | None) -> tuple[Doubt, ...]:
+    """Return what an attempt left in doubt."""
+    return outcome.doubts if isinstance(outcome, InDoubt) else ()

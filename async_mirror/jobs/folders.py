@@ -1,0 +1,91 @@
+"""What is done about a folder: made, renamed with all that is in it, removed."""
+
+from contextlib import suppress
+
+from async_mirror.jobs.attempt import Attempt
+from async_mirror.jobs.folder_check import shows, spelled, was_renamed
+from async_mirror.jobs.odd_name_probe import name_problem
+from async_mirror.jobs.single_files import is_back
+from async_mirror.model import paths
+from async_mirror.model.change import MakeFolder, Move
+from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.model.outcome import Outcome
+from async_mirror.remote.errors import LINK_IN_THE_WAY, Refusal
+from async_mirror.remote.session import RemoteSession
+
+_FILE_IN_THE_WAY = "a file of others is in the way (remove it from the site, or rename the folder)"
+
+
+async def in_the_way(session: RemoteSession, path: str) -> str:
+    """Look at the site and return why a folder cannot be made there, as far as that is to be seen; "" if it can."""
+    seen = await session.look(path)
+    if seen is None or not seen.is_folder:
+        return _FILE_IN_THE_WAY if seen else ""
+    listing = await session.list_folder(paths.parent(path))
+    return LINK_IN_THE_WAY if listing and paths.split(path)[1] in listing.others else ""
+
+
+async def make(attempt: Attempt, entry: Entry) -> Outcome:
+    """Make a folder; it is fine if it is there."""
+    if problem := await name_problem(attempt):
+        return problem
+    made = entry._replace(mode=UNKNOWN)
+    try:
+        with attempt.touching((entry.path, None, made)):
+            await attempt.session.make_folder(entry.path)
+    except Refusal as refusal:
+        seen = await attempt.session.look(entry.path)
+        if seen is not None and not seen.is_folder:
+            raise Refusal(_FILE_IN_THE_WAY, refusal.reply) from None
+        raise
+    return attempt.done(made, change=None if isinstance(attempt.job.change, MakeFolder) else MakeFolder(entry, "new"))
+
+
+async def move(attempt: Attempt, change: Move) -> Outcome:
+    """Rename a folder with all that is in it, if that is ours alone; else, and in doubt, make the new one.
+
+    A name that is taken is left alone: some servers rename onto an empty folder, which may be somebody else's.
+    """
+    if problem := await name_problem(attempt):
+        return problem
+    session, old, new = attempt.session, change.held.path, change.entry.path
+    moved = change.entry._replace(mode=change.held.mode, mount=change.entry.mount or change.held.mount)
+    try:
+        if not attempt.is_first and await was_renamed(session, old, new, change.inside, twin=change.twin):
+            return attempt.done(moved)
+        if change.twin and await _has_both_names(session, new):
+            return await _respelled(attempt, old, moved)
+        if await session.look(new) is None and await shows(session, old, change.inside):
+            with attempt.touching((new, None, moved)):
+                await session.rename(old, new)
+            return attempt.done(moved)
+    except Refusal:
+        pass
+    return await make(attempt, change.entry)
+
+
+async def _has_both_names(session: RemoteSession, new: str) -> bool:
+    """Tell whether the site takes the new name for the old one, and lists it as that."""
+    return await session.look(new) is not None and await spelled(session, new) is None
+
+
+async def _respelled(attempt: Attempt, old: str, moved: Entry) -> Outcome:
+    """Rename what has both names to the site already, if the site will; what others have in it is found by either."""
+    with suppress(Refusal), attempt.touching((moved.path, None, moved)):
+        await attempt.session.rename(old, moved.path)
+    return attempt.done(moved)
+
+
+async def remove(attempt: Attempt, held: Entry) -> Outcome:
+    """Remove a folder, unless the source has it again, or others have something in it."""
+    if outcome := is_back(attempt, held):
+        return outcome
+    try:
+        with attempt.touching((held.path, held, None)):
+            await attempt.session.remove_folder(held.path)
+    except Refusal:
+        listing = await attempt.session.list_folder(held.path)
+        if listing is None or not (listing.entries or listing.others or listing.oddities):
+            raise
+        return attempt.unmanaged("it holds things that are not ours")
+    return attempt.done(None)

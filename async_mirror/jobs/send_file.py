@@ -1,0 +1,175 @@
+"""Puts one file of the source under its final name on the site, whole."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from async_mirror.jobs.attempt import Attempt, Progress
+from async_mirror.jobs.bandwidth import LONGEST_PIECE
+from async_mirror.jobs.odd_name_probe import name_problem
+from async_mirror.model.candidates import held_after
+from async_mirror.model.change import TRIES_PER_ATTEMPT, SendFile
+from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.model.outcome import NO_MODES, Outcome, Problem
+from async_mirror.remote.session import Published, Reader
+from async_mirror.source import files
+
+NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
+NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
+
+
+class _Flow:
+    """The bytes of a file on their way: no faster than they may, and told of as they leave (see `remote.Content`)."""
+
+    def __init__(self, file: files.LocalFile, piece: int, progress: Progress) -> None:
+        self.size = file.size
+        self.whole = None if piece else file.whole
+        self._file = file
+        self._piece = piece
+        self._progress = progress
+
+    def all_left(self) -> None:
+        """Take note that all has left, if that was not in blocks."""
+        if self.whole is not None:
+            self._file.sent = len(self.whole)
+            self._progress.advanced(len(self.whole))
+
+    def reader(self) -> Reader | None:
+        return None if self._piece else self._file.reader()
+
+    def advanced(self, amount: int) -> None:
+        self._progress.advanced(amount)
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        piece = self._piece or LONGEST_PIECE
+        async for block in self._file.blocks():
+            for start in range(0, len(block), piece):
+                part = block[start : start + piece]
+                if self._piece:
+                    await self._progress.may_do(len(part))
+                yield part
+                self._progress.advanced(len(part))
+
+
+class Upload:
+    """One file on its way: `entry` as it was scanned, `held` what its path held before; sent is what is read."""
+
+    def __init__(self, attempt: Attempt, entry: Entry, held: Entry | None, why: str) -> None:
+        """Prepare the upload of a job's file."""
+        self._attempt = attempt
+        self._entry = entry
+        self._held = held
+        self._path = entry.path
+        change = attempt.job.change
+        self._change = change if isinstance(change, SendFile) else SendFile(entry, held, why)
+        self._noted = entry if isinstance(change, SendFile) else None
+
+    async def outcome(self) -> Outcome:
+        """Send the file as it is now, or settle what an attempt before this one did."""
+        attempt = self._attempt
+        if problem := await name_problem(attempt):
+            return problem
+        if attempt.strays:
+            await attempt.session.remove_files(attempt.strays)
+            attempt.strays = ()
+        if attempt.left_behind and (outcome := await self._finish_previous()):
+            return outcome
+        for _ in range(TRIES_PER_ATTEMPT):
+            outcome = await self._send_once()
+            if outcome is not None:
+                return outcome
+        return attempt.failed(Problem.BUSY, "it was begun twice, and changed both times")
+
+    async def _send_once(self) -> Outcome | None:
+        """Send the file as it is now; None if it changed meanwhile, and nothing came of it."""
+        source, gone = self._attempt.publisher.source, "it is no longer in the source"
+        file = None
+        try:
+            file = await files.open_file(source, self._path)
+            if file and file.settles_in_s:
+                file.close()
+                await asyncio.sleep(file.settles_in_s)
+                file = await files.open_file(source, self._path)
+            if file is None:
+                return self._attempt.skipped(gone)
+            return None if file.settles_in_s else await self._send(file)
+        except OSError as error:
+            await self._attempt.drop_temporary()
+            return self._attempt.failed(Problem.UNREADABLE, error.strerror or str(error))
+        finally:
+            if file:
+                self._attempt.bytes_sent += file.sent
+                file.close()
+
+    async def _send(self, file: files.LocalFile) -> Outcome | None:
+        attempt = self._attempt
+        sent = None
+
+        def all_sent() -> None:
+            nonlocal sent
+            flow.all_left()
+            mode = file.entry.mode if attempt.publisher.perms else UNKNOWN
+            sent = file.entry._replace(digest=file.digest, mode=mode)
+            attempt.progress.left()
+
+        attempt.left_behind = attempt.next_temporary()
+        attempt.holds = None
+        flow = _Flow(file, attempt.publisher.piece, attempt.progress)
+        try:
+            size = await attempt.session.store(attempt.left_behind, flow, all_sent)
+        finally:
+            attempt.holds = sent if file.is_unchanged() else None
+        if not attempt.holds:
+            await attempt.drop_temporary()
+            return None
+        if size != file.sent:
+            await attempt.drop_temporary()
+            detail = f"{file.sent} bytes were sent, the site has {size}"
+            return attempt.failed(Problem.INCOMPLETE, detail, transient=True)
+        return await self._publish(attempt.holds)
+
+    async def _publish(self, version: Entry) -> Outcome:
+        """Give the temporary its final name, once it is noted for good which version may come to be there."""
+        attempt = self._attempt
+        if self._noted is None or version.marks != self._noted.marks:
+            await attempt.progress.keep(version)
+        mode = version.mode if attempt.publisher.perms else None
+        with attempt.touching((self._path, self._held, version)):
+            published: Published = await attempt.session.publish(attempt.left_behind, version, mode, attempt.aside)
+        attempt.confirm(self._path, version)
+        attempt.left_behind = ""
+        if published.aside or not attempt.is_first:
+            await attempt.session.remove_files([attempt.aside])
+        return attempt.done(
+            version,
+            "" if published.atomic else NOT_ATOMIC,
+            "" if published.mtime_set else NO_MTIMES,
+            "" if published.mode_set else NO_MODES,
+            change=self._change,
+        )
+
+    async def _finish_previous(self) -> Outcome | None:
+        """Settle what the attempt before this one left: take it over if it is whole, else see that it is gone.
+
+        A server process that wakes up late must find nothing to rename, so its temporary is gone before anything else
+        is done. A whole one is published as it is: its reply was lost, not its bytes.
+        """
+        attempt = self._attempt
+        version = attempt.holds
+        if version and version.same_content_as(self._entry):
+            size = await attempt.session.size(attempt.left_behind)
+            if size == version.size:
+                return await self._publish(version)
+            if size is None and await self._is_published(version):
+                await attempt.session.remove_files([attempt.aside])
+                return attempt.done(version, change=self._change)
+        await attempt.drop_temporary()
+        return None
+
+    async def _is_published(self, version: Entry) -> bool:
+        """Tell whether the site shows this version, and nothing else that may be there looks like it."""
+        doubt = self._attempt.doubts.get(self._path)
+        if doubt is None:
+            return False
+        seen = await self._attempt.session.look(self._path)
+        held = held_after(self._path, doubt, seen, sets_times=self._attempt.session.sets_times)
+        return held is not None and held.size != UNKNOWN and held.is_content_of(version)

@@ -1,0 +1,118 @@
+"""What is done about a single file but to upload it: renamed, deleted, given its mode."""
+
+from async_mirror.jobs.attempt import Attempt
+from async_mirror.jobs.odd_name_probe import name_problem
+from async_mirror.jobs.send_file import NO_MTIMES, Upload
+from async_mirror.model.candidates import held_after, unknown
+from async_mirror.model.change import Move, SetAttributes
+from async_mirror.model.entry import UNKNOWN, Entry
+from async_mirror.model.outcome import NO_MODES, Outcome, Problem
+from async_mirror.remote.errors import Refusal
+from async_mirror.source import files, look
+
+
+async def set_attributes(attempt: Attempt, change: SetAttributes) -> Outcome:
+    """Set the mode of a file or folder; a file is uploaded again where only that can set it."""
+    entry, held = change.entry, change.held
+    mode = entry.mode | 0o700 if entry.is_folder else entry.mode
+    try:
+        was_set = await attempt.session.set_mode(entry.path, mode)
+    except Refusal as refusal:
+        if refusal.transient or (entry.is_folder and await attempt.session.look(entry.path) is None):
+            raise
+        was_set = False
+    if not was_set and held.digest:
+        return await Upload(attempt, entry, held, change.why).outcome()
+    now = entry._replace(digest=held.digest, site_size=held.site_size, site_mtime_ns=held.site_mtime_ns)
+    return attempt.done(now, "" if was_set else NO_MODES)
+
+
+async def move(attempt: Attempt, change: Move) -> Outcome:
+    """Rename a file, if it is the one that was sent under the old name; else upload it.
+
+    A twin is renamed in any case: what is to be uploaded in its place comes afterwards.
+    """
+    entry, held = change.entry, change.held
+    if problem := await name_problem(attempt):
+        return problem
+    same_content = await _has_digest(attempt, entry.path, held.digest)
+    moved = held._replace(path=entry.path)
+    if not (same_content or change.twin) or not await _rename(attempt, change, moved):
+        return await Upload(attempt, entry, None, "new").outcome()
+    attempt.confirm(held.path, None)
+    attempt.confirm(entry.path, moved)
+    if not same_content:
+        return attempt.done(moved if _is_as_adopted(entry, held) else unknown(moved))
+    mtime_set = entry.mtime_ns == held.mtime_ns or await attempt.session.set_mtime(entry.path, entry.mtime_ns)
+    mode = entry.mode if attempt.publisher.perms else held.mode
+    mode_set = mode == held.mode or await _set_mode_quietly(attempt, entry)
+    notes = ("" if mtime_set else NO_MTIMES, "" if mode_set else NO_MODES)
+    return attempt.done(entry._replace(digest=held.digest, mode=mode), *notes)
+
+
+def _is_as_adopted(entry: Entry, held: Entry) -> bool:
+    """Tell whether a file whose content nobody read is the one that was held, as far as its marks tell."""
+    return not held.digest and entry.same_content_as(held) and entry.inode == held.inode
+
+
+async def _rename(attempt: Attempt, change: Move, moved: Entry) -> bool:
+    """Rename a file; False if the server refuses, unless an attempt whose reply was lost has done it."""
+    old, new = change.held.path, change.entry.path
+    try:
+        with attempt.touching((old, change.held, None), (new, None, moved)):
+            await attempt.session.rename(old, new)
+    except Refusal:
+        return await _was_renamed(attempt, change, moved)
+    return True
+
+
+async def _was_renamed(attempt: Attempt, change: Move, moved: Entry) -> bool:
+    """Tell whether the new name bears what an earlier attempt may have renamed, and nothing that only looks like it."""
+    doubt = attempt.doubts.get(moved.path)
+    if doubt is None or (not change.twin and await attempt.session.size(change.held.path) is not None):
+        return False
+    seen = await attempt.session.look(moved.path)
+    held = held_after(moved.path, doubt, seen, sets_times=attempt.session.sets_times)
+    return held is not None and held.size != UNKNOWN and held.is_content_of(moved)
+
+
+async def _set_mode_quietly(attempt: Attempt, entry: Entry) -> bool:
+    try:
+        return await attempt.session.set_mode(entry.path, entry.mode)
+    except Refusal:
+        return False
+
+
+async def _has_digest(attempt: Attempt, path: str, digest: bytes) -> bool:
+    try:
+        return bool(digest) and await files.digest_of(attempt.publisher.source, path) == digest
+    except OSError:
+        return False
+
+
+async def remove(attempt: Attempt, held: Entry) -> Outcome:
+    """Delete a file, unless the source has it again."""
+    if outcome := is_back(attempt, held):
+        return outcome
+    try:
+        with attempt.touching((held.path, held, None)):
+            await attempt.session.remove_files([held.path])
+    except Refusal:
+        seen = await attempt.session.look(held.path)
+        if seen is None or not seen.is_folder:
+            raise
+        return attempt.unmanaged("it is a folder of others now")
+    return attempt.done(None)
+
+
+def is_back(attempt: Attempt, held: Entry) -> Outcome | None:
+    """Look at the source once more: what is there again is not removed, unless as something of the other kind."""
+    source = attempt.publisher.source
+    try:
+        there = look.is_there(source, held.path)
+    except OSError as error:
+        return attempt.failed(Problem.UNREADABLE, error.strerror or str(error))
+    now = look.look(source, held.path) if there else None
+    if not there or (now and now.kind is not held.kind):
+        return None
+    return attempt.skipped("it is in the source again")

@@ -1,0 +1,54 @@
+"""A folder that is opened once and stays the same, whatever its name leads to afterwards. Reads nothing in it."""
+
+import os
+from typing import Self
+
+from async_mirror.crew.far import Kept
+
+
+class OpenedFolder(bytes):
+    """The path of a folder that is held open: what is read by this path is read in that folder.
+
+    It stays open for as long as anything refers to it. A worker process gets a descriptor of its own.
+    """
+
+    descriptor = -1
+    _had_links = False
+
+    @classmethod
+    def at(cls, path: bytes) -> Self:
+        """Resolve a path and open the folder that it leads to. Raises OSError."""
+        resolved = os.path.realpath(path)
+        return cls._holding(resolved, os.open(resolved, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW))
+
+    @classmethod
+    def _holding(cls, path: bytes, descriptor: int) -> Self:
+        folder = cls(path)
+        folder.descriptor = descriptor
+        folder._had_links = os.fstat(descriptor).st_nlink > 0  # there are file systems that count none
+        return folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel to a process that is being spawned."""
+        return _arrived, (bytes(self), Kept(self.descriptor))
+
+    def __del__(self) -> None:
+        """Close the folder."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+    @property
+    def is_deleted(self) -> bool:
+        """True once the folder has no name any more."""
+        return self._had_links and not os.fstat(self.descriptor).st_nlink
+
+    def is_at(self, path: bytes) -> bool:
+        """Tell whether a path leads to this folder, and not to another one or nowhere."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self.descriptor))
+        except OSError:
+            return False
+
+
+def _arrived(path: bytes, kept: Kept) -> OpenedFolder:
+    return OpenedFolder._holding(path, kept.descriptor)  # noqa: SLF001 - a part of the class

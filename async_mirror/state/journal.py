@@ -1,0 +1,301 @@
+"""What is being done to the site, noted before it is done, and what came of it. Knows neither site nor source."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
+from typing import NamedTuple
+
+from async_mirror.model import odd_names, temporary_names
+from async_mirror.model.candidates import Candidates, added
+from async_mirror.model.change import Inside, Job, MakeFolder, Move, RemoveFile, RemoveFolder, noted, path_of
+from async_mirror.model.entry import Entry, Kind, fingerprint
+from async_mirror.model.outcome import Done, InDoubt, Outcome, Pending, Unmanaged
+from async_mirror.model.paths import decode, encode, join, parent, split
+from async_mirror.state.held import Held, forget, forget_one, hold, move_below
+from async_mirror.state.schema import (
+    ABSENT,
+    CANDIDATES,
+    PENDING,
+    VERSION_COLUMNS,
+    Row,
+    chunks,
+    insert,
+    marks,
+    row_of,
+    version_of,
+)
+
+LOOKED_AT_AGAIN_AFTER_S = 300
+_VERSION = ", ".join(VERSION_COLUMNS)
+_NOTED_LATER = f"noted = noted AND kind = {Kind.FOLDER.value}"
+"""What was noted may no longer come to be there, for its temporary is gone; but a folder may still be made."""
+
+
+class Journal(Held):
+    """What is held, and what is being done about it. The methods block; they are called from one thread at a time.
+
+    A path that a job touches is open until it is known what came of it, and what was sent about it can be done no more.
+    """
+
+    id: str
+
+    def begin(self, jobs: Iterable[Job]) -> None:
+        """Open the paths of jobs, for good, before anything is done about them on the site."""
+        with self._database.transaction(durable=True) as connection:
+            insert(connection, PENDING, (row for job in jobs for row in _rows(job)))
+
+    def abandon(self, jobs: Iterable[Job]) -> None:
+        """Forget jobs that were never begun on the site."""
+        with self._database.transaction(durable=False) as connection:
+            _close(connection, jobs)
+
+    def add_candidate(self, path: str, token: str, version: Entry | None) -> None:
+        """Record, for good, what else a job may put at an open path from now on; None for nothing."""
+        with self._database.transaction(durable=True) as connection:
+            _add_candidates(connection, (encode(path), token), Candidates((version,)))
+
+    def commit(self, outcomes: Iterable[Outcome], now: float) -> None:
+        """Record what came of jobs. `now` is the Unix time, from which it is reckoned when to look again."""
+        every = list(outcomes)
+        known = [outcome for outcome in every if isinstance(outcome, Done | Unmanaged)]
+        confirmed = [outcome for outcome in known if isinstance(outcome, Done)]
+        with self._database.transaction(durable=False) as connection:
+            for adds, group in groupby(known, _only_adds):
+                if adds:
+                    hold(connection, (each.held for each in group if isinstance(each, Done) and each.held))
+                else:
+                    for outcome in group:
+                        _apply(connection, outcome)
+            _close(connection, (each.job for each in every if not _stays_open(each)))
+            for each in filter(_stays_open, every):
+                _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
+            _close_older(connection, (path for outcome in confirmed for path, _ in noted(outcome.change)))
+
+    def is_pending(self, folder: str) -> bool:
+        """Tell whether anything is being done, or in doubt, at a path or below it."""
+        raw = encode(folder)
+        with self._database.reading() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM pending WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (raw, raw + b"/", raw + b"0")
+            )
+            return found.fetchone() is not None
+
+    def pending(self, now: float) -> list[Pending]:
+        """Return the open paths that are to be looked at, at that Unix time; each once, with all that is open there."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT path, token, tries, other, anything, noted, answered OR look_after BETWEEN 1 AND :now,"
+                f" {_VERSION} FROM pending WHERE path IN (SELECT path FROM pending WHERE look_after <= :now)"
+                " ORDER BY path, token",
+                {"now": now},
+            ).fetchall()
+            opened = [_Open._make((*row[:7], row[7:])) for row in rows]
+            return [self._pending(connection, list(same)) for _, same in groupby(opened, lambda each: each.path)]
+
+    def _pending(self, connection: sqlite3.Connection, rows: list["_Open"]) -> Pending:
+        path = decode(rows[0].path)
+        held = self.held(path)
+        others = [(decode(row.other), row.version[0]) for row in rows if row.other]
+        origin = next((other for other, kind in others if kind == Kind.FOLDER), "")
+        jobs = [Job(MakeFolder(Entry(path, Kind.FOLDER), ""), row.token, row.tries) for row in rows if row.makes]
+        uploads = [job for job in jobs if job.tries]
+        probes = [job.probe_token for job in jobs if odd_names.odd_traits(split(path)[1])]
+        return Pending(
+            path,
+            _candidates_at(connection, path, held, rows),
+            held,
+            self._temporaries(path, (job.temporary_token(attempt) for job in uploads for attempt in range(job.tries))),
+            self._temporaries(path, (job.aside_token for job in uploads)),
+            next(iter(self._temporaries(path, probes)), ""),
+            next((other for other, _ in others if odd_names.folded(other) == odd_names.folded(path)), ""),
+            origin,
+            self._inside(origin) if origin and self.held(origin) else (),
+            all(row.answered for row in rows),
+        )
+
+    def _temporaries(self, path: str, tokens: Iterable[str]) -> tuple[str, ...]:
+        return tuple(join(parent(path), temporary_names.temporary(self.id, token)) for token in tokens)
+
+    def _inside(self, folder: str) -> Inside:
+        return tuple((each[len(folder) + 1 :], fingerprint(held)) for each, held in self.held_through(folder))
+
+    def resolve(self, pending: Pending, left: Entry | None, *, look_after: int = 0, moved: bool = False) -> None:
+        """Record what is held at an open path that was looked at; `moved` says that it has come from its origin.
+
+        The path is closed, or looked at once more after that Unix time.
+        """
+        with self._database.transaction(durable=False) as connection:
+            _record_found(connection, pending, left, moved=moved)
+            where = (encode(pending.path),)
+            if look_after:
+                connection.execute(
+                    f"UPDATE pending SET look_after = ?, {_NOTED_LATER}, anything = 0 WHERE path = ?",
+                    (look_after, *where),
+                )
+                connection.execute("DELETE FROM candidates WHERE path = ?", where)
+            else:
+                connection.execute("DELETE FROM pending WHERE path = ?", where)
+
+
+# Rows.
+
+
+class _Open(NamedTuple):
+    """A row of an open path. Its version is what was noted of it, though that may count no more."""
+
+    path: bytes
+    token: str
+    tries: int
+    other: bytes
+    anything: int
+    noted: int
+    answered: int
+    version: Row
+
+    @property
+    def makes(self) -> bool:
+        """True if the job was to leave something at the path."""
+        return bool(self.version[0] != ABSENT)
+
+
+def _candidates_at(connection: sqlite3.Connection, path: str, held: Entry | None, rows: Iterable[_Open]) -> Candidates:
+    candidates = Candidates((held,))
+    for row in rows:
+        noted_there = [version_of(path, row.version)] if row.noted else []
+        more = _candidates(connection, (row.path, row.token)).versions
+        candidates = added(
+            candidates._replace(anything=candidates.anything or bool(row.anything)), [*noted_there, *more]
+        )
+    return candidates
+
+
+def _rows(job: Job) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of a job: for each path that it touches, what it may make of that."""
+    change = job.change
+    path = path_of(change)
+    makes_file = not isinstance(change, RemoveFile | RemoveFolder) and not change.entry.is_folder
+    for each, version in noted(change):
+        tries = job.tries if makes_file and each == path else 0
+        yield _row(each, job.token, version, _other(change, each), tries)
+
+
+def _other(change: object, path: str) -> str:
+    """Return the second path of a rename by which either is recognised."""
+    if not isinstance(change, Move) or not (change.twin or change.entry.is_folder):
+        return ""
+    return change.entry.path if path == change.held.path else change.held.path
+
+
+def _row(
+    path: str, token: str, version: Entry | None, other: str, tries: int, *, is_noted: bool = True
+) -> tuple[object, ...]:
+    return encode(path), token, tries, encode(other), 0, 0, 0, is_noted, *row_of(version)
+
+
+def _keys(jobs: Iterable[Job]) -> Iterator[tuple[bytes, str]]:
+    for job in jobs:
+        for path, _ in noted(job.change):
+            yield encode(path), job.token
+
+
+def _close(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+    for some in chunks(_keys(jobs)):
+        pairs = ", ".join(["(?, ?)"] * len(some))
+        connection.execute(
+            f"DELETE FROM pending WHERE (path, token) IN (VALUES {pairs})", list(chain.from_iterable(some))
+        )
+
+
+def _close_older(connection: sqlite3.Connection, paths: Iterable[str]) -> None:
+    """Close what older jobs left open at paths: what is confirmed now replaces all that may have been there.
+
+    What is to be looked at later stays, for a server may still do what it was sent.
+    """
+    for some in chunks(map(encode, paths)):
+        connection.execute(f"DELETE FROM pending WHERE look_after = 0 AND path IN ({marks(len(some))})", some)
+
+
+def _candidates(connection: sqlite3.Connection, key: tuple[bytes, str]) -> Candidates:
+    rows = connection.execute(f"SELECT {_VERSION} FROM candidates WHERE path = ? AND token = ? ORDER BY number", key)
+    return Candidates(tuple(version_of(decode(key[0]), row) for row in rows))
+
+
+def _add_candidates(connection: sqlite3.Connection, key: tuple[bytes, str], more: Candidates) -> None:
+    known = _candidates(connection, key)
+    candidates = added(known._replace(anything=more.anything), more.versions)
+    connection.execute("DELETE FROM candidates WHERE path = ? AND token = ?", key)
+    insert(
+        connection, CANDIDATES, ((*key, *numbered, *row_of(each)) for *numbered, each in enumerate(candidates.versions))
+    )
+    if candidates.anything:
+        connection.execute("UPDATE pending SET anything = 1 WHERE path = ? AND token = ?", key)
+
+
+# What came of jobs.
+
+
+def _only_adds(outcome: Done | Unmanaged) -> bool:
+    """Tell whether all that an outcome means to the state is what is held at its path now."""
+    return isinstance(outcome, Done) and not isinstance(outcome.change, RemoveFile | RemoveFolder | Move)
+
+
+def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:
+    match outcome:
+        case Unmanaged(job):
+            forget(connection, path_of(job.change))
+        case Done(_, Move(entry, old), held):
+            if entry.is_folder:
+                move_below(connection, old.path, entry.path)
+            forget(connection, old.path)
+            hold(connection, [held or entry])
+        case Done(_, change):
+            forget(connection, path_of(change))
+
+
+def _stays_open(outcome: Outcome) -> bool:
+    return isinstance(outcome, InDoubt) or (isinstance(outcome, Done) and outcome.unanswered)
+
+
+def _keep_open(connection: sqlite3.Connection, outcome: Outcome, later: int) -> None:
+    """Keep the paths of a job open: those in doubt with their candidates, others until nothing can be done any more."""
+    token = outcome.job.token
+    doubts = outcome.doubts if isinstance(outcome, InDoubt) else ()
+    answered = isinstance(outcome, InDoubt) and not outcome.left.unanswered
+    look_after = 0 if isinstance(outcome, InDoubt) else later
+    keys = list(_keys([outcome.job]))
+    for key in keys:
+        connection.execute(
+            f"UPDATE pending SET {_NOTED_LATER}, answered = ?, look_after = ? WHERE path = ? AND token = ?",
+            (answered, look_after, *key),
+        )
+        if look_after:
+            connection.execute("DELETE FROM candidates WHERE path = ? AND token = ?", key)
+    for doubt in doubts:
+        key = encode(doubt.path), token
+        if key not in keys:
+            insert(connection, PENDING, [_row(doubt.path, token, None, "", 0, is_noted=False)])
+        _add_candidates(connection, key, doubt.candidates)
+
+
+def _record_found(connection: sqlite3.Connection, pending: Pending, left: Entry | None, *, moved: bool) -> None:
+    """Record what is held at a path; of the two of a rename whichever is looked at last takes what is below along."""
+    if moved and left:
+        move_below(connection, pending.origin, left.path)
+        forget(connection, pending.origin)
+    elif pending.origin and pending.twin and not _holds(connection, pending.origin):
+        forget(connection, pending.origin)
+    if left:
+        hold(connection, [left])
+    elif pending.twin and _is_open(connection, pending.twin):
+        forget_one(connection, pending.path)
+    else:
+        forget(connection, pending.path)
+
+
+def _holds(connection: sqlite3.Connection, path: str) -> bool:
+    where = map(encode, split(path))
+    return bool(connection.execute("SELECT 1 FROM held WHERE folder = ? AND name = ?", tuple(where)).fetchone())
+
+
+def _is_open(connection: sqlite3.Connection, path: str) -> bool:
+    return bool(connection.execute("SELECT 1 FROM pending WHERE path = ? LIMIT 1", (encode(path),)).fetchone())

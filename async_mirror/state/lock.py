@@ -1,0 +1,60 @@
+"""The lock that keeps a state to one process, named in the file itself. Knows nothing of what is in the state."""
+
+import fcntl
+import os
+import re
+import socket
+import time
+from pathlib import Path
+
+from async_mirror.model.escape import shown
+from async_mirror.state import private_files
+from async_mirror.state.database import StateError, explained
+
+ORPHANS_END_SECONDS = 10.0
+
+
+def lock(path: Path) -> int:
+    """Lock a state by this file and return the descriptor that keeps it; raise StateError naming who has it."""
+    with explained(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        private_files.close_to_others(descriptor)
+    holder = _holder_after(descriptor, ORPHANS_END_SECONDS)
+    if holder:
+        os.close(descriptor)
+        raise StateError(
+            f"this mirror is already being kept by {shown(holder)}, whose lock is {path}: let that end first"
+        )
+    with explained(path):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    return descriptor
+
+
+def _holder_after(descriptor: int, seconds: float) -> str:
+    """Take the lock and return "", or return who has it; what a killed process left running is waited for so long."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
+            if time.monotonic() >= end or not _has_ended(holder):
+                return holder
+            time.sleep(0.05)
+        else:
+            return ""
+
+
+def _has_ended(holder: str) -> bool:
+    """Tell whether a process of this machine, as the lock names it, is gone."""
+    named = re.fullmatch(r"process (\d+) on (.+)", holder)
+    if not named or named[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(named[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False

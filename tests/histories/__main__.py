@@ -1,0 +1,172 @@
+"""The command line of the machine that looks for mistakes.
+
+    python -m tests.histories --histories 50000          a night's work
+    python -m tests.histories --replay 4711              one history, and all that went over the wire
+    python -m tests.histories --file FAILED.json         the same, of one that was kept
+
+Exit 0 if nothing was found, 1 if something was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .history import History
+from .known import name_of
+from .player import Player, folder
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="histories", description="Look for mistakes in generated histories.")
+    parser.add_argument("-n", "--histories", type=int, default=500, help="how many (500)")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first one; the next has the next (0)")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no more after so long")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
+    parser.add_argument("--kind", help="one kind of server: see kinds.NAMED")
+    parser.add_argument("--unlike", action="store_true", help="no file is written anew with the size and date it had")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="play one history and print all of it")
+    parser.add_argument("--file", type=Path, help="play a history that was kept")
+    parser.add_argument("--shrink", type=int, default=20, help="how many that break the same law are shrunk (20)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="put what fails there, shrunk, as JSON")
+    parser.add_argument("--package", type=Path, metavar="FOLDER", help="the folder that holds async_mirror (this one)")
+    parser.add_argument("--most", type=int, default=10**9, help="end after so many failures")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Do what is asked for; first of all with hashes that are the same in every run."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        again = [sys.executable, "-m", (__package__ or "histories"), *sys.argv[1:]]
+        os.execve(sys.executable, again, os.environ | {"PYTHONHASHSEED": "0"})
+    arguments = _arguments()
+    if arguments.package:
+        sys.path.insert(0, str(arguments.package.resolve()))
+    if arguments.replay is not None or arguments.file:
+        return _replay(arguments)
+    return _look(arguments)
+
+
+@dataclass
+class Failure:
+    """A history that failed: as it was drawn, and shrunk."""
+
+    name: str
+    law: str
+    how: str
+    drawn: str
+    shrunk: str
+    story: str
+
+
+@dataclass
+class Played:
+    """What a worker tells of one history."""
+
+    seed: int
+    trivial: bool
+    coverage: Counter[tuple[str, str]]
+    failure: Failure | None
+
+
+class _Worker:
+    """What a process has: a player, and how many histories that break a law were shrunk."""
+
+    player: Player
+    most_shrunk: int
+    shrunk: Counter[str]
+
+
+def _begin(base: str, options: argparse.Namespace) -> None:
+    _Worker.player = Player(base, options.kind, unlike=options.unlike)
+    _Worker.shrunk = Counter()
+    _Worker.most_shrunk = -(-options.shrink // options.jobs)
+
+
+def _play(seed: int) -> Played:
+    player = _Worker.player
+    history = player.draw(seed)
+    verdict = player.play(history)
+    failure = None
+    if law := verdict.law:
+        _Worker.shrunk[law] += 1
+        shrunk = player.shrink(history, law) if _Worker.shrunk[law] <= _Worker.most_shrunk else history
+        last = player.play(shrunk)
+        failure = Failure(name_of(shrunk, last), last.law, last.how, history.dumps(), shrunk.dumps(), shrunk.story())
+    return Played(seed, verdict.trivial, verdict.coverage, failure)
+
+
+def _look(arguments: argparse.Namespace) -> int:
+    """Play many histories, tell each failure when it is found, and at the end what happened and what was found."""
+    begun = time.monotonic()
+    coverage: Counter[tuple[str, str]] = Counter()
+    names: Counter[str] = Counter()
+    first: dict[str, int] = {}
+    done = trivial = 0
+    for played in _played(arguments):
+        done += 1
+        trivial += played.trivial
+        coverage += played.coverage
+        if failure := played.failure:
+            names[failure.name] += 1
+            first.setdefault(failure.name, done)
+            print(f"{failure.name}\n{failure.story}\n  !! {failure.law}: {failure.how}\n", flush=True)
+            _keep(arguments.keep, played)
+            if names.total() >= arguments.most:
+                break
+    _print_coverage(coverage)
+    for name, number in names.most_common():
+        print(f"{number:6} x {name}, first after {first[name]} histories")
+    print(
+        f"{done} histories from seed {arguments.seed}, {trivial} of them trivial ({trivial / max(1, done):.0%}),"
+        f" {names.total()} failed; {time.monotonic() - begun:.0f} s"
+    )
+    return 1 if names else 0
+
+
+def _played(arguments: argparse.Namespace) -> Iterator[Played]:
+    """Play histories, some for each process at a time, as long as there is time."""
+    end = time.monotonic() + arguments.seconds
+    seeds = range(arguments.seed, arguments.seed + arguments.histories)
+    some = 50 * arguments.jobs
+    with folder() as base, multiprocessing.Pool(arguments.jobs, _begin, (base, arguments)) as pool:
+        for start in range(0, len(seeds), some):
+            if time.monotonic() > end:
+                return
+            yield from pool.imap_unordered(_play, seeds[start : start + some])
+
+
+def _keep(into: Path | None, played: Played) -> None:
+    if into and played.failure:
+        into.mkdir(parents=True, exist_ok=True)
+        name = played.failure.name.replace(" ", "-").replace(":", "").strip("()")
+        (into / f"{name}-{played.seed}.json").write_text(played.failure.shrunk + "\n")
+
+
+def _print_coverage(coverage: Counter[tuple[str, str]]) -> None:
+    faults = sorted({fault for fault, _ in coverage})
+    print("fault x phase: how often each happened at which command of which pass")
+    print(f"{'':22}" + "".join(f"{fault:>11}" for fault in faults))
+    for phase in sorted({phase for _, phase in coverage}):
+        print(f"{phase:22}" + "".join(f"{coverage[fault, phase] or '-':>11}" for fault in faults))
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    with folder() as base:
+        player = Player(base, arguments.kind, unlike=arguments.unlike)
+        history = History.loads(arguments.file.read_text()) if arguments.file else player.draw(arguments.replay)
+        verdict = player.play(history)
+    print(history.story(), *verdict.transcript, sep="\n")
+    print(f"!! {verdict.law}: {verdict.how}" if verdict.law else "nothing was found")
+    return 1 if verdict.law else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,277 @@
+"""Draws histories. Much of one history is about one path, for most mistakes need several things to meet there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from . import kinds
+from .history import History, Incident, Phase
+from .kinds import Kind
+from .local import Act
+
+_FILES = ["a", "b", "A", "page.html", "d/x", "d/y", "D/x", "e/x", "d/s/z"]
+_FOLDERS = ["d", "e", "D", "d/s"]
+_ODD = ["-x", "~x", " x", "x ", "x y", "\u00e9", "e\u0301", "\udcff", "\udcff\udcf4x", "n\nl", 'q"', "x.", "a:b", ".am"]
+_VERBS = {
+    "RNTO": 24, "STOR": 14, "PASS": 14, "DELE": 12, "RNFR": 6, "DATA": 6, "*": 10, "MKD": 5, "SIZE": 4, "MLST": 4,
+    "MLSD": 3, "RMD": 4, "MFMT": 3, "EPSV": 3, "CONNECT": 3, "SITE": 2, "WORK": 8, "CWD": 1, "MDTM": 1, "LIST": 1,
+}  # fmt: skip
+_LIKELY = {"PASS": 20, "*": 20, "STOR": 15, "RNTO": 25}
+_VERBS_OF = {
+    "write": ["STOR", "RNTO"], "replace": ["STOR", "RNTO"], "append": ["RNTO"], "touch": ["RNTO"], "restore": ["RNTO"],
+    "remove": ["DELE"], "stash": ["DELE"], "unstash": ["RNTO"], "rename": ["RNTO"], "swap": ["RNTO"],
+    "rebuild": ["RNTO"], "chmod": ["SITE"], "folder": ["MKD"], "kind": ["DELE", "MKD"], "link": [],
+}  # fmt: skip
+"""At which commands what follows from an act is cut short, mostly."""
+_ACTS = {
+    "write": 14, "remove": 9, "touch": 3, "chmod": 3, "rename": 9, "swap": 9, "restore": 8, "append": 5, "stash": 7,
+    "unstash": 6, "rename_folder": 6, "remove_folder": 3, "rebuild": 2, "kind": 3, "link": 2, "odd": 1,
+}  # fmt: skip
+_FAULTS_BEFORE = {"": 5, "cut": 3, "hang-up": 2, "stall": 3, "refuse": 3, "full": 1, "kill": 4}
+_FAULTS_AFTER = {"": 4, "cut": 5, "half": 1, "replied": 2, "hang-up": 5, "stall": 3, "kill": 7}
+_FAULTS = {
+    "DATA": {"": 4, "cut": 3, "short": 3, "full": 2, "stall": 2, "kill": 2},
+    "WORK": {"": 2, "kill": 3},
+}
+_CODES = ["550", "450", "451", "553", "552", "421", "425"]
+
+
+def draw(seed: int, kind: Kind | None = None, *, alike: bool = True) -> History:
+    """Draw a history, with a server of this kind or of any; the same seed gives the same one."""
+    history = _Drawing(seed).history()
+    return replace(history, kind=kind or history.kind, alike=alike)
+
+
+class _Drawing:
+    """Keeps in mind what the source has, more or less, so that most of what is drawn can be done."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = Random(f"history {seed}")
+        self.focus = self.chance.choice(_FILES[:6])
+        self.others = self.chance.sample([each for each in _FILES if each != self.focus], 3)
+        self.there: list[str] = []
+        self.away: list[str] = []
+        self.done: list[Act] = []
+
+    def one_of(self, weights: dict[str, int]) -> str:
+        return self.chance.choices(list(weights), list(weights.values()))[0]
+
+    def often(self, share: float) -> bool:
+        return self.chance.random() < share
+
+    def history(self) -> History:
+        phases = [self.phase(first=True)]
+        phases += [self.phase() for _ in range(self.chance.choice([1, 1, 2, 2, 3]))]
+        connections = self.chance.choice([1, 1, 2, 3])
+        options = ["--no-perms"] * self.often(0.1) + ["--bwlimit=100K"] * self.often(0.1)
+        return History(self.seed, kinds.draw(self.chance), connections, tuple(phases), tuple(options))
+
+    def phase(self, *, first: bool = False) -> Phase:
+        acts = self.beginning() if first else self.changes()
+        incidents = self.incidents(acts, 0.5 if first else 0.97)
+        return Phase(tuple(acts), tuple(incidents), self.chance.choice([0.0, 1.0, 30.0, 400.0]))
+
+    # What is done.
+
+    def beginning(self) -> list[Act]:
+        """Put some files there: sometimes the focus too, sometimes with what others have on the site already."""
+        paths = [self.focus] * self.often(0.8) + self.others[: self.chance.randint(0, 3)]
+        acts: list[Act] = [self.write(path) for path in paths]
+        if self.often(0.1):
+            acts.append(("write", self.chance.choice(_ODD), "5", "old"))
+        if self.often(0.1):
+            acts.append(("folder", self.chance.choice(_FOLDERS)))
+        if self.often(0.1):
+            acts.append((self.chance.choice(["put", "impostor"]), self.any()))
+        return acts
+
+    def changes(self) -> list[Act]:
+        acts = [self.act() for _ in range(self.chance.choice([1, 1, 1, 2, 2, 3]))]
+        if self.often(0.15):
+            acts.insert(self.chance.randint(0, len(acts)), self.interference())
+        return acts
+
+    def write(self, path: str) -> Act:
+        size = self.chance.choice(["5", "5", "5", "5", "9", "0", "300"])
+        self.comes(path)
+        return (
+            self.chance.choice(["write", "write", "replace"]),
+            path,
+            size,
+            self.chance.choice(["old", "old", "old", "now", "now", "second"]),
+        )
+
+    def any(self) -> str:
+        """Draw a path, whether or not it is there."""
+        return self.focus if self.often(0.6) else self.chance.choice(self.others if self.often(0.7) else _FILES)
+
+    def one(self) -> str:
+        """Draw a path that is there, if there is any."""
+        if self.focus in self.there and self.often(0.65):
+            return self.focus
+        return self.chance.choice(self.there) if self.there and self.often(0.95) else self.any()
+
+    def folder(self) -> str:
+        folders = [path.rpartition("/")[0] for path in self.there if "/" in path]
+        return self.chance.choice(folders or _FOLDERS)
+
+    def comes(self, path: str) -> None:
+        if path not in self.there:
+            self.there.append(path)
+
+    def goes(self, path: str) -> None:
+        self.there = [each for each in self.there if each != path and not each.startswith(path + "/")]
+
+    def moves(self, old: str, new: str) -> None:
+        moved = [each for each in self.there if each == old or each.startswith(old + "/")]
+        self.goes(old)
+        for each in moved:
+            self.comes(new + each[len(old) :])
+
+    def act(self) -> Act:
+        """Draw a change of the source: something new, or what undoes something."""
+        act: Act = self.undo(self.chance.choice(self.done)) if self.done and self.often(0.25) else self.anything()
+        self.done = [*self.done[-2:], act]
+        return act
+
+    def anything(self) -> Act:
+        act: Act = getattr(self, "_" + self.one_of(_ACTS))()
+        return act
+
+    def undo(self, act: Act) -> Act:
+        match act:
+            case ("stash", path):
+                self.comes(path)
+                return ("unstash", path)
+            case ("rename", old, new):
+                self.moves(new, old)
+                return ("rename", new, old)
+            case ("swap", *_):
+                return act
+            case (_, path, *_) if self.often(0.5):
+                self.goes(path)
+                return (self.chance.choice(["remove", "stash"]), path)
+            case (_, path, *_):
+                self.comes(path)
+                return ("restore", path)
+            case _:
+                return act
+
+    def _write(self) -> Act:
+        return self.write(self.any())
+
+    def _remove(self) -> Act:
+        path = self.one()
+        self.goes(path)
+        return ("remove", path)
+
+    def _touch(self) -> Act:
+        return ("touch", self.one())
+
+    def _chmod(self) -> Act:
+        return ("chmod", self.one())
+
+    def _append(self) -> Act:
+        return ("append", self.one())
+
+    def _rename(self) -> Act:
+        old = self.one()
+        new = self.another(old)
+        self.moves(old, new)
+        return ("rename", old, new)
+
+    def _swap(self) -> Act:
+        one = self.one()
+        there = [each for each in self.there if each != one]
+        return ("swap", one, self.chance.choice(there) if there else self.another(one))
+
+    def _restore(self) -> Act:
+        path = self.any()
+        self.comes(path)
+        return ("restore", path)
+
+    def _stash(self) -> Act:
+        path = self.one()
+        self.goes(path)
+        self.away.append(path)
+        return ("stash", path)
+
+    def _unstash(self) -> Act:
+        if not self.away:
+            return self._stash()
+        path = self.away.pop()
+        self.comes(path)
+        return ("unstash", path)
+
+    def _rename_folder(self) -> Act:
+        old = self.folder()
+        new = old.swapcase() if self.often(0.4) else self.chance.choice(["d", "e", "D", "f", "e/s"])
+        self.moves(old, new)
+        return ("rename", old, new)
+
+    def _remove_folder(self) -> Act:
+        folder = self.folder()
+        self.goes(folder)
+        return ("remove", folder)
+
+    def _rebuild(self) -> Act:
+        return ("rebuild", self.folder())
+
+    def _kind(self) -> Act:
+        path = self.one() if self.often(0.7) else self.folder()
+        self.moves(path, path + "/inner")
+        return ("kind", path)
+
+    def _link(self) -> Act:
+        path = self.one()
+        self.goes(path)
+        return ("link", path)
+
+    def _odd(self) -> Act:
+        return ("write", self.chance.choice(_ODD), "5", "old")
+
+    def another(self, path: str) -> str:
+        """Draw another path: its twin in case, or any."""
+        folder, slash, name = path.rpartition("/")
+        if self.often(0.3):
+            return folder + slash + name.swapcase()
+        return self.chance.choice([each for each in [*self.others, *_FILES] if each != path])
+
+    def interference(self) -> Act:
+        folder = self.folder()
+        match self.chance.randrange(6):
+            case 0 | 1 | 2:
+                return ("put", self.chance.choice([f"{folder}/theirs", f"{folder}/theirs", "theirs"]))
+            case 3:
+                return ("put", self.any())
+            case 4:
+                return ("impostor", self.any() if self.often(0.5) else self.another(self.one()))
+            case _:
+                return ("take", self.one() if self.often(0.6) else folder)
+
+    # What goes wrong.
+
+    def incidents(self, acts: list[Act], often: float) -> list[Incident]:
+        """Draw what happens in a pass; the first at a command that comes if anything is to be done at all."""
+        if not self.often(often):
+            return []
+        verbs = _LIKELY | {verb: 30 for act in acts for verb in _VERBS_OF.get(act[0], ())}
+        first = self.incident(self.one_of(verbs))
+        incidents = [replace(first, number=min(first.number, 9 if first.verb == "*" else 1))]
+        return incidents + [self.incident(self.one_of(_VERBS)) for _ in range(self.chance.choice([0, 0, 1, 1, 2]))]
+
+    def incident(self, verb: str) -> Incident:
+        many = {"*": 16, "WORK": 40}.get(verb)
+        number = self.chance.randint(1, many) if many else self.chance.choice([1, 1, 1, 1, 2, 2, 3])
+        moment = "before" if verb in {"CONNECT", "DATA"} or self.often(0.4) else "after"
+        weights = _FAULTS.get(verb, _FAULTS_BEFORE if moment == "before" else _FAULTS_AFTER)
+        fault = "" if verb == "PASS" and self.often(0.7) else self.one_of(weights)
+        if fault == "stall":
+            fault += ":" + self.chance.choice(["1", "7", "20", "100", "250", "never"])
+        if fault == "refuse":
+            fault += ":" + ("421" if verb in {"CONNECT", "PASS"} else self.chance.choice(_CODES))
+        number_of_acts = self.chance.choice([0, 1, 1, 2] if fault else [1, 1, 2])
+        acts = [self.act() if self.often(0.9) else self.interference() for _ in range(number_of_acts)]
+        return Incident(verb, number, moment, tuple(acts), fault)

@@ -1,0 +1,82 @@
+"""A history as data: what is done to source and site, what goes wrong when, with what kind of server. Printable."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .kinds import Kind
+from .local import Act
+
+SITE_ACTS = {"put", "impostor", "take"}
+"""Acts on the site; all others are on the source."""
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What happens at the n-th command of a kind in a pass ("*": of any; CONNECT: a connection; DATA: a file's bytes).
+
+    WORK is what the program does off its event loop, with its state or its source. Before it is done or after, before
+    its reply; acts first, then the fault, if any.
+    """
+
+    verb: str
+    number: int
+    moment: str
+    acts: tuple[Act, ...] = ()
+    fault: str = ""
+
+    def __str__(self) -> str:
+        what = "; ".join(" ".join(act) for act in self.acts)
+        return f"{self.moment} {self.verb} {self.number}: {what}{' => ' if self.fault else ''}{self.fault}"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is done while the program does not run, so long after the last pass, and what happens in its next one."""
+
+    acts: tuple[Act, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class History:
+    """All of it. The seed decides how long things take, and what becomes of commands whose sender is gone."""
+
+    seed: int
+    kind: Kind
+    connections: int
+    phases: tuple[Phase, ...]
+    options: tuple[str, ...] = ()
+    alike: bool = True
+    """False: a file that is written anew never has the size and the date that it had, which some programs go by."""
+
+    def story(self) -> str:
+        """Return the history as a person reads it."""
+        lines = [f"seed {self.seed}, {self.connections} connections, server: {self.kind}", *self.options]
+        for number, phase in enumerate(self.phases, 1):
+            lines.append(f"  {number}. after {phase.seconds:g} s: {'; '.join(' '.join(act) for act in phase.acts)}")
+            lines += [f"       {incident}" for incident in phase.incidents]
+        return "\n".join(lines)
+
+    def dumps(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def loads(cls, text: str) -> History:
+        raw: dict[str, Any] = json.loads(text)
+        phases = tuple(
+            Phase(
+                _acts(each["acts"]),
+                tuple(Incident(**{**one, "acts": _acts(one["acts"])}) for one in each["incidents"]),
+                each["seconds"],
+            )
+            for each in raw["phases"]
+        )
+        return cls(raw["seed"], Kind(**raw["kind"]), raw["connections"], phases, tuple(raw["options"]), raw["alike"])
+
+
+def _acts(raw: list[list[str]]) -> tuple[Act, ...]:
+    return tuple(tuple(each) for each in raw)

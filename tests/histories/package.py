@@ -1,0 +1,177 @@
+"""The program under test, and all that it has of this machine; the only module here that knows it.
+
+It is driven by its command line. Its modules are found by walking the package, and what they hold of clock, chance,
+disk and network is replaced by what they get in a history, whatever they are called and wherever they stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import io
+import json
+import logging
+import os
+import pkgutil
+import random
+import secrets
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .local import Disk, Local
+from .loop import VirtualLoop
+from .wire import HOST, Socket
+from .world import World
+
+NAME = "async_mirror"
+
+
+class _Now:
+    """What stands for the world at this moment."""
+
+    world: World | None = None
+    local: Local | None = None
+
+
+class _Clock:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def time(self) -> float:
+        return _Now.world.wall if _Now.world else 0.0
+
+    def time_ns(self) -> int:
+        return int(self.time() * 1e9)
+
+    def monotonic(self) -> float:
+        return _Now.world.now if _Now.world else 0.0
+
+    def sleep(self, seconds: float) -> None:
+        if _Now.world:
+            _Now.world.rest(seconds)
+
+
+class _Secrets:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(secrets, name)
+
+    def token_hex(self, size: int) -> str:
+        return _Now.world.own_chance.randbytes(size).hex() if _Now.world else "0" * 2 * size
+
+
+class _Chance:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_Now.world.own_chance if _Now.world else random, name)
+
+
+class _Sockets:
+    socket = Socket
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+
+class _Garbage:
+    """Nothing is frozen, and no threshold is changed: many histories share this process."""
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_: None
+
+
+def _local() -> Local | _NoLocal:
+    return _Now.local or _NoLocal()
+
+
+class _NoLocal:
+    def stat_of(self, real: os.stat_result) -> os.stat_result:
+        return real
+
+
+_CLOCK = _Clock()
+_STAND_INS: list[tuple[object, object]] = [
+    (time, _CLOCK),
+    (time.monotonic, _CLOCK.monotonic),
+    (time.time, _CLOCK.time),
+    (secrets, _Secrets()),
+    (random, _Chance()),
+    (socket, _Sockets()),
+    (gc, _Garbage()),
+    (os, Disk(_local)),  # type: ignore[arg-type]
+]
+
+
+def _modules() -> list[ModuleType]:
+    package = importlib.import_module(NAME)
+    names = [each.name for each in pkgutil.walk_packages(package.__path__, f"{NAME}.")]
+    return [importlib.import_module(name) for name in names if not name.endswith(("__main__", ".demo"))]
+
+
+def prepare(home: Path) -> None:
+    """Import all of the program, and put it into a world of ours; nothing of this user's is to be found."""
+    os.umask(0o022)
+    for name in [name for name in os.environ if name.startswith(("ASYNC_MIRROR_", "XDG_")) or name == "NETRC"]:
+        del os.environ[name]
+    os.environ["HOME"] = str(home)
+    sys.modules["uvloop"] = None  # type: ignore[assignment]
+    warnings.simplefilter("ignore")
+    for module in _modules():
+        for name, value in list(vars(module).items()):
+            for real, stand_in in _STAND_INS:
+                if value is real:
+                    setattr(module, name, stand_in)
+    importlib.import_module("aioftp")
+    (home / "password").write_text("lab-pw\n")
+    (home / "password").chmod(0o600)
+
+
+class Result:
+    """How a pass ended: its exit code, and what it told of itself."""
+
+    def __init__(self, code: int, told: dict[str, Any], log: str) -> None:
+        self.code = code
+        self.told = told
+        self.log = log
+
+    @property
+    def problems(self) -> dict[str, int]:
+        found: dict[str, int] = self.told.get("failures") or {}
+        return found
+
+
+@contextlib.contextmanager
+def at_hand(world: World, local: Local) -> Any:
+    """Let the program see this world and this source, while it runs and while what is left of it is let go."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    _Now.world, _Now.local = world, local
+    try:
+        yield
+    finally:
+        _Now.world = _Now.local = None
+        sys.unraisablehook = before
+
+
+def sync(loop: VirtualLoop, source: Path, state: Path, home: Path, options: Sequence[str]) -> Result:
+    """Run the program's one pass in this loop."""
+    command = importlib.import_module(f"{NAME}.cli").cli
+    before = asyncio.new_event_loop
+    asyncio.new_event_loop = lambda: loop
+    out, errors = io.StringIO(), io.StringIO()
+    arguments = ["sync", "--once", "--json", "--no-progress", "--password-file", str(home / "password")]
+    arguments += ["--state-dir", str(state), *options, str(source), f"ftp://lab@{HOST}/www"]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            code = command(arguments, prog_name=NAME, standalone_mode=False)
+    finally:
+        asyncio.new_event_loop = before
+        logging.getLogger().handlers.clear()
+        logging.getLogger(NAME).handlers.clear()
+    lines = out.getvalue().splitlines()
+    return Result(int(code or 0), json.loads(lines[-1]) if lines else {}, errors.getvalue())

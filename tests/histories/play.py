@@ -1,0 +1,289 @@
+"""Plays one history to its end, and says which law was broken. The laws of the end are here, the others in `site`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import os
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import package
+from .events import Events
+from .history import SITE_ACTS, History
+from .local import Act, Local
+from .loop import VirtualLoop
+from .server import FtpServer
+from .site import ROOT, Node, Site, shown
+from .wire import Life
+from .world import Found, Killed, World
+
+QUIET_SECONDS = 900.0
+LONGEST_SECONDS = 120
+_numbers = itertools.count()
+
+
+@dataclass
+class Verdict:
+    """What came of a history; `law` is "" if nothing was found."""
+
+    law: str
+    how: str
+    transcript: list[str]
+    coverage: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def trivial(self) -> bool:
+        return not self.coverage
+
+
+class Stage:
+    """A source, a site and the program's states, in a folder of their own."""
+
+    def __init__(self, history: History, base: Path) -> None:
+        self.history = history
+        self.home = base
+        self.folder = base / f"h{next(_numbers)}"
+        self.folder.mkdir()
+        self.world = World(history.seed)
+        self.source = self.folder / "source"
+        self.local = Local(self.world, self.source, alike=history.alike)
+        self.local.do(("write", "k", "5", "old"))
+        self.site = Site(self.world, history.kind, self.local)
+        self.events = Events(self.world, self.do)
+        self.events.kill = self.kill
+        self.server = FtpServer(self.world, history.kind, self.site, self.events, history.connections)
+        self.lives: list[Life] = []
+        self.deaths = 0
+
+    @property
+    def state(self) -> Path:
+        return self.folder / f"state{self.deaths}"
+
+    def do(self, act: Act) -> None:
+        """Do what the history says, to the source or to the site."""
+        if act[0] not in SITE_ACTS:
+            self.local.do(act)
+            return
+        verb, path = act[0], ROOT + b"/" + act[1].encode("utf-8", "surrogateescape")
+        if verb == "take":
+            self.site.take(path)
+        elif verb == "put":
+            self.site.put(path, b"of others", mtime=self.world.wall - 777)
+        else:
+            self.site.put(path, self._like(act[1], path), mtime=self.world.wall - 1_234_567)
+
+    def _like(self, name: str, path: bytes) -> bytes:
+        """Return a content that is like the one at a path by size alone."""
+        local = self.local.at(name.encode("utf-8", "surrogateescape"))
+        there = self.site.find(path)
+        try:
+            size = len(Path(local.decode("utf-8", "surrogateescape")).read_bytes())
+        except OSError:
+            size = len(there.content or b"") if there else 5
+        return b"#" * size
+
+    def kill(self) -> None:
+        """Kill the program: what it has committed stays, what it has sent arrives."""
+        life = self.lives[-1]
+        if life.dead:
+            return
+        self.world.note("   killed")
+        before = self.state
+        self.deaths += 1
+        if before.exists():
+            shutil.copytree(before, self.state)
+        if life.loop:
+            life.remains = asyncio.all_tasks(life.loop)
+        life.end()
+
+    def run(self) -> package.Result | None:
+        """Run a pass; None if it was killed."""
+        life = Life(self.world, self.server)
+        self.lives.append(life)
+        life.loop = loop = VirtualLoop(self.world, life)
+        life.at_work = self.events.at_work
+        options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
+        options += ["--max-delete", "100%", *self.history.options]
+        self.world.note("-- the program begins")
+        try:
+            result = package.sync(loop, self.source, self.state, self.home, options)
+        except Killed:
+            return None
+        except (Found, Exception) as error:
+            if isinstance(error, Found):
+                raise
+            self.world.found("no traceback", f"{type(error).__name__}: {error}")
+        finally:
+            life.dead = True
+        for line in result.log.splitlines():
+            self.world.note(f"   says {line[21:].replace(str(self.source), 'SOURCE')}")
+        self.world.note(f"-- exit {result.code} {result.problems}")
+        if loop.troubles or "unexpected" in str(result.problems):
+            self.world.found("no traceback", f"{loop.troubles} {result.log}")
+        return result
+
+    def play(self) -> None:
+        """Play all phases, and then see what comes of it in quiet."""
+        killed = False
+        for number, phase in enumerate(self.history.phases):
+            for act in phase.acts:
+                self.do(act)
+            self.world.rest(phase.seconds)
+            self.events.begin(phase.incidents, "recovery" if killed else "later" if number else "first")
+            result = self.run()
+            self.events.end()
+            killed = result is None
+        self.world.rest(QUIET_SECONDS)
+        self._converge()
+
+    def _converge(self) -> None:
+        """In quiet two passes make both equal, and the third has nothing to do."""
+        self.world.note("-- quiet")
+        self.run()
+        self.world.rest(QUIET_SECONDS)
+        code = self._code()
+        self.world.rest(QUIET_SECONDS)
+        self._compare(code)
+        before = self.server.commands
+        if not self._code() and self.server.commands != before:
+            self.world.found("the third pass is silent", f"{self.server.commands - before} commands")
+
+    def _code(self) -> int:
+        result = self.run()
+        assert result is not None, "nobody kills it in quiet"
+        return result.code
+
+    def _compare(self, code: int) -> None:
+        excused = _Excuses(self.local, self.site)
+        wanted = {ROOT + b"/" + path: content for path, content in self.local.tree().items()}
+        told = {path for path, content in wanted.items() if excused.must_be_told(path, content)}
+        if told and not code:
+            self.world.found("what is not mirrored is told", f"{shown(min(told))} cannot be right, and exit 0")
+        for path in sorted(wanted.keys() - told):
+            if not excused.taken(path):
+                self._compare_one(path, wanted[path], code)
+        for node in self.site.inside(ROOT):
+            path = node.path
+            if path not in wanted and not node.others and not excused.kept(path):
+                law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
+                self.world.found(law, f"{shown(path)} {node.content!r}; exit {code}")
+        if code and not told:
+            self.world.found("what is mirrored is no failure", f"exit {code}")
+
+    def _compare_one(self, path: bytes, content: bytes | None, code: int) -> None:
+        node = self.site.find(path)
+        if node is None or node.path != path:
+            self.world.found("equal in the end", f"{shown(path)} is not on the site; exit {code}")
+        if node.replaces_ours:
+            return
+        if node.content != content:
+            self.world.found("equal in the end", f"{shown(path)} is {node.content!r}, not {content!r}; exit {code}")
+        self._compare_attributes(path, node)
+
+    def _compare_attributes(self, path: bytes, node: Node) -> None:
+        if self.events.refused & {"MFMT", "MDTM", "SITE"}:
+            return
+        status = os.lstat(self.local.at(path[len(ROOT) + 1 :]))
+        mode = status.st_mode & 0o777 | (0o700 if node.content is None else 0)
+        if self.history.kind.chmod and "--no-perms" not in self.history.options and node.mode != mode:
+            self.world.found("equal in the end", f"{shown(path)} has mode {node.mode:o}, not {mode:o}")
+        if self.history.kind.times == "set" and node.content is not None and int(node.mtime) != int(status.st_mtime):
+            self.world.found("equal in the end", f"{shown(path)} is of {node.mtime:.0f}, not {status.st_mtime:.0f}")
+
+
+class _Excuses:
+    """Why a path may differ in the end without a fault of the program."""
+
+    def __init__(self, local: Local, site: Site) -> None:
+        self._site = site
+        self._left_out = [ROOT + b"/" + path for path in local.left_out()]
+        keys = Counter(site.key(ROOT + b"/" + path) for path in local.tree())
+        self._twice = {key for key, number in keys.items() if number > 1}
+
+    def must_be_told(self, path: bytes, content: bytes | None) -> bool:
+        """It cannot be mirrored, and the exit code is to say so."""
+        if self.taken(path):
+            return False
+        return self._collides(path) or self._blocked(path, content) or b"\n" in path or b"\r" in path
+
+    def _collides(self, path: bytes) -> bool:
+        """One of two names that this site takes for one, or below such a folder."""
+        return any(self._site.key(each) in self._twice for each in _lineage(path))
+
+    def taken(self, path: bytes) -> bool:
+        """Somebody has taken it away after the program had put it there."""
+        return any(self._site.key(each) in self._site.taken for each in _lineage(path))
+
+    def _blocked(self, path: bytes, content: bytes | None) -> bool:
+        """Something of others, of another kind, is in its place or above it."""
+        for each in _lineage(path):
+            node = self._site.find(each)
+            is_folder = each != path or content is None
+            if node and is_folder and node.content is not None:
+                return node.others
+            if node and not is_folder and node.content is None:
+                return node.others or any(below.others for below in self._site.inside(each))
+        return False
+
+    def kept(self, path: bytes) -> bool:
+        """It left the selection (a link is in its place or above it), or holds something of others."""
+        if any(each in _lineage(path) for each in self._left_out):
+            return True
+        return any(node.others or self.kept(node.path) for node in self._site.inside(path))
+
+
+def _lineage(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:depth]) for depth in range(2, len(parts) + 1)]
+
+
+def play(history: History, base: Path) -> Verdict:
+    """Play a history in a folder under `base`, and return what was found."""
+    stage = Stage(history, base)
+    law = how = ""
+    with package.at_hand(stage.world, stage.local), _in_time(stage.world):
+        try:
+            stage.play()
+        except Found as found:
+            law, how = found.law, found.how
+        verdict = Verdict(law, how, stage.world.transcript, stage.events.coverage)
+        _let_go(stage)
+    return verdict
+
+
+@contextmanager
+def _in_time(world: World) -> Iterator[None]:
+    """Find a program that never comes back, not even to wait."""
+
+    def ring(*_: object) -> None:
+        world.found("bounded", f"the program calculates for {LONGEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(LONGEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _let_go(stage: Stage) -> None:
+    """Let what is left of killed programs end, where it does no harm."""
+    for life in stage.lives:
+        life.dead = True
+        for task in life.remains:
+            with suppress(RuntimeError):  # what waits for something even then
+                task.get_coro().close()
+        life.remains.clear()
+        life.loop = None
+    shutil.rmtree(stage.folder)
+    stage.lives.clear()
+    stage.server.sessions.clear()
+    gc.collect(1)

@@ -1,0 +1,211 @@
+"""The files on the server, and the laws that hold for them at every moment. Knows neither FTP nor the program."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .kinds import Kind
+from .local import Local
+from .world import World
+
+ROOT = b"/www"
+
+
+class No(Exception):
+    """The file system of the server refuses."""
+
+
+@dataclass
+class Node:
+    """A file, or a folder if `content` is None."""
+
+    path: bytes
+    content: bytes | None
+    mtime: float
+    mode: int
+    others: bool = False
+    """True if somebody else put it there."""
+    replaces_ours: bool = False
+    """True if somebody else put it, or its origin, in the place of ours."""
+    whole: bool = True
+    set_aside_from: bytes = b""
+
+
+@dataclass
+class Site:
+    """A tree by path; `ours` are the paths that the program has made, `taken` those of them that somebody removed."""
+
+    world: World
+    kind: Kind
+    local: Local
+    nodes: dict[bytes, Node] = field(default_factory=dict)
+    ours: set[bytes] = field(default_factory=set)
+    taken: set[bytes] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for path in (b"/", ROOT):
+            self.nodes[self.key(path)] = Node(path, None, self.world.wall, 0o755, others=True)
+
+    def key(self, path: bytes) -> bytes:
+        if self.kind.heeds_case:
+            return path
+        text = path.decode("utf-8", "surrogateescape")
+        return unicodedata.normalize("NFC", text).casefold().encode("utf-8", "surrogateescape")
+
+    def find(self, path: bytes) -> Node | None:
+        return self.nodes.get(self.key(path))
+
+    def inside(self, folder: bytes) -> list[Node]:
+        start = self.key(folder).rstrip(b"/") + b"/"
+        found = [node for key, node in self.nodes.items() if key.startswith(start) and key != start]
+        return sorted(found, key=lambda node: node.path)
+
+    def children(self, folder: bytes) -> Iterator[Node]:
+        depth = folder.rstrip(b"/").count(b"/") + 1
+        return (node for node in self.inside(folder) if node.path.count(b"/") == depth)
+
+    # What the program does.
+
+    def begin_file(self, path: bytes) -> Node:
+        """Begin to write a file: from now on it is empty, and not whole."""
+        self._needs_parent(path)
+        there = self.find(path)
+        if there and there.content is None:
+            raise No("Is a directory")
+        if self._is_final(path):
+            self.world.found("old or new, never half", f"{shown(path)} is written in place")
+        self._touches(there, "is overwritten")
+        node = Node(there.path if there else path, b"", self.world.wall, 0o644, whole=False)
+        self.nodes[self.key(path)] = node
+        self.ours.add(self.key(path))
+        return node
+
+    def end_file(self, node: Node, *, whole: bool) -> None:
+        node.whole = whole
+        node.mtime = self.world.wall
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        node, there = self.find(old), self.find(new)
+        if node is None:
+            raise No("No such file or directory")
+        self._needs_parent(new)
+        if there is not None and there is not node:
+            if there.content is None or node.content is None or not self.kind.renames_over:
+                raise No("File exists")
+            self._touches(there, "is renamed onto")
+        below = self.inside(old) if node.content is None else []
+        if node.content is None and (self.key(new) + b"/").startswith(self.key(old) + b"/") and there is not node:
+            raise No("Invalid argument")
+        for each in (node, *below):
+            self._touches(each, f"is renamed, with {shown(old)} to {shown(new)}")
+            del self.nodes[self.key(each.path)]
+            self._let_go(each.path)
+        for each in (node, *below):
+            origin = each.path
+            each.path = new + origin[len(old) :]
+            self.nodes[self.key(each.path)] = each
+            self.ours.add(self.key(each.path))
+            self.taken.discard(self.key(each.path))
+            self._arrives(each, origin if each is node else b"")
+
+    def _arrives(self, node: Node, origin: bytes) -> None:
+        """See that what bears a final name now is a whole version of some file."""
+        if node.content is None:
+            return
+        if not self._is_final(node.path):
+            if origin and self._is_final(origin):
+                node.set_aside_from, node.replaces_ours = origin, node.replaces_ours or node.others
+            return
+        node.set_aside_from = b""
+        known = node.content in self.local.contents or node.others
+        if not (node.whole and known):
+            self.world.found("old or new, never half", f"{shown(node.path)} is {node.content!r}")
+
+    def remove_file(self, path: bytes) -> None:
+        node = self.find(path)
+        if node is None or node.content is None:
+            raise No("No such file or directory" if node is None else "Is a directory")
+        self._touches(node, "is deleted")
+        origin = node.set_aside_from
+        if origin and self.find(origin) is None and self.local.has(origin[len(ROOT) + 1 :]):
+            self.world.found(
+                "set aside until the new one stands", f"{shown(origin)} is absent, and what was set aside is deleted"
+            )
+        self._drop(node)
+
+    def make_folder(self, path: bytes) -> None:
+        if self.find(path):
+            raise No("File exists")
+        self._needs_parent(path)
+        self.nodes[self.key(path)] = Node(path, None, self.world.wall, 0o755)
+        self.ours.add(self.key(path))
+        self.taken.discard(self.key(path))
+
+    def remove_folder(self, path: bytes) -> None:
+        node = self.find(path)
+        if node is None or node.content is not None:
+            raise No("No such file or directory")
+        below = self.inside(path)
+        if below and not self.kind.removes_full_folders:
+            raise No("Directory not empty")
+        for each in (*below, node):
+            self._touches(each, f"is removed with {shown(path)}")
+            self._drop(each)
+
+    # What others do.
+
+    def put(self, path: bytes, content: bytes, *, mtime: float) -> None:
+        """Somebody puts a file there, whatever there was."""
+        there = self.find(path)
+        parent = self.find(path.rpartition(b"/")[0] or b"/")
+        if parent is None or parent.content is not None or (there and there.content is None):
+            return
+        ours = self.key(path) in self.ours
+        name = there.path if there else path
+        self.nodes[self.key(path)] = Node(name, content, mtime, 0o644, others=True, replaces_ours=ours)
+        self.world.note(f"   others put {shown(path)} {content!r}")
+
+    def take(self, path: bytes) -> None:
+        """Somebody removes what is there, with all below it."""
+        node = self.find(path)
+        if node is None:
+            return
+        for each in (*self.inside(path), node):
+            self.taken.add(self.key(each.path))
+            del self.nodes[self.key(each.path)]
+        self.world.note(f"   others remove {shown(path)}")
+
+    # Laws.
+
+    def _needs_parent(self, path: bytes) -> None:
+        parent = self.find(path.rpartition(b"/")[0] or b"/")
+        if parent is None or parent.content is not None:
+            raise No("No such file or directory")
+
+    def _touches(self, node: Node | None, what: str) -> None:
+        """See that what goes away is not somebody else's, whose name the source never had."""
+        if node is None or not node.others or node.replaces_ours:
+            return
+        if not self._ever_local(node.path):
+            self.world.found("nothing of others", f"{shown(node.path)} {what}")
+
+    def _is_final(self, path: bytes) -> bool:
+        return self._ever_local(path)
+
+    def _ever_local(self, path: bytes) -> bool:
+        key = self.key(path)
+        return any(self.key(ROOT + b"/" + each) == key for each in self.local.ever)
+
+    def _drop(self, node: Node) -> None:
+        del self.nodes[self.key(node.path)]
+        self._let_go(node.path)
+
+    def _let_go(self, path: bytes) -> None:
+        self.ours.discard(self.key(path))
+        self.taken.discard(self.key(path))
+
+
+def shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

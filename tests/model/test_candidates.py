@@ -1,0 +1,146 @@
+"""What may be at a path is reduced to one version only when that is sure: all small cases, on sites of all kinds."""
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations, product
+
+import pytest
+
+from async_mirror.model.candidates import MOST, Candidates, added, held_after, observed
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
+
+SECOND = 1_000_000_000
+NOTHING = Candidates((None,))
+FOLDER = Entry("p", Kind.FOLDER)
+SITES = "sets times", "own times", "no times"
+UPLOADED_AT, UPLOADED_BEFORE = 99 * SECOND, 70 * SECOND
+
+
+def seen_on(site: str, version: Entry | None) -> Entry | None:
+    """Return what a site shows that holds this version: what it showed before, else what an upload leaves."""
+    if version is None or version.is_folder:
+        return version
+    times = {"sets times": version.mtime_ns, "own times": UPLOADED_AT, "no times": UNKNOWN}
+    shown = times[site] if version.site_size == UNKNOWN else version.site_mtime_ns
+    return Entry("p", Kind.FILE, version.size, shown)
+
+
+def versions_on(site: str, sizes: Iterable[int] = (1, 2)) -> Iterator[Entry]:
+    """Yield every version there is: of two sizes, dates and contents, each as little or as well known as may be."""
+    for size, date, content, known, was_seen in product(sizes, (5, 60), (1, 2), ("", "marks", "digest"), (False, True)):
+        entry = Entry("p", Kind.FILE, size, date * SECOND, 0o644, inode=content, ctime_ns=7 if known == "marks" else 0)
+        if known == "digest":
+            entry = entry._replace(digest=b"%d" % content)
+        if was_seen:
+            times = {"sets times": entry.mtime_ns, "own times": UPLOADED_BEFORE + date, "no times": UNKNOWN}
+            entry = entry._replace(site_size=size, site_mtime_ns=times[site])
+        yield entry
+
+
+def sets_on(site: str) -> Iterator[tuple[Entry | None, ...]]:
+    """Yield sets of what may be there: all of up to two, and of three those that are alike in size."""
+    everything = [None, FOLDER, *versions_on(site)]
+    alike = [None, *versions_on(site, (1,))]
+    for number in (1, 2):
+        yield from combinations(everything, number)
+    yield from combinations(alike, 3)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_version_is_believed_only_if_it_is_the_content_that_is_there(site: str) -> None:
+    for versions in sets_on(site):
+        candidates = added(Candidates(()), versions)
+        for truth in versions:
+            seen = seen_on(site, truth)
+            if candidates.anything or (truth and truth.site_size != UNKNOWN and truth not in candidates.versions):
+                continue  # it was put there once more, and shows what an upload leaves: among the versions, too
+            held = held_after("p", candidates, seen, sets_times=site == "sets times")
+            assert (held is None) == (truth is None), (candidates, truth)
+            if held and truth:
+                assert held.kind is truth.kind
+                assert held.is_folder or held.size == UNKNOWN or held.inode == truth.inode, (candidates, truth)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_what_is_seen_only_takes_candidates_away_and_never_the_true_one(site: str) -> None:
+    for versions in sets_on(site):
+        candidates = Candidates(versions)
+        for truth in versions:
+            seen = seen_on(site, truth)
+            left = observed(candidates, seen, sets_times=site == "sets times")
+            assert truth in left.versions
+            assert set(left.versions) <= set(versions)
+            assert observed(left, seen, sets_times=site == "sets times") == left
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_the_only_version_that_may_be_there_stays_held_with_what_the_site_shows(site: str) -> None:
+    for version in versions_on(site):
+        seen = seen_on(site, version)
+        held = held_after("p", Candidates((version,)), seen, sets_times=site == "sets times")
+        assert seen
+        assert held == version._replace(site_size=seen.size, site_mtime_ns=seen.mtime_ns)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_what_looks_like_no_candidate_is_not_ours(site: str) -> None:
+    foreign = Entry("p", Kind.FILE, 3, UPLOADED_AT)
+    for versions in sets_on(site):
+        assert held_after("p", added(Candidates(()), versions), foreign) is None
+
+
+def test_of_the_same_size_as_ours_but_another_date_it_is_not_ours_where_dates_are_set() -> None:
+    impostor = Entry("p", Kind.FILE, 1, UPLOADED_AT)
+    for version in versions_on("sets times", (1,)):
+        assert held_after("p", Candidates((None, version)), impostor, sets_times=True) is None
+
+
+def test_of_the_same_size_as_ours_but_another_date_it_is_not_believed_where_dates_are_not_known_to_be_set() -> None:
+    for version in versions_on("own times", (1,)):
+        if version.site_size == UNKNOWN:
+            held = held_after("p", Candidates((None, version)), seen_on("own times", version))
+            assert held
+            assert (held.size, held.digest) == (UNKNOWN, b"")
+
+
+def test_the_only_version_there_may_be_is_ours_but_not_believed_under_another_date_than_it_was_given() -> None:
+    for version in versions_on("sets times", (1,)):
+        if version.site_size == UNKNOWN:
+            held = held_after("p", Candidates((version,)), Entry("p", Kind.FILE, 1, UPLOADED_AT), sets_times=True)
+            assert held
+            assert held.size == UNKNOWN
+
+
+def test_a_digest_that_is_not_known_equals_nothing() -> None:
+    old = Entry("p", Kind.FILE, 1, 5 * SECOND, inode=1, digest=b"1")
+    new = Entry("p", Kind.FILE, 1, 5 * SECOND, inode=1)
+    candidates = added(Candidates((old,)), [new])
+    assert candidates.versions == (old, new)
+    held = held_after("p", candidates, seen_on("sets times", new), sets_times=True)
+    assert held
+    assert held.size == UNKNOWN
+
+
+def test_a_version_put_there_once_more_is_one_candidate_of_unknown_date() -> None:
+    old = Entry("p", Kind.FILE, 1, 5 * SECOND, digest=b"1", site_size=1, site_mtime_ns=UPLOADED_BEFORE)
+    again = Entry("p", Kind.FILE, 1, 5 * SECOND, digest=b"1")
+    assert added(Candidates((old,)), [again]) == Candidates((again,))
+
+
+def test_more_than_eight_candidates_are_anything_that_no_look_reduces() -> None:
+    versions = [Entry("p", Kind.FILE, size, digest=b"%d" % size) for size in range(MOST + 1)]
+    assert added(NOTHING, versions[: MOST - 1]) == Candidates((None, *versions[: MOST - 1]))
+    anything = added(NOTHING, versions[:MOST])
+    assert anything == Candidates((), anything=True)
+    assert added(anything, [None]) == anything
+    for seen in (None, FOLDER, seen_on("sets times", versions[1])):
+        assert observed(anything, seen) == anything
+        assert held_after("p", anything, seen) == Entry("p", Kind.FILE, UNKNOWN)
+
+
+def test_a_version_of_ours_that_nobody_knows_is_ruled_out_by_nothing_but_absence() -> None:
+    lost = Entry("p", Kind.FILE, UNKNOWN)
+    for site in SITES:
+        for version in versions_on(site):
+            assert held_after("p", Candidates((lost, None)), seen_on(site, version)) == lost
+    assert held_after("p", Candidates((lost, None)), None) is None
+    assert held_after("p", Candidates((lost, None)), FOLDER) is None

@@ -1,0 +1,273 @@
+"""What is open stays open until it is known what came of it, with all that may be there, whoever is killed."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from async_mirror.model.candidates import MOST, Candidates
+from async_mirror.model.change import Change, Job, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile
+from async_mirror.model.entry import Entry, Kind
+from async_mirror.model.outcome import (
+    Done,
+    Doubt,
+    Failed,
+    Failure,
+    InDoubt,
+    Left,
+    Outcome,
+    Pending,
+    Problem,
+    Skipped,
+    Unmanaged,
+)
+from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
+from async_mirror.state.opening import open_state
+from async_mirror.state.store import State
+
+NOW = 1_000_000.0
+LATER = int(NOW) + LOOKED_AT_AGAIN_AFTER_S
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with open_state(tmp_path / "state/state.sqlite3") as opened:
+        yield opened
+
+
+def file(path: str, size: int = 3) -> Entry:
+    return Entry(path, Kind.FILE, size, 10, 0o644, 7, digest=b"%d" % size, ctime_ns=11)
+
+
+def folder(path: str) -> Entry:
+    return Entry(path, Kind.FOLDER, mode=0o755, inode=5)
+
+
+def job(change: Change, token: str = "t", tries: int = 2) -> Job:
+    return Job(change, token, tries)
+
+
+def send(path: str, size: int = 3, token: str = "t") -> Job:
+    return job(SendFile(file(path, size), None, "new"), token)
+
+
+def failure(path: str) -> Failure:
+    return Failure(path, Problem.CONNECTION)
+
+
+def in_doubt(of: Job, *versions: Entry | None, unanswered: bool = True) -> InDoubt:
+    path = of.change.held.path if isinstance(of.change, RemoveFile | RemoveFolder) else of.change.entry.path
+    doubt = Doubt(path, Candidates(versions))
+    return InDoubt(of, failure(path), (doubt,), left=Left(unanswered=unanswered))
+
+
+def versions(pending: Pending) -> set[Entry | None]:
+    return set(pending.candidates.versions)
+
+
+def rows(state: State, table: str = "pending") -> int:
+    with state._database.reading() as connection:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+# What may be at an open path.
+
+BEGUN: dict[str, tuple[Change, dict[str, set[Entry | None]]]] = {
+    "new file": (SendFile(file("n"), None, ""), {"n": {None, file("n")}}),
+    "other version": (SendFile(file("a", 5), file("a"), ""), {"a": {file("a"), file("a", 5)}}),
+    "removed file": (RemoveFile(file("a"), ""), {"a": {file("a"), None}}),
+    "removed folder": (RemoveFolder(folder("d"), ""), {"d": {folder("d"), None}}),
+    "renamed file": (Move(file("b"), file("a"), ""), {"a": {file("a"), None}, "b": {None, file("b")}}),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), BEGUN.values(), ids=BEGUN)
+def test_path_of_a_begun_job_may_hold_what_it_held_and_what_the_job_leaves(
+    state: State, change: Change, expected: dict[str, set[Entry | None]]
+) -> None:
+    state.hold([file("a"), folder("d")])
+    state.begin([job(change)])
+    assert {each.path: versions(each) for each in state.pending(NOW)} == expected
+    assert not any(each.answered for each in state.pending(NOW))
+
+
+def test_what_is_read_in_place_of_what_was_noted_is_one_candidate_more(state: State) -> None:
+    state.begin([send("a", 3)])
+    for _ in range(2):
+        state.add_candidate("a", "t", file("a", 4))
+    [pending] = state.pending(NOW)
+    assert pending.candidates.versions == (None, file("a", 3), file("a", 4))
+
+
+def test_more_candidates_than_are_told_apart_are_anything(state: State) -> None:
+    state.begin([send("a", 0)])
+    for size in range(1, MOST + 2):
+        state.add_candidate("a", "t", file("a", size))
+    [pending] = state.pending(NOW)
+    assert pending.candidates == Candidates((), anything=True)
+    assert rows(state, "candidates") == 0
+
+
+def test_jobs_of_several_passes_that_left_a_path_open_are_looked_at_together(state: State) -> None:
+    state.begin([send("a", 3, "s")])
+    state.begin([send("a", 4, "t")])
+    [pending] = state.pending(NOW)
+    assert versions(pending) == {None, file("a", 3), file("a", 4)}
+    assert len(pending.leftovers) == 4
+    assert len(pending.asides) == 2
+    assert set(pending.leftovers).isdisjoint(pending.asides)
+
+
+def test_temporaries_are_looked_for_only_where_a_file_was_uploaded(state: State) -> None:
+    state.hold([file("a")])
+    state.begin([job(RemoveFile(file("a"), "")), job(MakeFolder(folder("d"), ""))])
+    assert [(each.leftovers, each.asides) for each in state.pending(NOW)] == [((), ())] * 2
+
+
+def test_both_paths_of_a_rename_in_case_alone_are_known_as_such(state: State) -> None:
+    state.hold([folder("dir"), file("dir/f")])
+    state.begin([job(Move(folder("DIR"), folder("dir"), "", twin=True))])
+    new, old = state.pending(NOW)
+    assert (new.path, new.twin, new.origin, len(new.inside)) == ("DIR", "dir", "dir", 1)
+    assert (old.path, old.twin, old.origin, old.inside) == ("dir", "DIR", "", ())
+
+
+# What came of a job.
+
+BEFORE = file("a", 1)
+CLOSED: dict[str, tuple[Outcome, Entry | None]] = {
+    "uploaded": (Done(send("a"), send("a").change, file("a")), file("a")),
+    "removed": (Done(job(RemoveFile(BEFORE, "")), RemoveFile(BEFORE, ""), None), None),
+    "nothing to do": (Skipped(send("a"), ""), BEFORE),
+    "failed": (Failed(send("a"), failure("a")), BEFORE),
+    "not ours": (Unmanaged(send("a"), ""), None),
+}
+
+
+@pytest.mark.parametrize(("outcome", "held"), CLOSED.values(), ids=CLOSED)
+def test_known_outcome_closes_the_path_and_says_what_is_held(
+    state: State, outcome: Outcome, held: Entry | None
+) -> None:
+    state.hold([BEFORE])
+    state.begin([outcome.job])
+    state.add_candidate("a", "t", file("a", 9))
+    state.commit([outcome], NOW)
+    assert state.held("a") == held
+    assert (rows(state), rows(state, "candidates")) == (0, 0)
+
+
+def test_what_is_in_doubt_may_be_what_the_attempts_say_and_what_was_noted_meanwhile(state: State) -> None:
+    state.hold([BEFORE])
+    state.begin([send("a", 3)])
+    state.add_candidate("a", "t", file("a", 4))
+    state.commit([in_doubt(send("a", 3), None, file("a", 5))], NOW)
+    [pending] = state.pending(NOW)
+    assert versions(pending) == {BEFORE, None, file("a", 4), file("a", 5)}, (
+        "what was noted before is told by the attempt"
+    )
+    assert state.held("a") == BEFORE
+
+
+@pytest.mark.parametrize("unanswered", [True, False])
+def test_path_in_doubt_says_whether_what_was_sent_may_still_be_done(state: State, unanswered: bool) -> None:
+    state.begin([send("a")])
+    state.commit([in_doubt(send("a"), file("a"), unanswered=unanswered)], NOW)
+    assert [each.answered for each in state.pending(NOW)] == [not unanswered]
+
+
+def test_confirmed_version_replaces_all_that_older_jobs_may_have_left(state: State) -> None:
+    state.begin([send("a", 3, "s")])
+    state.commit([in_doubt(send("a", 3, "s"), file("a", 3))], NOW)
+    state.begin([send("a", 4, "t")])
+    state.commit([Done(send("a", 4, "t"), send("a", 4).change, file("a", 4))], NOW)
+    assert state.held("a") == file("a", 4)
+    assert rows(state) == 0
+
+
+def test_path_that_was_done_while_an_older_attempt_may_still_be_is_looked_at_five_minutes_later(state: State) -> None:
+    done = send("a")
+    state.begin([done])
+    state.commit([Done(done, done.change, file("a"), unanswered=True)], NOW)
+    assert (state.held("a"), state.pending(NOW), state.pending(LATER - 1)) == (file("a"), [], [])
+    [pending] = state.pending(LATER)
+    assert (pending.candidates.versions, pending.answered) == ((file("a"),), True)
+    assert pending.leftovers
+
+
+def test_later_look_outlives_a_job_that_is_done_meanwhile(state: State) -> None:
+    first, second = send("a", 3, "s"), send("a", 4, "t")
+    state.begin([first])
+    state.commit([Done(first, first.change, file("a"), unanswered=True)], NOW)
+    state.begin([second])
+    state.commit([Done(second, second.change, file("a", 4))], NOW)
+    assert state.pending(NOW) == []
+    [pending] = state.pending(LATER)
+    assert pending.candidates.versions == (file("a", 4),)
+
+
+def test_later_look_that_is_not_due_does_not_count_as_answered(state: State) -> None:
+    first, second = send("a", 3, "s"), send("a", 4, "t")
+    state.begin([first])
+    state.commit([Done(first, first.change, file("a"), unanswered=True)], NOW)
+    state.begin([second])
+    state.commit([in_doubt(second, file("a", 4), unanswered=False)], NOW)
+    assert [each.answered for each in state.pending(NOW)] == [False]
+    assert [each.answered for each in state.pending(LATER)] == [True]
+
+
+def test_move_that_became_an_upload_leaves_what_is_held_under_the_old_name(state: State) -> None:
+    state.hold([file("a")])
+    move = job(Move(file("b"), file("a"), ""))
+    state.begin([move])
+    state.commit([Done(move, SendFile(file("b"), None, "new"), file("b"))], NOW)
+    assert (state.held("a"), state.held("b"), rows(state)) == (file("a"), file("b"), 0)
+
+
+def test_doubt_about_a_path_that_the_job_did_not_note_is_kept_too(state: State) -> None:
+    move = job(Move(folder("new"), folder("old"), "", inside=(("", b"1"),)))
+    state.hold([folder("old")])
+    state.begin([move])
+    doubts = (Doubt("new", Candidates((None, folder("new")))), Doubt("old", Candidates((None,))))
+    state.commit([InDoubt(move, failure("new"), doubts)], NOW)
+    assert {each.path: versions(each) for each in state.pending(NOW)} == {
+        "new": {None, folder("new")},
+        "old": {folder("old"), None},
+    }
+
+
+def test_jobs_that_were_never_begun_leave_nothing_open(state: State) -> None:
+    jobs = [send("a"), job(Move(file("c"), file("b"), ""))]
+    state.begin(jobs)
+    state.abandon(jobs)
+    assert rows(state) == 0
+
+
+# What was found.
+
+
+def test_looked_at_path_is_closed_or_looked_at_once_more(state: State) -> None:
+    state.begin([send("a")])
+    [pending] = state.pending(NOW)
+    state.resolve(pending, file("a"), look_after=LATER)
+    assert (state.held("a"), state.pending(NOW), rows(state, "candidates")) == (file("a"), [], 0)
+    [again] = state.pending(LATER)
+    assert (again.candidates.versions, again.answered, again.leftovers) == ((file("a"),), True, pending.leftovers)
+    state.resolve(again, None)
+    assert (state.held("a"), rows(state)) == (None, 0)
+
+
+ORDERS: dict[str, Callable[[list[Pending]], list[Pending]]] = {"new first": list, "old first": lambda them: them[::-1]}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize("moved", [True, False])
+def test_all_below_a_folder_renamed_in_case_alone_follows_it_or_is_forgotten(
+    state: State, order: Callable[[list[Pending]], list[Pending]], moved: bool
+) -> None:
+    state.hold([folder("dir"), folder("dir/sub"), file("dir/sub/f")])
+    state.begin([job(Move(folder("DIR"), folder("dir"), "", twin=True))])
+    for pending in order(state.pending(NOW)):
+        state.resolve(pending, folder("DIR") if pending.path == "DIR" else None, moved=moved and pending.path == "DIR")
+    below = {"DIR/sub", "DIR/sub/f"} if moved else set()
+    assert {entry.path for entry in state.held_below("")} == {"DIR", *below}
+    assert rows(state) == 0

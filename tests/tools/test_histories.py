@@ -1,0 +1,74 @@
+"""The machine that looks for mistakes: no history breaks a law, and a mistake that is made on purpose is found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from histories.draw import draw
+from histories.history import History
+from histories.shrink import shrink
+
+ROOT = Path(__file__).parents[2]
+KEPT = sorted((ROOT / "tests/histories/kept").glob("*.json"))
+
+
+def look(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.histories", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+
+
+def test_no_law_is_broken_in_500_histories() -> None:
+    looked = look("-n", "500", "--jobs", str(os.cpu_count() or 1), "--shrink", "3")
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    last = looked.stdout.splitlines()[-1]
+    assert last.startswith("500 histories from seed 0, ")
+    assert int(last.split(", ")[1].split(" ")[0]) <= 50, f"too many in which nothing happens: {last}"
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.stem)
+def test_what_once_broke_a_law_breaks_none(kept: Path) -> None:
+    looked = look("--file", kept)
+    assert looked.returncode == 0, looked.stdout
+
+
+def test_the_same_seed_gives_the_same_transcript_in_another_process() -> None:
+    first, again, other = (look("--replay", seed).stdout for seed in ("7", "7", "8"))
+    assert "the program begins" in first
+    assert first == again
+    assert first != other
+
+
+def test_a_file_that_is_published_though_it_changed_meanwhile_is_found(tmp_path: Path) -> None:
+    made = 0
+    for path in sorted((ROOT / "async_mirror").rglob("*.py")):
+        text = path.read_text()
+        mistaken = text.replace("return self.sent == self.size == status.st_size and", "return True or")
+        made += mistaken != text
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(mistaken)
+    assert made == 1, "the mistake is made"
+    looked = look(
+        "-n", "1500", "--jobs", str(os.cpu_count() or 1), "--most", "1", "--shrink", "0", "--package", tmp_path
+    )
+    assert looked.returncode == 1, looked.stdout
+
+
+def test_a_history_survives_being_written_down() -> None:
+    for seed in range(50):
+        assert History.loads(draw(seed).dumps()) == draw(seed)
+
+
+def test_what_is_shrunk_keeps_only_what_it_fails_by() -> None:
+    def fails(history: History) -> bool:
+        return any(act[0] == "swap" for phase in history.phases for act in phase.acts)
+
+    seed = next(seed for seed in range(1000) if fails(draw(seed)))
+    shrunk = shrink(draw(seed), fails)
+    (phase,) = (phase for phase in shrunk.phases if phase.acts)
+    assert [act[0] for act in phase.acts] == ["swap"]
+    assert not any(each.incidents for each in shrunk.phases)
