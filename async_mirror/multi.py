@@ -170,6 +170,10 @@ class _Ticket(Generic[I, R]):
     excuses: int = 0
 
 
+_WAKE: _Ticket[Any, Any] = _Ticket(None)
+"""What is put up for a lane that waits, to have it look for an item that was left to the free ones."""
+
+
 class Crew(Generic[S, I, R]):
     """Lanes over one event loop, never more than `cap` of them, and never more open sessions."""
 
@@ -210,6 +214,7 @@ class Crew(Generic[S, I, R]):
         self._grace_seconds = grace_seconds
         self._deadline: float | None = None
         self._todo: asyncio.Queue[_Ticket[I, R] | None] = asyncio.Queue()
+        self._left: deque[_Ticket[I, R]] = deque()
         self._room = asyncio.Semaphore(self.limits.most * ROOM_PER_LANE)
         self._permits = asyncio.Semaphore(self.limits.most)
         self._wait_for = wait_for
@@ -322,8 +327,10 @@ class Crew(Generic[S, I, R]):
             return
         self._closing.set()
         while not self._todo.empty():
-            if ticket := self._todo.get_nowait():
+            if (ticket := self._todo.get_nowait()) and ticket is not _WAKE:
                 self._give_up(ticket)
+        while self._left:
+            self._give_up(self._left.popleft())
         for ticket, timer in self._resting.items():
             timer.cancel()
             self._give_up(ticket)
@@ -384,12 +391,28 @@ class Crew(Generic[S, I, R]):
             self._todo.put_nowait(ticket)
             self._staff()
 
-    async def take(self, *, first: bool) -> _Ticket[I, R] | None:
-        """Give a lane its next item, perhaps its first one; None means that the lane is to end."""
+    def leave_to_others(self, ticket: _Ticket[I, R]) -> None:
+        """Take back an item that clashes with what a lane does, for whichever is free first."""
+        if self._closing.is_set():
+            self._give_up(ticket)
+        else:
+            self._left.append(ticket)
+            self.wake()
+
+    def wake(self) -> None:
+        """Have a lane that waits for an item see whether one was left to it."""
+        if self._left:
+            self._todo.put_nowait(_WAKE)
+            self._staff()
+
+    async def take(self, *, first: bool, busy: bool) -> _Ticket[I, R] | None:
+        """Give a lane, which may be busy, its next item, perhaps its first one; None means that the lane is to end."""
         self._idle += not first
         try:
             if self._closing.is_set() or self._manned > self.cap:
                 return None
+            if self._left and not busy:
+                return self._left.popleft()
             self._busy = self._busy and not self._todo.empty()
             while (ticket := await self._todo.get()) and not self._wanted(ticket.item):
                 self._give_up(ticket)
@@ -553,15 +576,21 @@ class _Lane(Generic[S, I, R]):
         self.hands = hands
         self.session: S | None = None
         self.had_one = False
-        self.running: set[asyncio.Task[Any]] = set()
+        self.running: dict[asyncio.Task[Any], I] = {}
         self.turn: asyncio.Future[None] | None = None
         self.ending = False
 
     async def work(self) -> None:
         try:
             first = True
-            while (ticket := await self.crew.take(first=first)) is not None:
+            while (ticket := await self.crew.take(first=first, busy=bool(self.running))) is not None:
                 first = False
+                if ticket is _WAKE:
+                    continue
+                if any(self.hands.clash(ticket.item, other) for other in self.running.values()):
+                    self.crew.leave_to_others(ticket)
+                    await ended(self.running)
+                    continue
                 if not await self.ready_for(ticket):
                     return
                 await self.begin(ticket)
@@ -594,7 +623,7 @@ class _Lane(Generic[S, I, R]):
         """Start an item, and wait until the next one may start."""
         progress = _Progress(self, ticket.item)
         task = asyncio.create_task(self.perform(ticket, progress))
-        self.running.add(task)
+        self.running[task] = ticket.item
         while not progress.has_left or len(self.running) >= self.crew.overlap:
             self.turn = asyncio.get_running_loop().create_future()
             await self.turn
@@ -623,8 +652,10 @@ class _Lane(Generic[S, I, R]):
             self.crew.watcher.ended(self.number, ticket.item)
             task = asyncio.current_task()
             assert task is not None
-            self.running.discard(task)
+            self.running.pop(task, None)
             progress.left()
+            if not self.running:
+                self.crew.wake()
 
     async def close_session(self) -> None:
         session, self.session = self.session, None

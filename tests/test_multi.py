@@ -527,6 +527,67 @@ def test_the_next_item_begins_as_soon_as_left_is_called_and_not_before() -> None
     assert order[:3] == ["0 begins", "0 leaves", "1 begins"]
 
 
+class Particular(Toy):
+    """Hands of which one item wants a session for itself."""
+
+    def __init__(self, work: Work, lone: int) -> None:
+        super().__init__(work)
+        self.lone = lone
+
+    def clash(self, item: int, other: int) -> bool:
+        return self.lone in (item, other)
+
+
+@pytest.mark.parametrize("lone", [1, 2, 7])
+def test_lone_item_begins_on_a_session_where_nothing_is_under_way_and_keeps_it_for_itself(lone: int) -> None:
+    beside = []
+
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        progress.left()
+        if item == lone:
+            beside.append(session.under_way)
+            await spin()
+            beside.append(session.under_way)
+        else:
+            await spin(10)
+        return Performed("fine")
+
+    toy = Particular(work, lone=lone)
+    ended = play(all_done(a_crew(toy, A2), Source(40), 2))
+    assert len(ended) == 40
+    assert beside == [1, 1]
+
+
+def test_lone_item_goes_to_a_lane_that_is_free_while_another_is_busy_for_long() -> None:
+    release = asyncio.Event()
+
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        progress.left()
+        if item == 0:
+            await release.wait()
+        if item == 29:
+            release.set()
+        await spin(3)
+        return Performed("fine")
+
+    order = [each.item for each in play(all_done(a_crew(Particular(work, lone=1), A2), Source(30), 2))]
+    assert order.index(1) < order.index(29)
+    assert sorted(order) == list(range(30))
+
+
+def test_lone_item_that_waits_when_the_stop_comes_ends_unbegun() -> None:
+    stop = Stop()
+
+    async def work(session: ToySession, item: int, previous: str | None, progress: Progress) -> Performed[str]:
+        progress.left()
+        await spin(20)
+        stop.request()
+        return Performed("fine")
+
+    ended = play(all_done(a_crew(Particular(work, lone=1), A1, stop=stop), Source(2), 2))
+    assert {each.item: each.unbegun for each in ended} == {0: False, 1: True}
+
+
 def test_left_may_be_called_twice_and_too_late() -> None:
     kept: list[Callable[[], None]] = []
 

@@ -101,6 +101,10 @@ class Hands(Protocol[S, I_contra, R]):
         """Say what an error of `open` means."""
         ...
 
+    def clash(self, item: I_contra, other: I_contra) -> bool:
+        """Tell whether an item is not to begin on a session on which the other one is under way."""
+        ...
+
     def lost(self, item: I_contra, previous: R | None, what: str) -> R | None:
         """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
         ...
@@ -462,6 +466,10 @@ class FarHands(Generic[I, R]):
     def judge(self, error: Exception) -> Verdict:
         """Say what an error of `open` means."""
         return Verdict.BROKEN if isinstance(error, WorkerDied) else self._hands.judge(error)
+
+    def clash(self, item: I, other: I) -> bool:
+        """Tell whether two items are not to be under way together, as far as is known here."""
+        return self._hands.clash(item, other)
 
     def lost(self, item: I, previous: R | None, what: str) -> R | None:
         """Return what stands for an attempt whose worker died."""

@@ -16,8 +16,10 @@ from enum import IntEnum
 from hashlib import sha256
 
 from async_mirror.ftp.replies import Reply, parse_features
+from async_mirror.model import odd_names
 from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.site import Site
+from async_mirror.model.temporary_names import FACT, FOUND_OUT, SHAPES
 
 _HOUR_S = 3600.0
 _DAY_S = 24 * _HOUR_S
@@ -36,6 +38,9 @@ _CUTS_THAT_PROVE = 2
 
 _JUDGED = 1000
 """Characters of a greeting, or of a feature, that are looked at: a hostile one must not cost more."""
+
+_MOST_REMOVAL = 3
+"""The greatest number that stands for what a removal comes to; it means something to others alone."""
 
 _VARIABLE = re.compile(
     r"\b\d{1,2}:\d\d(?::\d\d)?\b|\b(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\b"
@@ -84,6 +89,9 @@ class Features:
         self._address = f"address {address}"
         self._server = f"server {address} "
         self._path = f"path {address}"
+        self._user = site.account
+        self._account = f"account {site.account}"
+        self._removal = f"removal by {site.user}"
         self._of: list[str] = []
         self._begin = ""
         self._level = 0
@@ -277,6 +285,45 @@ class Features:
         self._read_at = -1
         if command not in self.offers:
             self._find(f"lacks {command}", 1, told=f"this server does not support {command}")
+
+    # Names.
+
+    @property
+    def kept(self) -> set[str]:
+        """The odd traits of names that the site was seen to keep."""
+        return odd_names.kept(self._facts, self._user)
+
+    def keeps(self, traits: Iterable[str]) -> None:
+        """Note odd traits that it keeps."""
+        for trait in traits:
+            self._facts.find(odd_names.as_kept(trait, self._user))
+
+    @property
+    def shape(self) -> int:
+        """The shape of temporary names that the account takes, as far as is known."""
+        shape = self._facts.number(self._account, FACT)
+        return shape if 0 <= shape < len(FOUND_OUT) else 0
+
+    def takes_shape(self, shape: int) -> None:
+        """Note that the account takes temporary names of this shape, and none of those before it."""
+        told = (
+            f"this server refuses names such as {SHAPES[0].replace('*', '…')}:"
+            f" temporary files are called {SHAPES[shape].replace('*', '…')} there"
+        )
+        self._find_of(self._account, FACT, shape, ACCOUNT_LASTS_S, told)
+
+    # Removing.
+
+    @property
+    def removal(self) -> int:
+        """What RMD of a folder that is not empty comes to, at the worst of the servers that it may meet; 0: unknown."""
+        known = [self._facts.number(of, self._removal) for of in self._of]
+        worst = min((each for each in known if each > 1), default=1)
+        return worst if known and (worst > 1 or 0 not in known) and worst <= _MOST_REMOVAL else 0
+
+    def found_removal(self, removal: int, told: str) -> None:
+        """Note what it comes to on this server, for this user."""
+        self._find(self._removal, removal, ACCOUNT_LASTS_S, told)
 
     # Lines.
 

@@ -30,13 +30,14 @@ from async_mirror.remote.errors import (
     LINK_IN_THE_WAY,
     ConnectionBroken,
     ConnectionRefused,
+    InTheWay,
     NoPort,
     PathTooLong,
     Refusal,
     RootMissing,
     SiteUnusable,
 )
-from async_mirror.remote.session import Content, Published, RemoteListing
+from async_mirror.remote.session import Content, Published, RemoteListing, Removal
 
 _MOST_PROOFS = 5
 """More sessions are not spent on proofs: each rung may cost two."""
@@ -125,7 +126,6 @@ class FtpSession:
         self, client: Client, site: Site, tls: Tls | None, facts: Facts, *, pasv_address_believed: bool
     ) -> None:
         """Wrap a client; `begin` makes it ready."""
-        self.kept: set[str] = set()
         self.root = ""
         self.made_root = False
         self._folder = ""
@@ -147,6 +147,35 @@ class FtpSession:
     def sets_times(self) -> bool:
         """True if the server offers MFMT, or was seen to take another command for it."""
         return "MFMT" in self._features.offers or any(map(self._features.has, _TIMES.values()))
+
+    @property
+    def kept(self) -> set[str]:
+        """Which odd traits of names this site was seen to keep."""
+        return self._features.kept
+
+    def keeps(self, traits: Iterable[str]) -> None:
+        """Note which odd traits of names it keeps."""
+        self._features.keeps(traits)
+
+    @property
+    def shape(self) -> int:
+        """The shape of temporary names that this account takes, as far as is known."""
+        return self._features.shape
+
+    def takes_shape(self, shape: int) -> None:
+        """Note which shape of temporary names this account takes."""
+        self._features.takes_shape(shape)
+
+    @property
+    def removal(self) -> Removal | None:
+        """What RMD of a folder that is not empty comes to, as far as is known."""
+        known = self._features.removal
+        return Removal(known) if known else None
+
+    def found_removal(self, removal: Removal) -> None:
+        """Note what RMD of a folder that is not empty comes to."""
+        recursive = "this server removes a folder with all that is in it: only one that is seen to be empty is removed"
+        self._features.found_removal(removal, "" if removal is Removal.REFUSED else recursive)
 
     async def begin(self, create_root: bool) -> None:
         """Learn what the server can do, prove what it bears, and enter the root. Raises SessionSpent."""
@@ -387,7 +416,7 @@ class FtpSession:
         """Rename where a file is in the way: that one first, and back if need be."""
         if refused.transient or await self.size(temporary) is None or await self.size(final) is None:
             if await self._is_folder(final):
-                raise Refusal("a folder is in the way (remove it from the site, or rename the file)", refused.reply)
+                raise InTheWay("a folder is in the way (remove it from the site, or rename the file)", refused.reply)
             raise refused
         await self.rename(final, aside)
         try:

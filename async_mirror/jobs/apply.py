@@ -64,7 +64,12 @@ def lost(publisher: Publisher, job: Job, previous: Outcome | None, what: str) ->
     left = left_by(previous)
     folder = paths.parent(path_of(job.change))
     attempts = range(left.tries, left.tries + TRIES_PER_ATTEMPT)
-    made = [temporary_names.temporary(publisher.state_id, job.temporary_token(attempt)) for attempt in attempts]
+    name = paths.split(path_of(job.change))[1]
+    made = [
+        temporary_names.temporary(publisher.state_id, job.temporary_token(attempt), shape, name)
+        for attempt in attempts
+        for shape in range(len(temporary_names.SHAPES))
+    ]
     before = {doubt.path: doubt.candidates for doubt in doubts_of(previous)}
     doubts = {path: added(before.get(path, Candidates((old,))), [new]) for path, old, new in touches(job.change)}
     return InDoubt(
@@ -73,7 +78,8 @@ def lost(publisher: Publisher, job: Job, previous: Outcome | None, what: str) ->
         tuple(Doubt(path, candidates) for path, candidates in (before | doubts).items()),
         left=Left(
             tries=left.tries + TRIES_PER_ATTEMPT,
-            strays=(*left.strays, *filter(None, [left.temporary]), *(paths.join(folder, name) for name in made)),
+            shapes=left.shapes,
+            strays=(*left.strays, *filter(None, [left.temporary]), *(paths.join(folder, each) for each in made)),
             box=left.box,
             unanswered=True,
         ),

@@ -7,7 +7,7 @@ from typing import Protocol, assert_never
 
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
-from async_mirror.model.change import Change, Job, SetAttributes, path_of
+from async_mirror.model.change import Change, Job, SetAttributes, Shapes, path_of
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import (
     Done,
@@ -40,8 +40,10 @@ class Progress(Protocol):
         """Wait until so many more bytes may be sent."""
         ...
 
-    async def keep(self, version: Entry) -> None:
-        """Wait until it is noted for good that this version, not the one that was scanned, may be on the site."""
+    async def keep(self, what: Entry | Shapes) -> None:
+        """Wait until it is noted for good what may be on the site: another version than the one that was scanned, or
+        temporaries of another shape than the job has.
+        """
         ...
 
 
@@ -49,13 +51,15 @@ class Progress(Protocol):
 class Publisher:
     """What all jobs of a mirror share: source, whose temporaries they are, whether modes are mirrored.
 
-    `piece` is the most bytes to send without asking whether more may be sent; 0 where there is no limit.
+    `piece` is the most bytes to send without asking whether more may be sent; 0 where there is no limit. `shape` is
+    that of all temporaries; None if it is to be found out which one the server takes.
     """
 
     source: bytes
     state_id: str
     perms: bool = True
     piece: int = 0
+    shape: int | None = None
 
 
 class Attempt:
@@ -76,6 +80,8 @@ class Attempt:
         self.is_first = previous is None
         left = left_by(previous)
         self.tries = left.tries
+        self.shapes = job.shapes | left.shapes
+        self.shape = session.shape if publisher.shape is None else publisher.shape
         self.left_behind = left.temporary
         self.holds = left.holds
         self.strays = left.strays
@@ -136,7 +142,7 @@ class Attempt:
         try:
             await self.drop_temporary()
             if not refusal.transient:
-                missing = await self._missing_folder()
+                missing = await self.missing_folder()
         except (Refusal, ConnectionBroken):
             pass
         problem = Problem.NO_SPACE if refusal.no_space else Problem.REFUSED
@@ -152,7 +158,8 @@ class Attempt:
             reply = reply.replace(each, "")
         return reply
 
-    async def _missing_folder(self) -> str | None:
+    async def missing_folder(self) -> str | None:
+        """Return the topmost folder above the path that is not there, if any."""
         change = self.job.change
         itself = isinstance(change, SetAttributes) and change.entry.is_folder
         for folder in [*paths.lineage(self.path), *([self.path] if itself else [])]:
@@ -177,7 +184,7 @@ class Attempt:
 
     @property
     def _left(self) -> Left:
-        return Left(self.left_behind, self.holds, self.tries, self.strays, self.box, self.unanswered)
+        return Left(self.left_behind, self.holds, self.tries, self.shapes, self.strays, self.box, self.unanswered)
 
     # Temporaries.
 
@@ -188,11 +195,28 @@ class Attempt:
             self.left_behind = ""
             self.holds = None
 
+    @property
+    def shapes_to_try(self) -> list[int]:
+        """The present shape of temporary names, then the others, unless somebody has chosen it."""
+        others = temporary_names.FOUND_OUT if self.publisher.shape is None else ()
+        return [self.shape, *(each for each in range(len(others)) if each != self.shape)]
+
+    async def note_shape(self, shape: int | None = None) -> None:
+        """See that it is noted for good which shape a temporary has that is to be made, the present one or another."""
+        bit = 1 << (self.shape if shape is None else shape)
+        if not self.shapes & bit:
+            self.shapes |= bit
+            await self.progress.keep(Shapes(self.path, self.shapes))
+
     def next_temporary(self) -> str:
         """Return the path of another temporary."""
-        token = self.job.temporary_token(self.tries)
         self.tries += 1
-        return self._beside(token)
+        return self.temporary
+
+    @property
+    def temporary(self) -> str:
+        """The path of the latest temporary, in the present shape."""
+        return self._beside(self.job.temporary_token(self.tries - 1))
 
     @property
     def aside(self) -> str:
@@ -200,12 +224,19 @@ class Attempt:
         return self._beside(self.job.aside_token)
 
     @property
-    def probe_box(self) -> str:
-        """The path of the folder in which it is tried whether the site keeps odd names."""
-        return self._beside(self.job.probe_token)
+    def asides(self) -> list[str]:
+        """All paths that an old version may have got."""
+        token = self.job.aside_token
+        return [self._beside(token, each) for each in range(self.shapes.bit_length()) if self.shapes >> each & 1]
 
-    def _beside(self, token: str) -> str:
-        return paths.join(paths.parent(self.path), temporary_names.temporary(self.publisher.state_id, token))
+    def probe_box(self, shape: int) -> str:
+        """Return the path of the folder in which it is tried whether the site keeps odd names."""
+        return self._beside(self.job.probe_token, shape)
+
+    def _beside(self, token: str, shape: int | None = None) -> str:
+        folder, name = paths.split(self.path)
+        of_shape = self.shape if shape is None else shape
+        return paths.join(folder, temporary_names.temporary(self.publisher.state_id, token, of_shape, name))
 
 
 def left_by(outcome: Outcome | None) -> Left:

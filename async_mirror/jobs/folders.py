@@ -5,6 +5,7 @@ from contextlib import suppress
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.folder_check import shows, spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import name_problem
+from async_mirror.jobs.removal_proof import NOT_OURS, why_it_stays
 from async_mirror.jobs.single_files import is_back
 from async_mirror.model import paths
 from async_mirror.model.change import MakeFolder, Move
@@ -80,12 +81,14 @@ async def remove(attempt: Attempt, held: Entry) -> Outcome:
     """Remove a folder, unless the source has it again, or others have something in it."""
     if outcome := is_back(attempt, held):
         return outcome
+    if stays := await why_it_stays(attempt, held.path):
+        return attempt.unmanaged(stays)
     try:
         with attempt.touching((held.path, held, None)):
             await attempt.session.remove_folder(held.path)
     except Refusal:
         listing = await attempt.session.list_folder(held.path)
-        if listing is None or not (listing.entries or listing.others or listing.oddities):
+        if listing is None or listing.is_empty:
             raise
-        return attempt.unmanaged("it holds things that are not ours")
+        return attempt.unmanaged(NOT_OURS)
     return attempt.done(None)

@@ -1,9 +1,15 @@
 """Tries whether a site keeps an odd name as it is, before anything bears it."""
 
+from contextlib import suppress
+
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.model import odd_names, paths
 from async_mirror.model.outcome import Outcome, Problem
 from async_mirror.remote.errors import Refusal
+from async_mirror.remote.session import RemoteSession
+
+_MOST_LEVELS = 20
+"""So deep a name may be taken apart: one that is tried holds fewer marks that some server takes for a slash."""
 
 
 async def name_problem(attempt: Attempt) -> Outcome | None:
@@ -21,23 +27,50 @@ async def _alters(attempt: Attempt, traits: frozenset[str]) -> bool:
 
     What the server refuses outright it will refuse of the name itself, so that is no alteration.
     """
-    session, box = attempt.session, attempt.probe_box
+    session, box = attempt.session, await make_box(attempt)
     tried = paths.join(box, odd_names.sample(traits))
-    attempt.box = True
-    await session.make_folder(box)
-    found = []
-    refused = False
+    found: list[str] | None = None
     try:
         await session.make_folder(tried)
-    except Refusal:
-        refused = True
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
     else:
         listing = await session.list_folder(box)
         found = [entry.path for entry in listing.entries] if listing else []
-    for path in found:
-        await session.remove_folder(path)
-    await session.remove_folder(box)
-    attempt.box = False
+        with suppress(Refusal):  # some list it as what it is not
+            await session.remove_folder(tried)
+    await remove_box(session, box)
+    attempt.box = ""
     if found == [tried]:
-        session.kept.update(traits)
-    return not refused and found != [tried]
+        session.keeps(traits)
+    return found is not None and found != [tried]
+
+
+async def make_box(attempt: Attempt) -> str:
+    """Make the folder, in the first shape of name that the server takes; it is noted before."""
+    refused = None
+    for shape in attempt.shapes_to_try:
+        await attempt.note_shape(shape)
+        attempt.box = attempt.probe_box(shape)
+        try:
+            await attempt.session.make_folder(attempt.box)
+        except Refusal as refusal:
+            attempt.box = ""
+            refused = refused or refusal
+            if refusal.transient:
+                raise
+        else:
+            return attempt.box
+    assert refused is not None
+    raise refused
+
+
+async def remove_box(session: RemoteSession, folder: str, levels: int = _MOST_LEVELS) -> None:
+    """Remove a folder of ours with all that a name has become in it; what the server keeps decides nothing."""
+    with suppress(Refusal):
+        listing = await session.list_folder(folder) if levels else None
+        for entry in listing.entries if listing else ():
+            await remove_box(session, entry.path, levels - 1)
+    with suppress(Refusal):
+        await session.remove_folder(folder)

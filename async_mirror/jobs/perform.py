@@ -9,11 +9,12 @@ from async_mirror.jobs import apply, compare, recover
 from async_mirror.jobs.attempt import Progress, Publisher
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.recover import Recover, Recovered, Settled
-from async_mirror.model.change import Job, Move, path_of
+from async_mirror.model import odd_names
+from async_mirror.model.change import Job, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile, SetAttributes, path_of
 from async_mirror.model.escape import shown
 from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem, Skipped, Unmanaged
-from async_mirror.model.paths import is_plain
+from async_mirror.model.paths import is_plain, split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import ConnectionRefused, LoginFailed, SiteUnusable
@@ -72,6 +73,22 @@ class Hands:
         if isinstance(error, ConnectionRefused):
             return Verdict.REFUSED
         return Verdict.FATAL if isinstance(error, LoginFailed | SiteUnusable) else Verdict.BROKEN
+
+    def clash(self, item: Item, other: Item) -> bool:
+        """Tell whether one would hold up the other: nothing is written on a session while a file is on its way.
+
+        What a folder holds waits for that. Names are tried with several commands, which nothing is to come between.
+        """
+        makes = isinstance(item, Job) and isinstance(item.change, MakeFolder)
+        sends = isinstance(other, Job) and isinstance(other.change, SendFile)
+        return (makes and sends) or self._is_tried(item) or self._is_tried(other)
+
+    def _is_tried(self, item: Item) -> bool:
+        """Tell whether it is tried first whether the site keeps the name."""
+        if not isinstance(item, Job) or isinstance(item.change, SetAttributes | RemoveFile | RemoveFolder):
+            return False
+        traits = odd_names.odd_traits(split(path_of(item.change))[1])
+        return bool(traits) and not traits <= odd_names.kept(self.facts, self.site.account)
 
     def lost(self, item: Item, previous: Answer | None, what: str) -> Answer | None:
         """Return what stands for an attempt that nobody heard of again, for the one that follows it."""

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from async_mirror.jobs.folder_check import spelled, was_renamed
+from async_mirror.jobs.odd_name_probe import remove_box
 from async_mirror.model.candidates import held_after
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Failure, Pending, Problem
@@ -72,7 +73,7 @@ async def settle_all(
 
 
 def _is_plain(pending: Pending) -> bool:
-    return not (pending.box or pending.twin or pending.origin)
+    return not (pending.boxes or pending.twin or pending.origin)
 
 
 async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *, clean: bool) -> dict[str, Settled]:
@@ -99,8 +100,8 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
     try:
         if clean and pending.leftovers:
             await session.remove_files(pending.leftovers)
-        if clean and pending.box:
-            await _remove_box(session, pending.box)
+        for box in pending.boxes if clean else ():
+            await remove_box(session, box)
         seen = await _look(session, pending)
         if clean and pending.asides:
             seen = await _settle_asides(session, pending, seen)
@@ -129,10 +130,3 @@ async def _settle_asides(session: RemoteSession, pending: Pending, seen: Entry |
             await session.rename(aside, pending.path)
             seen = await _look(session, pending)
     return seen
-
-
-async def _remove_box(session: RemoteSession, box: str) -> None:
-    listing = await session.list_folder(box)
-    for entry in listing.entries if listing else ():
-        await session.remove_folder(entry.path)
-    await session.remove_folder(box)

@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from async_mirror.jobs import temporary_trial
 from async_mirror.jobs.attempt import Attempt, Progress
 from async_mirror.jobs.bandwidth import LONGEST_PIECE
 from async_mirror.jobs.odd_name_probe import name_problem
+from async_mirror.jobs.temporary_trial import Blame
 from async_mirror.model.candidates import held_after
 from async_mirror.model.change import TRIES_PER_ATTEMPT, SendFile
 from async_mirror.model.entry import UNKNOWN, Entry
 from async_mirror.model.outcome import NO_MODES, Outcome, Problem
+from async_mirror.remote.errors import InTheWay, Refusal
 from async_mirror.remote.session import Published, Reader
 from async_mirror.source import files
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
+NO_RENAMES = "this server renames nothing, so that no file can be replaced whole"
 NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
 
 
@@ -61,6 +65,7 @@ class Upload:
         self._path = entry.path
         change = attempt.job.change
         self._change = change if isinstance(change, SendFile) else SendFile(entry, held, why)
+        self._is_stored = False
         self._noted = entry if isinstance(change, SendFile) else None
 
     async def outcome(self) -> Outcome:
@@ -73,11 +78,38 @@ class Upload:
             attempt.strays = ()
         if attempt.left_behind and (outcome := await self._finish_previous()):
             return outcome
+        await attempt.note_shape()
         for _ in range(TRIES_PER_ATTEMPT):
-            outcome = await self._send_once()
+            outcome = await self._send_in_some_shape()
             if outcome is not None:
                 return outcome
         return attempt.failed(Problem.BUSY, "it was begun twice, and changed both times")
+
+    async def _send_in_some_shape(self) -> Outcome | None:
+        """Send the file; once more if it was the temporary's name that the server refused."""
+        try:
+            return await self._send_once()
+        except Refusal as refusal:
+            if not await self._is_for_the_name(refusal):
+                raise
+        return await self._send_once()
+
+    async def _is_for_the_name(self, refusal: Refusal) -> bool:
+        """Tell whether the temporary's name was refused, and another is known now; raise what tells more if not."""
+        attempt = self._attempt
+        if refusal.transient or refusal.no_space or isinstance(refusal, InTheWay) or not attempt.left_behind:
+            return False
+        if await attempt.missing_folder() is not None:
+            return False
+        if not self._is_stored:
+            return await temporary_trial.why_not_stored(attempt) is Blame.TEMPORARY_NAME
+        match await temporary_trial.why_not_renamed(attempt):
+            case Blame.TEMPORARY_NAME:
+                return True
+            case Blame.THIS_FILE:
+                raise Refusal(f"it could be sent, but this name is not to be had: {refusal}", refusal.reply)
+            case Blame.ANY_FILE:
+                raise Refusal(f"{NO_RENAMES}: {refusal}", refusal.reply)
 
     async def _send_once(self) -> Outcome | None:
         """Send the file as it is now; None if it changed meanwhile, and nothing came of it."""
@@ -113,6 +145,7 @@ class Upload:
 
         attempt.left_behind = attempt.next_temporary()
         attempt.holds = None
+        self._is_stored = False
         flow = _Flow(file, attempt.publisher.piece, attempt.progress)
         try:
             size = await attempt.session.store(attempt.left_behind, flow, all_sent)
@@ -121,6 +154,7 @@ class Upload:
         if not attempt.holds:
             await attempt.drop_temporary()
             return None
+        self._is_stored = True
         if size != file.sent:
             await attempt.drop_temporary()
             detail = f"{file.sent} bytes were sent, the site has {size}"
@@ -138,7 +172,7 @@ class Upload:
         attempt.confirm(self._path, version)
         attempt.left_behind = ""
         if published.aside or not attempt.is_first:
-            await attempt.session.remove_files([attempt.aside])
+            await attempt.session.remove_files(attempt.asides)
         return attempt.done(
             version,
             "" if published.atomic else NOT_ATOMIC,
@@ -160,7 +194,7 @@ class Upload:
             if size == version.size:
                 return await self._publish(version)
             if size is None and await self._is_published(version):
-                await attempt.session.remove_files([attempt.aside])
+                await attempt.session.remove_files(attempt.asides)
                 return attempt.done(version, change=self._change)
         await attempt.drop_temporary()
         return None

@@ -74,12 +74,23 @@ TRIES_PER_ATTEMPT = 2
 """How many temporaries one attempt makes at the most: a file that changed while it was sent is sent once more."""
 
 
+class Shapes(NamedTuple):
+    """What is noted for good of a job before a temporary has another shape: the shapes they may have, a bit each."""
+
+    path: str
+    shapes: int
+
+
 class Job(NamedTuple):
-    """A change on its way. `token` makes its temporary names; at most `tries` of them are ever made."""
+    """A change on its way. `token` makes its temporary names; at most `tries` of them are ever made.
+
+    `shapes` has a bit for each shape (see `temporary_names`) that they may have.
+    """
 
     change: Change
     token: str
     tries: int
+    shapes: int = 1
 
     def temporary_token(self, attempt: int) -> str:
         """Return the token of one attempt's temporary: new for each, yet known in advance to whoever cleans up."""

@@ -3,11 +3,24 @@
 import re
 import unicodedata
 
+from async_mirror.model.facts import Fact, Facts
+
+_KEEPS = "keeps "
 _SPECIAL = r'\x01-\x1f\x7f\\:*?"<>|'
 _ODD = re.compile(rf"^ |[ .]$|[{_SPECIAL}]|[^\x00-\x7f]")
 _TELNET = re.compile("\udcff[\udcf0-\udcff]")
 _MISREAD = re.compile("[\x01-\x1f\x7f]|" + _TELNET.pattern)
 _ODD_CHARACTER = re.compile(rf"[{_SPECIAL}]")
+
+
+def kept(facts: Facts, account: str) -> set[str]:
+    """Return the odd traits that a site was seen to keep in names that this account makes."""
+    return set(facts.names(f"account {account}", _KEEPS))
+
+
+def as_kept(trait: str, account: str) -> Fact:
+    """Return what notes that a site keeps a trait: for this pass, since nothing asks for more."""
+    return Fact(f"account {account}", _KEEPS + trait, 1, 0)
 
 
 def folded(name: str) -> str:

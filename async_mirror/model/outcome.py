@@ -81,16 +81,17 @@ class Left(NamedTuple):
     """What the attempts at a job left for the next one.
 
     `temporary` may be on the site; if it `holds` a version, all bytes of that one were sent. `tries` counts the
-    temporaries made so far, `strays` name those of attempts that nobody heard of again, and the `box` may be left in
-    which an odd name was tried. `unanswered` says that a session did not end with a reply or a close by the server:
-    what it was sent may still be done, much later.
+    temporaries made so far, `shapes` has a bit for each shape that they may have, `strays` name those of attempts that
+    nobody heard of again, and the `box` may be left in which an odd name was tried. `unanswered` says that a session
+    did not end with a reply or a close by the server: what it was sent may still be done, much later.
     """
 
     temporary: str = ""
     holds: Entry | None = None
     tries: int = 0
+    shapes: int = 0
     strays: tuple[str, ...] = ()
-    box: bool = False
+    box: str = ""
     unanswered: bool = False
 
 
@@ -160,7 +161,7 @@ class Pending(NamedTuple):
     """A path that was touched and not confirmed. `held` is what the state says of it, its candidates what may be there.
 
     `leftovers` are the paths of all temporary files that may be left, `asides` those of the names that an old version
-    got while a new one took its place. `box` is the folder where it may have been tried whether the site keeps odd
+    got while a new one took its place. `boxes` are the folders where it may have been tried whether the site keeps odd
     names. `twin` is the other path of a rename that changed case or Unicode form alone: a site to which the two are one
     must be asked how it spells the name. `origin` is the old path of any other folder that may have been renamed, with
     what was held `inside`. `answered` says that nothing that was sent about it can still be done later.
@@ -171,7 +172,7 @@ class Pending(NamedTuple):
     held: Entry | None
     leftovers: tuple[str, ...] = ()
     asides: tuple[str, ...] = ()
-    box: str = ""
+    boxes: tuple[str, ...] = ()
     twin: str = ""
     origin: str = ""
     inside: Inside = ()

@@ -2,14 +2,31 @@
 
 import re
 
-TEMPORARY = re.compile(r"\.am-[0-9a-f]{8}-[0-9a-z]+\.part")
+SHAPES = (".am-*.part", "am-*.part", "am-*.tmp", "am-*", "am-*.EXT")
+"""What temporaries are called, the best first: `*` tells whose it is and of which job, EXT is the file's own extension.
+
+Servers refuse names that begin with a dot, or end with `.part`; some take none but names with an extension they know.
+"""
+FOUND_OUT = SHAPES[:-1]
+"""The shapes that are tried where one is refused. The last is for who asks: a web server may run what bears it."""
+FACT = "shape of temporary names"
+"""What it is called that an account takes names of one shape alone: its number in SHAPES."""
+
+_OURS = re.compile(
+    r"\.am-[0-9a-f]{8}-[0-9a-z]+\.part|am-[0-9a-f]{8}-[0-9a-z]+\.(?:part|tmp)|am-[0-9a-f]{8}-[0-9a-f]{9,}z(?:\d+|[op])(?:\.\w+)?",
+    re.ASCII,
+)
+"""Without a dot and an extension of ours, only the whole form of a token tells a name from one that a user may give."""
+_PLAIN_EXTENSION = re.compile(r"\.[0-9A-Za-z_]{1,16}$", re.ASCII)
 
 
-def temporary(state_id: str, token: str) -> str:
-    """Return a temporary name that no web server runs or shows, and that tells whose it is."""
-    return f".am-{state_id}-{token}.part"
+def temporary(state_id: str, token: str, shape: int = 0, final: str = "") -> str:
+    """Return a temporary name that tells whose it is; but in the last shape, nothing of the `final` name is in it."""
+    extension = _PLAIN_EXTENSION.search(final)
+    name = SHAPES[shape].replace("*", f"{state_id}-{token}")
+    return name.replace(".EXT", extension[0] if extension else "")
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a name is one that `temporary` makes, for whatever state."""
-    return name.startswith(".am-") and TEMPORARY.fullmatch(name) is not None
+    """Tell whether a name is one that `temporary` makes, in whatever shape and for whatever state."""
+    return name.startswith((".am-", "am-")) and _OURS.fullmatch(name) is not None

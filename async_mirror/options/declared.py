@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from async_mirror.model.site import SCHEMES
+from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
 from async_mirror.options.click_types import ENVIRONMENT, Argument, Failed, FileName, Option, Parsed, Pattern
 from async_mirror.options.values import parse_delete_limit, parse_extension, parse_interval, parse_pin, parse_rate
@@ -242,6 +243,13 @@ SYNC: list[click.Parameter] = [
         metavar="N",
         group=_CONNECTION,
         help="How often to try again what failed for the moment.",
+    ),
+    Option(
+        ["--temp-name"],
+        type=click.Choice(SHAPES),
+        group=_CONNECTION,
+        unset="the first of them that the server takes, but for the last",
+        help="What a file is called until all of it is there; EXT is its own extension.",
     ),
     Option(
         ["--pasv-address"],

@@ -17,6 +17,7 @@ from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import DeleteLimit, Settings, UsageError
 from async_mirror.model.site import Site, Trust
+from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
 from async_mirror.options.click_types import ENVIRONMENT, Failed, Option, as_given, origin, variable
 from async_mirror.options.credentials import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
@@ -192,6 +193,7 @@ def settings_of(options: dict[str, Any], source: Path, login: Login) -> Settings
         perms=options["perms"],
         timeout_seconds=options["timeout"],
         every_seconds=options["every"],
+        shape=None if options["temp_name"] is None else SHAPES.index(options["temp_name"]),
     )
     try:
         selection = Selection(asked.max_depth, asked.excluded_extensions, asked.patterns)

@@ -120,6 +120,10 @@ class PathTooLong(Refusal):
     """The server does not take a line as long as a command with this path; the command was not sent."""
 
 
+class InTheWay(Refusal):
+    """What has the name already cannot be replaced; the text says what it is."""
+
+
 class ContentFailedError(Exception):
     """The content itself could not be read; that is no fault of the connection."""
 

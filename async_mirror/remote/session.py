@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from async_mirror.model.entry import Entry
@@ -43,6 +44,22 @@ class RemoteListing:
     def complete(self) -> bool:
         """False if it may leave out what is there: nothing may be derived from what such a listing does not show."""
         return not self.cut and not self.unreadable
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing was listed, nothing that could not be read either."""
+        return not (self.entries or self.others or self.oddities or self.unreadable)
+
+
+class Removal(IntEnum):
+    """What becomes of a folder that is not empty when it is to be removed."""
+
+    REFUSED = 1
+    """It stays, as is the rule."""
+    BLIND = 2
+    """It goes with all that is in it, and a listing may not show all of that."""
+    WHOLE = 3
+    """It goes with all that is in it; listings show names with a dot, too."""
 
 
 class Reader(Protocol):
@@ -92,12 +109,36 @@ class RemoteSession(Protocol):
     ConnectionBroken when the session is of no more use. After a cancellation in mid-call it is not usable either.
     """
 
-    kept: set[str]
-    """Which odd traits of names (see `odd_names.odd_traits`) this site was seen to keep."""
+    @property
+    def kept(self) -> set[str]:
+        """Which odd traits of names (see `odd_names.odd_traits`) this site was seen to keep."""
+        ...
+
+    def keeps(self, traits: Iterable[str]) -> None:
+        """Note odd traits that it keeps."""
+        ...
 
     @property
     def usable(self) -> bool:
         """False once the session is cut or out of step."""
+        ...
+
+    @property
+    def shape(self) -> int:
+        """The shape of temporary names (see `temporary_names.SHAPES`) that this site is known to take, 0 at first."""
+        ...
+
+    def takes_shape(self, shape: int) -> None:
+        """Note that this site takes temporary names of this shape, and none before it."""
+        ...
+
+    @property
+    def removal(self) -> Removal | None:
+        """What this account's removing a folder that is not empty comes to; None if nobody has tried."""
+        ...
+
+    def found_removal(self, removal: Removal) -> None:
+        """Note what it comes to."""
         ...
 
     @property

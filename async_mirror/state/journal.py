@@ -10,7 +10,7 @@ from async_mirror.model.candidates import Candidates, added
 from async_mirror.model.change import Inside, Job, MakeFolder, Move, RemoveFile, RemoveFolder, noted, path_of
 from async_mirror.model.entry import Entry, Kind, fingerprint
 from async_mirror.model.outcome import Done, InDoubt, Outcome, Pending, Unmanaged
-from async_mirror.model.paths import decode, encode, join, parent, split
+from async_mirror.model.paths import decode, encode, join, split
 from async_mirror.state.held import Held, forget, forget_one, hold, move_below
 from async_mirror.state.schema import (
     ABSENT,
@@ -54,6 +54,13 @@ class Journal(Held):
         with self._database.transaction(durable=True) as connection:
             _add_candidates(connection, (encode(path), token), Candidates((version,)))
 
+    def note_shapes(self, path: str, token: str, shapes: int) -> None:
+        """Record, for good, in which shapes the temporaries of a job may be from now on."""
+        with self._database.transaction(durable=True) as connection:
+            connection.execute(
+                "UPDATE pending SET shapes = ? WHERE path = ? AND token = ?", (shapes, encode(path), token)
+            )
+
     def commit(self, outcomes: Iterable[Outcome], now: float) -> None:
         """Record what came of jobs. `now` is the Unix time, from which it is reckoned when to look again."""
         every = list(outcomes)
@@ -84,12 +91,12 @@ class Journal(Held):
         """Return the open paths that are to be looked at, at that Unix time; each once, with all that is open there."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT path, token, tries, other, anything, noted, answered OR look_after BETWEEN 1 AND :now,"
+                "SELECT path, token, tries, other, anything, noted, answered OR look_after BETWEEN 1 AND :now, shapes,"
                 f" {_VERSION} FROM pending WHERE path IN (SELECT path FROM pending WHERE look_after <= :now)"
                 " ORDER BY path, token",
                 {"now": now},
             ).fetchall()
-            opened = [_Open._make((*row[:7], row[7:])) for row in rows]
+            opened = [_Open._make((*row[:8], row[8:])) for row in rows]
             return [self._pending(connection, list(same)) for _, same in groupby(opened, lambda each: each.path)]
 
     def _pending(self, connection: sqlite3.Connection, rows: list["_Open"]) -> Pending:
@@ -97,24 +104,32 @@ class Journal(Held):
         held = self.held(path)
         others = [(decode(row.other), row.version[0]) for row in rows if row.other]
         origin = next((other for other, kind in others if kind == Kind.FOLDER), "")
-        jobs = [Job(MakeFolder(Entry(path, Kind.FOLDER), ""), row.token, row.tries) for row in rows if row.makes]
+        made = MakeFolder(Entry(path, Kind.FOLDER), "")
+        jobs = [Job(made, row.token, row.tries, row.shapes) for row in rows if row.makes]
         uploads = [job for job in jobs if job.tries]
-        probes = [job.probe_token for job in jobs if odd_names.odd_traits(split(path)[1])]
+        is_odd = bool(odd_names.odd_traits(split(path)[1]))
+        boxed = [Job(made, row.token, row.tries, row.shapes) for row in rows if is_odd or not row.makes]
         return Pending(
             path,
             _candidates_at(connection, path, held, rows),
             held,
-            self._temporaries(path, (job.temporary_token(attempt) for job in uploads for attempt in range(job.tries))),
-            self._temporaries(path, (job.aside_token for job in uploads)),
-            next(iter(self._temporaries(path, probes)), ""),
+            self._temporaries(path, ((job, job.temporary_token(n)) for job in uploads for n in range(job.tries))),
+            self._temporaries(path, ((job, job.aside_token) for job in uploads)),
+            self._temporaries(path, ((job, job.probe_token) for job in boxed)),
             next((other for other, _ in others if odd_names.folded(other) == odd_names.folded(path)), ""),
             origin,
             self._inside(origin) if origin and self.held(origin) else (),
             all(row.answered for row in rows),
         )
 
-    def _temporaries(self, path: str, tokens: Iterable[str]) -> tuple[str, ...]:
-        return tuple(join(parent(path), temporary_names.temporary(self.id, token)) for token in tokens)
+    def _temporaries(self, path: str, tokens: Iterable[tuple[Job, str]]) -> tuple[str, ...]:
+        folder, name = split(path)
+        return tuple(
+            join(folder, temporary_names.temporary(self.id, token, shape, name))
+            for job, token in tokens
+            for shape in range(len(temporary_names.SHAPES))
+            if job.shapes >> shape & 1
+        )
 
     def _inside(self, folder: str) -> Inside:
         return tuple((each[len(folder) + 1 :], fingerprint(held)) for each, held in self.held_through(folder))
@@ -150,6 +165,7 @@ class _Open(NamedTuple):
     anything: int
     noted: int
     answered: int
+    shapes: int
     version: Row
 
     @property
@@ -176,7 +192,7 @@ def _rows(job: Job) -> Iterator[tuple[object, ...]]:
     makes_file = not isinstance(change, RemoveFile | RemoveFolder) and not change.entry.is_folder
     for each, version in noted(change):
         tries = job.tries if makes_file and each == path else 0
-        yield _row(each, job.token, version, _other(change, each), tries)
+        yield _row(each, job.token, version, _other(change, each), tries, shapes=job.shapes * (each == path))
 
 
 def _other(change: object, path: str) -> str:
@@ -187,9 +203,16 @@ def _other(change: object, path: str) -> str:
 
 
 def _row(
-    path: str, token: str, version: Entry | None, other: str, tries: int, *, is_noted: bool = True
+    path: str,
+    token: str,
+    version: Entry | None,
+    other: str,
+    tries: int,
+    *,
+    shapes: int = 1,
+    is_noted: bool = True,
 ) -> tuple[object, ...]:
-    return encode(path), token, tries, encode(other), 0, 0, 0, is_noted, *row_of(version)
+    return encode(path), token, tries, encode(other), 0, 0, 0, is_noted, shapes, *row_of(version)
 
 
 def _keys(jobs: Iterable[Job]) -> Iterator[tuple[bytes, str]]:

@@ -66,15 +66,17 @@ PENDING = Table(
         "answered": "INTEGER NOT NULL DEFAULT 0",
         "anything": "INTEGER NOT NULL DEFAULT 0",
         "noted": "INTEGER NOT NULL DEFAULT 1",
+        "shapes": "INTEGER NOT NULL DEFAULT 1",
         **VERSION_COLUMNS,
     },
     "path, token",
 )
 """What is being done: a row for each path that a job touches, until it is known what came of it.
 
-`tries` is how many temporary names the job may have used, `other` the second path of a rename, `look_after` the Unix
-time from which on the path is looked at (0: at once), `answered` that nothing that was sent for it can still be done by
-the server, `anything` that no set of versions tells what may be there, `noted` that the version is one of them.
+`tries` is how many temporary names the job may have used, `shapes` has a bit for each shape that they may have, `other`
+the second path of a rename, `look_after` the Unix time from which on the path is looked at (0: at once), `answered`
+that nothing that was sent for it can still be done by the server, `anything` that no set of versions tells what may be
+there, `noted` that the version is one of them.
 """
 
 CANDIDATES = Table(

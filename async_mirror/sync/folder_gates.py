@@ -15,6 +15,7 @@ class Gates:
         self._making: dict[str, asyncio.Event] = {}
         self._unmade: set[str] = set()
         self._moved: set[str] = set()
+        self._opening = asyncio.Event()
 
     def shut(self, change: Change) -> None:
         """Keep the content of a folder back that this change is about to make."""
@@ -30,6 +31,31 @@ class Gates:
                 self._unmade.add(change.entry.path)
             if gate := self._making.pop(change.entry.path, None):
                 gate.set()
+            self._opening.set()
+            self._opening = asyncio.Event()
+
+    async def opening(self) -> None:
+        """Wait until the next folder is made, or cannot be."""
+        await self._opening.wait()
+
+    def is_shut(self, folder: str) -> bool:
+        """Tell whether a folder is being made."""
+        return folder in self._making
+
+    def shut_above(self, folder: str) -> str:
+        """Return the topmost of a folder and all above it that is being made; "" for none, or if one never will be."""
+        if not self._making:
+            return ""
+        for each in [*paths.lineage(folder), folder]:
+            if each in self._unmade:
+                return ""
+            if each in self._making:
+                return each
+        return ""
+
+    def is_lacking(self, folder: str) -> bool:
+        """Tell whether a folder, or one above it, could not be made."""
+        return bool(self._unmade) and any(each in self._unmade for each in [*paths.lineage(folder), folder])
 
     async def is_made(self, folder: str) -> bool:
         """Wait until a folder and all above it are there; tell whether they are."""

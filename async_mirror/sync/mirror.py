@@ -9,12 +9,13 @@ from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Answer, Hands, Item
-from async_mirror.model.change import Job
+from async_mirror.model.change import Job, Shapes
 from async_mirror.model.entry import Entry
 from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.secret import Secret
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
+from async_mirror.model.temporary_names import FACT, FOUND_OUT
 from async_mirror.multi import MOST_LANES, Crew, FixedCap, Mode, Patience
 from async_mirror.remote.session import Connect, RootedSession
 from async_mirror.state.server_memory import ServerMemory
@@ -64,9 +65,11 @@ async def crew_for(
     known = await offload(mirror.memory.recall, mirror.settings.site.server)
     mirror.facts.renew(known or mirror.facts.lasting())
 
-    async def keep(item: Item, version: Entry) -> None:
-        if isinstance(item, Job):
-            await offload(state.add_candidate, version.path, item.token, version)
+    async def keep(item: Item, what: Entry | Shapes) -> None:
+        if isinstance(item, Job) and isinstance(what, Shapes):
+            await offload(state.note_shapes, what.path, item.token, what.shapes)
+        elif isinstance(item, Job):
+            await offload(state.add_candidate, what.path, item.token, what)
 
     return Crew(
         await _hands(mirror, source, state, offload),
@@ -92,7 +95,7 @@ async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) 
         site=settings.site,
         password=mirror.password,
         timeout_seconds=settings.timeout_seconds,
-        publisher=Publisher(source, state.id, settings.perms, mirror.pace.piece),
+        publisher=Publisher(source, state.id, settings.perms, mirror.pace.piece, settings.shape),
         create_root=not holds and not mirror.dry_run,
         expected_root=root or "",
         facts=mirror.facts,
@@ -104,6 +107,13 @@ def _cap(mirror: Mirror, mode: Mode) -> FixedCap | Climb:
     if mode.lanes:
         return FixedCap(min(mode.lanes, most))
     return Climb(min(mirror.max_connections, most), mirror.facts.number(_account(mirror), _FOUND))
+
+
+def shape_of_temporaries(mirror: Mirror) -> int:
+    """Return the shape of temporary names: the one that was asked for, or that the account is known to take."""
+    asked = mirror.settings.shape
+    known = mirror.facts.number(_account(mirror), FACT)
+    return asked if asked is not None else known if 0 <= known < len(FOUND_OUT) else 0
 
 
 def _account(mirror: Mirror) -> str:

@@ -42,16 +42,17 @@ from async_mirror.source.scan import read_folder, walk
 from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
 from async_mirror.state.store import State
 from async_mirror.sync.deletions import Removal
+from async_mirror.sync.feed import BEGUN_AT_ONCE, Feed
 from async_mirror.sync.folder_gates import Gates
 from async_mirror.sync.folder_renames import Renamed
 from async_mirror.sync.forecast import BEGINS_AFTER, Ahead
-from async_mirror.sync.mirror import Mirror, MirrorCrew, crew_for, learn_limits, remember
+from async_mirror.sync.mirror import Mirror, MirrorCrew, crew_for, learn_limits, remember, shape_of_temporaries
 from async_mirror.sync.room import Room
 from async_mirror.ui.text import plural
 
 PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
-BEGUN_AT_ONCE = COMMITTED_AT_ONCE = 256
+COMMITTED_AT_ONCE = 256
 COMMITTED_EVERY_S = 0.5
 SCANNED_FOR_S, SCANNED_AT_ONCE = 0.02, 64
 CLEAN_UP_SECONDS = 3.0
@@ -86,6 +87,7 @@ class Pass:
         self.swaps: list[Swap] = []
         self.modes: list[SetAttributes] = []
         self.gates = Gates()
+        self.feed = Feed(state, offload, self.gates, self._not_tried)
         self.room = Room()
         self.ahead = Ahead(root, self.selection, state, offload, self.report)
         self.renamed = Renamed(root, state, self.selection)
@@ -140,6 +142,7 @@ class Pass:
                 async for batch in batches:
                     await self._record(batch)
         finally:
+            await self.feed.give_up()
             await self._commit()
         if crew.failure:
             raise crew.failure
@@ -393,7 +396,7 @@ class Pass:
             for listing, plan in planned:
                 self.ahead.planned()
                 if self.gates.is_below_moved(listing.folder):
-                    async with aclosing(self._begun(jobs)) as begun:
+                    async with aclosing(self.feed.begun(jobs)) as begun:
                         async for job in begun:
                             yield job
                     jobs = []
@@ -406,11 +409,14 @@ class Pass:
                 jobs += await self._take_plan(plan)
             if beside and self.report.watched and self.jobs_made > BEGINS_AFTER and not self.ahead.begun:
                 beside(self.ahead.look())
-            async with aclosing(self._begun(jobs)) as begun:
+            async with aclosing(self.feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:
                     yield job
         if not start:
             self.report.scanned()
+        async with aclosing(self.feed.begun([])) as begun:
+            async for job in begun:
+                yield job
 
     def _plan_some(self, walking: Iterator[Listing]) -> list[tuple[Listing, FolderPlan]]:
         """Scan and plan for a moment, in one thread: two would spend more on taking turns than on their work."""
@@ -526,6 +532,7 @@ class Pass:
 
     def _jobs(self, changes: Iterable[Change]) -> list[Job]:
         tries = TRIES_PER_ATTEMPT * (self.mirror.patience.retries + DEATHS + EXCUSES)
+        shapes = 1 << shape_of_temporaries(self.mirror)
         jobs = []
         for change in changes:
             if path_of(change) in self.unsettled:
@@ -536,33 +543,11 @@ class Pass:
             if isinstance(change, SendFile) and change.entry.path in self.differing:
                 change = change._replace(why=REPLACES)  # noqa: PLW2901
             self.jobs_made += 1
-            jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries))
+            makes = not isinstance(change, RemoveFile | RemoveFolder)
+            jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries, shapes * makes))
             self.gates.shut(change)
             self.report.planned(change)
         return jobs
-
-    async def _begun(self, jobs: list[Job]) -> AsyncGenerator[Job, None]:
-        """Note jobs as pending, some at a time, then yield each as soon as its folder is there.
-
-        Those whose folder never is, and those that nobody asked for any more, are forgotten again.
-        """
-        for start in range(0, len(jobs), BEGUN_AT_ONCE):
-            waiting = jobs[start : start + BEGUN_AT_ONCE]
-            await self.offload(self.state.begin, waiting)
-            waiting.reverse()
-            untried: list[Job] = []
-            try:
-                while waiting:
-                    made = await self.gates.is_made(paths.parent(path_of(waiting[-1].change)))
-                    job = waiting.pop()
-                    if made:
-                        yield job
-                    else:
-                        untried.append(job)
-                        self._not_tried(job.change)
-            finally:
-                if waiting or untried:
-                    await self.offload(self.state.abandon, waiting + untried)
 
     def _not_tried(self, change: Change) -> None:
         path = path_of(change)
@@ -575,7 +560,7 @@ class Pass:
 
     async def _settle(self, crew: MirrorCrew) -> None:
         """Do what needs the whole picture, in this order: moves, removals, what takes the place of something, modes."""
-        await self._perform(crew, self._begun(self._jobs(self._likely_moves())))
+        await self._perform(crew, self.feed.begun(self._jobs(self._likely_moves())))
         if self.stop.requested:
             return
         await self._remove(crew)
@@ -594,9 +579,9 @@ class Pass:
         while self.room.is_full and not self.room.is_sure and not self.stop.requested:
             if (trial := self.room.try_one()) is None:
                 return
-            await self._perform(crew, self._begun(self._jobs([trial])), PUBLISHING_OVERLAP)
+            await self._perform(crew, self.feed.begun(self._jobs([trial])), PUBLISHING_OVERLAP)
         if not self.room.is_full:
-            await self._perform(crew, self._begun(self._jobs(self.room.resumed())), PUBLISHING_OVERLAP)
+            await self._perform(crew, self.feed.begun(self._jobs(self.room.resumed())), PUBLISHING_OVERLAP)
 
     def _tell_room(self) -> None:
         """Tell what found no room, and how much was not tried for that."""
@@ -611,7 +596,7 @@ class Pass:
     async def _set_modes(self, crew: MirrorCrew) -> None:
         modes = [change for change in self.modes if not self.gates.is_unmade(change.entry.path)]
         self.modes.clear()
-        await self._perform(crew, self._begun(self._jobs(modes)), QUICK_OVERLAP)
+        await self._perform(crew, self.feed.begun(self._jobs(modes)), QUICK_OVERLAP)
 
     def _likely_moves(self) -> Iterator[Change]:
         """Yield the moves whose origin is gone indeed and wanted once; what is left is sent."""
@@ -630,7 +615,7 @@ class Pass:
             held = None if entry.is_folder else await self.offload(self.state.held, entry.path)
             listing = Listing(paths.parent(entry.path), (entry,))
             plan = plan_folder(listing, [held] if held else (), perms=self.settings.perms)
-            async with aclosing(self._begun(await self._take_plan(plan))) as begun:
+            async with aclosing(self.feed.begun(await self._take_plan(plan))) as begun:
                 async for job in begun:
                     yield job
             if entry.is_folder:
@@ -677,7 +662,7 @@ class Pass:
         for start in range(0, len(removals), BEGUN_AT_ONCE):
             if not await self.removal.is_of_this_source(self.root):
                 return
-            async with aclosing(self._begun(self._jobs(removals[start : start + BEGUN_AT_ONCE]))) as begun:
+            async with aclosing(self.feed.begun(self._jobs(removals[start : start + BEGUN_AT_ONCE]))) as begun:
                 async for job in begun:
                     yield job
 

@@ -18,7 +18,7 @@ from typing import Any
 from . import BLOCK, text
 from .proxy import Action, Passage
 from .scripted import Exchange, Reaction
-from .tree import Refused
+from .tree import TEMPORARY, Refused
 
 ALWAYS = None
 """For `times=`: react to every matching command."""
@@ -53,7 +53,7 @@ def for_path(path: bytes) -> Callable[[Exchange], bool]:
 
 def for_final_path(exchange: Exchange) -> bool:
     """Match commands about a path outside the temporaries."""
-    return b".am-" not in exchange.path
+    return not TEMPORARY.search(exchange.path)
 
 
 # Replies instead of the command.

@@ -91,6 +91,19 @@ forgets_times = instead(_keep_time, "MFMT")
 """Answer as if the time had been set, and keep that of the upload."""
 
 
+def _make_all_above(exchange: Exchange, usual: Behaviour) -> bytes:
+    folder = exchange.path.rpartition(b"/")[0]
+    while folder and folder not in exchange.site.folders:
+        exchange.site.folders.add(folder)
+        folder = folder.rpartition(b"/")[0]
+    return usual(exchange)
+
+
+makes_folders_above = instead(_make_all_above, "MKD")
+takes_backslashes_for_slashes = spells(lambda path: path.replace(b"\\", b"/"))
+"""As servers on Windows: one name becomes several levels."""
+
+
 # Listings.
 
 

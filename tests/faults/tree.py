@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-TEMPORARY = b".am-"
+TEMPORARY = re.compile(rb"(?:^|/)\.?am-[0-9a-f]{1,8}-?[^/]*$")
+"""A path of a temporary in whatever shape."""
 
 
 class Refused(Exception):
@@ -216,7 +218,7 @@ class StoredTree:
         """Add what is now visible at a final path to its history, if it differs from what was."""
         content = self.files[path].content if path in self.files else None
         shown = self.history.get(path, [None])[-1]
-        if TEMPORARY not in path and content != shown:
+        if not TEMPORARY.search(path) and content != shown:
             self.history.setdefault(path, []).append(content)
         self.changed.notify_all()
 

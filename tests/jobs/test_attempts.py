@@ -10,7 +10,7 @@ from support.program import MTIME, write
 
 from async_mirror.jobs import apply
 from async_mirror.jobs.attempt import Publisher
-from async_mirror.model.change import Job, SendFile
+from async_mirror.model.change import Job, SendFile, Shapes
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Done, InDoubt, Outcome
 from async_mirror.remote.errors import ConnectionBroken
@@ -22,7 +22,7 @@ class NoProgress:
     def left(self) -> None: ...
     def advanced(self, amount: int) -> None: ...
     async def may_do(self, amount: int) -> None: ...
-    async def keep(self, version: Entry) -> None: ...
+    async def keep(self, what: Entry | Shapes) -> None: ...
 
 
 class CutSession(MemorySession):

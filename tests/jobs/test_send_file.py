@@ -10,7 +10,7 @@ from support.program import MTIME, write
 
 from async_mirror.jobs import apply
 from async_mirror.jobs.attempt import Publisher
-from async_mirror.model.change import Job, Move, SendFile, SetAttributes
+from async_mirror.model.change import Job, Move, SendFile, SetAttributes, Shapes
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Done, InDoubt, Outcome
 from async_mirror.remote.errors import ConnectionBroken
@@ -29,8 +29,9 @@ class Noted:
     def advanced(self, amount: int) -> None: ...
     async def may_do(self, amount: int) -> None: ...
 
-    async def keep(self, version: Entry) -> None:
-        self.kept.append((version, version.path in self._site.files))
+    async def keep(self, what: Entry | Shapes) -> None:
+        assert isinstance(what, Entry)
+        self.kept.append((what, what.path in self._site.files))
 
 
 def scanned(source: Path, path: str) -> Entry:

@@ -38,7 +38,7 @@ ENTRIES = st.builds(
 )
 KEYS: dict[str, tuple[object, ...]] = {
     "held": (b"folder", b"name"),
-    "pending": (b"folder/name", "token", 0, b"", 0, 0, 0, 1),
+    "pending": (b"folder/name", "token", 0, b"", 0, 0, 0, 1, 1),
     "candidates": (b"folder/name", "token", 0),
 }
 
@@ -66,7 +66,7 @@ def test_version_is_read_from_any_table_as_it_was_written(
 
 def test_candidates_go_with_what_was_pending(database: sqlite3.Connection) -> None:
     nothing = row_of(None)
-    insert(database, PENDING, [(b"a", token, 0, b"", 0, 0, 0, 1, *nothing) for token in "st"])
+    insert(database, PENDING, [(b"a", token, 0, b"", 0, 0, 0, 1, 1, *nothing) for token in "st"])
     insert(database, CANDIDATES, [(path, token, 0, *nothing) for path in (b"a", b"b") for token in "st"])
     database.execute("DELETE FROM pending WHERE path = CAST('a' AS BLOB) AND token = 's'")
     left = database.execute("SELECT path, token FROM candidates WHERE path IN (CAST('a' AS BLOB), CAST('b' AS BLOB))")

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import is_inside, join, parent, split
 from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, Refusal
-from async_mirror.remote.session import Content, Published, RemoteListing, RemoteSession
+from async_mirror.remote.session import Content, Published, RemoteListing, RemoteSession, Removal
 
 SECOND_NS = 1_000_000_000
 
@@ -44,6 +44,7 @@ class MemorySite:
     alters_names: bool = False
     limit: int | None = None
     down: bool = False
+    shape: int = 0
     files: dict[str, MemoryFile] = field(default_factory=dict)
     folders: dict[str, int] = field(default_factory=lambda: {"": 0o755})
     opened: int = 0
@@ -151,7 +152,7 @@ class MemorySession:
 
     def __init__(self, site: MemorySite) -> None:
         """Open a session, or raise ConnectionRefused, or ConnectionBroken when the site is down."""
-        self.kept: set[str] = set()
+        self._kept: set[str] = set()
         self._site = site
         self._storing = asyncio.Lock()
         site.enter(self)
@@ -159,6 +160,27 @@ class MemorySession:
     @property
     def usable(self) -> bool:
         return self in self._site.sessions and not self._site.down
+
+    @property
+    def kept(self) -> set[str]:
+        return self._kept
+
+    def keeps(self, traits: Iterable[str]) -> None:
+        self._kept.update(traits)
+
+    @property
+    def shape(self) -> int:
+        return self._site.shape
+
+    def takes_shape(self, shape: int) -> None:
+        self._site.shape = shape
+
+    @property
+    def removal(self) -> Removal | None:
+        return Removal.REFUSED
+
+    def found_removal(self, removal: Removal) -> None:
+        raise AssertionError(removal)
 
     @property
     def sets_times(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faults.scripted import Exchange, ScriptedServer
+from faults.tree import TEMPORARY
 from servers import PASSWORD, USER
 
 from support.messages import unexplained
@@ -102,7 +103,7 @@ def answer_at_once(server: ScriptedServer) -> None:
 
 
 def temporaries_of(server: ScriptedServer) -> list[bytes]:
-    return [path for path in (*server.files, *server.folders) if b".am-" in path]
+    return [path for path in (*server.files, *server.folders) if TEMPORARY.search(path)]
 
 
 def assert_same(mirror: Mirror, server: ScriptedServer, said: str = "") -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from async_mirror.crew.far import Performed, Progress, Verdict
 
@@ -88,6 +88,9 @@ class Judge:
 
     def lost(self, item: int, previous: str | None, what: str) -> str | None:
         return previous
+
+    def clash(self, item: Any, other: Any) -> bool:
+        return False
 
     def learned(self, since: int) -> list[str]:
         return []

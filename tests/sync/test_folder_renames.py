@@ -23,7 +23,7 @@ from async_mirror.jobs import apply
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.recover import Settled, settle
 from async_mirror.model.candidates import Candidates
-from async_mirror.model.change import Job, MakeFolder, Move, RemoveFile
+from async_mirror.model.change import Job, MakeFolder, Move, RemoveFile, Shapes
 from async_mirror.model.entry import Entry, Kind, Listing, fingerprint
 from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Pending, Problem
 from async_mirror.model.selection import Selection
@@ -447,7 +447,7 @@ class NoProgress:
     def left(self) -> None: ...
     def advanced(self, amount: int) -> None: ...
     async def may_do(self, amount: int) -> None: ...
-    async def keep(self, version: Entry) -> None: ...
+    async def keep(self, what: Entry | Shapes) -> None: ...
 
 
 def performed(site: MemorySite, move: Move, previous: Outcome | None = None) -> Outcome:
