@@ -114,7 +114,8 @@ class Attempt:
     def done(self, held: Entry | None, *notes: str, change: Change | None = None) -> Done:
         """Tell that it was done, perhaps by another change than the one that was asked for."""
         told = tuple(note for note in notes if note)
-        return Done(self.job, change or self.job.change, held, told, unanswered=self.unanswered)
+        doubts = tuple(each for each in self._doubts if each.path != self.path and not each.candidates.are_one)
+        return Done(self.job, change or self.job.change, held, told, unanswered=self.unanswered, doubts=doubts)
 
     def unmanaged(self, why: str) -> Unmanaged:
         """Tell that what is there is not ours."""

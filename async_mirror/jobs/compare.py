@@ -103,11 +103,12 @@ def _version(
 
     What was held and is another version now is still ours if the source has it, so that it is sent again; else only if
     it has the size that it had and nothing here has its time, for there are servers that set no mtimes. On one that is
-    not known to set any, a version that was never seen there is known by its size, and from now on by its time.
+    not known to set any, a version that was never seen there is known by its size, and from now on by its time. Of what
+    is taken for the source's nobody read the content, so that no ctime stands for it.
     """
     if known and known.size == UNKNOWN:
         return known if known.kind is seen.kind else None
-    for version in (known, here):
+    for version in (known, here and here._replace(ctime_ns=0)):
         if version and may_be(seen, version):
             return _as_seen(version, seen)
     if known is None or known.is_folder or seen.is_folder:

@@ -40,6 +40,10 @@ async def was_renamed(session: RemoteSession, old: str, new: str, inside: Inside
 
 
 async def spelled(session: RemoteSession, path: str) -> Entry | None:
-    """Look for a path by its exact name, which only a listing shows."""
+    """Look for a path by its exact name, which only a listing shows; its time is to the second, or UNKNOWN."""
     listing = await session.list_folder(paths.parent(path))
-    return next((entry for entry in listing.entries if entry.path == path), None) if listing else None
+    entry = next((entry for entry in listing.entries if entry.path == path), None) if listing else None
+    if entry is None or entry.is_folder or (listing and listing.exact):
+        return entry
+    (mtime_ns,) = await session.modified([path])
+    return entry._replace(mtime_ns=mtime_ns)

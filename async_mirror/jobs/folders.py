@@ -7,12 +7,13 @@ from async_mirror.jobs.folder_check import shows, spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import name_problem
 from async_mirror.jobs.removal_proof import NOT_OURS, why_it_stays
 from async_mirror.jobs.single_files import is_back
-from async_mirror.model import paths
+from async_mirror.model import paths, temporary_names
+from async_mirror.model.candidates import Candidates
 from async_mirror.model.change import MakeFolder, Move
 from async_mirror.model.entry import UNKNOWN, Entry
-from async_mirror.model.outcome import Outcome
+from async_mirror.model.outcome import Done, Doubt, Outcome
 from async_mirror.remote.errors import LINK_IN_THE_WAY, Refusal
-from async_mirror.remote.session import RemoteSession
+from async_mirror.remote.session import RemoteListing, RemoteSession
 
 _FILE_IN_THE_WAY = "a file of others is in the way (remove it from the site, or rename the folder)"
 
@@ -51,18 +52,24 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
         return problem
     session, old, new = attempt.session, change.held.path, change.entry.path
     moved = change.entry._replace(mode=change.held.mode, mount=change.entry.mount or change.held.mount)
+    was_tried = new in attempt.doubts
     try:
         if not attempt.is_first and await was_renamed(session, old, new, change.inside, twin=change.twin):
+            attempt.confirm(old, None)
             return attempt.done(moved)
         if change.twin and await _has_both_names(session, new):
             return await _respelled(attempt, old, moved)
         if await session.look(new) is None and await shows(session, old, change.inside):
             with attempt.touching((new, None, moved)):
                 await session.rename(old, new)
+            attempt.confirm(old, None)
             return attempt.done(moved)
     except Refusal:
         pass
-    return await make(attempt, change.entry)
+    outcome = await make(attempt, change.entry)
+    if isinstance(outcome, Done) and was_tried:
+        return outcome._replace(doubts=(Doubt(old, Candidates((change.held, None))),))
+    return outcome
 
 
 async def _has_both_names(session: RemoteSession, new: str) -> bool:
@@ -74,21 +81,42 @@ async def _respelled(attempt: Attempt, old: str, moved: Entry) -> Outcome:
     """Rename what has both names to the site already, if the site will; what others have in it is found by either."""
     with suppress(Refusal), attempt.touching((moved.path, None, moved)):
         await attempt.session.rename(old, moved.path)
+    attempt.confirm(old, None)
     return attempt.done(moved)
 
 
 async def remove(attempt: Attempt, held: Entry) -> Outcome:
-    """Remove a folder, unless the source has it again, or others have something in it."""
+    """Remove a folder, unless the source has it again, or others have something in it or in its place."""
     if outcome := is_back(attempt, held):
         return outcome
     if stays := await why_it_stays(attempt, held.path):
         return attempt.unmanaged(stays)
     try:
-        with attempt.touching((held.path, held, None)):
-            await attempt.session.remove_folder(held.path)
+        await _remove(attempt, held)
     except Refusal:
+        seen = await attempt.session.look(held.path)
+        if seen is not None and not seen.is_folder:
+            return attempt.unmanaged("it is a file of others now")
         listing = await attempt.session.list_folder(held.path)
         if listing is None or listing.is_empty:
             raise
-        return attempt.unmanaged(NOT_OURS)
+        if not (listing.complete and await _clear(attempt, listing)):
+            return attempt.unmanaged(NOT_OURS)
+        await _remove(attempt, held)
     return attempt.done(None)
+
+
+async def _remove(attempt: Attempt, held: Entry) -> None:
+    with attempt.touching((held.path, held, None)):
+        await attempt.session.remove_folder(held.path)
+
+
+async def _clear(attempt: Attempt, listing: RemoteListing) -> bool:
+    """Remove what is in a folder if that is only temporaries of ours: a server may do a STOR long after it was sent."""
+    state_id = attempt.publisher.state_id
+    names = [paths.split(entry.path)[1] for entry in listing.entries if not entry.is_folder]
+    ours = [name for name in names if temporary_names.is_temporary_of(state_id, name)]
+    if listing.others or listing.oddities or len(ours) < len(listing.entries):
+        return False
+    await attempt.session.remove_files([entry.path for entry in listing.entries])
+    return True

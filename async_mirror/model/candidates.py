@@ -26,6 +26,11 @@ class Candidates(NamedTuple):
     versions: tuple[Entry | None, ...]
     anything: bool = False
 
+    @property
+    def are_one(self) -> bool:
+        """True if it is known what is there."""
+        return len(self.versions) == 1 and not self.anything
+
 
 def added(candidates: Candidates, versions: Iterable[Entry | None]) -> Candidates:
     """Return candidates with more versions, each once. One of unknown digest is the same only if all marks agree."""

@@ -106,7 +106,8 @@ class Done(NamedTuple):
     """The site holds `held` at the path now (None: nothing).
 
     `change` is what was done in the end: a Move may have become a SendFile or a MakeFolder. `unanswered` says that an
-    attempt before this one was sent what may still be done: the path is looked at again later.
+    attempt before this one was sent what may still be done: the path is looked at again later. `doubts` are of other
+    paths that the job touched, as the origin of a Move that may have been renamed before it was sent.
     """
 
     job: Job
@@ -115,6 +116,7 @@ class Done(NamedTuple):
     notes: tuple[str, ...] = ()
     bytes_sent: int = 0
     unanswered: bool = False
+    doubts: tuple[Doubt, ...] = ()
 
 
 class Skipped(NamedTuple):

@@ -30,3 +30,8 @@ def temporary(state_id: str, token: str, shape: int = 0, final: str = "") -> str
 def is_temporary(name: str) -> bool:
     """Tell whether a name is one that `temporary` makes, in whatever shape and for whatever state."""
     return name.startswith((".am-", "am-")) and _OURS.fullmatch(name) is not None
+
+
+def is_temporary_of(state_id: str, name: str) -> bool:
+    """Tell whether a name is one that `temporary` makes for this state."""
+    return is_temporary(name) and name.removeprefix(".").startswith(f"am-{state_id}-")

@@ -47,7 +47,7 @@ class Journal(Held):
     def abandon(self, jobs: Iterable[Job]) -> None:
         """Forget jobs that were never begun on the site."""
         with self._database.transaction(durable=False) as connection:
-            _close(connection, jobs)
+            _close(connection, _keys(jobs))
 
     def add_candidate(self, path: str, token: str, version: Entry | None) -> None:
         """Record, for good, what else a job may put at an open path from now on; None for nothing."""
@@ -73,9 +73,10 @@ class Journal(Held):
                 else:
                     for outcome in group:
                         _apply(connection, outcome)
-            _close(connection, (each.job for each in every if not _stays_open(each)))
-            for each in filter(_stays_open, every):
-                _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
+            _close(connection, _keys(each.job for each in every if not _stays_open(each)))
+            for each in every:
+                if isinstance(each, Done | InDoubt) and _stays_open(each):
+                    _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
             _close_older(connection, (path for outcome in confirmed for path, _ in noted(outcome.change)))
 
     def is_pending(self, folder: str) -> bool:
@@ -221,8 +222,8 @@ def _keys(jobs: Iterable[Job]) -> Iterator[tuple[bytes, str]]:
             yield encode(path), job.token
 
 
-def _close(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
-    for some in chunks(_keys(jobs)):
+def _close(connection: sqlite3.Connection, keys: Iterable[tuple[bytes, str]]) -> None:
+    for some in chunks(keys):
         pairs = ", ".join(["(?, ?)"] * len(some))
         connection.execute(
             f"DELETE FROM pending WHERE (path, token) IN (VALUES {pairs})", list(chain.from_iterable(some))
@@ -232,10 +233,13 @@ def _close(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
 def _close_older(connection: sqlite3.Connection, paths: Iterable[str]) -> None:
     """Close what older jobs left open at paths: what is confirmed now replaces all that may have been there.
 
-    What is to be looked at later stays, for a server may still do what it was sent.
+    Temporaries of theirs may be left beside it, and a server may still do what it was sent: then it is looked at again.
     """
     for some in chunks(map(encode, paths)):
-        connection.execute(f"DELETE FROM pending WHERE look_after = 0 AND path IN ({marks(len(some))})", some)
+        older = f"look_after = 0 AND path IN ({marks(len(some))})"
+        connection.execute(f"DELETE FROM pending WHERE tries = 0 AND answered AND {older}", some)
+        connection.execute(f"UPDATE pending SET {_NOTED_LATER}, anything = 0 WHERE {older}", some)
+        connection.execute(f"DELETE FROM candidates WHERE path IN ({marks(len(some))})", some)
 
 
 def _candidates(connection: sqlite3.Connection, key: tuple[bytes, str]) -> Candidates:
@@ -276,27 +280,28 @@ def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:
 
 
 def _stays_open(outcome: Outcome) -> bool:
-    return isinstance(outcome, InDoubt) or (isinstance(outcome, Done) and outcome.unanswered)
+    return isinstance(outcome, InDoubt) or (isinstance(outcome, Done) and bool(outcome.unanswered or outcome.doubts))
 
 
-def _keep_open(connection: sqlite3.Connection, outcome: Outcome, later: int) -> None:
-    """Keep the paths of a job open: those in doubt with their candidates, others until nothing can be done any more."""
-    token = outcome.job.token
-    doubts = outcome.doubts if isinstance(outcome, InDoubt) else ()
-    answered = isinstance(outcome, InDoubt) and not outcome.left.unanswered
-    look_after = 0 if isinstance(outcome, InDoubt) else later
-    keys = list(_keys([outcome.job]))
+def _keep_open(connection: sqlite3.Connection, outcome: Done | InDoubt, later: int) -> None:
+    """Keep paths of a job open: those in doubt with their candidates, others until nothing can be done any more."""
+    in_doubt = isinstance(outcome, InDoubt)
+    unanswered = outcome.left.unanswered if isinstance(outcome, InDoubt) else outcome.unanswered
+    doubted = {(encode(doubt.path), outcome.job.token): doubt for doubt in outcome.doubts}
+    keys = set(_keys([outcome.job]))
+    waiting = set() if in_doubt else keys - doubted.keys()
+    if not unanswered:
+        _close(connection, waiting)
     for key in keys:
         connection.execute(
             f"UPDATE pending SET {_NOTED_LATER}, answered = ?, look_after = ? WHERE path = ? AND token = ?",
-            (answered, look_after, *key),
+            (not unanswered, later if key in waiting else 0, *key),
         )
-        if look_after:
-            connection.execute("DELETE FROM candidates WHERE path = ? AND token = ?", key)
-    for doubt in doubts:
-        key = encode(doubt.path), token
+    for key in waiting:
+        connection.execute("DELETE FROM candidates WHERE path = ? AND token = ?", key)
+    for key, doubt in doubted.items():
         if key not in keys:
-            insert(connection, PENDING, [_row(doubt.path, token, None, "", 0, is_noted=False)])
+            insert(connection, PENDING, [_row(doubt.path, outcome.job.token, None, "", 0, is_noted=False)])
         _add_candidates(connection, key, doubt.candidates)
 
 

@@ -463,8 +463,8 @@ class Pass:
     def _doubted(self, held: list[Entry], listing: Listing) -> list[Entry]:
         """Doubt files that look as they were and yet are not: another inode or ctime may be another content.
 
-        If the digest is known it decides. Else a file is doubted only if another held one had its inode: the two may
-        have changed places.
+        If the digest is known it decides. Else it is sent again if it is known when it was read; what nobody read, for
+        it was found on the site, is doubted only if another held one had its inode: the two may have changed places.
         """
         now = {entry.path: entry for entry in listing.entries}
         changed = {each.path: now[each.path].inode for each in held if _is_touched(each, now.get(each.path))}
@@ -474,10 +474,8 @@ class Pass:
         for owner in self.state.held_with_inodes(changed.values()):
             owners.setdefault(owner.inode, set()).add(owner.path)
         doubted = {path for path, inode in changed.items() if owners.get(inode, set()) - {path}}
-        return [
-            entry._replace(size=UNKNOWN) if entry.path in changed and (entry.digest or entry.path in doubted) else entry
-            for entry in held
-        ]
+        doubted |= {each.path for each in held if each.path in changed and (each.digest or each.ctime_ns > 0)}
+        return [entry._replace(size=UNKNOWN) if entry.path in doubted else entry for entry in held]
 
     def _resolved(self, held: Entry) -> Entry:
         """Find out whether what the site is known to hold by its content alone is what the source has."""

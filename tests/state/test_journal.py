@@ -175,13 +175,20 @@ def test_path_in_doubt_says_whether_what_was_sent_may_still_be_done(state: State
     assert [each.answered for each in state.pending(NOW)] == [not unanswered]
 
 
-def test_confirmed_version_replaces_all_that_older_jobs_may_have_left(state: State) -> None:
-    state.begin([send("a", 3, "s")])
-    state.commit([in_doubt(send("a", 3, "s"), file("a", 3))], NOW)
+@pytest.mark.parametrize("unanswered", [False, True])
+def test_confirmed_version_replaces_all_that_older_jobs_may_have_left_but_temporaries_and_what_may_still_be_done(
+    state: State, unanswered: bool
+) -> None:
+    older = [job(RemoveFile(file("a"), ""), "r", tries=0), send("a", 3, "s")]
+    state.begin(older)
+    state.commit([in_doubt(each, file("a", 3), unanswered=unanswered) for each in older], NOW)
     state.begin([send("a", 4, "t")])
     state.commit([Done(send("a", 4, "t"), send("a", 4).change, file("a", 4))], NOW)
     assert state.held("a") == file("a", 4)
-    assert rows(state) == 0
+    [left] = state.pending(NOW)
+    assert versions(left) == {file("a", 4)}
+    assert (len(left.leftovers), len(left.asides), left.answered) == (2, 1, not unanswered)
+    assert rows(state) == 1 + unanswered
 
 
 def test_path_that_was_done_while_an_older_attempt_may_still_be_is_looked_at_five_minutes_later(state: State) -> None:
@@ -221,6 +228,31 @@ def test_move_that_became_an_upload_leaves_what_is_held_under_the_old_name(state
     state.begin([move])
     state.commit([Done(move, SendFile(file("b"), None, "new"), file("b"))], NOW)
     assert (state.held("a"), state.held("b"), rows(state)) == (file("a"), file("b"), 0)
+
+
+@pytest.mark.parametrize("unanswered", [True, False])
+def test_move_that_became_an_upload_and_may_have_been_done_before_leaves_its_origin_in_doubt(
+    state: State, unanswered: bool
+) -> None:
+    state.hold([file("a")])
+    move = job(Move(file("b"), file("a"), ""))
+    state.begin([move])
+    doubts = (Doubt("a", Candidates((file("a"), None))),)
+    done = Done(move, SendFile(file("b", 5), None, ""), file("b", 5), unanswered=unanswered, doubts=doubts)
+    state.commit([done], NOW)
+    [origin] = state.pending(NOW)
+    assert (origin.path, versions(origin), origin.answered) == ("a", {file("a"), None}, not unanswered)
+    assert [each.path for each in state.pending(LATER)] == (["a", "b"] if unanswered else ["a"])
+    state.resolve(origin, None)
+    assert state.held("a") is None
+    assert state.held("b") == file("b", 5)
+
+
+def test_each_job_that_may_have_tried_an_odd_name_may_have_left_its_box(state: State) -> None:
+    state.begin([send("x ", token="one"), send("x ", token="two"), send("a", token="three")])
+    odd = next(each for each in state.pending(NOW) if each.path == "x ")
+    assert len(set(odd.boxes)) == 2
+    assert not [box for each in state.pending(NOW) if each.path == "a" for box in each.boxes]
 
 
 def test_doubt_about_a_path_that_the_job_did_not_note_is_kept_too(state: State) -> None:

@@ -127,6 +127,25 @@ def test_two_files_alike_that_changed_places_are_right_after_a_lost_reply(
     assert_right_in_the_end(mirror, server)
 
 
+# Row 76, of one file alone.
+@pytest.mark.parametrize("is_new", [False, True], ids=["tracked", "new"])
+@pytest.mark.parametrize("in_place", [True, False], ids=["written over", "replaced"])
+def test_a_file_written_anew_with_the_same_size_and_date_after_a_kill_is_sent(
+    mirror: Mirror, server: ScriptedServer, in_place: bool, is_new: bool
+) -> None:
+    if not is_new:
+        mirror.write("page.html", "an older one")
+    assert_mirrored(mirror, server)
+    page = mirror.write("page.html", "first ", MTIME + 60)
+    killed = Killed(mirror)
+    server.on("RNTO", killed.at(performs=True))
+    killed.run()
+    if not in_place:
+        page.rename(page.with_name("as it was"))
+    write(page, "second", MTIME + 60)
+    assert_right_in_the_end(mirror, server)
+
+
 # Row 77.
 def test_two_adopted_files_alike_that_changed_places_are_noticed(mirror: Mirror, server: ScriptedServer) -> None:
     for path, content in (("p", "first "), ("q", "second")):
@@ -196,6 +215,32 @@ def test_a_file_that_is_gone_after_the_reply_to_its_rename_was_lost_is_gone(
     server.on("RNTO", after(renamed.unlink))
     mirror.run()
     assert_right_in_the_end(mirror, server)
+
+
+# Row 80.
+@pytest.mark.parametrize("is_folder", [False, True], ids=["file", "folder"])
+def test_the_old_name_of_a_rename_whose_reply_was_lost_is_there_if_the_source_has_it_again(
+    mirror: Mirror, server: ScriptedServer, is_folder: bool
+) -> None:
+    inside = "/page" if is_folder else ""
+    mirror.write(f"old{inside}", "content")
+    assert_mirrored(mirror, server)
+    (mirror.source / "old").rename(mirror.source / "new")
+
+    def is_back_and_differs() -> None:
+        mirror.write(f"old{inside}", "content")
+        write(mirror.source / f"new{inside}", "other content", MTIME + 60)
+        if is_folder:
+            server.put(b"/new/theirs", b"theirs")
+        server.put(b"/new/theirs", b"theirs") if is_folder else None
+
+    server.on("RNTO", after(is_back_and_differs))
+    mirror.run()
+    for _ in range(2):
+        ran = mirror.run()
+        assert ran.code == 0, ran.said
+    there = {path: each for path, each in tree_of(server).items() if b"theirs" not in path}
+    assert there == tree(mirror.source), ran.said
 
 
 # Row 82.
@@ -307,6 +352,21 @@ def test_a_server_that_renames_something_else_than_it_was_told_to_is_not_believe
     assert_right_in_the_end(mirror, server)
 
 
+def test_a_folder_in_whose_place_others_put_a_file_is_given_up(mirror: Mirror, server: ScriptedServer) -> None:
+    folder = mirror.source / "folder"
+    folder.mkdir()
+    assert_mirrored(mirror, server)
+    server.site.remove_folder(b"/folder")
+    server.put(b"/folder", b"theirs")
+    folder.rmdir()
+    ran = mirror.run()
+    assert ran.code == 0, ran.said
+    assert server.files[b"/folder"].content == b"theirs"
+    before = server.connections
+    assert mirror.run().code == 0
+    assert server.connections == before
+
+
 # What a stalled server may still do.
 
 
@@ -367,6 +427,22 @@ def test_a_folder_that_a_stalled_server_makes_long_after_it_was_removed_is_remov
     due_at(mirror, 300)
     assert_right_in_the_end(mirror, server)
     assert open_paths(mirror) == set()
+
+
+# Row 71.
+def test_a_folder_is_removed_though_a_stalled_server_did_put_a_temporary_of_ours_into_it(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    mirror.write("folder/page.html", "content")
+    assert_mirrored(mirror, server)
+    sent = {line.split(" ", 1)[1] for line in server.commands() if line.startswith("STOR folder/")}
+    assert sent
+    (mirror.source / "folder/page.html").unlink()
+    (mirror.source / "folder").rmdir()
+    for temporary in sent:  # as the server that was sent STOR does when it wakes up
+        server.put(b"/" + temporary.encode(), b"content")
+    assert_right_in_the_end(mirror, server)
+    assert b"/folder" not in server.site.folders
 
 
 @pytest.mark.parametrize("verb", ["DELE", "RNTO", "STOR"])
