@@ -170,7 +170,7 @@ class Features:
         return any(news)
 
     def _find_of(
-        self, of: str, name: str, value: int, lasts_s: float, told: str = "", *, is_note: bool = False
+        self, of: str, name: str, value: int | str, lasts_s: float, told: str = "", *, is_note: bool = False
     ) -> None:
         self._facts.find(Fact(of, name, value, lasts_s, told=told, is_note=is_note))
 
@@ -324,6 +324,24 @@ class Features:
     def found_removal(self, removal: int, told: str) -> None:
         """Note what it comes to on this server, for this user."""
         self._find(self._removal, removal, ACCOUNT_LASTS_S, told)
+
+    # What there is not.
+
+    def absent(self, verb: str) -> str | None:
+        """Return what the server says to a command about what is not there ("": nothing clear), None if not known."""
+        told = {self._facts.value(of, f"absent {verb}") for of in self._accounts}
+        known = told.pop() if len(told) == 1 else None if None in told or not told else ""
+        return None if known is None else str(known)
+
+    def say_absent(self, verb: str, pattern: str) -> None:
+        """Note what it says to that."""
+        for of in self._accounts:
+            self._find_of(of, f"absent {verb}", pattern, ACCOUNT_LASTS_S)
+
+    @property
+    def _accounts(self) -> list[str]:
+        """The account on each of the servers: another one may say other things to it."""
+        return [of.replace(self._server, f"{self._account} ", 1) for of in self._of]
 
     # Lines.
 

@@ -152,6 +152,7 @@ class ListingParser:
             tuple(self._others),
             tuple(self._oddities),
             tuple(self._unreadable),
+            self.shows_itself and not self._facts,
         )
 
     def _read(self, raw: bytes) -> None:

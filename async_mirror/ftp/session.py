@@ -10,10 +10,11 @@ from typing import NamedTuple
 from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
 from async_mirror.ftp.features import Features, Rung
-from async_mirror.ftp.figures import UnreadableLineError, format_time, parse_size, parse_time
+from async_mirror.ftp.figures import format_time
 from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
-from async_mirror.ftp.listing import ListingParser, parse_facts
+from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.login import client_for, greet, log_in
+from async_mirror.ftp.lookup import Lookup, read_facts, told_time
 from async_mirror.ftp.passive_ports import Refused
 from async_mirror.ftp.proofs import SessionSpent, prove_ahead, prove_together
 from async_mirror.ftp.replies import Reply, parse_path
@@ -37,7 +38,7 @@ from async_mirror.remote.errors import (
     RootMissing,
     SiteUnusable,
 )
-from async_mirror.remote.session import Content, Published, RemoteListing, Removal
+from async_mirror.remote.session import Content, Published, RemoteListing, Removal, Target
 
 _MOST_PROOFS = 5
 """More sessions are not spent on proofs: each rung may cost two."""
@@ -134,6 +135,7 @@ class FtpSession:
         self._site = site
         self._list_known = Known()
         self._features = Features(facts, site)
+        self._lookup = Lookup(self._features, self._exchange, self._name, self.list_folder, self._is_folder)
         self._transfers = Transfers(
             client.control, site.host, tls, self._features, pasv_address_believed=pasv_address_believed
         )
@@ -211,6 +213,7 @@ class FtpSession:
             await self._make_root(replies[f"CWD {root}"], create_root)
             (where,) = await self._exchange("PWD")
         self._folder = (parse_path(where) or "") if where.succeeded else ""
+        self._lookup.root = self._folder
         self.root = self._folder if self._control.flow.secret.redact(self._folder) == self._folder else ""
 
     async def _make_root(self, reply: Reply, create: bool) -> None:
@@ -302,16 +305,6 @@ class FtpSession:
         return await control.replies(expected)
 
     @property
-    def _knows_size(self) -> bool:
-        return not self._features.lacks("SIZE")
-
-    @property
-    def _knows_facts(self) -> bool:
-        features = self._features
-        offered = not features.lists or "MLST" in features.offers or "MLSD" in features.offers
-        return offered and not features.lacks("MLST")
-
-    @property
     def _renames_over(self) -> bool:
         return not self._features.lacks(_REPLACING)
 
@@ -332,53 +325,23 @@ class FtpSession:
 
     # Files.
 
-    async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
+    async def store(self, path: str, content: Content, left: Callable[[], None], target: Target | None = None) -> int:
         """Write a file whole, and return the size that the site says it has."""
-        size_command = self._size_command(path) if self._knows_size else ""
+        size_command = self._lookup.size_command(path)
+        before = self._lookup.size_command(target.path) if target else ""
         command = f"STOR {self._name(path)}"
-        await self._see_that_lines_fit(command)
-        reply, answer = await self._transfers.store(command, size_command, content, left)
-        size = self._told_size(answer) if answer else None
-        if size is None and not (answer and self._knows_size):
-            size = await self.size(path)
+        await self._see_that_lines_fit(command, before)
+        reply, answer, told = await self._transfers.store(command, size_command, content, left, before)
+        size = await self._lookup.size(path, answer)
+        if target:
+            target.is_there = await self._lookup.is_there(target.path, told)
         if size is None:
             raise Refusal("the file is not there after it was sent", reply.text, transient=True)
         return size
 
-    def _size_command(self, path: str) -> str:
-        return f"SIZE {self._name(path)}"
-
-    def _told_size(self, reply: Reply) -> int | None:
-        """Return what SIZE was answered with: None if there is no such file, or if the server does not know SIZE."""
-        if reply.code == 213 and (size := parse_size(reply.lines[0].strip())) != UNKNOWN:
-            return size
-        if reply.unknown_command:
-            self._features.lack("SIZE")
-            return None
-        return self._absent(reply)
-
     async def size(self, path: str) -> int | None:
-        """Ask SIZE; else MLST; else look the file up in its folder's listing."""
-        if self._knows_size:
-            (reply,) = await self._exchange(self._size_command(path))
-            size = self._told_size(reply)
-            if self._knows_size:
-                return size
-        if self._knows_facts:
-            (reply,) = await self._exchange(f"MLST {self._name(path)}")
-            if not reply.unknown_command:
-                entry = self._read_facts(reply, path) if reply.succeeded else self._absent(reply)
-                return entry.size if entry and not entry.is_folder else None
-            self._features.lack("MLST")
-        listing = await self.list_folder(parent(path))
-        sizes = {entry.path: entry.size for entry in listing.entries if not entry.is_folder} if listing else {}
-        return sizes.get(path)
-
-    @staticmethod
-    def _absent(reply: Reply) -> None:
-        """Take 550 for the absence of what was asked for; any other refusal says nothing about that."""
-        if reply.code != 550:
-            raise Refused(reply)
+        """Ask SIZE, MLST, or look the file up in its folder's listing."""
+        return await self._lookup.size(path)
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Set attributes and rename, in one write where the server takes that."""
@@ -498,16 +461,17 @@ class FtpSession:
 
     # Folders.
 
-    async def make_folder(self, path: str) -> None:
+    async def make_folder(self, path: str) -> bool:
         """Make by MKD; a refusal for what is there counts as done if it is a folder, and no link to one."""
         (reply,) = await self._exchange(f"MKD {self._name(path)}")
         if reply.succeeded:
-            return
+            return True
         if not await self._is_folder(path):
             raise Refused(reply)
         listing = await self.list_folder(parent(path))
         if listing and split(path)[1] in listing.others:
             raise Refusal(LINK_IN_THE_WAY, reply.text)
+        return False
 
     async def remove_folder(self, path: str) -> None:
         """Remove by RMD; a refusal for what is absent counts as done."""
@@ -534,7 +498,7 @@ class FtpSession:
         return answer.listing if answer else None
 
     async def _list(self, path: str) -> "_Answer | None":
-        if self._knows_facts:
+        if self._lookup.knows_facts:
             answer = await self._fetch(f"MLSD {self._name(path)}", path, facts=True)
             if answer.shown is Shown.FOLDER:
                 return answer
@@ -542,12 +506,18 @@ class FtpSession:
                 if answer.reply.transient:
                     raise Refused(answer.reply)
                 if not await self._is_folder(path):
+                    await self._no_folder(path, answer.reply)
                     return None
                 if answer.reply.succeeded:
                     return answer
             if answer.reply.unknown_command:
                 self._features.lack("MLST")
         return await self._list_in_some_way(path)
+
+    async def _no_folder(self, path: str, reply: Reply) -> None:
+        """Raise if what can be neither listed nor entered is there all the same."""
+        if await self._lookup.is_forbidden(path):
+            raise Refused(reply)
 
     async def _list_in_some_way(self, path: str) -> "_Answer | None":
         answers: list[_Answer] = []
@@ -561,6 +531,7 @@ class FtpSession:
             if not is_folder and not answer.reply.transient:
                 is_folder = await self._is_folder(path)
                 if not is_folder:
+                    await self._no_folder(path, answer.reply)
                     return None
             answers.append(answer)
             asked.append((way, answer.shown))
@@ -615,31 +586,17 @@ class FtpSession:
     async def modified(self, paths: Iterable[str]) -> list[int]:
         """Ask MDTM for each."""
         replies = await self._exchange(*(f"MDTM {self._name(path)}" for path in paths))
-        return [parse_time(reply.lines[0].strip()) if reply.code == 213 else UNKNOWN for reply in replies]
+        return [told_time(reply) for reply in replies]
 
     async def look(self, path: str) -> Entry | None:
-        """Ask MLST; else SIZE and MDTM, and whether it can be entered."""
-        if self._knows_facts:
-            (reply,) = await self._exchange(f"MLST {self._name(path)}")
-            if reply.succeeded and (entry := self._read_facts(reply, path)):
-                return entry
-            if not reply.succeeded and not reply.unknown_command:
-                return self._absent(reply)
-            if not reply.succeeded:
-                self._features.lack("MLST")
-        if await self._is_folder(path):
-            return Entry(path, Kind.FOLDER, 0, UNKNOWN, UNKNOWN)
-        size = await self.size(path)
-        if size is None:
-            return None
-        (mtime_ns,) = await self.modified([path])
-        return Entry(path, Kind.FILE, size, mtime_ns, UNKNOWN)
+        """Ask MLST; else SIZE and MDTM, and whether it can be entered; else look it up in its folder's listing."""
+        return await self._lookup.look(path)
 
     async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
         """Send DELE for each of `without`, and MLST for each path; else list their folders, once each, and ask MDTM."""
         replies = await self._exchange(*(f"DELE {self._name(path)}" for path in without))
         refused = {path: reply for path, reply in zip(without, replies, strict=True) if not reply.succeeded}
-        look = self._look_by_facts if self._knows_facts else self._look_by_listings
+        look = self._look_by_facts if self._lookup.knows_facts else self._look_by_listings
         seen = await look([*refused, *paths], frozenset(refused))
         for path, reply in refused.items():
             if seen[path] is not None:
@@ -650,8 +607,8 @@ class FtpSession:
         replies = await self._exchange(*(f"MLST {self._name(path)}" for path in paths))
         seen: dict[str, Entry | None] = {}
         for path, reply in zip(paths, replies, strict=True):
-            seen[path] = self._read_facts(reply, path)
-            if not seen[path] and reply.code != 550:
+            seen[path] = read_facts(reply, path)
+            if not seen[path] and not await self._lookup.is_absent("MLST", reply, path):
                 seen[path] = await self.look(path)
         return seen
 
@@ -686,16 +643,6 @@ class FtpSession:
             elif entry or mtime_ns != UNKNOWN or split(path)[1] in answer.listing.others:
                 seen[path] = await self.look(path)
         return seen
-
-    @staticmethod
-    def _read_facts(reply: Reply, path: str) -> Entry | None:
-        if not reply.succeeded or len(reply.lines) < 2:
-            return None
-        try:
-            read = parse_facts(reply.lines[1].removeprefix(" "), parent(path), itself=True)
-        except UnreadableLineError:
-            return None
-        return read[1]._replace(path=path) if read and read[1] else None
 
     async def close(self) -> None:
         """Say QUIT and go; the farewell is not waited for longer than a second."""

@@ -116,24 +116,37 @@ class Transfers:
         except OSError as error:
             raise Refusal(f"no data connection can be made: {error.strerror}", transient=True) from None
 
-    async def _begin(self, command: str, along: list[str]) -> "_Begun":
-        """Send a transfer's command, with what goes `along` in the same write if there is room for that."""
+    async def _begin(self, command: str, along: list[str], before: str = "") -> "_Begun":
+        """Send a transfer's command, with what goes `before` it and `along` in the same write if there is room."""
         port = await self.ports.take()
         data = port.data or self._new_data()
         try:
-            if length_of(command, *along) > self._control.window:
+            asked = await self._ask(before, command)
+            first = [before] if before and not asked else []
+            if length_of(*first, command, *along) > self._control.window:
                 along = []
-            await self._control.room(min(length_of(command, *along), self._control.window))
-            expected, *following = self._control.send(command, *along)
+            await self._control.room(min(length_of(*first, command, *along), self._control.window))
+            sent = self._control.send(*first, command, *along)
             self._control.flush()
+            asked = sent.pop(0) if first else asked
+            expected, *following = sent
         except BaseException:
             data.reset()
             raise
-        rung = Rung.BEHIND if along else Rung.AHEAD if port.ahead else 0
-        begun = _Begun(data, port, expected, along, following, rung, self._features.generation(rung))
+        rung = Rung.BEHIND if along else Rung.AHEAD if port.ahead else Rung.TOGETHER if first else 0
+        begun = _Begun(data, port, expected, along, following, rung, self._features.generation(rung), asked)
         if along and along[-1] in _PASSIVE:
             self.ports.ask_ahead(following[-1])
         return begun
+
+    async def _ask(self, question: str, command: str) -> AwaitedReply | None:
+        """Ask something by itself, and wait for the reply, unless it may go in one write with a command."""
+        if not question or (self._features.level and length_of(question, command) <= self._control.window):
+            return None
+        await self._control.room(self._control.window)
+        (asked,) = self._control.send(question)
+        await asyncio.wait({asked.reply}, timeout=self._control.timeout_seconds)
+        return asked
 
     async def _open(self, begun: "_Begun") -> None:
         """Connect to where the server waits; the command is sent already."""
@@ -210,9 +223,9 @@ class Transfers:
     # Files.
 
     async def store(
-        self, command: str, size_command: str, content: Content, left: Callable[[], None]
-    ) -> tuple[Reply, Reply | None]:
-        """Send a file, and return the reply to that, and to `size_command` if there is one.
+        self, command: str, size_command: str, content: Content, left: Callable[[], None], before: str = ""
+    ) -> tuple[Reply, Reply | None, Reply | None]:
+        """Send a file, and return the reply to that, to `size_command`, and to what is asked `before`, if anything is.
 
         Raises Refused, Refusal for a data connection that failed, ConnectionBroken, and whatever `content` raises.
         """
@@ -223,7 +236,7 @@ class Transfers:
             along = _PROBE if proves else after if self._features.level >= Rung.BEHIND else []
             rung, generation = 0, 0
             try:
-                begun = await self._begin(command, along)
+                begun = await self._begin(command, along, before)
                 rung, generation = begun.rung, begun.generation
                 await self._send_content(begun, content, left)
                 reply = await self._control.reply(begun.expected, self._patience(content.size))
@@ -231,12 +244,13 @@ class Transfers:
                 if proves:
                     await self._prove_behind(begun)
                 answers = await self._answers(begun, after)
+                told = await self._control.reply(begun.asked) if begun.asked else None
             except ConnectionBroken as broken:
                 raise self.judge(broken, rung, generation) from None
             finally:
                 if proves:
                     self._features.release(Rung.BEHIND)
-            return reply, answers[0] if size_command else None
+            return reply, answers[0] if size_command else None, told
 
     async def _answers(self, begun: "_Begun", after: list[str]) -> list[Reply | None]:
         """Return the replies to what follows a file; those that did not go along are asked for now.
@@ -346,7 +360,7 @@ class Transfers:
 
 
 class _Begun(NamedTuple):
-    """A transfer whose command is sent, `along` with others whose replies are `following`.
+    """A transfer whose command is sent, `along` with others whose replies are `following`; `asked` went before it.
 
     `rung` is its manner, 0 for none, and `generation` that of the rung.
     """
@@ -358,6 +372,7 @@ class _Begun(NamedTuple):
     following: list[AwaitedReply]
     rung: int
     generation: int
+    asked: AwaitedReply | None
 
 
 def _is_void(reply: Reply) -> bool:

@@ -82,5 +82,6 @@ def lost(publisher: Publisher, job: Job, previous: Outcome | None, what: str) ->
             strays=(*left.strays, *filter(None, [left.temporary]), *(paths.join(folder, each) for each in made)),
             box=left.box,
             unanswered=True,
+            replaces=left.replaces,
         ),
     )

@@ -21,6 +21,7 @@ from async_mirror.model.outcome import (
     Skipped,
     Unmanaged,
 )
+from async_mirror.model.settings import Existing
 from async_mirror.remote.errors import ConnectionBroken, PathTooLong, Refusal
 from async_mirror.remote.session import RemoteSession
 
@@ -52,7 +53,8 @@ class Publisher:
     """What all jobs of a mirror share: source, whose temporaries they are, whether modes are mirrored.
 
     `piece` is the most bytes to send without asking whether more may be sent; 0 where there is no limit. `shape` is
-    that of all temporaries; None if it is to be found out which one the server takes.
+    that of all temporaries; None if it is to be found out which one the server takes. `existing` says what is done
+    about files of others.
     """
 
     source: bytes
@@ -60,6 +62,7 @@ class Publisher:
     perms: bool = True
     piece: int = 0
     shape: int | None = None
+    existing: Existing = Existing.OVERWRITE
 
 
 class Attempt:
@@ -87,6 +90,7 @@ class Attempt:
         self.strays = left.strays
         self.box = left.box
         self.unanswered = left.unanswered
+        self.replaces = left.replaces
         self.doubts = {doubt.path: doubt.candidates for doubt in doubts_of(previous)}
         self.failure = previous.failure if isinstance(previous, Failed | InDoubt) else None
         self.bytes_sent = 0
@@ -185,7 +189,8 @@ class Attempt:
 
     @property
     def _left(self) -> Left:
-        return Left(self.left_behind, self.holds, self.tries, self.shapes, self.strays, self.box, self.unanswered)
+        left = (self.left_behind, self.holds, self.tries, self.shapes, self.strays, self.box)
+        return Left(*left, unanswered=self.unanswered, replaces=self.replaces)
 
     # Temporaries.
 

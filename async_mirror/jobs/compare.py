@@ -1,6 +1,6 @@
 """Compares a folder of the site with what should be there, entry by entry. Publishes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from async_mirror.model import odd_names, temporary_names
@@ -28,7 +28,9 @@ class Compared(NamedTuple):
     `found` counts the files among them. `adopted` holds what is
     as it was thought to be, too, and `lost` are the paths of what is not (any more).
     `differing` are paths of files that both have and that are not equal; they will be replaced. `foreign` counts what
-    the source does not have and what is not held; it is not ours.
+    the source does not have and what is not held; it is not ours. What a `complete` listing does
+    not show is not there; if its name begins with a dot, only if `shows_dot_names`. `alike` are paths of the source
+    that it shows in another case or Unicode form: on some sites they are there.
     """
 
     folder: str
@@ -41,6 +43,9 @@ class Compared(NamedTuple):
     cut: bool = False
     oddities: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    complete: bool = False
+    shows_dot_names: bool = False
+    alike: tuple[str, ...] = ()
     failure: Failure | None = None
 
 
@@ -65,22 +70,26 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     differing: list[str] = []
     lost: list[str] = []
     foreign = 0
-    keeps_times = any(
-        not entry.is_folder and entry.path in there and may_be(there[entry.path], entry) for entry in task.held
-    )
+    strange: dict[str, Entry] = {}
+    both = [(there[entry.path], entry) for entry in task.held if not entry.is_folder and entry.path in there]
+    keeps_times = any(may_be(seen, entry) for seen, entry in both)
+    sets_times = session.sets_times and (keeps_times or not _restamps(both))
     start = len(join(task.folder, ""))
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
         like = here if known or not odd_names.may_be_misread(path[start:]) else None
-        if version := _version(seen, known, like, keeps_times=keeps_times, sets_times=session.sets_times):
+        if version := _version(seen, known, like, keeps_times=keeps_times, sets_times=sets_times):
             adopted.append(version)
             continue
         lost += [path] if known else []
         if here is None:
-            foreign += not temporary_names.is_temporary(path[start:])
+            if not temporary_names.is_temporary(path[start:]):
+                foreign += 1
+                strange[odd_names.folded(path)] = seen
         elif not seen.is_folder:
             differing.append(path)
-    unlisted = await _unlisted(session, held.values(), complete=listing.complete)
+    unlisted = await _unlisted(session, held.values(), strange, complete=listing.complete)
+    alike = tuple(path for path in source if path not in there and odd_names.folded(path) in strange)
     lost += held.keys() - {entry.path for entry in unlisted}
     return Compared(
         task.folder,
@@ -89,10 +98,13 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         tuple(lost),
         frozenset(entry.path for entry in (*adopted, *unlisted) if entry.kind is Kind.FOLDER),
         tuple(differing),
-        foreign,
+        foreign - len(strange.keys() & {odd_names.folded(entry.path) for entry in unlisted}),
         listing.cut,
         listing.oddities,
         listing.unreadable,
+        listing.complete,
+        listing.shows_dot_names,
+        alike,
     )
 
 
@@ -125,18 +137,42 @@ def _as_seen(version: Entry, seen: Entry) -> Entry:
     return version._replace(mode=mode, site_size=seen.size, site_mtime_ns=seen.mtime_ns)
 
 
-async def _unlisted(session: RemoteSession, held: Iterable[Entry], *, complete: bool) -> list[Entry]:
-    """Return what a listing left out though it is there: one look at each, for listings are cut without a word."""
+def _restamps(both: Sequence[tuple[Entry, Entry]]) -> bool:
+    """Tell whether a site only says that it sets times: all of several files are as large as what was sent, and newer.
+
+    What an older backup brought back would be older.
+    """
+    return len(both) > 1 and all(
+        seen.size == known.size and known.site_mtime_ns == UNKNOWN and seen.mtime_ns > known.mtime_ns
+        for seen, known in both
+    )
+
+
+async def _unlisted(
+    session: RemoteSession, held: Iterable[Entry], strange: Mapping[str, Entry], *, complete: bool
+) -> list[Entry]:
+    """Return what a listing left out though it is there: one look at each, for listings are cut without a word.
+
+    What is `strange`, by its folded name, may be what is held, in the spelling of the site.
+    """
     files = [entry for entry in held if not entry.is_folder]
     folders = [entry for entry in held if entry.is_folder]
     if not complete:
         return [*map(unknown, files), *folders]
     times = await session.modified([entry.path for entry in files]) if files else []
-    found = [unknown(entry) for entry, mtime_ns in zip(files, times, strict=True) if mtime_ns != UNKNOWN]
+    there = ((entry, mtime_ns) for entry, mtime_ns in zip(files, times, strict=True) if mtime_ns != UNKNOWN)
+    found = [_respelled(entry, strange, mtime_ns) or unknown(entry) for entry, mtime_ns in there]
     for folder in folders:
         seen = await session.look(folder.path)
         found += [folder] if seen and seen.is_folder else []
     return found
+
+
+def _respelled(held: Entry, strange: Mapping[str, Entry], mtime_ns: int) -> Entry | None:
+    """Return a held file that is listed under another spelling of its name, as it was sent; None if it is not."""
+    listed = strange.get(odd_names.folded(held.path))
+    seen = listed and listed._replace(mtime_ns=mtime_ns)
+    return _as_seen(held, seen) if seen and may_be(seen, held) else None
 
 
 async def _there(
@@ -168,4 +204,6 @@ def may_be(seen: Entry, version: Entry) -> bool:
 
 
 def _same_second(seen_ns: int, known_ns: int) -> bool:
-    return seen_ns != UNKNOWN and abs(known_ns - seen_ns) < _SECOND_NS
+    """Tell whether a time is the one that was set: FAT keeps just the even seconds."""
+    kept_to_ns = _SECOND_NS if seen_ns // _SECOND_NS % 2 else 2 * _SECOND_NS
+    return seen_ns != UNKNOWN and abs(known_ns - seen_ns) < kept_to_ns

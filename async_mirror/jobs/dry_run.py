@@ -3,11 +3,23 @@
 from dataclasses import dataclass
 
 from async_mirror.jobs import folders, recover
-from async_mirror.jobs.attempt import Progress
+from async_mirror.jobs.attempt import Attempt, Progress
 from async_mirror.jobs.compare import Compare, Compared
+from async_mirror.jobs.existing import doubled, is_double, is_there, kept
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
 from async_mirror.jobs.recover import Recover, Recovered, Settled
-from async_mirror.model.change import Change, Job, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile
+from async_mirror.model.change import (
+    FOUND,
+    REPLACES,
+    Change,
+    Job,
+    MakeFolder,
+    Move,
+    RemoveFile,
+    RemoveFolder,
+    SendFile,
+    SetAttributes,
+)
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Problem
 from async_mirror.remote.errors import ConnectionBroken, Refusal, RootMissing
@@ -52,22 +64,49 @@ class DryHands(Hands):
     async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
         """Say what would come of it."""
         change = await self._likely(job.change)
-        if isinstance(change, MakeFolder) and not isinstance(session, Nowhere):
+        if not isinstance(session, Nowhere) and not isinstance(change, RemoveFile | RemoveFolder | SetAttributes):
             try:
-                reason = await folders.in_the_way(session, change.entry.path)
+                return await self._looked(session, job, change, Attempt(self.publisher, session, job, before, progress))
             except (Refusal, ConnectionBroken) as error:
-                reason = error.told
-            if reason:
-                return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
+                return Failed(job, Failure(change.entry.path, Problem.REFUSED, error.told))
         return Done(job, change, pretended(change), bytes_sent=_size(change))
+
+    async def _looked(
+        self, session: RootedSession, job: Job, change: MakeFolder | SendFile | Move, attempt: Attempt
+    ) -> Outcome:
+        """Say what would come of a change, given what has the name on the site."""
+        if isinstance(change, MakeFolder) and (reason := await folders.in_the_way(session, change.entry.path)):
+            return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
+        double = "" if isinstance(change, Move) else change.double
+        if double and await is_double(session, change.entry.path):
+            return doubled(attempt, double)
+        attempt.replaces = change.why == REPLACES or (change.asks and await _has_name(session, change))
+        if not isinstance(change, MakeFolder) and (outcome := kept(attempt)):
+            return outcome
+        told = _told(change, attempt.replaces)
+        return Done(job, told, pretended(told), bytes_sent=_size(told))
 
     async def _likely(self, change: Change) -> Change:
         """Return what a change would be in the end: a file that is not the one that was sent is not renamed."""
         match change:
             case Move(entry, held, twin=False) if not entry.is_folder:
                 if await digest_of(self.publisher.source, entry.path) != held.digest:
-                    return SendFile(entry, None, "new")
+                    return SendFile(entry, None, "new", asks=change.asks)
         return change
+
+
+async def _has_name(session: RootedSession, change: MakeFolder | SendFile | Move) -> bool | None:
+    """Tell whether something has the name already that a change would give."""
+    if not change.entry.is_folder:
+        return await is_there(session, change.entry.path)
+    return await session.look(change.entry.path) is not None
+
+
+def _told(change: MakeFolder | SendFile | Move, replaces: bool | None) -> Change:
+    """Return a change that says what it would find or replace."""
+    if isinstance(change, MakeFolder):
+        return change._replace(why=change.why if replaces is False else FOUND)
+    return change._replace(why=REPLACES) if replaces and not change.entry.is_folder else change
 
 
 def pretended(change: Change) -> Entry | None:

@@ -3,13 +3,14 @@
 from contextlib import suppress
 
 from async_mirror.jobs.attempt import Attempt
+from async_mirror.jobs.existing import doubled, is_double
 from async_mirror.jobs.folder_check import shows, spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import name_problem
 from async_mirror.jobs.removal_proof import NOT_OURS, why_it_stays
 from async_mirror.jobs.single_files import is_back
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates
-from async_mirror.model.change import MakeFolder, Move
+from async_mirror.model.change import FOUND, MakeFolder, Move
 from async_mirror.model.entry import UNKNOWN, Entry
 from async_mirror.model.outcome import Done, Doubt, Outcome
 from async_mirror.remote.errors import LINK_IN_THE_WAY, Refusal
@@ -34,13 +35,17 @@ async def make(attempt: Attempt, entry: Entry) -> Outcome:
     made = entry._replace(mode=UNKNOWN)
     try:
         with attempt.touching((entry.path, None, made)):
-            await attempt.session.make_folder(entry.path)
+            is_new = await attempt.session.make_folder(entry.path)
     except Refusal as refusal:
         seen = await attempt.session.look(entry.path)
         if seen is not None and not seen.is_folder:
             raise Refusal(_FILE_IN_THE_WAY, refusal.reply) from None
         raise
-    return attempt.done(made, change=None if isinstance(attempt.job.change, MakeFolder) else MakeFolder(entry, "new"))
+    double = change.double if isinstance(change := attempt.job.change, MakeFolder) else ""
+    if double and not is_new and await is_double(attempt.session, entry.path):
+        attempt.doubts.pop(entry.path, None)
+        return doubled(attempt, double)
+    return attempt.done(made, change=MakeFolder(entry, "new" if is_new else FOUND))
 
 
 async def move(attempt: Attempt, change: Move) -> Outcome:

@@ -6,19 +6,25 @@ from collections.abc import AsyncIterator
 from async_mirror.jobs import temporary_trial
 from async_mirror.jobs.attempt import Attempt, Progress
 from async_mirror.jobs.bandwidth import LONGEST_PIECE
+from async_mirror.jobs.existing import doubled, is_double, is_there, kept
 from async_mirror.jobs.odd_name_probe import name_problem
 from async_mirror.jobs.temporary_trial import Blame
 from async_mirror.model.candidates import held_after
-from async_mirror.model.change import TRIES_PER_ATTEMPT, SendFile
+from async_mirror.model.change import REPLACES, TRIES_PER_ATTEMPT, SendFile
 from async_mirror.model.entry import UNKNOWN, Entry
-from async_mirror.model.outcome import NO_MODES, Outcome, Problem
+from async_mirror.model.outcome import NO_MODES, UNTOLD, Outcome, Problem
+from async_mirror.model.settings import Existing
 from async_mirror.remote.errors import InTheWay, Refusal
-from async_mirror.remote.session import Published, Reader
+from async_mirror.remote.session import Published, Reader, Target
 from async_mirror.source import files
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
 NO_RENAMES = "this server renames nothing, so that no file can be replaced whole"
 NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
+
+
+_MUCH = 1 << 20
+"""Bytes; before more are sent it is known what has the name that they are to get."""
 
 
 class _Flow:
@@ -67,11 +73,14 @@ class Upload:
         self._change = change if isinstance(change, SendFile) else SendFile(entry, held, why)
         self._is_stored = False
         self._noted = entry if isinstance(change, SendFile) else None
+        self._asks = self._change.asks and self._path not in attempt.doubts
+        if self._change.why == REPLACES:
+            attempt.replaces = True
 
     async def outcome(self) -> Outcome:
         """Send the file as it is now, or settle what an attempt before this one did."""
         attempt = self._attempt
-        if problem := await name_problem(attempt):
+        if problem := await name_problem(attempt) or await self._kept():
             return problem
         if attempt.strays:
             await attempt.session.remove_files(attempt.strays)
@@ -84,6 +93,18 @@ class Upload:
             if outcome is not None:
                 return outcome
         return attempt.failed(Problem.BUSY, "it was begun twice, and changed both times")
+
+    async def _kept(self) -> Outcome | None:
+        """Return what comes of it if others have the name, and keep it. Asks first where much would be sent in vain."""
+        attempt = self._attempt
+        decides = attempt.publisher.existing is not Existing.OVERWRITE
+        double = self._change.double
+        if double and self._path not in attempt.doubts and await is_double(attempt.session, self._path):
+            return doubled(attempt, double)
+        if self._asks and (decides or self._entry.size > _MUCH):
+            attempt.replaces = await is_there(attempt.session, self._path)
+            self._asks = False
+        return kept(attempt)
 
     async def _send_in_some_shape(self) -> Outcome | None:
         """Send the file; once more if it was the temporary's name that the server refused."""
@@ -148,9 +169,12 @@ class Upload:
         self._is_stored = False
         flow = _Flow(file, attempt.publisher.piece, attempt.progress)
         try:
-            size = await attempt.session.store(attempt.left_behind, flow, all_sent)
+            target = Target(self._path) if self._asks else None
+            size = await attempt.session.store(attempt.left_behind, flow, all_sent, target)
         finally:
             attempt.holds = sent if file.is_unchanged() else None
+        if target:
+            attempt.replaces, self._asks = target.is_there, False
         if not attempt.holds:
             await attempt.drop_temporary()
             return None
@@ -175,11 +199,17 @@ class Upload:
             await attempt.session.remove_files(attempt.asides)
         return attempt.done(
             version,
+            UNTOLD if attempt.replaces is None else "",
             "" if published.atomic else NOT_ATOMIC,
             "" if published.mtime_set else NO_MTIMES,
             "" if published.mode_set else NO_MODES,
-            change=self._change,
+            change=self._done_change,
         )
+
+    @property
+    def _done_change(self) -> SendFile:
+        """What was done: it may have replaced what others had."""
+        return self._change._replace(why=REPLACES) if self._attempt.replaces else self._change
 
     async def _finish_previous(self) -> Outcome | None:
         """Settle what the attempt before this one left: take it over if it is whole, else see that it is gone.
@@ -195,7 +225,7 @@ class Upload:
                 return await self._publish(version)
             if size is None and await self._is_published(version):
                 await attempt.session.remove_files(attempt.asides)
-                return attempt.done(version, change=self._change)
+                return attempt.done(version, change=self._done_change)
         await attempt.drop_temporary()
         return None
 

@@ -1,12 +1,14 @@
 """What is done about a single file but to upload it: renamed, deleted, given its mode."""
 
 from async_mirror.jobs.attempt import Attempt
+from async_mirror.jobs.existing import is_there, kept
+from async_mirror.jobs.folder_check import spelled
 from async_mirror.jobs.odd_name_probe import name_problem
 from async_mirror.jobs.send_file import NO_MTIMES, Upload
 from async_mirror.model.candidates import held_after, unknown
-from async_mirror.model.change import Move, SetAttributes
+from async_mirror.model.change import REPLACES, Move, SetAttributes
 from async_mirror.model.entry import UNKNOWN, Entry
-from async_mirror.model.outcome import NO_MODES, Outcome, Problem
+from async_mirror.model.outcome import NO_MODES, UNTOLD, Outcome, Problem
 from async_mirror.remote.errors import Refusal
 from async_mirror.source import files, look
 
@@ -35,19 +37,37 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     entry, held = change.entry, change.held
     if problem := await name_problem(attempt):
         return problem
+    if change.asks and entry.path not in attempt.doubts:
+        attempt.replaces = await _is_there(attempt, change)
+    if outcome := kept(attempt):
+        return outcome
     same_content = await _has_digest(attempt, entry.path, held.digest)
     moved = held._replace(path=entry.path)
     if not (same_content or change.twin) or not await _rename(attempt, change, moved):
-        return await Upload(attempt, entry, None, "new").outcome()
+        return await Upload(attempt, entry, None, REPLACES if attempt.replaces else "new").outcome()
     attempt.confirm(held.path, None)
     attempt.confirm(entry.path, moved)
     if not same_content:
-        return attempt.done(moved if _is_as_adopted(entry, held) else unknown(moved))
+        return _moved(attempt, change, moved if _is_as_adopted(entry, held) else unknown(moved))
     mtime_set = entry.mtime_ns == held.mtime_ns or await attempt.session.set_mtime(entry.path, entry.mtime_ns)
     mode = entry.mode if attempt.publisher.perms else held.mode
     mode_set = mode == held.mode or await _set_mode_quietly(attempt, entry)
     notes = ("" if mtime_set else NO_MTIMES, "" if mode_set else NO_MODES)
-    return attempt.done(entry._replace(digest=held.digest, mode=mode), *notes)
+    return _moved(attempt, change, entry._replace(digest=held.digest, mode=mode), *notes)
+
+
+def _moved(attempt: Attempt, change: Move, held: Entry, *notes: str) -> Outcome:
+    """Tell of a rename, and of what it may have replaced."""
+    told = change._replace(why=REPLACES) if attempt.replaces else change
+    return attempt.done(held, UNTOLD if attempt.replaces is None else "", *notes, change=told)
+
+
+async def _is_there(attempt: Attempt, change: Move) -> bool | None:
+    """Tell whether others have the new name; to some sites it is the old one, too, of a twin."""
+    there = await is_there(attempt.session, change.entry.path)
+    if there and change.twin:
+        return await spelled(attempt.session, change.entry.path) is not None
+    return there
 
 
 def _is_as_adopted(entry: Entry, held: Entry) -> bool:

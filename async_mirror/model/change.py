@@ -9,18 +9,29 @@ Inside = tuple[tuple[str, bytes], ...]
 
 
 class MakeFolder(NamedTuple):
-    """Make a folder; it is fine if it is there."""
+    """Make a folder; it is fine if it is there. `asks`: nothing has told yet whether it is.
+
+    `double` is the path of another folder of the source that some sites take for the same; only one can be there then.
+    """
 
     entry: Entry
     why: str
+    asks: bool = False
+    double: str = ""
 
 
 class SendFile(NamedTuple):
-    """Publish a file under its final name, whole. `held` is the version the site is known to hold, if any."""
+    """Publish a file under its final name, whole. `held` is the version the site is known to hold, if any.
+
+    `asks`: nothing has told yet whether somebody else's file has the name, so the site is to be asked. `double` is the
+    path of another thing of the source that some sites take for the same.
+    """
 
     entry: Entry
     held: Entry | None
     why: str
+    asks: bool = False
+    double: str = ""
 
 
 class SetAttributes(NamedTuple):
@@ -37,6 +48,7 @@ class Move(NamedTuple):
     A `twin` differs from its old name in case or Unicode form alone: a file is renamed even if its content changed,
     which is sent afterwards. Any other file is renamed only if its content is what was sent under the old name, and a
     folder only if the site shows just what is held `inside` it; else it is made, and its content comes by itself.
+    `asks`: nothing has told yet whether somebody else's has the new name.
     """
 
     entry: Entry
@@ -44,6 +56,7 @@ class Move(NamedTuple):
     why: str
     twin: bool = False
     inside: Inside = ()
+    asks: bool = False
 
 
 class RemoveFile(NamedTuple):
@@ -109,6 +122,9 @@ class Job(NamedTuple):
 
 REPLACES = "replaces a file of the site that differs"
 """Why a file is sent that has the name of another on the site."""
+
+FOUND = "is on the site already"
+"""Why a folder did not have to be made."""
 
 
 def touches(change: Change) -> tuple[tuple[str, Entry | None, Entry | None], ...]:

@@ -28,6 +28,12 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def differ_in(one: str, other: str) -> str:
+    """Say in what two names differ that a site may take for one: "case" or "form"."""
+    same = unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+    return "form" if same else "case"
+
+
 def refusal(name: str) -> str | None:
     """Say why a local name can never be sent, or None. CR, LF and NUL would end a command (RFC 959, 5.3)."""
     if "\r" in name or "\n" in name or "\0" in name:

@@ -55,12 +55,26 @@ class Problem(StrEnum):
         "arrived incomplete",
         "it was not published, and is tried again in the next pass; if it happens often, ask the site's host",
     )
+    EXISTS = (
+        "may not replace what others have on the site",
+        "rename it here or there, or choose --existing overwrite, or --existing skip",
+    )
+    SAME_NAME = (
+        "has the name of another one for this server",
+        "rename one of the two in the source, or leave it out with --exclude: the server has room for one",
+    )
     NOT_TRIED = "was not tried", "see what is said about the folder above it, or about what is in its way"
     INTERNAL = "met an error of ours", "this is a defect of async-mirror: please report it with the log of -v"
 
 
 NO_MODES = "this server does not set every mode: some stay as the server makes them (--no-perms leaves all alone)"
 """The note of an outcome whose mode the site did not take."""
+
+
+UNTOLD = "the server does not tell of every new name whether others have it: what had one was replaced unseen"
+"""The note of an outcome that may have replaced something."""
+KEPT = "others have this name on the site, and --existing skip leaves it to them"
+"""Why a file was skipped."""
 
 
 class Failure(NamedTuple):
@@ -83,7 +97,8 @@ class Left(NamedTuple):
     `temporary` may be on the site; if it `holds` a version, all bytes of that one were sent. `tries` counts the
     temporaries made so far, `shapes` has a bit for each shape that they may have, `strays` name those of attempts that
     nobody heard of again, and the `box` may be left in which an odd name was tried. `unanswered` says that a session
-    did not end with a reply or a close by the server: what it was sent may still be done, much later.
+    did not end with a reply or a close by the server: what it was sent may still be done, much later. `replaces` says
+    that others had the name; None if nothing told.
     """
 
     temporary: str = ""
@@ -93,6 +108,7 @@ class Left(NamedTuple):
     strays: tuple[str, ...] = ()
     box: str = ""
     unanswered: bool = False
+    replaces: bool | None = False
 
 
 class Doubt(NamedTuple):

@@ -22,7 +22,8 @@ class FolderPlan:
     """What is to be done about one folder.
 
     `changes` can be carried out at once, in their order. The rest needs the whole picture and waits until the scan is
-    over: `moves`, `swaps`, what is `gone` from the source, and the `modes` of folders, set after their content.
+    over: `moves`, `swaps`, what is `gone` from the source, the `modes` of folders, set after their content, and
+    `doubles`, files with names that some sites take for that of another one, which goes first.
     `refreshed` are held entries of which only what is local changed. Below `unmounted` folders nothing may be removed.
     """
 
@@ -31,6 +32,7 @@ class FolderPlan:
     swaps: list[Swap] = field(default_factory=list)
     gone: list[Entry] = field(default_factory=list)
     modes: list[SetAttributes] = field(default_factory=list)
+    doubles: list[SendFile] = field(default_factory=list)
     refreshed: list[Entry] = field(default_factory=list)
     unmounted: list[str] = field(default_factory=list)
 
@@ -66,7 +68,9 @@ def plan_folder(
         missing.clear()
     if new:
         moves = renamed if renamed and listing.complete else {}
-        _plan_new(plan, new, _take_twins(new, missing), origins or {}, moves, perms=perms)
+        _plan_new(
+            plan, new, _take_twins(new, missing), origins or {}, moves, doubles=_doubles(new, listing), perms=perms
+        )
     plan.unmounted.extend(entry.path for entry in missing.values() if entry.mount)
     plan.gone.extend(missing.values())
     return plan
@@ -108,6 +112,7 @@ def _plan_new(
     origins: Mapping[str, Entry],
     renamed: Mapping[str, Move],
     *,
+    doubles: Mapping[str, str],
     perms: bool,
 ) -> None:
     taken = {twin.path for twin in twins.values()}
@@ -117,15 +122,32 @@ def _plan_new(
         if twin is not None:
             plan.changes.append(Move(entry, twin, f"renamed from {twin.path}", twin=True))
             plan.unmounted.extend([entry.path] if twin.mount and not entry.mount else [])
+        elif entry.path in doubles and not entry.is_folder:
+            plan.doubles.append(SendFile(entry, None, "new", double=doubles[entry.path]))
         elif entry.kind is Kind.FOLDER:
-            move = renamed.get(entry.path)
-            plan.changes.append(move if move and move.held.path not in taken else MakeFolder(entry, "new"))
+            move = None if entry.path in doubles else renamed.get(entry.path)
+            make = MakeFolder(entry, "new", double=doubles.get(entry.path, ""))
+            plan.changes.append(move if move and move.held.path not in taken else make)
         elif origin is not None and origin.path not in taken:
             plan.moves.append(Move(entry, origin, f"renamed from {origin.path}"))
         else:
             plan.changes.append(SendFile(entry, None, "new"))
         if perms and entry.is_folder:
             plan.modes.append(SetAttributes(entry, entry._replace(mode=UNKNOWN), "new"))
+
+
+def _doubles(new: Iterable[Entry], listing: Listing) -> dict[str, str]:
+    """Return the new paths that a site may take for another one of the folder, and that one, which goes first.
+
+    What the site holds already goes first, else what comes first in order of names.
+    """
+    if len(listing.entries) == 1:
+        return {}
+    is_new = {entry.path for entry in new}
+    first: dict[str, str] = {}
+    for path in sorted((entry.path for entry in listing.entries), key=lambda path: (path in is_new, path)):
+        first.setdefault(folded(split(path)[1]), path)
+    return {path: other for path in is_new if (other := first[folded(split(path)[1])]) != path}
 
 
 def _take_twins(new: list[Entry], missing: dict[str, Entry]) -> dict[str, Entry]:

@@ -1,6 +1,7 @@
 """What the user asked for, immutable and checked. Knows neither how it is written nor what is done with it."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from async_mirror.model.site import Site
@@ -10,6 +11,14 @@ SLOWEST_BYTES_PER_S = 1000
 
 class UsageError(ValueError):
     """What the user wrote cannot be meant; the text says what is wrong and what to write."""
+
+
+class Existing(StrEnum):
+    """What is done about a file of others that has the name of one of the source."""
+
+    OVERWRITE = "overwrite"
+    SKIP = "skip"
+    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,7 @@ class Settings:
     max_depth: int | None = None
     excluded_extensions: frozenset[str] = field(default_factory=frozenset)
     patterns: tuple[str, ...] = ()
+    existing: Existing = Existing.OVERWRITE
     delete: bool = True
     delete_limit: DeleteLimit = field(default_factory=DeleteLimit)
     allow_empty_source: bool = False

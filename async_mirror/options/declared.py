@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from async_mirror.model.settings import Existing
 from async_mirror.model.site import SCHEMES
 from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
@@ -170,6 +171,14 @@ SYNC: list[click.Parameter] = [
         is_flag=True,
         group=_WHEN,
         help="Look at the site again first: after it, or this machine, was restored from a backup.",
+    ),
+    Option(
+        ["--existing"],
+        type=click.Choice([str(each) for each in Existing]),
+        default="overwrite",
+        show_default=True,
+        group=_SAFETY,
+        help="What becomes of a file of others that has the name of one here; fail leaves it, too, and exits 1.",
     ),
     Option(
         ["--delete/--no-delete"],

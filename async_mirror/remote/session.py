@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from async_mirror.model.entry import Entry
 from async_mirror.model.facts import Facts
+from async_mirror.model.paths import split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 
@@ -23,6 +25,14 @@ class Published(NamedTuple):
     aside: bool = False
 
 
+@dataclass(slots=True)
+class Target:
+    """A final name that others may have. A `store` finds out whether a file is there; None if the site did not tell."""
+
+    path: str
+    is_there: bool | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteListing:
     """A remote folder as the site shows it.
@@ -30,7 +40,8 @@ class RemoteListing:
     `entries` may have UNKNOWN modes; `exact` says that mtimes are to the second (MLSD), not to the minute or day.
     `cut` says that the server told, or let see, that the listing is not whole. `others` are names of what is neither
     file nor folder. `oddities` are names that no site may have (`..`, with a slash …), never used. `unreadable` are
-    lines in no known format (the beginning of the first hundred): what they name, nobody knows.
+    lines in no known format (the beginning of the first hundred): what they name, nobody knows. `shows_itself` says
+    that it names the folder itself by a dot, and so hides no other name with one.
     """
 
     entries: tuple[Entry, ...]
@@ -39,6 +50,7 @@ class RemoteListing:
     others: tuple[str, ...] = ()
     oddities: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    shows_itself: bool = False
 
     @property
     def complete(self) -> bool:
@@ -49,6 +61,18 @@ class RemoteListing:
     def is_empty(self) -> bool:
         """True if nothing was listed, nothing that could not be read either."""
         return not (self.entries or self.others or self.oddities or self.unreadable)
+
+    def shows_absence_of(self, name: str) -> bool:
+        """Tell whether what is not listed is not there: names with a dot may be hidden unless such a one is shown."""
+        return self.complete and (not name.startswith(".") or self.shows_dot_names)
+
+    @property
+    def shows_dot_names(self) -> bool:
+        """True if it was seen to hide no names with a dot."""
+        if self.shows_itself:
+            return True
+        names = chain((split(entry.path)[1] for entry in self.entries), self.others)
+        return any(name.startswith(".") for name in names)
 
 
 class Removal(IntEnum):
@@ -146,17 +170,21 @@ class RemoteSession(Protocol):
         """True if this site is known to give a file the modification time that it is told."""
         ...
 
-    async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
+    async def store(self, path: str, content: Content, left: Callable[[], None], target: Target | None = None) -> int:
         """Write a file, whole, and return the size that the site says it has.
 
         Calls `left` when the last byte has left and only the server's answer is awaited. The confirmation (226) and
         the size have come when this returns; the next call made before any other await goes out ahead of any other's.
-        What `content` raises comes through as it is.
+        What `content` raises comes through as it is. A `target` is asked for before the file is sent, in the same write
+        where the server takes that.
         """
         ...
 
     async def size(self, path: str) -> int | None:
-        """Return the size of a file in bytes, None when there is no such file."""
+        """Return the size of a file in bytes, None when there is no such file, UNKNOWN if nothing tells its size.
+
+        Raises Refusal if it cannot be told whether there is one; so does `look`.
+        """
         ...
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
@@ -179,8 +207,8 @@ class RemoteSession(Protocol):
         """Rename a file or folder."""
         ...
 
-    async def make_folder(self, path: str) -> None:
-        """Make a folder, or find it there."""
+    async def make_folder(self, path: str) -> bool:
+        """Make a folder, or find it there: False then."""
         ...
 
     async def remove_files(self, paths: Sequence[str]) -> None:

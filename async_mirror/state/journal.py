@@ -88,6 +88,11 @@ class Journal(Held):
             )
             return found.fetchone() is not None
 
+    def open_paths(self) -> set[str]:
+        """Return all paths of which it is not known for good what is there."""
+        with self._database.reading() as connection:
+            return {decode(path) for (path,) in connection.execute("SELECT DISTINCT path FROM pending")}
+
     def pending(self, now: float) -> list[Pending]:
         """Return the open paths that are to be looked at, at that Unix time; each once, with all that is open there."""
         with self._database.reading() as connection:

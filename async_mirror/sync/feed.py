@@ -7,7 +7,7 @@ from itertools import chain
 
 from async_mirror.crew.off_loop import Offload
 from async_mirror.model import paths
-from async_mirror.model.change import Change, Job, path_of
+from async_mirror.model.change import Change, Job, MakeFolder, path_of
 from async_mirror.state.store import State
 from async_mirror.sync.folder_gates import Gates
 
@@ -17,13 +17,25 @@ MOST_KEPT_BACK = 4096
 
 
 class Feed:
-    """Notes jobs as pending before they are handed on; `not_tried` is told of those whose folder never is there."""
+    """Notes jobs as pending before they are handed on, each as `asking` returns its change.
 
-    def __init__(self, state: State, offload: Offload, gates: Gates, not_tried: Callable[[Change], None]) -> None:
+    `not_tried` is told of those whose folder never is there.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        offload: Offload,
+        gates: Gates,
+        *,
+        asking: Callable[[Change], Change],
+        not_tried: Callable[[Change], None],
+    ) -> None:
         """Begin with nothing kept back."""
         self._state = state
         self._offload = offload
         self._gates = gates
+        self._asking = asking
         self._not_tried = not_tried
         self._kept_back: dict[str, list[Job]] = {}
 
@@ -67,16 +79,21 @@ class Feed:
                 waiting.extend(self._released())
                 job = waiting.popleft()
                 folder = paths.parent(path_of(job.change))
-                if shut := self._gates.shut_above(folder):
+                if shut := self._gates.shut_above(folder) or self._shut_double(job.change):
                     self._kept_back.setdefault(shut, []).append(job)
                 elif self._gates.is_lacking(folder):
                     untried.append(job)
                     self._not_tried(job.change)
                 else:
-                    yield job
+                    yield job._replace(change=self._asking(job.change))
         finally:
             if waiting or untried:
                 await self._offload(self._state.abandon, [*waiting, *untried])
+
+    def _shut_double(self, change: Change) -> str:
+        """Return the folder that may be the same to the site, while that is being made."""
+        double = change.double if isinstance(change, MakeFolder) else ""
+        return double if double and self._gates.is_shut(double) else ""
 
     def _released(self) -> list[Job]:
         """Take out what was kept back for folders that are not being made any more."""

@@ -9,6 +9,7 @@ from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Answer, Hands, Item
+from async_mirror.model import odd_names, paths
 from async_mirror.model.change import Job, Shapes
 from async_mirror.model.entry import Entry
 from async_mirror.model.facts import Fact, Facts
@@ -27,7 +28,7 @@ from async_mirror.ui.text import plural
 
 MAX_CONNECTIONS = 16
 LIMIT_LASTS_S = 3600.0
-CONNECTIONS_LAST_S = 90 * 86400.0
+CONNECTIONS_LAST_S = NAMES_LAST_S = 90 * 86400.0
 _LIMIT, _FOUND = "most connections", "connections"
 
 MirrorCrew = Crew[RootedSession, Item, Answer]
@@ -95,7 +96,9 @@ async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) 
         site=settings.site,
         password=mirror.password,
         timeout_seconds=settings.timeout_seconds,
-        publisher=Publisher(source, state.id, settings.perms, mirror.pace.piece, settings.shape),
+        publisher=Publisher(
+            source, state.id, settings.perms, mirror.pace.piece, shape=settings.shape, existing=settings.existing
+        ),
         create_root=not holds and not mirror.dry_run,
         expected_root=root or "",
         facts=mirror.facts,
@@ -138,3 +141,19 @@ def learn_limits(crew: MirrorCrew, mirror: Mirror) -> None:
         mirror.facts.find(Fact(account, _LIMIT, most, LIMIT_LASTS_S, told=told, is_note=True))
     if isinstance(crew.limits, Climb) and crew.limits.found:
         mirror.facts.find(Fact(account, _FOUND, crew.limits.found, CONNECTIONS_LAST_S))
+
+
+def learn_one_for_two(mirror: Mirror, path: str, double: str) -> None:
+    """Learn that the server takes two names for one."""
+    told = "the server takes names for the same that differ in case, or in Unicode form, alone: it holds one of them"
+    fact = Fact(_account(mirror), _one_for_two(path, double), 1, NAMES_LAST_S, told=told, is_note=True)
+    mirror.facts.find(fact)
+
+
+def takes_for_one(mirror: Mirror, path: str, double: str) -> bool:
+    """Tell whether the server is known to take two names for one."""
+    return bool(mirror.facts.number(_account(mirror), _one_for_two(path, double)))
+
+
+def _one_for_two(path: str, double: str) -> str:
+    return f"one name for two: {odd_names.differ_in(paths.split(path)[1], paths.split(double)[1])}"

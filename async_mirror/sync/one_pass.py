@@ -18,6 +18,7 @@ from async_mirror.jobs.perform import Answer, Item
 from async_mirror.jobs.recover import Recovered, Settled, by_folder
 from async_mirror.model import escape, odd_names, paths
 from async_mirror.model.change import (
+    FOUND,
     REPLACES,
     TRIES_PER_ATTEMPT,
     Change,
@@ -46,7 +47,16 @@ from async_mirror.sync.feed import BEGUN_AT_ONCE, Feed
 from async_mirror.sync.folder_gates import Gates
 from async_mirror.sync.folder_renames import Renamed
 from async_mirror.sync.forecast import BEGINS_AFTER, Ahead
-from async_mirror.sync.mirror import Mirror, MirrorCrew, crew_for, learn_limits, remember, shape_of_temporaries
+from async_mirror.sync.mirror import (
+    Mirror,
+    MirrorCrew,
+    crew_for,
+    learn_limits,
+    learn_one_for_two,
+    remember,
+    shape_of_temporaries,
+    takes_for_one,
+)
 from async_mirror.sync.room import Room
 from async_mirror.ui.text import plural
 
@@ -84,10 +94,11 @@ class Pass:
         self.committed_at = time.monotonic()
         self.root_known = False
         self.moves: list[Move] = []
+        self.doubles: list[SendFile] = []
         self.swaps: list[Swap] = []
         self.modes: list[SetAttributes] = []
         self.gates = Gates()
-        self.feed = Feed(state, offload, self.gates, self._not_tried)
+        self.feed = Feed(state, offload, self.gates, asking=self._asking, not_tried=self._not_tried)
         self.room = Room()
         self.ahead = Ahead(root, self.selection, state, offload, self.report)
         self.renamed = Renamed(root, state, self.selection)
@@ -101,6 +112,10 @@ class Pass:
         self.listings: dict[str, Listing] = {}
         self.there: set[str] = {""}
         self.differing: set[str] = set()
+        self.known: dict[str, bool] = {}
+        """The folders of which it is known what they hold, and whether that is so of names with a dot, too."""
+        self.alike: set[str] = set()
+        self.in_doubt: set[str] = set()
 
     # The pass.
 
@@ -119,6 +134,7 @@ class Pass:
         try:
             async with crew:
                 await self._recover(crew)
+                self.in_doubt = await self.offload(self.state.open_paths)
                 if not await self.offload(self.state.fact, "surveyed"):
                     self.report.phase("looking at the site")
                     await self._survey(crew)
@@ -215,6 +231,7 @@ class Pass:
 
     async def _learn_site(self, answer: Answer) -> None:
         if answer.made_root:
+            self.known[""] = True
             self.report.made_root(answer.root or self.settings.site.root)
         if answer.root and not self.root_known:
             self.root_known = True
@@ -247,6 +264,7 @@ class Pass:
                 self._record_done(change, outcome)
             case Failed() | InDoubt():
                 self._stays(change)
+                self._learn_from(change, outcome.failure)
                 if isinstance(change, Move) and change.entry.is_folder:
                     self.removal.spare(change.held.path)
             case Skipped():
@@ -259,12 +277,18 @@ class Pass:
             self.renamed.settled(change)
         self.gates.open(change, made=not isinstance(outcome, Failed | InDoubt))
 
+    def _learn_from(self, change: Change, failure: Failure) -> None:
+        if failure.problem is Problem.SAME_NAME and isinstance(change, MakeFolder | SendFile):
+            learn_one_for_two(self.mirror, path_of(change), change.double)
+
     def _stays(self, change: Change) -> None:
         if isinstance(change, RemoveFile | RemoveFolder):
             self.removal.keep_folders_of(change.held.path)
 
     def _record_done(self, wanted: Change, done: Done) -> None:
-        """Note what follows from a rename, or from one that became something else."""
+        """Note what follows from a folder that is new, from a rename, or from one that became something else."""
+        if isinstance(done.change, MakeFolder) and done.change.why != FOUND:
+            self.known[done.change.entry.path] = True
         if not isinstance(wanted, Move):
             return
         if isinstance(done.change, Move):
@@ -366,6 +390,9 @@ class Pass:
         self.there |= compared.folders
         self.report.compared(compared.found, compared.foreign)
         self.differing.update(compared.differing)
+        self.alike.update(compared.alike)
+        if compared.complete:
+            self.known[compared.folder] = self.known.get(compared.folder, False) or compared.shows_dot_names
         if compared.failure:
             self.unseen.add(compared.folder)
             self.report.failure(compared.failure)
@@ -509,6 +536,7 @@ class Pass:
     async def _take_plan(self, plan: FolderPlan) -> list[Job]:
         """Set aside what has to wait, and return jobs for the rest."""
         self.moves += filter(self._can_be_sent, plan.moves)
+        self.doubles += filter(self._can_be_told_apart, plan.doubles)
         self.swaps += plan.swaps
         self.modes += plan.modes
         if not self.settings.allow_unmounted:
@@ -519,7 +547,17 @@ class Pass:
         self.removal.gone.update((entry.path, entry) for entry in plan.gone)
         if plan.refreshed:
             await self.offload(self.state.hold, plan.refreshed)
-        return self._jobs(change for change in plan.changes if self._can_be_sent(change))
+        changes = (change for change in plan.changes if self._can_be_sent(change))
+        return self._jobs(change for change in changes if self._can_be_told_apart(change))
+
+    def _can_be_told_apart(self, change: Change) -> bool:
+        """Tell whether the site has a name of its own for a path, as far as is known; report it if not."""
+        double = change.double if isinstance(change, MakeFolder | SendFile) else ""
+        if not double or not takes_for_one(self.mirror, path_of(change), double):
+            return True
+        self.report.failure(Failure(path_of(change), Problem.SAME_NAME, f"the other one is {double}"))
+        self.gates.open(change, made=False)
+        return False
 
     def _can_be_sent(self, change: Change) -> bool:
         reason = odd_names.refusal(paths.split(path_of(change))[1])
@@ -538,7 +576,7 @@ class Pass:
             if not self.room.takes(change):
                 self.room.wait(change)
                 continue
-            if isinstance(change, SendFile) and change.entry.path in self.differing:
+            if isinstance(change, SendFile) and path_of(change) in self.differing - self.in_doubt:
                 change = change._replace(why=REPLACES)  # noqa: PLW2901
             self.jobs_made += 1
             makes = not isinstance(change, RemoveFile | RemoveFolder)
@@ -546,6 +584,19 @@ class Pass:
             self.gates.shut(change)
             self.report.planned(change)
         return jobs
+
+    def _asking(self, change: Change) -> Change:
+        """Have the site asked before a name is used that nobody is known to have, nor not to have."""
+        match change:
+            case SendFile(held=None) | MakeFolder() | Move():
+                path = path_of(change)
+                folder, name = paths.split(path)
+                is_listed = folder in self.known and (self.known[folder] or not name.startswith("."))
+                is_listed = is_listed and path not in self.differing and path not in self.alike
+                if change.why == REPLACES or path in self.in_doubt or is_listed:
+                    return change
+                return change._replace(asks=True)
+        return change
 
     def _not_tried(self, change: Change) -> None:
         path = path_of(change)
@@ -559,6 +610,7 @@ class Pass:
     async def _settle(self, crew: MirrorCrew) -> None:
         """Do what needs the whole picture, in this order: moves, removals, what takes the place of something, modes."""
         await self._perform(crew, self.feed.begun(self._jobs(self._likely_moves())))
+        await self._send_doubles(crew)
         if self.stop.requested:
             return
         await self._remove(crew)
@@ -569,6 +621,7 @@ class Pass:
         while (missing := self.missing - self.voided) and not self.stop.requested:
             topmost = {each for each in missing if not missing.intersection(paths.lineage(each))}
             await self._make_missing(crew, topmost)
+            await self._send_doubles(crew)
             self.voided |= missing
             await self._set_modes(crew)
 
@@ -590,6 +643,11 @@ class Pass:
             for path in untried:
                 self.report.not_tried(path)
             self.report.warn(f"the site has no room left: {plural(len(untried), 'file')} not tried in this pass")
+
+    async def _send_doubles(self, crew: MirrorCrew) -> None:
+        """Send what the site may take for what is there by now."""
+        doubles, self.doubles = self.doubles, []
+        await self._perform(crew, self.feed.begun(self._jobs(doubles)))
 
     async def _set_modes(self, crew: MirrorCrew) -> None:
         modes = [change for change in self.modes if not self.gates.is_unmade(change.entry.path)]

@@ -24,6 +24,8 @@ class Counts:
     foreign: int = 0
     done: Counter[str] = field(default_factory=Counter)
     replacing: int = 0
+    kept: int = 0
+    untold: int = 0
     bytes_sent: int = 0
     given_up: int = 0
     problems: Counter[Problem] = field(default_factory=Counter)
@@ -62,6 +64,8 @@ class Counts:
             "made_folders": done["made folder"],
             "sent_files": done["sent"],
             "replacing_files": self.replacing,
+            "kept_files": self.kept,
+            "existing_unknown": self.untold,
             "sent_bytes": self.bytes_sent,
             "changed_modes": done["mode"],
             "moved": done["moved"],
@@ -108,6 +112,10 @@ class Counts:
             replacing = f" ({others:,} in the place of others on the site)" if others else ""
             if numbers := [plural(done[key], noun) for key, noun in nouns.items() if done[key]]:
                 yield f"{PRESENT[past] if planned else past} {' and '.join(numbers)}{replacing}"
+        if self.untold:
+            yield f"{plural(self.untold, 'name')} not known to be free before"
+        if self.kept:
+            yield f"left {plural(self.kept, 'file')} of others as they are"
         if not done and not self.adopted:
             yield "nothing to do" if self.is_whole and not self.failures else "nothing done"
         if self.given_up:

@@ -22,7 +22,9 @@ from async_mirror.model.change import (
 from async_mirror.model.entry import Listing
 from async_mirror.model.escape import shown
 from async_mirror.model.outcome import (
+    KEPT,
     NO_MODES,
+    UNTOLD,
     Done,
     Failed,
     Failure,
@@ -165,6 +167,7 @@ class Report:
             case Done():
                 self._tell_done(outcome, path)
             case Skipped(_, why):
+                self.counts.kept += why == KEPT
                 _tell(logging.INFO, "skipped", f"{quoted(path)}  ({why})", path=path)
             case Unmanaged(job, why):
                 self.counts.given_up += 1
@@ -179,6 +182,7 @@ class Report:
     def _tell_done(self, outcome: Done, path: str) -> None:
         for note in outcome.notes:
             self.note(note)
+        self.counts.untold += UNTOLD in outcome.notes
         wanted, change = outcome.job.change, outcome.change
         if isinstance(wanted, SetAttributes) and NO_MODES in outcome.notes:
             if wanted.why != "new":
@@ -194,7 +198,7 @@ class Report:
         if isinstance(change, SetAttributes) and change.entry.is_folder and change.why == "new":
             return
         verb = verb_of(change)
-        self.counts.replacing += isinstance(change, SendFile) and change.why == REPLACES
+        self.counts.replacing += isinstance(change, SendFile | Move) and change.why == REPLACES
         folder = isinstance(change, MakeFolder | RemoveFolder)
         self.counts.done[f"{verb} folder" if folder else verb] += 1
         if self._dry_run:

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from async_mirror.model.change import (
+    REPLACES,
     Change,
     MakeFolder,
     Move,
@@ -81,8 +82,9 @@ def described(change: Change) -> str:
             return f"{path}  {human_size(entry.size)}  ({shown(why)})"
         case SetAttributes(entry, _, why):
             return f"{path}{'/' * entry.is_folder}  ({why})"
-        case Move(entry, held):
-            return f"{quoted(held.path)} -> {path}{'/' * entry.is_folder}"
+        case Move(entry, held, why):
+            replacing = f"  ({why})" if why == REPLACES else ""
+            return f"{quoted(held.path)} -> {path}{'/' * entry.is_folder}{replacing}"
         case RemoveFile(held, why):
             size = "" if held.size == UNKNOWN else f"  {human_size(held.size)}"
             return f"{path}{size}  ({why})"

@@ -30,23 +30,32 @@ def proxies() -> Iterator[list[FtpProxy]]:
         proxy.close()
 
 
-def counted(folder: Path, server: FtpServer, proxies: list[FtpProxy], files: int) -> FtpProxy:
-    """Mirror so many new files of a known server over one connection, and return the relay that carried them."""
+def counted(folder: Path, server: FtpServer, proxies: list[FtpProxy], files: int, *, later: bool = False) -> FtpProxy:
+    """Mirror so many new files of a known server over one connection, and return the relay that carried them.
+
+    It is the first pass of a mirror, or a `later` one.
+    """
     server.reset()
     folder.mkdir()
     program = Program(folder, server)
-    assert program.sync("--multi", "A1").code == 0
-    os.remove(next(program.state.glob("*.sqlite3")))  # a new mirror of a server whose manners are known
+    proxy = FtpProxy(server.port)
+    proxies.append(proxy)
+    straight, relayed = program.url, program.url.replace(f":{server.port}/", f":{proxy.port}/")
+    program.url = relayed if later else straight
+    for name in ("first", "second", "third") if later else ():  # what the server says of a free name is known then
+        program.write(name)
+        assert program.sync("--multi", "A1").code == 0
+    if not later:  # a new mirror of a server whose manners are known
+        assert program.sync("--multi", "A1").code == 0
+        os.remove(next(program.state.glob("*.sqlite3")))
     for number in range(files):
         path = program.source / f"file-{number:03}"
         path.write_bytes(b"x" * (number * 97 % 8192))
         os.utime(path, (MTIME, MTIME))
-    proxy = FtpProxy(server.port)
-    proxies.append(proxy)
+    program.url = relayed
     proxy.late_seconds = LATE_SECONDS
-    program.url = program.url.replace(f":{server.port}/", f":{proxy.port}/")
     assert program.sync("--multi", "A1").code == 0
-    assert len(os.listdir(server.docroot)) == files
+    assert len(os.listdir(server.docroot)) == files + 3 * later
     return proxy
 
 
@@ -67,6 +76,19 @@ def test_small_file_costs_seven_commands_and_one_write(
     assert difference == Counter({"STOR": more, "SIZE": more, "EPSV": more} | dict.fromkeys(TAIL, more))
     assert many.data_connections - few.data_connections == more
     assert len(many.writes) - len(few.writes) <= 1.1 * more
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_new_file_of_a_later_pass_costs_eight_commands_and_one_write(
+    kind: Kind, kept_server: KeptServer, tmp_path: Path, proxies: list[FtpProxy]
+) -> None:
+    few = counted(tmp_path / "few", kept_server(kind), proxies, FEW, later=True)
+    many = counted(tmp_path / "many", kept_server(kind), proxies, MANY, later=True)
+    more = MANY - FEW
+    difference = verbs(many) - verbs(few)
+    assert difference == Counter({"STOR": more, "SIZE": 2 * more, "EPSV": more} | dict.fromkeys(TAIL, more))
+    assert len(many.writes) - len(few.writes) <= 1.1 * more
+    assert any(re.search(rb"(?m)^RNTO .*\r\nSIZE .*\r\nSTOR .*\r\nSIZE ", write) for write in many.writes)
 
 
 def test_small_file_costs_two_writes_where_nothing_may_be_sent_during_a_transfer(

@@ -14,7 +14,7 @@ from async_mirror.model.change import Job, SendFile, Shapes
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Done, InDoubt, Outcome
 from async_mirror.remote.errors import ConnectionBroken
-from async_mirror.remote.session import Content
+from async_mirror.remote.session import Content, Target
 from async_mirror.source.look import look
 
 
@@ -33,8 +33,8 @@ class CutSession(MemorySession):
         self._source = source
         self._confirms = confirms
 
-    async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
-        size = await super().store(path, content, left)
+    async def store(self, path: str, content: Content, left: Callable[[], None], target: Target | None = None) -> int:
+        size = await super().store(path, content, left, target)
         write(self._source / "file", "new", MTIME)
         if not self._confirms:
             raise ConnectionBroken("it was cut")

@@ -212,7 +212,7 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
         pytest.param(
             [a_file("a"), a_file("A")],
             [a_file("A")],
-            FolderPlan(changes=[SendFile(a_file("a"), None, "new")]),
+            FolderPlan(doubles=[SendFile(a_file("a"), None, "new", double="A")]),
             id="a name that is still there is nobody's old name",
         ),
         pytest.param(
@@ -403,7 +403,7 @@ def situations(draw: st.DrawFn) -> tuple[Listing, list[Entry], dict[str, Entry],
 
 def carry_out(plan: FolderPlan, held: dict[str, Entry]) -> None:
     """Do to a model of the site what `apply` and the engine would do, all of it with success."""
-    for change in [*plan.changes, *plan.moves]:
+    for change in [*plan.changes, *plan.moves, *plan.doubles]:
         match change:
             case MakeFolder(entry):
                 held[entry.path] = entry._replace(mode=UNKNOWN)
@@ -431,7 +431,7 @@ def test_a_folder_that_is_held_as_it_is_needs_nothing(entries: list[Entry], perm
 def test_every_entry_is_mentioned_at_most_once(situation: tuple[Listing, list[Entry], dict[str, Entry], bool]) -> None:
     listing, held, origins, perms = situation
     plan = plan_folder(listing, held, origins, perms=perms)
-    mentioned = Counter(map(path_of, plan.changes + list(plan.moves)))
+    mentioned = Counter(map(path_of, [*plan.changes, *plan.moves, *plan.doubles]))
     mentioned.update(swap.entry.path for swap in plan.swaps)
     mentioned.update(entry.path for entry in plan.refreshed)
     assert all(count == 1 for count in mentioned.values())

@@ -18,7 +18,7 @@ from async_mirror.model.entry import UNKNOWN, Entry
 from async_mirror.model.entry import Kind as EntryKind
 from async_mirror.model.paths import encode, join, split
 from async_mirror.remote.errors import ConnectionBroken, Refusal, RemoteError
-from async_mirror.remote.session import Published, RemoteListing, RemoteSession
+from async_mirror.remote.session import Published, RemoteListing, RemoteSession, Target
 
 SECONDS_PER_TEST = 20
 BLOCK = 65536
@@ -440,6 +440,31 @@ def test_refused_store_in_an_overlap_harms_neither_the_one_before_nor_the_one_af
 
     run(conversation, subject)
     assert {name: subject.content(name) for name in subject.names()} == {"before": b"before", "after": b"after"}
+
+
+@on_every_site
+def test_store_tells_whether_others_have_the_final_name(subject: Subject) -> None:
+    subject.put("theirs", b"theirs")
+    subject.put_folder("folder")
+    subject.put("folder/theirs", b"")
+
+    async def told(session: RemoteSession, path: str) -> bool | None:
+        target = Target(path)
+        assert await session.store("temporary", Bytes(b"content"), nothing, target) == len(b"content")
+        return target.is_there
+
+    async def conversation(session: RemoteSession) -> list[bool | None]:
+        names = ("theirs", "free", "folder/theirs", "folder/free", "no folder/free", "theirs")
+        return [await told(session, path) for path in names]
+
+    assert run(conversation, subject) == [True, False, True, False, False, True]
+
+
+@on_every_site
+def test_made_folder_is_told_from_one_that_was_found(subject: Subject) -> None:
+    subject.put_folder("there")
+    assert run(lambda session: session.make_folder("there"), subject) is False
+    assert run(lambda session: session.make_folder("new"), subject) is True
 
 
 def test_rename_goes_out_ahead_of_the_next_files_data_command(real_server: FtpServer) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import is_inside, join, parent, split
 from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, Refusal
-from async_mirror.remote.session import Content, Published, RemoteListing, RemoteSession, Removal
+from async_mirror.remote.session import Content, Published, RemoteListing, RemoteSession, Removal, Target
 
 SECOND_NS = 1_000_000_000
 
@@ -202,8 +202,10 @@ class MemorySession:
             self._site.sessions.discard(self)
             raise
 
-    async def store(self, path: str, content: Content, left: Callable[[], None]) -> int:
+    async def store(self, path: str, content: Content, left: Callable[[], None], target: Target | None = None) -> int:
         async with self._storing:
+            if target:
+                target.is_there = await self.size(target.path) is not None
             self._reach().put(path, b"")
             with self._all_or_broken():
                 async for block in content.blocks():
@@ -241,12 +243,14 @@ class MemorySession:
     async def rename(self, old: str, new: str) -> None:
         self._reach().rename(old, new)
 
-    async def make_folder(self, path: str) -> None:
+    async def make_folder(self, path: str) -> bool:
         site = self._reach()
         at = site.vacate(path)
         if at in site.files:
             raise Refusal(f"{path}: is a file", "550 File exists")
+        is_new = at not in site.folders
         site.folders.setdefault(at, 0o755)
+        return is_new
 
     async def remove_files(self, paths: Sequence[str]) -> None:
         site = self._reach()

@@ -276,6 +276,8 @@ def test_pass_is_told_as_one_object_with_the_documented_keys(program: Program) -
         "sent_files": 2,
         "sent_bytes": 19,
         "replacing_files": 0,
+        "kept_files": 0,
+        "existing_unknown": 0,
         "changed_modes": 0,
         "moved": 0,
         "removed_files": 0,

@@ -1,0 +1,179 @@
+"""Finds out what is at a path: by SIZE, MLST, a listing, in this order, until one of them tells.
+
+No code of a reply means by itself that there is nothing. What a server says of that is learned once for an account,
+from names that cannot exist; whatever it says otherwise, the next way decides.
+"""
+
+from collections.abc import Awaitable, Callable
+from secrets import token_hex
+from typing import Final
+
+from async_mirror.ftp.absence import is_like, pattern_of
+from async_mirror.ftp.features import Features
+from async_mirror.ftp.figures import UnreadableLineError, parse_size, parse_time
+from async_mirror.ftp.listing import parse_facts
+from async_mirror.ftp.replies import Reply
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
+from async_mirror.model.paths import join, parent, split
+from async_mirror.remote.errors import Refusal
+from async_mirror.remote.session import RemoteListing
+
+_NOT_TOLD: Final = Entry("", Kind.FILE, UNKNOWN)
+"""Stands for what one way did not tell; the next one may."""
+_SIZE_OF_FILE = "SIZE of a file"
+"""As a thing that the server does: until it was seen to, what it says of nothing may be what it says of everything."""
+
+
+class Lookup:
+    """Looks at single paths over one session."""
+
+    def __init__(
+        self,
+        features: Features,
+        exchange: Callable[..., Awaitable[list[Reply]]],
+        name: Callable[[str], str],
+        list_folder: Callable[[str], Awaitable[RemoteListing | None]],
+        is_folder: Callable[[str], Awaitable[bool]],
+    ) -> None:
+        """Ask by these; `name` writes a path as it may stand in a command."""
+        self.root = ""
+        """The absolute path of the site's root, as far as it is known: some servers name it in what they say."""
+        self._features = features
+        self._exchange = exchange
+        self._name = name
+        self._list_folder = list_folder
+        self._is_folder = is_folder
+
+    @property
+    def knows_size(self) -> bool:
+        """True unless the server does not know SIZE."""
+        return not self._features.lacks("SIZE")
+
+    @property
+    def knows_facts(self) -> bool:
+        """True if the server may know MLST and MLSD."""
+        features = self._features
+        offered = not features.lists or "MLST" in features.offers or "MLSD" in features.offers
+        return offered and not features.lacks("MLST")
+
+    def size_command(self, path: str) -> str:
+        """Return the command that asks for a size; "" where that is not known."""
+        return f"SIZE {self._name(path)}" if self.knows_size else ""
+
+    # What is there.
+
+    async def size(self, path: str, reply: Reply | None = None) -> int | None:
+        """Return the size of a file, UNKNOWN if nothing tells it, None if there is none; `reply` is one to SIZE."""
+        size = await self._by_size(path, reply)
+        if size != UNKNOWN:
+            return size
+        entry = await self._by_facts(path)
+        if entry and not entry.is_folder and entry.size == UNKNOWN:
+            entry = await self.listed(path)
+        return entry.size if entry and not entry.is_folder else None
+
+    async def is_there(self, path: str, reply: Reply | None = None) -> bool | None:
+        """Tell whether a file is there, None if that cannot be told; `reply` is one to SIZE."""
+        try:
+            return await self.size(path, reply) is not None
+        except Refusal:
+            return None
+
+    async def look(self, path: str) -> Entry | None:
+        """Return what is at a path, None for nothing. Raises Refusal if that cannot be told."""
+        entry = await self._by_facts(path)
+        if entry is not _NOT_TOLD:
+            return entry
+        if await self._is_folder(path):
+            return Entry(path, Kind.FOLDER, 0, UNKNOWN, UNKNOWN)
+        size = await self._by_size(path)
+        if size == UNKNOWN:
+            return await self.listed(path)
+        if size is None:
+            return None
+        (reply,) = await self._exchange(f"MDTM {self._name(path)}")
+        return Entry(path, Kind.FILE, size, told_time(reply), UNKNOWN)
+
+    async def listed(self, path: str) -> Entry | None:
+        """Look a path up in its folder's listing. Raises Refusal if that does not tell."""
+        listing = await self._list_folder(parent(path))
+        if listing is None:
+            return None
+        if found := next((entry for entry in listing.entries if entry.path == path), None):
+            return found
+        name = split(path)[1]
+        if name in listing.others:
+            return Entry(path, Kind.FILE, UNKNOWN, UNKNOWN)
+        if listing.shows_absence_of(name):
+            return None
+        raise Refusal("the server does not tell whether it is there")
+
+    async def is_forbidden(self, folder: str) -> bool:
+        """Tell whether a folder that can be neither listed nor entered is there all the same."""
+        if not folder:
+            return True
+        entry = await self._by_facts(folder)
+        entry = await self.listed(folder) if entry is _NOT_TOLD else entry
+        return entry is not None and entry.is_folder
+
+    async def _by_size(self, path: str, reply: Reply | None = None) -> int | None:
+        if not self.knows_size:
+            return UNKNOWN
+        if reply is None:
+            (reply,) = await self._exchange(self.size_command(path))
+        if reply.code == 213 and (size := parse_size(reply.lines[0].strip())) != UNKNOWN:
+            self._features.have(_SIZE_OF_FILE)
+            return size
+        absent = await self.is_absent("SIZE", reply, path) and self._features.has(_SIZE_OF_FILE)
+        return None if absent else UNKNOWN
+
+    async def _by_facts(self, path: str) -> Entry | None:
+        if not self.knows_facts:
+            return _NOT_TOLD
+        (reply,) = await self._exchange(f"MLST {self._name(path)}")
+        entry = read_facts(reply, path)
+        return None if entry is None and await self.is_absent("MLST", reply, path) else entry or _NOT_TOLD
+
+    # What there is not.
+
+    async def is_absent(self, verb: str, reply: Reply, path: str) -> bool:
+        """Tell whether a reply says of a path what the server says of a name that cannot exist."""
+        if reply.unknown_command:
+            self._features.lack(verb)
+        if reply.succeeded or reply.unknown_command:
+            return False
+        if self._features.absent(verb) is None:
+            await self._learn_absence()
+        return is_like(self._features.absent(verb) or "", reply, self._names(path))
+
+    async def _learn_absence(self) -> None:
+        """Ask for what cannot be there, and for the root, which is: what is said of both tells nothing."""
+        name = f"am-absent-{token_hex(8)}"
+        verbs = ["SIZE"] * self.knows_size + ["MLST"] * self.knows_facts
+        *replies, root = await self._exchange(*(f"{verb} {name}" for verb in verbs), f"{verbs[-1]} {self._name('')}")
+        for verb, reply in zip(verbs, replies, strict=True):
+            pattern = pattern_of(reply, self._names(name))
+            if verb == "MLST" and is_like(pattern, root, self._names("")):
+                pattern = ""
+            self._features.say_absent(verb, pattern)
+
+    def _names(self, path: str) -> list[str]:
+        """Return the names by which a server may call a path, the longest first."""
+        names = {join(self.root.rstrip("/"), path) if self.root else path, self._name(path), path, split(path)[1]}
+        return sorted(filter(None, names), key=len, reverse=True) or [""]
+
+
+def told_time(reply: Reply) -> int:
+    """Return the time that MDTM told, in ns; UNKNOWN for none."""
+    return parse_time(reply.lines[0].strip()) if reply.code == 213 else UNKNOWN
+
+
+def read_facts(reply: Reply, path: str) -> Entry | None:
+    """Return what a reply to MLST tells of a path; None if it does not."""
+    if not reply.succeeded or len(reply.lines) < 2:
+        return None
+    try:
+        read = parse_facts(reply.lines[1].removeprefix(" "), parent(path), itself=True)
+    except UnreadableLineError:
+        return None
+    return read[1]._replace(path=path) if read and read[1] else None
