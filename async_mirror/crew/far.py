@@ -521,7 +521,11 @@ class FarHands(Generic[I, R]):
             starting.result()
         else:
             self._worker = threading.Thread(target=work_in_thread, args=(self._hands, theirs), name="lane", daemon=True)
-            self._worker.start()
+            try:
+                self._worker.start()
+            except BaseException:
+                theirs.close()
+                raise
 
     async def _listen(self, wire: _Wire) -> None:
         """Take what the worker says; when that ends, so has the worker."""

@@ -4,8 +4,8 @@ No code of a reply means by itself that there is nothing. What a server says of 
 from names that cannot exist; whatever it says otherwise, the next way decides.
 """
 
+import secrets
 from collections.abc import Awaitable, Callable
-from secrets import token_hex
 from typing import Final
 
 from async_mirror.ftp.absence import is_like, pattern_of
@@ -148,8 +148,10 @@ class Lookup:
 
     async def _learn_absence(self) -> None:
         """Ask for what cannot be there, and for the root, which is: what is said of both tells nothing."""
-        name = f"am-absent-{token_hex(8)}"
+        name = f"am-absent-{secrets.token_hex(8)}"
         verbs = ["SIZE"] * self.knows_size + ["MLST"] * self.knows_facts
+        if not verbs:
+            return
         *replies, root = await self._exchange(*(f"{verb} {name}" for verb in verbs), f"{verbs[-1]} {self._name('')}")
         for verb, reply in zip(verbs, replies, strict=True):
             pattern = pattern_of(reply, self._names(name))

@@ -372,7 +372,8 @@ class FtpSession:
             self._features.have(_TIMES[verb])
         elif "mtime" in replies and self._doubts_mtime(verb, replies["mtime"]):
             self._features.lack(_TIMES[verb])
-            mtime_set = await self.set_mtime(entry.path, entry.mtime_ns)
+            with suppress(Refusal):  # the file itself is published by now
+                mtime_set = await self.set_mtime(entry.path, entry.mtime_ns)
         return Published(mtime_set, mode_set, atomic, put_aside)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:

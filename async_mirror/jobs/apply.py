@@ -71,6 +71,7 @@ def lost(publisher: Publisher, job: Job, previous: Outcome | None, what: str) ->
         for shape in range(len(temporary_names.SHAPES))
     ]
     before = {doubt.path: doubt.candidates for doubt in doubts_of(previous)}
+    is_asked = isinstance(job.change, SendFile | Move) and job.change.asks and path_of(job.change) not in before
     doubts = {path: added(before.get(path, Candidates((old,))), [new]) for path, old, new in touches(job.change)}
     return InDoubt(
         job,
@@ -82,6 +83,6 @@ def lost(publisher: Publisher, job: Job, previous: Outcome | None, what: str) ->
             strays=(*left.strays, *filter(None, [left.temporary]), *(paths.join(folder, each) for each in made)),
             box=left.box,
             unanswered=True,
-            replaces=left.replaces,
+            replaces=None if is_asked else left.replaces,
         ),
     )

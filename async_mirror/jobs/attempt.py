@@ -119,7 +119,8 @@ class Attempt:
         """Tell that it was done, perhaps by another change than the one that was asked for."""
         told = tuple(note for note in notes if note)
         doubts = tuple(each for each in self._doubts if each.path != self.path and not each.candidates.are_one)
-        return Done(self.job, change or self.job.change, held, told, unanswered=self.unanswered, doubts=doubts)
+        later = self.unanswered or bool(self.left_behind or self.strays or self.box)
+        return Done(self.job, change or self.job.change, held, told, unanswered=later, doubts=doubts)
 
     def unmanaged(self, why: str) -> Unmanaged:
         """Tell that what is there is not ours."""

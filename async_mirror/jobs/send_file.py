@@ -113,6 +113,7 @@ class Upload:
         except Refusal as refusal:
             if not await self._is_for_the_name(refusal):
                 raise
+        self._attempt.tries -= 1  # the name differs by its shape already, and only so many are cleaned up
         return await self._send_once()
 
     async def _is_for_the_name(self, refusal: Refusal) -> bool:
@@ -222,8 +223,11 @@ class Upload:
         if version and version.same_content_as(self._entry):
             size = await attempt.session.size(attempt.left_behind)
             if size == version.size:
+                if self._asks:
+                    attempt.replaces, self._asks = await is_there(attempt.session, self._path), False
                 return await self._publish(version)
             if size is None and await self._is_published(version):
+                attempt.left_behind = ""
                 await attempt.session.remove_files(attempt.asides)
                 return attempt.done(version, change=self._done_change)
         await attempt.drop_temporary()

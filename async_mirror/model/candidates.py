@@ -121,4 +121,5 @@ def _time_agrees(version: Entry, seen: Entry) -> bool:
 
 
 def _is_expected(version: Entry, seen: Entry) -> bool:
-    return version.size != UNKNOWN and _time_agrees(version, seen)
+    """Tell whether a file shows the size and the time of a version; by its size alone it may be somebody else's."""
+    return UNKNOWN not in {version.size, seen.mtime_ns} and _time_agrees(version, seen)

@@ -44,7 +44,7 @@ class Facts:
 
     def lasting(self) -> list[Fact]:
         """Return what holds for longer than a pass."""
-        return [fact for fact in self._known.values() if fact.lasts_s]
+        return [fact for fact in tuple(self._known.values()) if fact.lasts_s]
 
     def value(self, of: str, name: str) -> int | str | None:
         """Return what is known, None for nothing."""
@@ -63,7 +63,7 @@ class Facts:
 
     def names(self, of: str, prefix: str) -> list[str]:
         """List the names of what is known of something, those with this prefix, without it."""
-        return [name[len(prefix) :] for about, name in self._known if about == of and name.startswith(prefix)]
+        return [name[len(prefix) :] for about, name in tuple(self._known) if about == of and name.startswith(prefix)]
 
     def find(self, fact: Fact) -> bool:
         """Note what was found out, whatever its generation; return whether that is news."""
@@ -97,6 +97,6 @@ class Facts:
 
     def __getstate__(self) -> dict[str, object]:
         """Travel to a worker, the first of which alone may claim anything: it has that right from us."""
-        state = dict(self.__dict__, _claimed=self._claimed.copy(), log=[])
+        state = dict(self.__dict__, _known=self._known.copy(), _claimed=self._claimed.copy(), log=[])
         self._claimed.add(("", ""))
         return state

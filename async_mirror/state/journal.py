@@ -58,7 +58,7 @@ class Journal(Held):
         """Record, for good, in which shapes the temporaries of a job may be from now on."""
         with self._database.transaction(durable=True) as connection:
             connection.execute(
-                "UPDATE pending SET shapes = ? WHERE path = ? AND token = ?", (shapes, encode(path), token)
+                "UPDATE pending SET shapes = shapes | ? WHERE path = ? AND token = ?", (shapes, encode(path), token)
             )
 
     def commit(self, outcomes: Iterable[Outcome], now: float) -> None:

@@ -536,7 +536,8 @@ class Pass:
     async def _take_plan(self, plan: FolderPlan) -> list[Job]:
         """Set aside what has to wait, and return jobs for the rest."""
         self.moves += filter(self._can_be_sent, plan.moves)
-        self.doubles += filter(self._can_be_told_apart, plan.doubles)
+        doubles = filter(self._can_be_sent, plan.doubles)
+        self.doubles += filter(self._can_be_told_apart, doubles)
         self.swaps += plan.swaps
         self.modes += plan.modes
         if not self.settings.allow_unmounted:
@@ -576,7 +577,11 @@ class Pass:
             if not self.room.takes(change):
                 self.room.wait(change)
                 continue
-            if isinstance(change, SendFile) and path_of(change) in self.differing - self.in_doubt:
+            if (
+                isinstance(change, SendFile)
+                and (path := path_of(change)) in self.differing
+                and path not in self.in_doubt
+            ):
                 change = change._replace(why=REPLACES)  # noqa: PLW2901
             self.jobs_made += 1
             makes = not isinstance(change, RemoveFile | RemoveFolder)

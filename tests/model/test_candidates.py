@@ -110,6 +110,16 @@ def test_the_only_version_there_may_be_is_ours_but_not_believed_under_another_da
             assert held.size == UNKNOWN
 
 
+def test_of_the_same_size_as_ours_it_is_not_believed_to_be_there_where_no_times_are_told() -> None:
+    for version in versions_on("no times"):
+        seen = seen_on("no times", version)
+        assert seen
+        for candidates in (Candidates((None, version)), Candidates((version, None))):
+            held = held_after("p", candidates, seen, sets_times=True)
+            assert held
+            assert held.is_folder or held.size == UNKNOWN
+
+
 def test_a_digest_that_is_not_known_equals_nothing() -> None:
     old = Entry("p", Kind.FILE, 1, 5 * SECOND, inode=1, digest=b"1")
     new = Entry("p", Kind.FILE, 1, 5 * SECOND, inode=1)
