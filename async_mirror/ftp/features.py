@@ -34,6 +34,8 @@ _TRUSTED_AFTER = 20
 """So many writes that got through in a manner make up for a doubt in it."""
 
 _SHORT_LINE = 250
+SHORT_COMMAND = _SHORT_LINE - len("\r\n")
+"""Characters of ASCII that any server takes as one line."""
 _CUTS_THAT_PROVE = 2
 
 _JUDGED = 1000
@@ -100,6 +102,7 @@ class Features:
         self._doubts: dict[Rung, int] = {}
         self._until_trusted: dict[Rung, int] = {}
         self._lacks_now: set[str] = set()
+        self._seen_now: set[str] = set()
         self._lacked: set[str] = set()
         self.round_trip_s = facts.number(self._path, "round trip") / 1000
         self.lists = False
@@ -270,7 +273,8 @@ class Features:
 
     def have(self, command: str) -> None:
         """Note that the server did what a command asks."""
-        if not self._number(f"has {command}"):
+        if command not in self._seen_now:
+            self._seen_now.add(command)
             self._find(f"has {command}", 1)
 
     def lacks(self, command: str) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
-from async_mirror.ftp.features import Features, Rung
+from async_mirror.ftp.features import SHORT_COMMAND, Features, Rung
 from async_mirror.ftp.figures import format_time
 from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.listing import ListingParser
@@ -269,7 +269,12 @@ class FtpSession:
         There are servers that take the end of a long line for another command, whatever a path may say there. So a
         harmless one of that length goes first: its path has a name that no file system can hold.
         """
-        features, length = self._features, max(map(length_of, commands), default=0)
+        for command in commands:
+            if len(command) > SHORT_COMMAND or not command.isascii():
+                break
+        else:  # most: no more is asked of the interpreter for them
+            return
+        features, length = self._features, max(map(length_of, commands))
         if length <= features.longest_line:
             return
         if length < features.too_long_line and await self._takes_line_of(length):
