@@ -7,7 +7,7 @@ import asyncio
 import math
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.reply_flow import GREETING, PendingReply, ReplyFlow
@@ -37,21 +37,16 @@ _REMEDY = "raise --timeout if the server is that slow"
 
 def length_of(*commands: str) -> int:
     """Return how many bytes commands take on the wire."""
-    return sum((len(each) if each.isascii() else len(paths.encode(each))) + 2 for each in commands)
+    return len(paths.encode("\r\n".join((*commands, ""))))
 
 
 class AwaitedReply(PendingReply):
     """A pending reply that tasks can wait for; once one does, it is `due` so many `seconds` later."""
 
-    __slots__ = ("_begins", "_future", "due", "seconds")
-
-    def __init__(self, command: str, length: int = 0) -> None:
-        """Name the command by its verb, and how many bytes it takes on the wire."""
-        super().__init__(command, length)
-        self.due = math.inf
-        self.seconds = 0.0
-        self._future: asyncio.Future[Reply] | None = None
-        self._begins: asyncio.Future[None] | None = None
+    due = math.inf
+    seconds = 0.0
+    _future: "asyncio.Future[Reply] | None" = None
+    _begins: "asyncio.Future[None] | None" = None
 
     @property
     def reply(self) -> "asyncio.Future[Reply]":
@@ -69,13 +64,13 @@ class AwaitedReply(PendingReply):
 
     def begin(self) -> None:
         """Wake who waits for the server to begin."""
-        super().begin()
+        self.has_begun = True  # as above; to ask the base costs a call for each reply
         if self._begins and not self._begins.done():
             self._begins.set_result(None)
 
     def end(self, outcome: Reply | ConnectionBroken) -> None:
         """Wake who waits for the reply."""
-        self.outcome = outcome  # as above; to ask the base costs a call for each reply
+        self.outcome = outcome
         self.has_begun = True
         if self._begins:
             self.begin()
@@ -198,27 +193,27 @@ class Control:
 
     def expect(self, command: str) -> AwaitedReply:
         """Expect a reply that no command asks for: the greeting."""
-        pending = AwaitedReply(command)
-        self._expect(pending)
-        return pending
-
-    def _expect(self, *pending: AwaitedReply) -> None:
         if self.broken:
             raise self.broken
-        self.flow.expect(*pending)
+        pending = AwaitedReply(command)
+        self.flow.expect(pending)
+        return pending
 
     def send(self, *commands: str) -> list[AwaitedReply]:
         """Send commands in one write, perhaps with others, and expect a reply to each."""
-        wire = [paths.encode(command) for command in commands]
-        together = b"".join(wire)
-        if b"\r" in together or b"\n" in together or b"\0" in together:
+        if self.broken:
+            raise self.broken
+        wire = paths.encode("\n".join(commands))
+        lines = wire.split(b"\n")
+        if len(lines) != len(commands) or b"\r" in wire or b"\0" in wire:
             raise ValueError("a command must not hold CR, LF or NUL")
-        verbs = (command.partition(" ")[0] for command in commands)
-        pending = [AwaitedReply(verb, len(line) + 2) for verb, line in zip(verbs, wire, strict=True)]
-        self._expect(*pending)
+        pending = [
+            AwaitedReply(each.partition(" ")[0], len(line) + 2) for each, line in zip(commands, lines, strict=True)
+        ]
+        self.flow.expect(*pending)
         if not self._leaving:  # whoever waits for its turn to send gets it in the next round
             self._loop.call_soon(self._loop.call_soon, self.flush)
-        self._leaving += wire
+        self._leaving += lines
         return pending
 
     def flush(self) -> None:
@@ -238,20 +233,29 @@ class Control:
             except asyncio.CancelledError:
                 self.break_off("it was interrupted")
                 raise
-        return self._settled(pending)
+        reply = pending.take()
+        if self.broken:
+            self._doubt(reply)
+        return reply
 
-    async def replies(self, pending: Sequence[AwaitedReply]) -> list[Reply]:
+    async def replies(self, pending: Sequence[AwaitedReply], timeout_seconds: float | None = None) -> list[Reply]:
         """Wait for several replies, for a bounded time each; most have come before anybody waits for them."""
         for each in pending:
             if not each.has_ended:
-                await self.reply(each)
-        return [self._settled(each) for each in pending]
+                await self.reply(each, timeout_seconds)
+        return self.come(pending)
 
-    def _settled(self, pending: AwaitedReply) -> Reply:
-        reply = pending.take()
-        if self.broken and self.broken.reply not in {"", reply.text}:  # which reply answers what is not sure any more
+    def come(self, pending: Iterable[AwaitedReply]) -> list[Reply]:
+        """Return replies that have come. Raises ConnectionBroken for one that cannot, or where that is not sure."""
+        replies = [each.take() for each in pending]
+        if self.broken:
+            self._doubt(*replies)
+        return replies
+
+    def _doubt(self, *replies: Reply) -> None:
+        """Raise if the connection broke at another reply: which one answers what is not sure any more."""
+        if self.broken and any(self.broken.reply not in {"", reply.text} for reply in replies):
             raise self.broken
-        return reply
 
     async def begun(self, pending: AwaitedReply) -> None:
         """Wait until the server began to do something (a reply of 1xx), or answered; for a bounded time."""

@@ -61,7 +61,7 @@ class Data:
         self._received = PIECE
         self._due = 0.0
         self._loop = asyncio.get_running_loop()
-        self._reply: asyncio.Future[Reply] = self._loop.create_future()
+        self._reply: asyncio.Future[Reply]
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP)
 
     def heed(self, reply: "asyncio.Future[Reply]") -> None:

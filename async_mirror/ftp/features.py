@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from enum import IntEnum
 from hashlib import sha256
+from typing import NamedTuple
 
 from async_mirror.ftp.replies import Reply, parse_features
 from async_mirror.model import odd_names
@@ -77,6 +78,23 @@ def _mark(*texts: str) -> str:
     return sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
+class Known(NamedTuple):
+    """What is asked for each file, as the facts had it when it was read from them.
+
+    `level` is the highest rung that holds together with all below it, 0 for none. `generations` tells of each rung
+    how often it was won and lost: what leaves now may lose no later one. `passive` has the ways to ask for a port, the
+    best one first; those of `reached` led to one within the hour.
+    """
+
+    level: int
+    generations: tuple[int, ...]
+    lacked: frozenset[str]
+    passive: tuple[str, ...]
+    reached: frozenset[str]
+    kept: frozenset[str]
+    shape: int
+
+
 class Features:
     """What one session may count on, read from the facts that all sessions with the server share.
 
@@ -96,15 +114,14 @@ class Features:
         self._removal = f"removal by {site.user}"
         self._of: list[str] = []
         self._begin = ""
-        self._level = 0
         self._read_at = -1
-        self._generations = [0] * (len(Rung) + 1)
+        self._read: Known
         self._doubts: dict[Rung, int] = {}
         self._until_trusted: dict[Rung, int] = {}
         self._lacks_now: set[str] = set()
         self._seen_now: set[str] = set()
-        self._lacked: set[str] = set()
-        self.round_trip_s = facts.number(self._path, "round trip") / 1000
+        self._round_trip_s = facts.number(self._path, "round trip") / 1000
+        self._be_patient()
         self.lists = False
         """True if the server lists what it offers (FEAT)."""
         self.offers: dict[str, str] = {}
@@ -180,18 +197,32 @@ class Features:
     # The rungs.
 
     @property
+    def known(self) -> Known:
+        """What is asked for each file; it costs next to nothing unless something was found out meanwhile."""
+        if self._read_at != len(self._facts.log):
+            self._read_at = len(self._facts.log)
+            self._read = self._reading()
+        return self._read
+
+    def _reading(self) -> Known:
+        facts = self._facts
+        lacked = frozenset(name for of in self._of for name in facts.names(of, "lacks ")) | self._lacks_now
+        blocked = facts.value(self._path, "EPSV") == 0
+        shape = facts.number(self._account, FACT)
+        return Known(
+            next((rung - 1 for rung in Rung if not self._holds(rung)), len(Rung)),
+            (0, *(self._generation(_name_of(rung)) for rung in Rung)),
+            lacked,
+            ("PASV",) if blocked or "EPSV" in lacked else ("EPSV", "PASV"),
+            frozenset(command for command in ("EPSV", "PASV") if facts.number(self._path, command) == 1),
+            frozenset(odd_names.kept(facts, self._user)),
+            shape if 0 <= shape < len(FOUND_OUT) else 0,
+        )
+
+    @property
     def level(self) -> int:
         """The highest rung that holds together with all below it; 0 for none."""
-        if self._read_at != len(self._facts.log):
-            self._read()
-        return self._level
-
-    def _read(self) -> None:
-        """Read what is asked for each file, so that it costs nothing unless something was found out meanwhile."""
-        self._read_at = len(self._facts.log)
-        self._level = next((rung - 1 for rung in Rung if not self._holds(rung)), len(Rung))
-        self._generations = [0, *(self._generation(_name_of(rung)) for rung in Rung)]
-        self._lacked = {name for of in self._of for name in self._facts.names(of, "lacks ")} | self._lacks_now
+        return self.known.level
 
     def _holds(self, rung: Rung) -> bool:
         """Tell whether a rung was proved; to a session that was begun in doubt of it, only if it was proved again."""
@@ -204,9 +235,7 @@ class Features:
 
     def generation(self, rung: int) -> int:
         """Tell how often a rung was won and lost: what leaves now may lose no later one."""
-        if self._read_at != len(self._facts.log):
-            self._read()
-        return self._generations[rung]
+        return self.known.generations[rung]
 
     def is_open(self, rung: Rung) -> bool:
         """Tell whether a rung is to be proved: those below it hold, and it was neither proved nor given back."""
@@ -279,9 +308,7 @@ class Features:
 
     def lacks(self, command: str) -> bool:
         """Tell whether the server does not know a command."""
-        if self._read_at != len(self._facts.log):
-            self._read()
-        return command in self._lacked
+        return command in self.known.lacked
 
     def lack(self, command: str) -> None:
         """Note that the server does not know a command: for this session alone, if it says that it does."""
@@ -292,21 +319,10 @@ class Features:
 
     # Names.
 
-    @property
-    def kept(self) -> set[str]:
-        """The odd traits of names that the site was seen to keep."""
-        return odd_names.kept(self._facts, self._user)
-
     def keeps(self, traits: Iterable[str]) -> None:
         """Note odd traits that it keeps."""
         for trait in traits:
             self._facts.find(odd_names.as_kept(trait, self._user))
-
-    @property
-    def shape(self) -> int:
-        """The shape of temporary names that the account takes, as far as is known."""
-        shape = self._facts.number(self._account, FACT)
-        return shape if 0 <= shape < len(FOUND_OUT) else 0
 
     def takes_shape(self, shape: int) -> None:
         """Note that the account takes temporary names of this shape, and none of those before it."""
@@ -379,17 +395,11 @@ class Features:
     @property
     def passive_command(self) -> str:
         """EPSV; or PASV where that is not known, or its ports cannot be reached from here."""
-        return self.passive_commands[0]
-
-    @property
-    def passive_commands(self) -> list[str]:
-        """The ways to ask for a port, the best one first."""
-        blocked = self._facts.value(self._path, "EPSV") == 0
-        return ["PASV"] if blocked or self.lacks("EPSV") else ["EPSV", "PASV"]
+        return self.known.passive[0]
 
     def reaches(self, command: str) -> bool:
         """Tell whether a port of this kind was reached within the hour."""
-        return self._facts.number(self._path, command) == 1
+        return command in self.known.reached
 
     def reached(self, command: str, failed: Iterable[str]) -> None:
         """Note that a port of this kind could be reached, and those of others not."""
@@ -406,20 +416,17 @@ class Features:
 
     def timed(self, seconds: float) -> None:
         """Take note of how long an exchange took that needed no work of the server."""
-        if not self.round_trip_s or seconds < self.round_trip_s:
-            self.round_trip_s = seconds
+        if not self._round_trip_s or seconds < self._round_trip_s:
+            self._round_trip_s = seconds
+            self._be_patient()
         if self._facts.value(self._path, "round trip") is None:
             self._find_of(self._path, "round trip", max(1, round(seconds * 1000)), PATH_LASTS_S)
 
-    @property
-    def patience_s(self) -> float:
+    def _be_patient(self) -> None:
+        self.patience_s = max(2.0, 4 * self._round_trip_s)
         """How long a reply in a quick manner may be missing before another manner is taken."""
-        return max(2.0, 4 * self.round_trip_s)
-
-    @property
-    def patience_for_data_s(self) -> float:
+        self.patience_for_data_s = max(3.0, 4 * self._round_trip_s)
         """How long a data connection of a kind that is not proved may take."""
-        return max(3.0, 4 * self.round_trip_s)
 
 
 def _name_of(rung: Rung) -> str:

@@ -121,11 +121,17 @@ class Lookup:
             return UNKNOWN
         if reply is None:
             (reply,) = await self._exchange(self.size_command(path))
-        if reply.code == 213 and (size := parse_size(reply.lines[0].strip())) != UNKNOWN:
-            self._features.have(_SIZE_OF_FILE)
+        if (size := self.told_size(reply)) != UNKNOWN:
             return size
         absent = await self.is_absent("SIZE", reply, path) and self._features.has(_SIZE_OF_FILE)
         return None if absent else UNKNOWN
+
+    def told_size(self, reply: Reply) -> int:
+        """Return the size that a reply to SIZE tells, UNKNOWN for none."""
+        size = parse_size(reply.lines[0].strip()) if reply.code == 213 else UNKNOWN
+        if size != UNKNOWN:
+            self._features.have(_SIZE_OF_FILE)
+        return size
 
     async def _by_facts(self, path: str) -> Entry | None:
         if not self.knows_facts:

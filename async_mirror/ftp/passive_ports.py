@@ -136,7 +136,7 @@ class PassivePorts:
     async def _reached(self, asked: AwaitedReply | None = None) -> Port:
         """Connect to a port of the first kind that can be reached, and keep in mind which that was."""
         unreached: dict[str, str] = {}
-        for command in self._features.passive_commands:
+        for command in self._features.known.passive:
             address = await self._ask(command, asked)
             asked = None
             if address is None:

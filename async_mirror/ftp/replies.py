@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from async_mirror.model import odd_names, paths
 
@@ -31,7 +31,8 @@ class ReplyError(ValueError):
         self.line = paths.decode(line[:LONGEST_LINE])
 
 
-class Reply(NamedTuple):
+@dataclass(slots=True)
+class Reply:
     """One reply: its code, its lines without the code's column on the first and last, and the verb that it answers.
 
     `told` are the lines as they may be told, where somebody decided about that.

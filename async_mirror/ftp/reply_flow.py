@@ -51,14 +51,13 @@ class OutOfStep(ConnectionBroken):
 class PendingReply:
     """The final reply to one command: still to come, come, or never to come any more."""
 
-    __slots__ = ("command", "has_begun", "length", "outcome")
+    has_begun = False
+    outcome: Reply | ConnectionBroken | None = None
 
     def __init__(self, command: str, length: int = 0) -> None:
         """Name the command by its verb, or GREETING, and how many bytes it takes on the wire."""
         self.command = command
         self.length = length
-        self.has_begun = False
-        self.outcome: Reply | ConnectionBroken | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -138,15 +137,16 @@ class ReplyFlow(Generic[P]):
 
     def _take(self, reply: Reply) -> None:
         if not self.pending:
-            raise self._unasked(self._redacted(reply, ""))
+            self._redact(reply)
+            raise self._unasked(reply)
         pending = self.pending[0]
         if reply.code < 200:
             pending.begin()
             return
         if reply.code == 200 and pending.command in _TRANSFERS:
             pending = self._behind_transfer(pending)
-        command = pending.command
-        reply = self._redacted(reply, command)
+        reply.command = command = pending.command
+        self._redact(reply)
         if reply.code < 400 and command in _SUCCESS and reply.code not in _SUCCESS[command]:
             raise OutOfStep(f"the server's answers are out of step at {command}", reply.text)
         self.pending.remove(pending)
@@ -171,8 +171,9 @@ class ReplyFlow(Generic[P]):
             return ConnectionBroken("the server closed the connection", reply.text, by_server=True)
         return OutOfStep("the server spoke unasked", reply.text)
 
-    def _redacted(self, reply: Reply, command: str) -> Reply:
-        """Return a reply with the verb that it answers, and with what may be told of it."""
+    def _redact(self, reply: Reply) -> None:
+        """Decide what of a reply may be told."""
         text = "\n".join(reply.lines)
-        told = self.secret.redact(text, even_short=command in _LOGIN)
-        return Reply(reply.code, reply.lines, command, () if told == text else tuple(told.split("\n")))
+        told = self.secret.redact(text, even_short=reply.command in _LOGIN)
+        if told is not text:
+            reply.told = tuple(told.split("\n"))

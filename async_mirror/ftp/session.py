@@ -153,7 +153,7 @@ class FtpSession:
     @property
     def kept(self) -> set[str]:
         """Which odd traits of names this site was seen to keep."""
-        return self._features.kept
+        return set(self._features.known.kept)
 
     def keeps(self, traits: Iterable[str]) -> None:
         """Note which odd traits of names it keeps."""
@@ -162,7 +162,7 @@ class FtpSession:
     @property
     def shape(self) -> int:
         """The shape of temporary names that this account takes, as far as is known."""
-        return self._features.shape
+        return self._features.known.shape
 
     def takes_shape(self, shape: int) -> None:
         """Note which shape of temporary names this account takes."""
@@ -238,30 +238,35 @@ class FtpSession:
 
     async def _exchange(self, *commands: str) -> list[Reply]:
         """Send commands, in one write if this server takes that, and return their replies."""
-        await self._see_that_lines_fit(*commands)
-        await self._transfers.until_free()
-        control, features = self._control, self._features
-        if not features.level or control.flow.in_flight + length_of(*commands) > control.window:
+        if not commands:
+            return []
+        if not _are_short(commands):
+            await self._see_that_lines_fit(*commands)
+        await self._transfers.lock.until_free()
+        control, known = self._control, self._features.known
+        if not known.level or control.flow.in_flight + length_of(*commands) > control.window:
             async with self._transfers.lock:
                 return await self._one_by_one(commands)
         together = len(commands) > 1 or control.flow.in_flight > 0
-        generation = features.generation(Rung.TOGETHER)
         try:
             replies = await self._replies(control.send(*commands))
         except ConnectionBroken as broken:
-            raise self._transfers.judge(broken, together * Rung.TOGETHER, generation) from None
+            raise self._transfers.judge(broken, together * Rung.TOGETHER, known.generations[Rung.TOGETHER]) from None
         if together:
-            features.passed(Rung.TOGETHER)
+            self._features.passed(Rung.TOGETHER)
         return replies
 
     async def _replies(self, pending: Sequence[AwaitedReply]) -> list[Reply]:
         """Wait for replies; once the first has come, those that take a server no work are not waited for so long."""
-        replies: list[Reply] = []
-        patience_s = min(self._features.patience_s, self._control.quick_seconds)
         for each in pending:
-            quick = replies and each.command not in _TAKES_WORK
-            replies.append(await self._control.reply(each, patience_s if quick else None))
-        return replies
+            if not each.has_ended:
+                quick = each is not pending[0] and each.command not in _TAKES_WORK
+                await self._control.reply(each, self._quickly_s if quick else None)
+        return self._control.come(pending)
+
+    @property
+    def _quickly_s(self) -> float:
+        return min(self._features.patience_s, self._control.quick_seconds)
 
     async def _see_that_lines_fit(self, *commands: str) -> None:
         """Raise PathTooLong for a line that this server does not take as one.
@@ -269,11 +274,6 @@ class FtpSession:
         There are servers that take the end of a long line for another command, whatever a path may say there. So a
         harmless one of that length goes first: its path has a name that no file system can hold.
         """
-        for command in commands:
-            if len(command) > SHORT_COMMAND or not command.isascii():
-                break
-        else:  # most: no more is asked of the interpreter for them
-            return
         features, length = self._features, max(map(length_of, commands))
         if length <= features.longest_line:
             return
@@ -335,9 +335,12 @@ class FtpSession:
         size_command = self._lookup.size_command(path)
         before = self._lookup.size_command(target.path) if target else ""
         command = f"STOR {self._name(path)}"
-        await self._see_that_lines_fit(command, before)
+        if not _are_short((command, before)):
+            await self._see_that_lines_fit(command, before)
         reply, answer, told = await self._transfers.store(command, size_command, content, left, before)
-        size = await self._lookup.size(path, answer)
+        size: int | None = self._lookup.told_size(answer) if answer else UNKNOWN
+        if size == UNKNOWN:
+            size = await self._lookup.size(path, answer)
         if target:
             target.is_there = await self._lookup.is_there(target.path, told)
         if size is None:
@@ -350,16 +353,15 @@ class FtpSession:
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Set attributes and rename, in one write where the server takes that."""
-        commands = {}
+        commands, atomic = {}, self._renames_over
         if verb := self._mtime_verb:
             commands["mtime"] = self._set_mtime_command(verb, temporary, entry.mtime_ns)
         if mode is not None and not self._features.lacks("SITE CHMOD"):  # the temporary's name is a plain one
             commands["mode"] = self._set_mode_command(temporary, mode)
-        if not self._renames_over and await self.size(entry.path) is not None:
+        if not atomic and await self.size(entry.path) is not None:
             commands["old from"], commands["old to"] = self._rename_commands(entry.path, aside)
         commands["new from"], commands["new to"] = self._rename_commands(temporary, entry.path)
         replies = dict(zip(commands, await self._exchange(*commands.values()), strict=True))
-        atomic = self._renames_over
         put_aside = "old to" in replies and self._was_renamed(replies["old from"], replies["old to"])
         if not self._was_renamed(replies["new from"], replies["new to"]):
             refused = _rename_refusal(replies["new from"], replies["new to"])
@@ -370,7 +372,7 @@ class FtpSession:
             await self._publish_in_steps(temporary, entry.path, aside, refused)
             atomic, put_aside = False, True
         mode_set = mode is None or ("mode" in replies and replies["mode"].succeeded)
-        if "mode" in replies and replies["mode"].unknown_command:
+        if not mode_set and "mode" in replies and replies["mode"].unknown_command:
             self._features.lack("SITE CHMOD")
         mtime_set = "mtime" in replies and replies["mtime"].succeeded
         if mtime_set:
@@ -427,8 +429,10 @@ class FtpSession:
     def _mtime_verb(self) -> str:
         """The command that sets times here, as far as is known; "" for none."""
         features = self._features
-        verbs = ("MFMT",) if "MFMT" in features.offers else ("MDTM", "SITE UTIME")
-        return next((verb for verb in verbs if not features.lacks(_TIMES[verb])), "")
+        for verb in ("MFMT",) if "MFMT" in features.offers else ("MDTM", "SITE UTIME"):
+            if not features.lacks(_TIMES[verb]):
+                return verb
+        return ""
 
     def _doubts_mtime(self, verb: str, reply: Reply) -> bool:
         """Tell whether a refusal means that the command is not understood: a guessed one may be taken for a query."""
@@ -574,7 +578,8 @@ class FtpSession:
         return fetched
 
     async def _fetch(self, command: str, path: str, *, facts: bool = False) -> "_Answer":
-        await self._see_that_lines_fit(command)
+        if not _are_short((command,)):
+            await self._see_that_lines_fit(command)
         parser = ListingParser(path, facts=facts, now=time.time())
         if self._features.lacks(_LISTING_AS_IMAGE):
             reply, whole = await self._fetch_as_text(command, parser)
@@ -665,6 +670,11 @@ class _Answer(NamedTuple):
     reply: Reply
     listing: RemoteListing
     shown: Shown
+
+
+def _are_short(commands: Sequence[str]) -> bool:
+    """Tell whether each is, for sure, a line that any server takes as one."""
+    return max(map(len, commands)) <= SHORT_COMMAND and "".join(commands).isascii()
 
 
 def _rename_refusal(first: Reply, second: Reply) -> Refusal:

@@ -68,10 +68,6 @@ class Transfers:
         """True while nothing is transferred."""
         return self.lock.is_free
 
-    async def until_free(self) -> None:
-        """Wait until a command may be written."""
-        await self.lock.until_free()
-
     def judge(self, broken: ConnectionBroken, rung: int, generation: int) -> ConnectionBroken:
         """Return what it means that a session broke after a write in the manner of a rung (0 for none): note it.
 
@@ -121,11 +117,12 @@ class Transfers:
         port = await self.ports.take()
         data = port.data or self._new_data()
         try:
-            asked = await self._ask(before, command)
+            asked = await self._ask(before, command) if before else None
             first = [before] if before and not asked else []
-            if length_of(*first, command, *along) > self._control.window:
-                along = []
-            await self._control.room(min(length_of(*first, command, *along), self._control.window))
+            length = length_of(*first, command, *along)
+            if length > self._control.window:
+                along, length = [], length_of(*first, command)
+            await self._control.room(min(length, self._control.window))
             sent = self._control.send(*first, command, *along)
             self._control.flush()
             asked = sent.pop(0) if first else asked
@@ -141,7 +138,7 @@ class Transfers:
 
     async def _ask(self, question: str, command: str) -> AwaitedReply | None:
         """Ask something by itself, and wait for the reply, unless it may go in one write with a command."""
-        if not question or (self._features.level and length_of(question, command) <= self._control.window):
+        if self._features.level and length_of(question, command) <= self._control.window:
             return None
         await self._control.room(self._control.window)
         (asked,) = self._control.send(question)
@@ -230,10 +227,11 @@ class Transfers:
         Raises Refused, Refusal for a data connection that failed, ConnectionBroken, and whatever `content` raises.
         """
         async with self.lock:
-            ahead = self._features.level >= Rung.AHEAD
-            after = [each for each in (size_command, self._features.passive_command if ahead else "") if each]
-            proves = self._features.may_prove(Rung.BEHIND)
-            along = _PROBE if proves else after if self._features.level >= Rung.BEHIND else []
+            known = self._features.known
+            after = [size_command] if size_command else []
+            after += known.passive[:1] if known.level >= Rung.AHEAD else ()
+            proves = known.level < Rung.BEHIND and self._features.may_prove(Rung.BEHIND)
+            along = _PROBE if proves else after if known.level >= Rung.BEHIND else []
             rung, generation = 0, 0
             try:
                 begun = await self._begin(command, along, before)
@@ -257,10 +255,9 @@ class Transfers:
 
         What was swallowed behind the transfer (Pure-FTPd says 500 to that) counts as not asked.
         """
-        patience_s = self._features.patience_s
         if after and begun.along == after:
             self._features.passed(Rung.BEHIND)
-            replies = [await self._control.reply(each, patience_s) for each in begun.following]
+            replies = await self._control.replies(begun.following, self._features.patience_s)
             return [None if each.unknown_command else each for each in replies]
         following = self._control.send(*after) if after else []
         if following and after[-1] in _PASSIVE:

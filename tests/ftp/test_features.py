@@ -177,7 +177,7 @@ def test_way_to_data_ports_is_known_of_the_address_and_not_of_the_server() -> No
     facts = Facts()
     seen(facts).reached("PASV", ["EPSV"])
     other = seen(facts, "220 another")
-    assert other.passive_commands == ["PASV"]
+    assert other.known.passive == ("PASV",)
     assert other.reaches("PASV")
 
 
