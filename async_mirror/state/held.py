@@ -123,8 +123,12 @@ class Held:
 
 def hold(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     """Record entries as held."""
-    where = ((split(entry.path), entry) for entry in entries)
-    insert(connection, HELD, ((encode(folder), encode(name), *row_of(entry)) for (folder, name), entry in where))
+    insert(connection, HELD, map(_row, entries))
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    folder, _, name = encode(entry.path).rpartition(b"/")
+    return folder, name, *row_of(entry)
 
 
 def forget(connection: sqlite3.Connection, path: str) -> None:

@@ -3,11 +3,11 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from async_mirror.model import odd_names, temporary_names
 from async_mirror.model.candidates import Candidates, added
-from async_mirror.model.change import Inside, Job, MakeFolder, Move, RemoveFile, RemoveFolder, noted, path_of
+from async_mirror.model.change import Inside, Job, MakeFolder, Move, RemoveFile, RemoveFolder, path_of, touched, touches
 from async_mirror.model.entry import Entry, Kind, fingerprint
 from async_mirror.model.outcome import Done, InDoubt, Outcome, Pending, Unmanaged
 from async_mirror.model.paths import decode, encode, join, split
@@ -42,7 +42,7 @@ class Journal(Held):
     def begin(self, jobs: Iterable[Job]) -> None:
         """Open the paths of jobs, for good, before anything is done about them on the site."""
         with self._database.transaction(durable=True) as connection:
-            insert(connection, PENDING, (row for job in jobs for row in _rows(job)))
+            insert(connection, PENDING, chain.from_iterable(map(_rows, jobs)))
 
     def abandon(self, jobs: Iterable[Job]) -> None:
         """Forget jobs that were never begun on the site."""
@@ -66,6 +66,8 @@ class Journal(Held):
         every = list(outcomes)
         known = [outcome for outcome in every if isinstance(outcome, Done | Unmanaged)]
         confirmed = [outcome for outcome in known if isinstance(outcome, Done)]
+        open_still = list(filter(_stays_open, every))
+        closed = [outcome for outcome in every if not _stays_open(outcome)] if open_still else every
         with self._database.transaction(durable=False) as connection:
             for adds, group in groupby(known, _only_adds):
                 if adds:
@@ -73,11 +75,10 @@ class Journal(Held):
                 else:
                     for outcome in group:
                         _apply(connection, outcome)
-            _close(connection, _keys(each.job for each in every if not _stays_open(each)))
-            for each in every:
-                if isinstance(each, Done | InDoubt) and _stays_open(each):
-                    _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
-            _close_older(connection, (path for outcome in confirmed for path, _ in noted(outcome.change)))
+            _close(connection, _keys([each.job for each in closed]))
+            for each in open_still:
+                _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
+            _close_older(connection, (path for outcome in confirmed for path in touched(outcome.change)))
 
     def is_pending(self, folder: str) -> bool:
         """Tell whether anything is being done, or in doubt, at a path or below it."""
@@ -191,14 +192,14 @@ def _candidates_at(connection: sqlite3.Connection, path: str, held: Entry | None
     return candidates
 
 
-def _rows(job: Job) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of a job: for each path that it touches, what it may make of that."""
-    change = job.change
-    path = path_of(change)
-    makes_file = not isinstance(change, RemoveFile | RemoveFolder) and not change.entry.is_folder
-    for each, version in noted(change):
-        tries = job.tries if makes_file and each == path else 0
-        yield _row(each, job.token, version, _other(change, each), tries, shapes=job.shapes * (each == path))
+def _rows(job: Job) -> list[tuple[object, ...]]:
+    """Return the rows of a job: for each path that it touches, what it may make of that."""
+    change, path, rows = job.change, path_of(job.change), []
+    tries = 0 if isinstance(change, RemoveFile | RemoveFolder) or change.entry.is_folder else job.tries
+    for each, _, version in touches(change):
+        own = each == path
+        rows.append(_row(each, job.token, version, _other(change, each), tries * own, shapes=job.shapes * own))
+    return rows
 
 
 def _other(change: object, path: str) -> str:
@@ -222,9 +223,7 @@ def _row(
 
 
 def _keys(jobs: Iterable[Job]) -> Iterator[tuple[bytes, str]]:
-    for job in jobs:
-        for path, _ in noted(job.change):
-            yield encode(path), job.token
+    return ((encode(path), job.token) for job in jobs for path in touched(job.change))
 
 
 def _close(connection: sqlite3.Connection, keys: Iterable[tuple[bytes, str]]) -> None:
@@ -240,7 +239,11 @@ def _close_older(connection: sqlite3.Connection, paths: Iterable[str]) -> None:
 
     Temporaries of theirs may be left beside it, and a server may still do what it was sent: then it is looked at again.
     """
-    for some in chunks(map(encode, paths)):
+    for confirmed in chunks(map(encode, paths)):
+        rows = connection.execute(f"SELECT path FROM pending WHERE path IN ({marks(len(confirmed))})", confirmed)
+        some = [path for (path,) in rows]
+        if not some:  # as nearly always
+            continue
         older = f"look_after = 0 AND path IN ({marks(len(some))})"
         connection.execute(f"DELETE FROM pending WHERE tries = 0 AND answered AND {older}", some)
         connection.execute(f"UPDATE pending SET {_NOTED_LATER}, anything = 0 WHERE {older}", some)
@@ -284,7 +287,7 @@ def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:
             forget(connection, path_of(change))
 
 
-def _stays_open(outcome: Outcome) -> bool:
+def _stays_open(outcome: Outcome) -> TypeGuard[Done | InDoubt]:
     return isinstance(outcome, InDoubt) or (isinstance(outcome, Done) and bool(outcome.unanswered or outcome.doubts))
 
 
