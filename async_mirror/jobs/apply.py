@@ -1,6 +1,7 @@
 """Carries out one Change on one RemoteSession and says what came of it. Knows no library, no state, no schedule."""
 
-from typing import assert_never
+from collections.abc import Coroutine
+from typing import Any, assert_never
 
 from async_mirror.jobs import folders, single_files
 from async_mirror.jobs.attempt import Attempt, Progress, Publisher, doubts_of, left_by
@@ -30,31 +31,31 @@ async def perform(
     """Carry out a job; whatever the site does, an Outcome comes back. `previous` is that of the last attempt."""
     attempt = Attempt(publisher, session, job, previous, progress)
     try:
-        outcome = await _outcome(attempt)
+        return await _outcome(attempt)
     except Refusal as refusal:
-        outcome = await attempt.refused(refusal)
+        return await attempt.refused(refusal)
     except ConnectionBroken as broken:
-        outcome = attempt.broken(broken)
-    return outcome._replace(bytes_sent=attempt.bytes_sent)
+        return attempt.broken(broken)
 
 
-async def _outcome(attempt: Attempt) -> Outcome:
+def _outcome(attempt: Attempt) -> Coroutine[Any, Any, Outcome]:
+    """Return what carries out the job."""
     change = attempt.job.change
     if not isinstance(change, SendFile | Move):
         attempt.progress.left()
     match change:
-        case SendFile(entry, held, why):
-            return await Upload(attempt, entry, held, why).outcome()
+        case SendFile():
+            return Upload(attempt, change.entry, change.held, change.why).outcome()
         case SetAttributes():
-            return await single_files.set_attributes(attempt, change)
+            return single_files.set_attributes(attempt, change)
         case Move(entry):
-            return await (folders.move if entry.is_folder else single_files.move)(attempt, change)
+            return (folders.move if entry.is_folder else single_files.move)(attempt, change)
         case RemoveFile(held):
-            return await single_files.remove(attempt, held)
+            return single_files.remove(attempt, held)
         case MakeFolder(entry):
-            return await folders.make(attempt, entry)
+            return folders.make(attempt, entry)
         case RemoveFolder(held):
-            return await folders.remove(attempt, held)
+            return folders.remove(attempt, held)
         case _ as never:
             assert_never(never)
 

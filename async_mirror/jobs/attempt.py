@@ -1,7 +1,6 @@
 """One attempt at one job: what it has touched on the site, what it may leave there, how it ends."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -81,7 +80,7 @@ class Attempt:
         self.path = path_of(job.change)
         self.progress = progress
         self.is_first = previous is None
-        left = left_by(previous)
+        left = left_by(previous) if previous else NOTHING_LEFT
         self.tries = left.tries
         self.shapes = job.shapes | left.shapes
         self.shape = session.shape if publisher.shape is None else publisher.shape
@@ -91,23 +90,15 @@ class Attempt:
         self.box = left.box
         self.unanswered = left.unanswered
         self.replaces = left.replaces
-        self.doubts = {doubt.path: doubt.candidates for doubt in doubts_of(previous)}
+        self.doubts = {doubt.path: doubt.candidates for doubt in doubts_of(previous)} if previous else {}
         self.failure = previous.failure if isinstance(previous, Failed | InDoubt) else None
         self.bytes_sent = 0
 
     # What is touched.
 
-    @contextmanager
-    def touching(self, *changes: tuple[str, Entry | None, Entry | None]) -> Iterator[None]:
+    def touching(self, *changes: tuple[str, Entry | None, Entry | None]) -> "_Touching":
         """Touch paths, each given with what it held and what it will hold; where that is refused, all is as it was."""
-        before = dict(self.doubts)
-        for path, old, new in changes:
-            self.doubts[path] = added(self.doubts.get(path, Candidates((old,))), [new])
-        try:
-            yield
-        except Refusal:
-            self.doubts = before
-            raise
+        return _Touching(self, changes)
 
     def confirm(self, path: str, version: Entry | None) -> None:
         """Note that just this is at a path now."""
@@ -117,20 +108,21 @@ class Attempt:
 
     def done(self, held: Entry | None, *notes: str, change: Change | None = None) -> Done:
         """Tell that it was done, perhaps by another change than the one that was asked for."""
-        told = tuple(note for note in notes if note)
-        doubts = tuple(each for each in self._doubts if each.path != self.path and not each.candidates.are_one)
+        told = tuple(filter(None, notes))
+        others = ((path, candidates) for path, candidates in self.doubts.items() if path != self.path)
+        doubts = tuple(Doubt(path, candidates) for path, candidates in others if not candidates.are_one)
         later = self.unanswered or bool(self.left_behind or self.strays or self.box)
-        return Done(self.job, change or self.job.change, held, told, unanswered=later, doubts=doubts)
+        return Done(self.job, change or self.job.change, held, told, self.bytes_sent, later, doubts)
 
     def unmanaged(self, why: str) -> Unmanaged:
         """Tell that what is there is not ours."""
-        return Unmanaged(self.job, why)
+        return Unmanaged(self.job, why, self.bytes_sent)
 
     def skipped(self, why: str) -> Outcome:
         """Tell that nothing is to be done; unless it is not known what an attempt before this one did."""
         if self.failure and self.is_in_doubt:
             return self._failed(self.failure._replace(transient=False))
-        return Skipped(self.job, why)
+        return Skipped(self.job, why, self.bytes_sent)
 
     def failed(self, problem: Problem, detail: str, *, transient: bool = False, missing: str | None = None) -> Outcome:
         """Tell of a failure that left the site as it was before this attempt."""
@@ -138,8 +130,8 @@ class Attempt:
 
     def _failed(self, failure: Failure, missing: str | None = None) -> Outcome:
         if self.is_in_doubt:
-            return InDoubt(self.job, failure, self._doubts, missing, self._left)
-        return Failed(self.job, failure, missing, self._left)
+            return InDoubt(self.job, failure, self._doubts, missing, self._left, self.bytes_sent)
+        return Failed(self.job, failure, missing, self._left, self.bytes_sent)
 
     async def refused(self, refusal: Refusal) -> Outcome:
         """Clean up after the server said no; find out whether the folder is missing."""
@@ -177,7 +169,7 @@ class Attempt:
         """Tell of a connection that broke: what it was sent last may be done, or not, or be done later."""
         self.unanswered = self.unanswered or not error.by_server
         failure = Failure(self.path, error.problem, error.told, transient=True)
-        return InDoubt(self.job, failure, self._doubts, None, self._left)
+        return InDoubt(self.job, failure, self._doubts, None, self._left, self.bytes_sent)
 
     @property
     def is_in_doubt(self) -> bool:
@@ -246,13 +238,34 @@ class Attempt:
         return paths.join(folder, temporary_names.temporary(self.publisher.state_id, token, of_shape, name))
 
 
+class _Touching:
+    """What an attempt touches; where that is refused, all is as it was."""
+
+    def __init__(self, attempt: Attempt, changes: Iterable[tuple[str, Entry | None, Entry | None]]) -> None:
+        self._attempt = attempt
+        self._before = attempt.doubts
+        attempt.doubts = dict(self._before)
+        for path, old, new in changes:
+            attempt.doubts[path] = added(attempt.doubts.get(path) or Candidates((old,)), [new])
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind and issubclass(kind, Refusal):
+            self._attempt.doubts = self._before
+
+
+NOTHING_LEFT = Left()
+
+
 def left_by(outcome: Outcome | None) -> Left:
     """Return what an attempt left for the next one."""
     match outcome:
         case Failed() | InDoubt():
             return outcome.left
         case Done() | Skipped() | Unmanaged() | None:
-            return Left()
+            return NOTHING_LEFT
         case _ as never:
             assert_never(never)
 

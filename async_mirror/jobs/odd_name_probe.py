@@ -15,7 +15,7 @@ _MOST_LEVELS = 20
 async def name_problem(attempt: Attempt) -> Outcome | None:
     """Refuse a name that this site would alter."""
     traits = odd_names.odd_traits(paths.split(attempt.path)[1])
-    if traits <= attempt.session.kept:
+    if not traits or traits <= attempt.session.kept:
         return None
     if await _alters(attempt, traits):
         return attempt.failed(Problem.ALTERED, "the server does not keep such a name as it is; rename it in the source")

@@ -1,8 +1,9 @@
 """What a lane does with a session: opens it, performs items on it, judges errors. Picklable; knows no schedule."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never
+from itertools import chain
+from typing import Any, NamedTuple, assert_never
 
 from async_mirror.crew.far import Performed, Verdict
 from async_mirror.jobs import apply, compare, recover
@@ -80,14 +81,15 @@ class Hands:
         What a folder holds waits for that. Names are tried with several commands, which nothing is to come between.
         """
         makes = isinstance(item, Job) and isinstance(item.change, MakeFolder)
-        sends = isinstance(other, Job) and isinstance(other.change, SendFile)
-        return (makes and sends) or self._is_tried(item) or self._is_tried(other)
+        if makes and isinstance(other, Job) and isinstance(other.change, SendFile):
+            return True
+        return self._is_tried(item) or self._is_tried(other)
 
     def _is_tried(self, item: Item) -> bool:
         """Tell whether it is tried first whether the site keeps the name."""
         if not isinstance(item, Job) or isinstance(item.change, SetAttributes | RemoveFile | RemoveFolder):
             return False
-        traits = odd_names.odd_traits(split(path_of(item.change))[1])
+        traits = odd_names.odd_traits(split(item.change.entry.path)[1])
         return bool(traits) and not traits <= odd_names.kept(self.facts, self.site.account)
 
     def lost(self, item: Item, previous: Answer | None, what: str) -> Answer | None:
@@ -138,9 +140,11 @@ class Hands:
         before = previous.result if previous else None
         return await recover.settle_all(session, item, before if isinstance(before, Recovered) else None)
 
-    async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
+    def do(
+        self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress
+    ) -> Coroutine[Any, Any, Outcome]:
         """Carry out a job."""
-        return await apply.perform(self.publisher, session, job, before, progress)
+        return apply.perform(self.publisher, session, job, before, progress)
 
 
 def failure_of(result: Result) -> Failure | None:
@@ -156,9 +160,9 @@ def failure_of(result: Result) -> Failure | None:
 
 def _refused(item: Item) -> Result | None:
     """Refuse an item with a path that no file of the source can have: a damaged or forged state may name one."""
-    path = next((path for path in _paths(item) if not is_plain(path)), None)
-    if path is None:
+    if all(map(is_plain, _paths(item))):
         return None
+    path = next(path for path in _paths(item) if not is_plain(path))
     failure = Failure(path, Problem.NOT_TRIED, "the state names a path that leads out of the mirror, or ends a command")
     match item:
         case Job():
@@ -171,16 +175,15 @@ def _refused(item: Item) -> Result | None:
             assert_never(never)
 
 
-def _paths(item: Item) -> Iterable[str]:
+def _paths(item: Item) -> Collection[str]:
     """Return the paths of an item that may become commands."""
     match item:
-        case Job(Move(entry, held)):
-            return entry.path, held.path
-        case Job(change):
-            return (path_of(change),)
+        case Job():
+            change = item.change
+            return (change.entry.path, change.held.path) if isinstance(change, Move) else (path_of(change),)
         case Compare():
             return item.folder, *(entry.path for entry in item.held)
         case Recover():
-            return (path for each in item.pending for path in (each.path, each.twin, each.origin))
+            return tuple(chain.from_iterable((each.path, each.twin, each.origin) for each in item.pending))
         case _ as never:
             assert_never(never)

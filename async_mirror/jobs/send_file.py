@@ -89,7 +89,10 @@ class Upload:
             return outcome
         await attempt.note_shape()
         for _ in range(TRIES_PER_ATTEMPT):
-            outcome = await self._send_in_some_shape()
+            try:
+                outcome = await self._send_once()
+            except Refusal as refusal:
+                outcome = await self._send_in_another_shape(refusal)
             if outcome is not None:
                 return outcome
         return attempt.failed(Problem.BUSY, "it was begun twice, and changed both times")
@@ -106,13 +109,10 @@ class Upload:
             self._asks = False
         return kept(attempt)
 
-    async def _send_in_some_shape(self) -> Outcome | None:
-        """Send the file; once more if it was the temporary's name that the server refused."""
-        try:
-            return await self._send_once()
-        except Refusal as refusal:
-            if not await self._is_for_the_name(refusal):
-                raise
+    async def _send_in_another_shape(self, refusal: Refusal) -> Outcome | None:
+        """Send the file once more if it was the temporary's name that the server refused."""
+        if not await self._is_for_the_name(refusal):
+            raise refusal
         self._attempt.tries -= 1  # the name differs by its shape already, and only so many are cleaned up
         return await self._send_once()
 
@@ -151,7 +151,6 @@ class Upload:
             return self._attempt.failed(Problem.UNREADABLE, error.strerror or str(error))
         finally:
             if file:
-                self._attempt.bytes_sent += file.sent
                 file.close()
 
     async def _send(self, file: files.LocalFile) -> Outcome | None:
@@ -173,6 +172,7 @@ class Upload:
             target = Target(self._path) if self._asks else None
             size = await attempt.session.store(attempt.left_behind, flow, all_sent, target)
         finally:
+            attempt.bytes_sent += file.sent
             attempt.holds = sent if file.is_unchanged() else None
         if target:
             attempt.replaces, self._asks = target.is_there, False

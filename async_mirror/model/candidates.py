@@ -36,11 +36,12 @@ def added(candidates: Candidates, versions: Iterable[Entry | None]) -> Candidate
     """Return candidates with more versions, each once. One of unknown digest is the same only if all marks agree."""
     kept = list(candidates.versions)
     for version in versions:
-        place = next((place for place, each in enumerate(kept) if _is_same_version(each, version)), None)
-        if place is None:
-            kept.append(version)
+        for place, each in enumerate(kept):
+            if _is_same_version(each, version):
+                kept[place] = _merged(each, version)
+                break
         else:
-            kept[place] = _merged(kept[place], version)
+            kept.append(version)
     if candidates.anything or len(kept) > MOST:
         return Candidates((), anything=True)
     return Candidates(tuple(kept))

@@ -7,7 +7,7 @@ from async_mirror.model.facts import Fact, Facts
 
 _KEEPS = "keeps "
 _SPECIAL = r'\x01-\x1f\x7f\\:*?"<>|'
-_ODD = re.compile(rf"^ |[ .]$|[{_SPECIAL}]|[^\x00-\x7f]")
+_PLAIN = re.compile(rf"(?:[^ {_SPECIAL}\x80-\U0010ffff]*[^ .{_SPECIAL}\x80-\U0010ffff])?")
 _TELNET = re.compile("\udcff[\udcf0-\udcff]")
 _MISREAD = re.compile("[\x01-\x1f\x7f]|" + _TELNET.pattern)
 _ODD_CHARACTER = re.compile(rf"[{_SPECIAL}]")
@@ -56,7 +56,7 @@ def odd_traits(name: str) -> frozenset[str]:
     and read `\\` and `:` their own way; ProFTPD takes Telnet's 0xFF pairs out; others convert what is not ASCII.
     Each trait is a sample to try it with.
     """
-    if not _ODD.search(name):
+    if _PLAIN.fullmatch(name):
         return frozenset()
     traits = set(_ODD_CHARACTER.findall(name))
     if name[0] == " ":

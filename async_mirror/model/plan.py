@@ -141,13 +141,17 @@ def _doubles(new: Iterable[Entry], listing: Listing) -> dict[str, str]:
 
     What the site holds already goes first, else what comes first in order of names.
     """
-    if len(listing.entries) == 1:
+    alike: dict[str, list[str]] = {}
+    for entry in listing.entries:
+        alike.setdefault(folded(entry.path), []).append(entry.path)  # what is above them is the same for all
+    if len(alike) == len(listing.entries):
         return {}
     is_new = {entry.path for entry in new}
-    first: dict[str, str] = {}
-    for path in sorted((entry.path for entry in listing.entries), key=lambda path: (path in is_new, path)):
-        first.setdefault(folded(split(path)[1]), path)
-    return {path: other for path in is_new if (other := first[folded(split(path)[1])]) != path}
+    doubles: dict[str, str] = {}
+    for some in alike.values():
+        first, *others = sorted(some, key=lambda path: (path in is_new, path))
+        doubles |= {path: first for path in others if path in is_new}
+    return doubles
 
 
 def _take_twins(new: list[Entry], missing: dict[str, Entry]) -> dict[str, Entry]:

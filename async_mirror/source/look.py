@@ -11,6 +11,7 @@ from async_mirror.source.opened_folder import OpenedFolder
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
 NO_FILE = {errno.ENOENT, *_NO_FOLDER, errno.EISDIR, errno.ENXIO}
 """How an open fails on nothing, a link, a folder, a socket: on what took a file's place since somebody looked."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LONGEST_NS = (1 << 63) - 1
 """As far from 1970 as a time can be kept, some 292 years; what lies beyond counts as that."""
 
@@ -51,23 +52,32 @@ def open_folder(root: bytes, folder: str) -> int:
 
     Raises OSError; NotADirectoryError when a link is in the way, ESTALE where the root itself was deleted.
     """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = _open_root(root, flags)
-    for part in paths.encode(folder).split(b"/") if folder else ():
-        try:
-            below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
-        finally:
-            os.close(descriptor)
-        descriptor = below
-    return descriptor
-
-
-def _open_root(root: bytes, flags: int) -> int:
     if not isinstance(root, OpenedFolder):
-        return os.open(root, flags)
-    if root.is_deleted:  # else all that was in it would look as if somebody had deleted it
-        raise OSError(errno.ESTALE, "the source was deleted")
-    return os.open(b".", flags, dir_fd=root.descriptor)
+        above = os.open(root, _FOLDER)
+        try:
+            return _open_below(above, folder)
+        finally:
+            os.close(above)
+    try:
+        if not folder and root.is_deleted:  # "." is still to be had then
+            raise FileNotFoundError
+        return _open_below(root.descriptor, folder)
+    except FileNotFoundError:
+        if root.is_deleted:  # else all that was in it would look as if somebody had deleted it
+            raise OSError(errno.ESTALE, "the source was deleted") from None
+        raise
+
+
+def _open_below(start: int, folder: str) -> int:
+    above = start
+    for part in paths.encode(folder).split(b"/") if folder else (b".",):
+        try:
+            below = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
+        finally:
+            if above != start:
+                os.close(above)
+        above = below
+    return above
 
 
 def is_mount(root: bytes, folder: str) -> bool:

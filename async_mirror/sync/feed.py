@@ -1,8 +1,7 @@
 """Hands jobs on once their folders are on the site; those that have to wait hold up no others."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import chain
 
 from async_mirror.crew.off_loop import Offload
@@ -37,6 +36,8 @@ class Feed:
         self._gates = gates
         self._asking = asking
         self._not_tried = not_tried
+        self._waiting: deque[Job] = deque()
+        self._untried: list[Job] = []
         self._kept_back: dict[str, list[Job]] = {}
 
     async def begun(self, jobs: list[Job], *, all_of_them: bool = True) -> AsyncGenerator[Job, None]:
@@ -49,46 +50,53 @@ class Feed:
             for start in range(0, len(jobs), BEGUN_AT_ONCE):
                 some = jobs[start : start + BEGUN_AT_ONCE]
                 await self._offload(self._state.begin, some)
-                async with aclosing(self._ready(some)) as ready:
-                    async for job in ready:
-                        yield job
+                self._waiting.extend(some)
+                for job in self._ready():
+                    yield job
+                await self._abandon_untried()
             while self._count() > (0 if all_of_them else MOST_KEPT_BACK):
-                if not (released := self._released()):
+                self._waiting.extend(self._released())
+                if not self._waiting:
                     await self._gates.opening()
-                async with aclosing(self._ready(released)) as ready:
-                    async for job in ready:
-                        yield job
+                for job in self._ready():
+                    yield job
+                await self._abandon_untried()
             finished = True
         finally:
             if not finished:
                 await self.give_up()
 
     async def give_up(self) -> None:
-        """Forget what is kept back."""
-        jobs = list(chain.from_iterable(self._kept_back.values()))
+        """Forget what is kept back, and what waits for its turn."""
+        jobs = [*self._waiting, *self._untried, *chain.from_iterable(self._kept_back.values())]
+        self._waiting.clear()
+        self._untried.clear()
         self._kept_back.clear()
         if jobs:
             await self._offload(self._state.abandon, jobs)
 
-    async def _ready(self, jobs: Iterable[Job]) -> AsyncGenerator[Job, None]:
+    async def _abandon_untried(self) -> None:
+        untried, self._untried = self._untried, []
+        if untried:
+            await self._offload(self._state.abandon, untried)
+
+    def _ready(self) -> Iterator[Job]:
         """Yield what may be done now, also of what was kept back; keep the rest back."""
-        waiting = deque(jobs)
-        untried: list[Job] = []
-        try:
-            while waiting:
+        waiting = self._waiting
+        while waiting:
+            if self._kept_back:
                 waiting.extend(self._released())
-                job = waiting.popleft()
-                folder = paths.parent(path_of(job.change))
-                if shut := self._gates.shut_above(folder) or self._shut_double(job.change):
-                    self._kept_back.setdefault(shut, []).append(job)
-                elif self._gates.is_lacking(folder):
-                    untried.append(job)
-                    self._not_tried(job.change)
-                else:
-                    yield job._replace(change=self._asking(job.change))
-        finally:
-            if waiting or untried:
-                await self._offload(self._state.abandon, [*waiting, *untried])
+            job = waiting.popleft()
+            change = job.change
+            folder = paths.parent(path_of(change))
+            if shut := self._gates.shut_above(folder) or self._shut_double(change):
+                self._kept_back.setdefault(shut, []).append(job)
+            elif self._gates.is_lacking(folder):
+                self._untried.append(job)
+                self._not_tried(change)
+            else:
+                asking = self._asking(change)
+                yield job if asking is change else job._replace(change=asking)
 
     def _shut_double(self, change: Change) -> str:
         """Return the folder that may be the same to the site, while that is being made."""

@@ -176,7 +176,8 @@ class Pass:
                 if isinstance(done.item, Job):
                     unbegun.append(done.item)
             else:
-                await self._learn_site(done.result)
+                if done.result.made_root or not self.root_known:
+                    await self._learn_site(done.result)
                 match done.result.result:
                     case (Done() | Skipped() | Unmanaged() | Failed() | InDoubt()) as outcome:
                         outcomes.append(outcome)
@@ -477,15 +478,15 @@ class Pass:
         origins = self._origins(new) if new and self.settings.delete else {}
         renamed = self.renamed.moves(listing, known) if self.settings.delete else {}
         plan = plan_folder(listing, held, origins, renamed, perms=self.settings.perms)
-        plan.changes = [self._with_inside(change) for change in plan.changes]
+        plan.changes = [self._with_inside(each) if isinstance(each, Move) else each for each in plan.changes]
         plan.refreshed += resolved
         return plan
 
-    def _with_inside(self, change: Change) -> Change:
+    def _with_inside(self, move: Move) -> Move:
         """Tell of a folder that is renamed in case or Unicode form alone what is held in it: others may have more."""
-        if isinstance(change, Move) and change.twin and change.entry.is_folder:
-            return change._replace(inside=self.renamed.inside(change.held.path))
-        return change
+        if move.twin and move.entry.is_folder:
+            return move._replace(inside=self.renamed.inside(move.held.path))
+        return move
 
     def _doubted(self, held: list[Entry], listing: Listing) -> list[Entry]:
         """Doubt files that look as they were and yet are not: another inode or ctime may be another content.
@@ -572,16 +573,13 @@ class Pass:
         shapes = 1 << shape_of_temporaries(self.mirror)
         jobs = []
         for change in changes:
-            if path_of(change) in self.unsettled:
+            path = path_of(change)
+            if path in self.unsettled:
                 continue
             if not self.room.takes(change):
                 self.room.wait(change)
                 continue
-            if (
-                isinstance(change, SendFile)
-                and (path := path_of(change)) in self.differing
-                and path not in self.in_doubt
-            ):
+            if path in self.differing and path not in self.in_doubt and isinstance(change, SendFile):
                 change = change._replace(why=REPLACES)  # noqa: PLW2901
             self.jobs_made += 1
             makes = not isinstance(change, RemoveFile | RemoveFolder)
@@ -594,7 +592,7 @@ class Pass:
         """Have the site asked before a name is used that nobody is known to have, nor not to have."""
         match change:
             case SendFile(held=None) | MakeFolder() | Move():
-                path = path_of(change)
+                path = change.entry.path
                 folder, name = paths.split(path)
                 is_listed = folder in self.known and (self.known[folder] or not name.startswith("."))
                 is_listed = is_listed and path not in self.differing and path not in self.alike

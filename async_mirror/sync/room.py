@@ -80,16 +80,14 @@ class Room:
             if len(folders) == FILES:
                 self._pause()
 
-    def settled(self, outcome: Outcome) -> Iterator[Outcome]:
-        """Learn what came of a job, and yield what is to be told: a file without room may yet find some."""
-        upload = _upload(outcome.job.change)
-        if upload and isinstance(outcome, Failed) and not outcome.missing:
-            self.heard(outcome)
-            yield from self._failed(upload, outcome)
-            return
+    def settled(self, outcome: Outcome) -> list[Outcome]:
+        """Learn what came of a job, and return what is to be told: a file without room may yet find some."""
         if isinstance(outcome, Done) and isinstance(outcome.change, SendFile):
-            yield from self._fits(outcome.change.entry.path)
-        yield outcome
+            return [*self._fits(outcome.change.entry.path), outcome]
+        if isinstance(outcome, Failed) and not outcome.missing and (upload := _upload(outcome.job.change)):
+            self.heard(outcome)
+            return [*self._failed(upload, outcome)]
+        return [outcome]
 
     def _fits(self, path: str) -> list[Failed]:
         """Take note of a success: those before it that found no room were too large themselves."""
