@@ -65,10 +65,12 @@ class Rung(IntEnum):
     """Commands behind a transfer in the same write."""
 
 
+TOGETHER, AHEAD, BEHIND = Rung
+
 MANNERS = {
-    Rung.TOGETHER: "several commands at once",
-    Rung.AHEAD: "a data port asked for in advance",
-    Rung.BEHIND: "commands behind a transfer",
+    TOGETHER: "several commands at once",
+    AHEAD: "a data port asked for in advance",
+    BEHIND: "commands behind a transfer",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from async_mirror.ftp.control import AwaitedReply, Control
 from async_mirror.ftp.data import Data
-from async_mirror.ftp.features import Features, Rung
+from async_mirror.ftp.features import AHEAD, Features
 from async_mirror.ftp.replies import Reply, parse_epsv, parse_pasv, parse_pasv_address
 from async_mirror.remote.errors import NoPort, Refusal
 
@@ -78,7 +78,7 @@ class PassivePorts:
 
     def ask_ahead(self, pending: AwaitedReply) -> None:
         """Take note of a request for the port of the next transfer, which was sent with something else."""
-        self._asked = _Asked(pending, self._loop.time(), self._features.generation(Rung.AHEAD))
+        self._asked = _Asked(pending, self._loop.time(), self._features.generation(AHEAD))
 
     @property
     def are_refused(self) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
-from async_mirror.ftp.features import SHORT_COMMAND, Features, Rung
+from async_mirror.ftp.features import AHEAD, SHORT_COMMAND, TOGETHER, Features
 from async_mirror.ftp.figures import format_time
 from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.listing import ListingParser
@@ -196,7 +196,7 @@ class FtpSession:
         await self._settle_in(create_root)
         await prove_together(self._control, features)
         await prove_ahead(self._control, features, self._transfers.ports)
-        if features.level >= Rung.AHEAD:
+        if features.level >= AHEAD:
             await self._transfers.ports.try_kind()
 
     async def _settle_in(self, create_root: bool) -> None:
@@ -251,9 +251,9 @@ class FtpSession:
         try:
             replies = await self._replies(control.send(*commands))
         except ConnectionBroken as broken:
-            raise self._transfers.judge(broken, together * Rung.TOGETHER, known.generations[Rung.TOGETHER]) from None
+            raise self._transfers.judge(broken, together * TOGETHER, known.generations[TOGETHER]) from None
         if together:
-            self._features.passed(Rung.TOGETHER)
+            self._features.passed(TOGETHER)
         return replies
 
     async def _replies(self, pending: Sequence[AwaitedReply]) -> list[Reply]:
@@ -309,10 +309,6 @@ class FtpSession:
             expected.extend(control.send(command))
         return await control.replies(expected)
 
-    @property
-    def _renames_over(self) -> bool:
-        return not self._features.lacks(_REPLACING)
-
     def _check(self, *replies: Reply) -> None:
         for reply in replies:
             if not reply.succeeded:
@@ -353,10 +349,11 @@ class FtpSession:
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Set attributes and rename, in one write where the server takes that."""
-        commands, atomic = {}, self._renames_over
+        lacked = self._features.known.lacked
+        commands, atomic = {}, _REPLACING not in lacked
         if verb := self._mtime_verb:
             commands["mtime"] = self._set_mtime_command(verb, temporary, entry.mtime_ns)
-        if mode is not None and not self._features.lacks("SITE CHMOD"):  # the temporary's name is a plain one
+        if mode is not None and "SITE CHMOD" not in lacked:  # the temporary's name is a plain one
             commands["mode"] = self._set_mode_command(temporary, mode)
         if not atomic and await self.size(entry.path) is not None:
             commands["old from"], commands["old to"] = self._rename_commands(entry.path, aside)

@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 
 from async_mirror.ftp.control import AwaitedReply, Control, ControlLock, length_of
 from async_mirror.ftp.data import Data, SecureData
-from async_mirror.ftp.features import Features, Rung
+from async_mirror.ftp.features import AHEAD, BEHIND, TOGETHER, Features, Rung
 from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.passive_ports import PassivePorts, Port, Refused
 from async_mirror.ftp.replies import Reply
@@ -130,7 +130,7 @@ class Transfers:
         except BaseException:
             data.reset()
             raise
-        rung = Rung.BEHIND if along else Rung.AHEAD if port.ahead else Rung.TOGETHER if first else 0
+        rung = BEHIND if along else AHEAD if port.ahead else TOGETHER if first else 0
         begun = _Begun(data, port, expected, along, following, rung, self._features.generation(rung), asked)
         if along and along[-1] in _PASSIVE:
             self.ports.ask_ahead(following[-1])
@@ -209,9 +209,9 @@ class Transfers:
     def _give_port_back(self, begun: "_Begun", reply: Reply) -> None:
         """Raise for a port that turned out void: another one may do. One asked for ahead tells of the server's ways."""
         if begun.port.ahead and reply.code != 425:
-            self._features.give_back(Rung.AHEAD, begun.port.generation)
+            self._features.give_back(AHEAD, begun.port.generation)
         elif begun.port.ahead:
-            self._features.doubt(Rung.AHEAD)
+            self._features.doubt(AHEAD)
             self._control.break_off("the server does not take the data connection", reply.text)
         elif reply.code == 425:
             return
@@ -229,9 +229,9 @@ class Transfers:
         async with self.lock:
             known = self._features.known
             after = [size_command] if size_command else []
-            after += known.passive[:1] if known.level >= Rung.AHEAD else ()
-            proves = known.level < Rung.BEHIND and self._features.may_prove(Rung.BEHIND)
-            along = _PROBE if proves else after if known.level >= Rung.BEHIND else []
+            after += known.passive[:1] if known.level >= AHEAD else ()
+            proves = known.level < BEHIND and self._features.may_prove(BEHIND)
+            along = _PROBE if proves else after if known.level >= BEHIND else []
             rung, generation = 0, 0
             try:
                 begun = await self._begin(command, along, before)
@@ -247,7 +247,7 @@ class Transfers:
                 raise self.judge(broken, rung, generation) from None
             finally:
                 if proves:
-                    self._features.release(Rung.BEHIND)
+                    self._features.release(BEHIND)
             return reply, answers[0] if size_command else None, told
 
     async def _answers(self, begun: "_Begun", after: list[str]) -> list[Reply | None]:
@@ -256,7 +256,7 @@ class Transfers:
         What was swallowed behind the transfer (Pure-FTPd says 500 to that) counts as not asked.
         """
         if after and begun.along == after:
-            self._features.passed(Rung.BEHIND)
+            self._features.passed(BEHIND)
             replies = await self._control.replies(begun.following, self._features.patience_s)
             return [None if each.unknown_command else each for each in replies]
         following = self._control.send(*after) if after else []
@@ -272,9 +272,9 @@ class Transfers:
         await asyncio.wait({noop.reply}, timeout=self._features.patience_s)
         if noop.has_ended:
             holds = noop.take().code == 200 and not self._control.flow.overtaken
-            self._features.proved(Rung.BEHIND, holds=holds)
+            self._features.proved(BEHIND, holds=holds)
         else:
-            self._features.proved(Rung.BEHIND, holds=False)
+            self._features.proved(BEHIND, holds=False)
             self._control.break_off("the server was silent after NOOP")
             raise TooQuick("the server does not answer a command behind a transfer")
 
@@ -282,7 +282,7 @@ class Transfers:
         await self._open(begun)
         data = begun.data
         try:
-            if self._features.level < Rung.BEHIND:  # pyftpdlib loses what comes and ends before it has read the command
+            if self._features.level < BEHIND:  # pyftpdlib loses what comes and ends before it has read the command
                 await self._control.begun(begun.expected)
             await data.send(content)
             left()
@@ -310,7 +310,7 @@ class Transfers:
     async def fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
         """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self.lock:
-            quick = self._features.level >= Rung.BEHIND
+            quick = self._features.level >= BEHIND
             rung, generation = 0, 0
             early = quick and self._tls is None and not self._features.lacks(_EARLY_END)
             try:

@@ -23,6 +23,7 @@ NO_RENAMES = "this server renames nothing, so that no file can be replaced whole
 NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
 
 
+_OVERWRITE = Existing.OVERWRITE
 _MUCH = 1 << 20
 """Bytes; before more are sent it is known what has the name that they are to get."""
 
@@ -100,7 +101,7 @@ class Upload:
     async def _kept(self) -> Outcome | None:
         """Return what comes of it if others have the name, and keep it. Asks first where much would be sent in vain."""
         attempt = self._attempt
-        decides = attempt.publisher.existing is not Existing.OVERWRITE
+        decides = attempt.publisher.existing is not _OVERWRITE
         double = self._change.double
         if double and self._path not in attempt.doubts and await is_double(attempt.session, self._path):
             return doubled(attempt, double)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from async_mirror.model.change import Change, MakeFolder, Move, SendFile, SetAttributes
-from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
+from async_mirror.model.entry import UNKNOWN, Entry, Listing
 from async_mirror.model.odd_names import folded
 from async_mirror.model.paths import split
 
@@ -124,7 +124,7 @@ def _plan_new(
             plan.unmounted.extend([entry.path] if twin.mount and not entry.mount else [])
         elif entry.path in doubles and not entry.is_folder:
             plan.doubles.append(SendFile(entry, None, "new", double=doubles[entry.path]))
-        elif entry.kind is Kind.FOLDER:
+        elif entry.is_folder:
             move = None if entry.path in doubles else renamed.get(entry.path)
             make = MakeFolder(entry, "new", double=doubles.get(entry.path, ""))
             plan.changes.append(move if move and move.held.path not in taken else make)

@@ -5,7 +5,7 @@ import os
 import stat
 
 from async_mirror.model import paths
-from async_mirror.model.entry import Entry, Kind
+from async_mirror.model.entry import FILE, FOLDER, Entry
 from async_mirror.source.opened_folder import OpenedFolder
 
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
@@ -37,9 +37,9 @@ def entry_from(prefix: str, found: Found) -> Entry | None:
     if stat.S_ISREG(mode):
         if not (-_LONGEST_NS <= mtime_ns <= _LONGEST_NS and -_LONGEST_NS <= ctime_ns <= _LONGEST_NS):
             mtime_ns, ctime_ns = _nearest(mtime_ns), _nearest(ctime_ns)
-        return Entry(prefix + name, Kind.FILE, size, mtime_ns, mode & 0o777, inode, ctime_ns=ctime_ns)
+        return Entry(prefix + name, FILE, size, mtime_ns, mode & 0o777, inode, False, b"", ctime_ns)
     if stat.S_ISDIR(mode):
-        return Entry(prefix + name, Kind.FOLDER, 0, 0, mode & 0o777, inode, mount)
+        return Entry(prefix + name, FOLDER, 0, 0, mode & 0o777, inode, mount)
     return None
 
 
