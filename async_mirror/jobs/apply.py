@@ -41,11 +41,11 @@ async def perform(
 def _outcome(attempt: Attempt) -> Coroutine[Any, Any, Outcome]:
     """Return what carries out the job."""
     change = attempt.job.change
-    if not isinstance(change, SendFile | Move):
+    if isinstance(change, SendFile):
+        return Upload(attempt, change.entry, change.held, change.why).outcome()
+    if not isinstance(change, Move):
         attempt.progress.left()
     match change:
-        case SendFile():
-            return Upload(attempt, change.entry, change.held, change.why).outcome()
         case SetAttributes():
             return single_files.set_attributes(attempt, change)
         case Move(entry):

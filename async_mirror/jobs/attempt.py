@@ -80,7 +80,7 @@ class Attempt:
         self.path = path_of(job.change)
         self.progress = progress
         self.is_first = previous is None
-        left = left_by(previous) if previous else NOTHING_LEFT
+        left = left_by(previous)
         self.tries = left.tries
         self.shapes = job.shapes | left.shapes
         self.shape = session.shape if publisher.shape is None else publisher.shape
@@ -90,8 +90,8 @@ class Attempt:
         self.box = left.box
         self.unanswered = left.unanswered
         self.replaces = left.replaces
-        self.doubts = {doubt.path: doubt.candidates for doubt in doubts_of(previous)} if previous else {}
-        self.failure = previous.failure if isinstance(previous, Failed | InDoubt) else None
+        self.doubts = {doubt.path: doubt.candidates for doubt in doubts_of(previous)}
+        self.failure = previous.failure if previous and isinstance(previous, Failed | InDoubt) else None
         self.bytes_sent = 0
 
     # What is touched.
@@ -261,10 +261,12 @@ NOTHING_LEFT = Left()
 
 def left_by(outcome: Outcome | None) -> Left:
     """Return what an attempt left for the next one."""
+    if outcome is None:
+        return NOTHING_LEFT
     match outcome:
         case Failed() | InDoubt():
             return outcome.left
-        case Done() | Skipped() | Unmanaged() | None:
+        case Done() | Skipped() | Unmanaged():
             return NOTHING_LEFT
         case _ as never:
             assert_never(never)

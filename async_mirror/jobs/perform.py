@@ -11,7 +11,7 @@ from async_mirror.jobs.attempt import Progress, Publisher
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.recover import Recover, Recovered, Settled
 from async_mirror.model import odd_names
-from async_mirror.model.change import Job, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile, SetAttributes, path_of
+from async_mirror.model.change import Job, MakeFolder, Move, SendFile, path_of
 from async_mirror.model.escape import shown
 from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem, Skipped, Unmanaged
@@ -87,7 +87,7 @@ class Hands:
 
     def _is_tried(self, item: Item) -> bool:
         """Tell whether it is tried first whether the site keeps the name."""
-        if not isinstance(item, Job) or isinstance(item.change, SetAttributes | RemoveFile | RemoveFolder):
+        if not isinstance(item, Job) or not isinstance(item.change, SendFile | MakeFolder | Move):
             return False
         traits = odd_names.odd_traits(split(item.change.entry.path)[1])
         return bool(traits) and not traits <= odd_names.kept(self.facts, self.site.account)

@@ -78,9 +78,9 @@ Change = MakeFolder | SendFile | SetAttributes | Move | RemoveFile | RemoveFolde
 
 def path_of(change: Change) -> str:
     """Return the path that a change is about; for a Move, the new one."""
-    if isinstance(change, RemoveFile | RemoveFolder):
-        return change.held.path
-    return change.entry.path
+    if isinstance(change, SendFile):  # nearly all are, and a type that is asked for in vain costs more than the rest
+        return change.entry.path
+    return change.held.path if isinstance(change, RemoveFile | RemoveFolder) else change.entry.path
 
 
 TRIES_PER_ATTEMPT = 2

@@ -582,7 +582,7 @@ class Pass:
             if path in self.differing and path not in self.in_doubt and isinstance(change, SendFile):
                 change = change._replace(why=REPLACES)  # noqa: PLW2901
             self.jobs_made += 1
-            makes = not isinstance(change, RemoveFile | RemoveFolder)
+            makes = isinstance(change, SendFile) or not isinstance(change, RemoveFile | RemoveFolder)
             jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries, shapes * makes))
             self.gates.shut(change)
             self.report.planned(change)
