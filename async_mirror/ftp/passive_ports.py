@@ -78,7 +78,7 @@ class PassivePorts:
 
     def ask_ahead(self, pending: AwaitedReply) -> None:
         """Take note of a request for the port of the next transfer, which was sent with something else."""
-        self._asked = _Asked(pending, self._loop.time(), self._features.generation(AHEAD))
+        self._asked = _Asked(pending, self._loop.time(), self._features.known.generations[AHEAD])
 
     @property
     def are_refused(self) -> bool:

@@ -425,9 +425,9 @@ class FtpSession:
     @property
     def _mtime_verb(self) -> str:
         """The command that sets times here, as far as is known; "" for none."""
-        features = self._features
-        for verb in ("MFMT",) if "MFMT" in features.offers else ("MDTM", "SITE UTIME"):
-            if not features.lacks(_TIMES[verb]):
+        lacked = self._features.known.lacked
+        for verb in ("MFMT",) if "MFMT" in self._features.offers else ("MDTM", "SITE UTIME"):
+            if _TIMES[verb] not in lacked:
                 return verb
         return ""
 

@@ -131,7 +131,7 @@ class Transfers:
             data.reset()
             raise
         rung = BEHIND if along else AHEAD if port.ahead else TOGETHER if first else 0
-        begun = _Begun(data, port, expected, along, following, rung, self._features.generation(rung), asked)
+        begun = _Begun(data, port, expected, along, following, rung, self._features.known.generations[rung], asked)
         if along and along[-1] in _PASSIVE:
             self.ports.ask_ahead(following[-1])
         return begun
@@ -282,7 +282,9 @@ class Transfers:
         await self._open(begun)
         data = begun.data
         try:
-            if self._features.level < BEHIND:  # pyftpdlib loses what comes and ends before it has read the command
+            if (
+                self._features.known.level < BEHIND
+            ):  # pyftpdlib loses what comes and ends before it has read the command
                 await self._control.begun(begun.expected)
             await data.send(content)
             left()

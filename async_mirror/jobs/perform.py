@@ -121,17 +121,20 @@ class Hands:
         """Take over what other hands found out about it."""
         self.facts.learn(found)
 
-    async def _result(self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress) -> Result:
+    def _result(
+        self, session: RootedSession, item: Item, previous: Answer | None, progress: Progress
+    ) -> Coroutine[Any, Any, Result]:
+        """Return what comes to the result."""
         match item:
             case Compare():
                 progress.left()
-                return await compare.compare(session, item)
+                return compare.compare(session, item)
             case Recover():
                 progress.left()
-                return await self.recover(session, item, previous)
+                return self.recover(session, item, previous)
             case Job():
                 before = previous.result if previous else None
-                return await self.do(session, item, before if isinstance(before, Outcome) else None, progress)
+                return self.do(session, item, before if before and isinstance(before, Outcome) else None, progress)
             case _ as never:
                 assert_never(never)
 

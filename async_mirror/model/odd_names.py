@@ -2,12 +2,13 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from async_mirror.model.facts import Fact, Facts
 
 _KEEPS = "keeps "
 _SPECIAL = r'\x01-\x1f\x7f\\:*?"<>|'
-_PLAIN = re.compile(rf"(?:[^ {_SPECIAL}\x80-\U0010ffff]*[^ .{_SPECIAL}\x80-\U0010ffff])?")
+_ODD = re.compile(rf"^ |[ .]$|[{_SPECIAL}]|[^\x00-\x7f]")
 _TELNET = re.compile("\udcff[\udcf0-\udcff]")
 _MISREAD = re.compile("[\x01-\x1f\x7f]|" + _TELNET.pattern)
 _ODD_CHARACTER = re.compile(rf"[{_SPECIAL}]")
@@ -49,6 +50,7 @@ def may_be_misread(name: str) -> bool:
     return _MISREAD.search(name) is not None
 
 
+@lru_cache(maxsize=1024)  # each name is asked for when a lane takes it, and when it is used
 def odd_traits(name: str) -> frozenset[str]:
     """Return what in a name some servers are known to alter silently.
 
@@ -56,7 +58,7 @@ def odd_traits(name: str) -> frozenset[str]:
     and read `\\` and `:` their own way; ProFTPD takes Telnet's 0xFF pairs out; others convert what is not ASCII.
     Each trait is a sample to try it with.
     """
-    if _PLAIN.fullmatch(name):
+    if not _ODD.search(name):
         return frozenset()
     traits = set(_ODD_CHARACTER.findall(name))
     if name[0] == " ":

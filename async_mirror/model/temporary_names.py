@@ -22,8 +22,10 @@ _PLAIN_EXTENSION = re.compile(r"\.[0-9A-Za-z_]{1,16}$", re.ASCII)
 
 def temporary(state_id: str, token: str, shape: int = 0, final: str = "") -> str:
     """Return a temporary name that tells whose it is; but in the last shape, nothing of the `final` name is in it."""
-    extension = _PLAIN_EXTENSION.search(final)
     name = SHAPES[shape].replace("*", f"{state_id}-{token}")
+    if not name.endswith(".EXT"):
+        return name
+    extension = _PLAIN_EXTENSION.search(final)
     return name.replace(".EXT", extension[0] if extension else "")
 
 
