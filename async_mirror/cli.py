@@ -208,7 +208,7 @@ def demo(folder: Path | None) -> int:
 def _mirror(
     options: dict[str, Any], settings: "Settings", login: "Login", trust: "Trust", state_folder: Path
 ) -> tuple["Mirror", "Display | None"]:
-    from async_mirror import multi
+    from async_mirror.crew.ledger import Patience
     from async_mirror.jobs.bandwidth import Pace
     from async_mirror.options import resolve
     from async_mirror.state import server_memory
@@ -230,7 +230,7 @@ def _mirror(
         connect=partial(ftp_session, trust=trust, pasv_address_believed=options["pasv_address"] == "server"),
         password=password,
         report=report,
-        patience=multi.Patience(retries=options["retries"]),
+        patience=Patience(retries=options["retries"]),
         max_connections=options["max_connections"],
         memory=ServerMemory(None if options["dry_run"] else state_folder / server_memory.NAME),
         pace=Pace(options["bwlimit"]),
@@ -282,10 +282,11 @@ def _is_watched(options: dict[str, Any]) -> bool:
 
 
 def _display(report: "Report", title: str) -> "Display | None":
+    from async_mirror import multi
     from async_mirror.ui.terminal import Display
 
     try:
-        return Display(report.activity, title)
+        return Display(report.activity, title, on_signal=multi.on_signal)
     except ValueError:  # rich makes no sense of the environment
         return None
 
@@ -310,7 +311,7 @@ def _set_up_log(options: dict[str, Any], display: "Display | None") -> None:
 
 
 def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: bool) -> int:
-    from async_mirror.crew import off_loop
+    from async_mirror import multi
     from async_mirror.crew.stop import Stop
     from async_mirror.engine import keep
 
@@ -318,7 +319,7 @@ def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: b
         with display.shown() if display else nullcontext():
             return await keep(mirror, state, stop, once=once)
 
-    return off_loop.run(program, display.restore if display else None)
+    return multi.run(program, display.restore if display else None)
 
 
 async def ftp_session(

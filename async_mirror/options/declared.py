@@ -22,7 +22,7 @@ CONTEXT: dict[str, Any] = {
 
 
 def _mode(text: str) -> Any:
-    from async_mirror.multi import Mode  # noqa: PLC0415 - asyncio is not needed to print help
+    from async_mirror.crew.mode import Mode  # noqa: PLC0415 - asyncio is not needed to print help
 
     return Mode.parse(text)
 
