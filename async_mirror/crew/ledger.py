@@ -12,7 +12,7 @@ EXCUSES = 3
 """How often an attempt at an item may be none of the item's and not count."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Patience:
     """How long to wait before trying again: doubled each time, with jitter, up to a limit; and how often."""
 
