@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple, assert_never
 
-from async_mirror.crew.far import Performed, Verdict
+from async_mirror.crew.work import Performed, Verdict
 from async_mirror.jobs import apply, compare, recover
 from async_mirror.jobs.attempt import Progress, Publisher
 from async_mirror.jobs.compare import Compare, Compared
