@@ -282,9 +282,7 @@ class Transfers:
         await self._open(begun)
         data = begun.data
         try:
-            if (
-                self._features.known.level < BEHIND
-            ):  # pyftpdlib loses what comes and ends before it has read the command
+            if self._features.known.level < BEHIND:  # pyftpdlib loses what comes and ends before it reads the command
                 await self._control.begun(begun.expected)
             await data.send(content)
             left()
