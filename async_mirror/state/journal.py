@@ -7,7 +7,19 @@ from typing import NamedTuple, TypeGuard
 
 from async_mirror.model import odd_names, temporary_names
 from async_mirror.model.candidates import Candidates, added
-from async_mirror.model.change import Inside, Job, MakeFolder, Move, RemoveFile, RemoveFolder, path_of, touched, touches
+from async_mirror.model.change import (
+    Inside,
+    Job,
+    MakeFolder,
+    Move,
+    RemoveFile,
+    RemoveFolder,
+    SendFile,
+    SetAttributes,
+    path_of,
+    touched,
+    touches,
+)
 from async_mirror.model.entry import Entry, Kind, fingerprint
 from async_mirror.model.outcome import Done, InDoubt, Outcome, Pending, Unmanaged
 from async_mirror.model.paths import decode, encode, join, split
@@ -271,7 +283,10 @@ def _add_candidates(connection: sqlite3.Connection, key: tuple[bytes, str], more
 
 def _only_adds(outcome: Done | Unmanaged) -> bool:
     """Tell whether all that an outcome means to the state is what is held at its path now."""
-    return isinstance(outcome, Done) and not isinstance(outcome.change, RemoveFile | RemoveFolder | Move)
+    match outcome:
+        case Done(change=SendFile() | MakeFolder() | SetAttributes()):
+            return True
+    return False
 
 
 def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:

@@ -65,6 +65,8 @@ PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
 COMMITTED_AT_ONCE = 256
 COMMITTED_EVERY_S = 0.5
+_BUILT_UPON = {Move, RemoveFolder}
+"""Changes that others may be planned upon: what came of them is remembered at once."""
 SCANNED_FOR_S, SCANNED_AT_ONCE = 0.02, 64
 CLEAN_UP_SECONDS = 3.0
 PLANNER = 2
@@ -215,7 +217,7 @@ class Pass:
         return (
             len(self.confirmed) >= COMMITTED_AT_ONCE
             or time.monotonic() - self.committed_at > COMMITTED_EVERY_S
-            or any(isinstance(each.job.change, Move | RemoveFolder) for each in outcomes)
+            or not _BUILT_UPON.isdisjoint(type(each.job.change) for each in outcomes)
         )
 
     async def _commit(self) -> None:
@@ -261,10 +263,12 @@ class Pass:
                 self.missing.add(missing)
             case _:
                 self.report.outcome(outcome)
+        made = True
         match outcome:
             case Done():
                 self._record_done(change, outcome)
             case Failed() | InDoubt():
+                made = False
                 self._stays(change)
                 self._learn_from(change, outcome.failure)
                 if isinstance(change, Move) and change.entry.is_folder:
@@ -277,7 +281,7 @@ class Pass:
                 assert_never(never)
         if isinstance(change, Move):
             self.renamed.settled(change)
-        self.gates.open(change, made=not isinstance(outcome, Failed | InDoubt))
+        self.gates.open(change, made=made)
 
     def _learn_from(self, change: Change, failure: Failure) -> None:
         if failure.problem is Problem.SAME_NAME and isinstance(change, MakeFolder | SendFile):

@@ -198,7 +198,7 @@ class Report:
         if isinstance(change, SetAttributes) and change.entry.is_folder and change.why == "new":
             return
         verb = verb_of(change)
-        self.counts.replacing += isinstance(change, SendFile | Move) and change.why == REPLACES
+        self.counts.replacing += change.why == REPLACES and isinstance(change, SendFile | Move)
         folder = isinstance(change, MakeFolder | RemoveFolder)
         self.counts.done[f"{verb} folder" if folder else verb] += 1
         if self._dry_run:
