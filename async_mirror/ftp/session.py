@@ -130,7 +130,6 @@ class FtpSession:
         self.root = ""
         self.made_root = False
         self._folder = ""
-        self._client = client
         self._control = client.control
         self._site = site
         self._list_known = Known()
