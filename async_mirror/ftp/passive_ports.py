@@ -95,9 +95,9 @@ class PassivePorts:
             return kept
         asked, self._asked = self._asked, None
         if asked and self._loop.time() - asked.at < PORT_LASTS_S:
-            reply = await self._control.reply(asked.pending, self._features.patience_s)
+            reply = await self._control.reply(asked.pending, self._features.path.patience_s)
             command = asked.pending.command
-            if self._features.reaches(command) and (address := self._address_in(reply)):
+            if self._features.path.reaches(command) and (address := self._address_in(reply)):
                 return Port(command, address, True, asked.generation)
         return await self._new()
 
@@ -106,7 +106,7 @@ class PassivePorts:
 
         If none can, nothing is learned: the first transfer tells of it. Raises NoPort.
         """
-        if not self._features.reaches(self._features.passive_command):
+        if not self._features.path.reaches(self._features.passive_command):
             asked, self._asked = self._asked, None
             with suppress(Refusal):
                 self._kept = await self._reached(asked and asked.pending), self._loop.time()
@@ -129,7 +129,7 @@ class PassivePorts:
 
     async def _new(self) -> Port:
         command = self._features.passive_command
-        if self._features.reaches(command) and (address := await self._ask(command)):
+        if self._features.path.reaches(command) and (address := await self._ask(command)):
             return Port(command, address)
         return await self._reached()
 
@@ -143,7 +143,7 @@ class PassivePorts:
                 continue
             data = self._new_data()
             try:
-                await data.connect(address, self._features.patience_for_data_s)
+                await data.connect(address, self._features.path.patience_for_data_s)
             except (OSError, TimeoutError) as error:
                 data.reset()
                 unreached[command] = f"no data connection to port {address[1]}: {str(error) or 'time-out'}"
@@ -151,7 +151,7 @@ class PassivePorts:
                 data.reset()
                 raise
             else:
-                self._features.reached(command, unreached)
+                self._features.path.reached(command, unreached)
                 return Port(command, address, data=data)
         raise Refusal("; ".join(unreached.values()), transient=True)
 

@@ -11,7 +11,7 @@ from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
 from async_mirror.ftp.features import SHORT_COMMAND, Features, Rung
 from async_mirror.ftp.figures import format_time
-from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
+from async_mirror.ftp.list_ways import Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.login import client_for, greet, log_in
 from async_mirror.ftp.lookup import Lookup, read_facts, told_time
@@ -130,9 +130,9 @@ class FtpSession:
         self.root = ""
         self.made_root = False
         self._folder = ""
+        self._client = client  # whose end is that of the connection
         self._control = client.control
         self._site = site
-        self._list_known = Known()
         self._features = Features(facts, site)
         self._lookup = Lookup(self._features, self._exchange, self._name, self.list_folder, self._is_folder)
         self._transfers = Transfers(
@@ -183,7 +183,7 @@ class FtpSession:
         features, clock = self._features, asyncio.get_running_loop().time
         began = clock()
         (reply,) = await self._exchange("FEAT")
-        features.timed(clock() - began)
+        features.path.timed(clock() - began)
         greeting = self._control.flow.greeting
         features.read_features(greeting, reply)
         if "vsFTPd" in greeting:
@@ -256,7 +256,7 @@ class FtpSession:
     async def _replies(self, pending: Sequence[AwaitedReply]) -> list[Reply]:
         """Wait for replies; once the first has come, those that take a server no work are not waited for so long."""
         replies: list[Reply] = []
-        patience_s = min(self._features.patience_s, self._control.quick_seconds)
+        patience_s = min(self._features.path.patience_s, self._control.quick_seconds)
         for each in pending:
             quick = replies and each.command not in _TAKES_WORK
             replies.append(await self._control.reply(each, patience_s if quick else None))
@@ -528,7 +528,7 @@ class FtpSession:
         answers: list[_Answer] = []
         asked: list[tuple[Way, Shown]] = []
         is_folder = not path
-        while way := next_way(path, asked, self._list_known):
+        while way := next_way(path, asked, self._features.list_ways):
             answer = await self._ask(way, path)
             if answer.reply.transient and answer.reply.code not in _OF_THE_PATH:
                 raise Refused(answer.reply)
@@ -540,7 +540,7 @@ class FtpSession:
                     return None
             answers.append(answer)
             asked.append((way, answer.shown))
-        self._list_known = learned(path, asked, self._list_known)
+        self._features.list_ways = learned(path, asked, self._features.list_ways)
         answer = answers[best(path, asked)]
         self._check(answer.reply)
         return answer

@@ -163,7 +163,7 @@ class Transfers:
             await self._explain(begun, f"no data connection to port {port.number}: {reason(error)}")
         except (OSError, TimeoutError) as error:
             data.reset()
-            self._features.doubt_path(port.command)
+            self._features.path.doubt(port.command)
             await self._explain(begun, f"no data connection to port {port.number}: {str(error) or 'time-out'}")
         except BaseException:
             data.reset()
@@ -257,7 +257,7 @@ class Transfers:
 
         What was swallowed behind the transfer (Pure-FTPd says 500 to that) counts as not asked.
         """
-        patience_s = self._features.patience_s
+        patience_s = self._features.path.patience_s
         if after and begun.along == after:
             self._features.passed(Rung.BEHIND)
             replies = [await self._control.reply(each, patience_s) for each in begun.following]
@@ -272,7 +272,7 @@ class Transfers:
         if not begun.following:  # there was no room for it in one write
             return
         noop = begun.following[0]
-        await asyncio.wait({noop.reply}, timeout=self._features.patience_s)
+        await asyncio.wait({noop.reply}, timeout=self._features.path.patience_s)
         if noop.has_ended:
             holds = noop.take().code == 200 and not self._control.flow.overtaken
             self._features.proved(Rung.BEHIND, holds=holds)

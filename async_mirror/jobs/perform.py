@@ -88,7 +88,7 @@ class Hands:
         if not isinstance(item, Job) or isinstance(item.change, SetAttributes | RemoveFile | RemoveFolder):
             return False
         traits = odd_names.odd_traits(split(path_of(item.change))[1])
-        return bool(traits) and not traits <= odd_names.kept(self.facts, self.site.account)
+        return bool(traits) and not traits <= odd_names.kept_anywhere(self.facts, self.site.account)
 
     def lost(self, item: Item, previous: Answer | None, what: str) -> Answer | None:
         """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
