@@ -385,7 +385,8 @@ class Features:
     @property
     def passive_commands(self) -> list[str]:
         """The ways to ask for a port, the best one first."""
-        return ["PASV"] if self.path.is_blocked("EPSV") or self.lacks("EPSV") else ["EPSV", "PASV"]
+        known = ["PASV"] if self.path.is_blocked("EPSV") or self.lacks("EPSV") else ["EPSV", "PASV"]
+        return sorted(known, key=self.path.was_in_vain)
 
 
 def _name_of(rung: Rung) -> str:

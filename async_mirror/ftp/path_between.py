@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from async_mirror.model.facts import Fact, Facts
 
 PATH_LASTS_S = 3600.0
+_KINDS = ("EPSV", "PASV")
+_BLOCKED, _REACHED, _DOUBTED, _IN_VAIN = 0, 1, -1, -2
+"""How it stands with a kind of port."""
 
 
 class PathBetween:
@@ -21,22 +24,31 @@ class PathBetween:
 
     def is_blocked(self, command: str) -> bool:
         """Tell whether ports of this kind were not reached within the hour, while others were."""
-        return self._facts.value(self._of, command) == 0
+        return self._facts.value(self._of, command) == _BLOCKED
 
     def reaches(self, command: str) -> bool:
         """Tell whether a port of this kind was reached within the hour."""
-        return self._facts.number(self._of, command) == 1
+        return self._facts.value(self._of, command) == _REACHED
 
     def reached(self, command: str, failed: Iterable[str]) -> None:
         """Note that a port of this kind could be reached, and those of others not."""
-        self._find(command, 1, PATH_LASTS_S)
-        for other in failed:
+        self._find(command, _REACHED, PATH_LASTS_S)
+        for other in {*failed, *filter(self.was_in_vain, _KINDS)}:
             told = f"data ports of {other} cannot be reached: {command} is used instead"
-            self._find(other, 0, PATH_LASTS_S, told, is_note=True)
+            self._find(other, _BLOCKED, PATH_LASTS_S, told, is_note=True)
 
     def doubt(self, command: str) -> None:
         """Note that a port of this kind was not reached once: the next one is tried with care."""
-        self._find(command, -1, 0)
+        self._find(command, _DOUBTED, 0)
+
+    def in_vain(self, commands: Iterable[str]) -> None:
+        """Note that ports of these kinds were not reached, and that the session could not try another kind after."""
+        for command in commands:
+            self._find(command, _IN_VAIN, 0)
+
+    def was_in_vain(self, command: str) -> bool:
+        """Tell whether another kind of port is to be tried first."""
+        return self._facts.value(self._of, command) == _IN_VAIN
 
     def timed(self, seconds: float) -> None:
         """Take note of how long an exchange took that needed no work of the server."""

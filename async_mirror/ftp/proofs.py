@@ -9,13 +9,9 @@ from collections.abc import Sequence
 
 from async_mirror.ftp.control import AwaitedReply, Control
 from async_mirror.ftp.features import Features, Rung
-from async_mirror.ftp.passive_ports import PassivePorts
+from async_mirror.ftp.passive_ports import PassivePorts, SessionSpent
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.reply_flow import OutOfStep
-
-
-class SessionSpent(Exception):
-    """A proof left the session out of step, or cut; the next one knows better."""
 
 
 async def prove_together(control: Control, features: Features) -> None:
@@ -39,6 +35,7 @@ async def prove_ahead(control: Control, features: Features, ports: PassivePorts)
         await _within(features.path.patience_s, [asked, noop])
         in_time = noop.has_ended
         if control.broken is None and asked.has_ended and not in_time:
+            features.proved(Rung.AHEAD, holds=False)
             ports.ask_ahead(asked)
             await ports.try_kind()
             await _within(features.path.patience_s, [noop])

@@ -15,8 +15,8 @@ from async_mirror.ftp.list_ways import Shown, Way, best, learned, next_way, show
 from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.login import client_for, greet, log_in
 from async_mirror.ftp.lookup import Lookup, read_facts, told_time
-from async_mirror.ftp.passive_ports import Refused
-from async_mirror.ftp.proofs import SessionSpent, prove_ahead, prove_together
+from async_mirror.ftp.passive_ports import Refused, SessionSpent
+from async_mirror.ftp.proofs import prove_ahead, prove_together
 from async_mirror.ftp.replies import Reply, parse_path
 from async_mirror.ftp.reply_flow import OutOfStep
 from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
@@ -195,8 +195,7 @@ class FtpSession:
         await self._settle_in(create_root)
         await prove_together(self._control, features)
         await prove_ahead(self._control, features, self._transfers.ports)
-        if features.level >= Rung.AHEAD:
-            await self._transfers.ports.try_kind()
+        await self._transfers.ports.try_kind()
 
     async def _settle_in(self, create_root: bool) -> None:
         """Agree upon bytes and names, and enter the root, all in one write where the server takes that."""

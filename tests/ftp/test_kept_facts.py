@@ -1,4 +1,4 @@
-"""What an account was seen to do with listings and names is kept for it: neither another worker nor a later run asks."""
+"""What an account was seen to do with listings and names is kept: neither another worker nor a later run asks."""
 
 from __future__ import annotations
 

@@ -204,11 +204,23 @@ def test_manner_that_is_cut_again_and_again_is_given_back_and_no_file_fails(
     assert rungs(mirror.state) == [1, 1, 0], said
 
 
+BEARING = {
+    "any": (),
+    "one read, one command": zoo.NODEFTPD,
+    "forgets ports": zoo.FTP_SRV,
+    "waits for data": zoo.TWISTED,
+}
+
+
+@pytest.mark.parametrize("mode", ["A8", "P3"])
+@pytest.mark.parametrize("its", BEARING.values(), ids=BEARING)
 @pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])
-def test_pasv_is_used_where_the_ports_of_epsv_cannot_be_reached(serve: Serve, tmp_path: Path, silent: bool) -> None:
-    server = serve(traits.blocks_epsv(silent=silent))
-    mirror = Mirror(tmp_path, server.port, options=(*PATIENT, "--retries", "0"))
-    filled(mirror)
+def test_one_connection_finds_out_that_the_ports_of_epsv_cannot_be_reached_and_all_use_pasv(
+    serve: Serve, tmp_path: Path, silent: bool, its: tuple[Trait, ...], mode: str
+) -> None:
+    server = serve(traits.blocks_epsv(silent=silent), *its)
+    mirror = Mirror(tmp_path, server.port, options=(*PATIENT, "--retries", "0", "--multi", mode))
+    filled(mirror, files=40)
     said = mirrored(mirror, server)
     assert "data ports of EPSV cannot be reached" in said
     assert said.count("cannot be reached") == 1
