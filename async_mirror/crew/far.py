@@ -5,6 +5,7 @@ perform an item on it, close it. The socket ends with the worker, however that e
 """
 
 import asyncio
+import logging
 import multiprocessing
 import pickle
 import signal
@@ -25,6 +26,7 @@ LAST_SECONDS = 3.0
 _ADVANCES_EVERY_S = 0.1
 DIED = "what worked on it died"
 _LENGTH = struct.Struct("!I")
+_log = logging.getLogger("async_mirror")
 
 S = TypeVar("S", bound="Session")
 I = TypeVar("I")  # noqa: E741
@@ -161,6 +163,12 @@ class _Learned(NamedTuple):
     found: Sequence[Any]
 
 
+class _Logged(NamedTuple):
+    """What a worker process has for the log, which is in the main process."""
+
+    record: dict[str, Any]
+
+
 _Request = _Hello | _Open | _Perform | _Close
 
 
@@ -230,20 +238,40 @@ class _Wire:
 # In the worker.
 
 
-def work_in_thread(hands: Hands[Any, Any, Any], end: socket.socket) -> None:
-    """Be a worker until the other side ends."""
+def work_in_thread(hands: Hands[Any, Any, Any], end: socket.socket, *, has_log: bool = True) -> None:
+    """Be a worker until the other side ends; what is logged goes there, unless this process `has_log` itself."""
     try:
         with suppress(SystemExit):
-            in_new_loop(_serve(hands, end))
+            in_new_loop(_serve(hands, end, has_log=has_log))
     finally:
         end.close()
 
 
-def work_in_process(hands: Hands[Any, Any, Any], end: socket.socket, _kept: Iterable["Kept"]) -> None:
+def work_in_process(hands: Hands[Any, Any, Any], end: socket.socket, _kept: Iterable["Kept"], log_level: int) -> None:
     """Be a worker until the other side ends. A signal is the main process's business; it ends the worker."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
-    work_in_thread(hands, end)
+    _log.setLevel(log_level)
+    _log.propagate = False
+    work_in_thread(hands, end, has_log=False)
+
+
+class _LogToMain(logging.Handler):
+    """Sends what is logged to the main process, as plain text."""
+
+    def __init__(self, wire: _Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._wire.send(
+                _Logged(
+                    record.__dict__ | {"msg": self.format(record), "args": None, "exc_info": None, "exc_text": None}
+                )
+            )
+        except Exception:  # noqa: BLE001 - as all handlers do
+            self.handleError(record)
 
 
 class Kept:
@@ -262,9 +290,11 @@ def _kept(duplicate: Any) -> Kept:
     return Kept(duplicate.detach())
 
 
-async def _serve(hands: Hands[Any, Any, Any], end: socket.socket) -> None:
-    worker = _Worker(hands, await _Wire.over(end))
-    await worker.work()
+async def _serve(hands: Hands[Any, Any, Any], end: socket.socket, *, has_log: bool) -> None:
+    wire = await _Wire.over(end)
+    if not has_log:
+        _log.addHandler(_LogToMain(wire))
+    await _Worker(hands, wire).work()
 
 
 class _Worker:
@@ -511,7 +541,7 @@ class FarHands(Generic[I, R]):
             raise
         self._listening = asyncio.create_task(self._listen(wire))
         if self._in_process:
-            arguments = (self._hands, theirs, self._kept)
+            arguments = (self._hands, theirs, self._kept, _log.getEffectiveLevel())
             context = multiprocessing.get_context("spawn")
             self._worker = context.Process(target=work_in_process, args=arguments, name="lane", daemon=True)
             starting = asyncio.get_running_loop().run_in_executor(None, _start_without_signals, self._worker)
@@ -547,6 +577,9 @@ class FarHands(Generic[I, R]):
     def _hear(self, wire: _Wire, message: Any) -> None:
         if isinstance(message, _Learned):
             self._hands.learn(message.found)
+            return
+        if isinstance(message, _Logged):
+            _log.handle(logging.makeLogRecord(message.record))
             return
         call = self._calls.get(message.call)
         if call is None:

@@ -26,6 +26,7 @@ from async_mirror.remote.errors import (
     ContentFailedError,
     LedElsewhere,
     NoPort,
+    PerhapsTooQuick,
     Refusal,
     TooQuick,
     Untrusted,
@@ -45,6 +46,10 @@ _EARLY_END = "an early end of a data connection"
 _VOID_PORT = re.compile(r"\b(?:PASV|EPSV)\b.*\b(?:PORT|EPRT)\b|\b(?:PORT|EPRT)\b.*\b(?:PASV|EPSV)\b|No connector")
 
 
+_Lost = TooQuick | PerhapsTooQuick | NoPort
+"""Ends of a session that are no failure of what was asked for."""
+
+
 class Transfers:
     """The one data connection that a session may have at a time, and the right to the control connection meanwhile."""
 
@@ -57,7 +62,7 @@ class Transfers:
         self._tls = tls
         self._features = features
         self._ticket: ssl.SSLSession | None = None
-        self._lost: TooQuick | NoPort | None = None
+        self._lost: _Lost | None = None
         self.ports = PassivePorts(control, features, self._new_data, believed=pasv_address_believed)
         self.lock = ControlLock()
 
@@ -76,14 +81,14 @@ class Transfers:
         """Return what it means that a session broke after a write in the manner of a rung (0 for none): note it.
 
         A conclusive oddity gives the rung back, and what was asked is to be asked again, more slowly; anything else is
-        a doubt, and a doubt comes seldom twice.
+        a doubt, and a doubt comes seldom twice. Neither is a failure of what was asked for.
         """
         if isinstance(broken, LedElsewhere):
             return broken
         if self._lost and self._control.broken:  # by another one, whom this session served, too
-            return type(self._lost)(str(self._lost), self._lost.reply)
-        judged = broken if isinstance(broken, TooQuick | NoPort) else self._judged(broken, rung, generation)
-        if isinstance(judged, TooQuick | NoPort):
+            return type(self._lost)(str(self._lost), self._lost.reply, by_server=self._lost.by_server)
+        judged = broken if isinstance(broken, _Lost) else self._judged(broken, rung, generation)
+        if isinstance(judged, _Lost):
             self._lost = judged
         return judged
 
@@ -95,7 +100,8 @@ class Transfers:
         if isinstance(broken, OutOfStep):
             self._features.give_back(Rung(rung), generation)
             return TooQuick(str(broken), broken.reply)
-        return TooQuick(str(broken), broken.reply) if self._features.doubt(Rung(rung)) else broken
+        kind = TooQuick if self._features.doubt(Rung(rung)) else PerhapsTooQuick
+        return kind(str(broken), broken.reply, by_server=broken.by_server)
 
     # Data connections.
 

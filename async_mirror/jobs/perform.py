@@ -107,7 +107,7 @@ class Hands:
         return Performed(
             Answer(result, session.root, session.made_root),
             again=failure is not None and failure.transient,
-            excused=failure is not None and failure.problem is Problem.TOO_QUICK,
+            excused=failure is not None and failure.problem in {Problem.TOO_QUICK, Problem.PERHAPS_TOO_QUICK},
             crowded=failure is not None and failure.problem is Problem.NO_PORT,
         )
 
