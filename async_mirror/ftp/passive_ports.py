@@ -77,17 +77,19 @@ class PassivePorts:
         self._new_data = new_data
         self._believed = believed
         self._asked: _Asked | None = None
+        self._latest: AwaitedReply | None = None
         self._kept: tuple[Port, float] | None = None
         self._loop = asyncio.get_running_loop()
 
     def ask_ahead(self, pending: AwaitedReply) -> None:
         """Take note of a request for the port of the next transfer, which was sent with something else."""
+        self._latest = pending
         self._asked = _Asked(pending, self._loop.time(), self._features.generation(Rung.AHEAD))
 
     @property
     def are_refused(self) -> bool:
-        """True if a port that was asked for ahead was refused, for there is none for this session."""
-        outcome = self._asked.pending.outcome if self._asked else None
+        """True if the last port that was asked for was refused, for there is none for this session."""
+        outcome = self._latest.outcome if self._latest else None
         return isinstance(outcome, Reply) and _is_of_session(outcome)
 
     async def take(self) -> Port:
@@ -184,7 +186,7 @@ class PassivePorts:
         self, command: str, asked: AwaitedReply | None = None, patience_s: float | None = None
     ) -> Address | None:
         """Ask for a port, unless that was done; None if the server does not know this way of asking."""
-        pending = asked or self._control.send(command)[0]
+        pending = self._latest = asked or self._control.send(command)[0]
         reply = await self._control.reply(pending, patience_s)
         if address := self._address_in(reply):
             return address

@@ -239,6 +239,8 @@ class FtpSession:
         await self._see_that_lines_fit(*commands)
         await self._transfers.until_free()
         control, features = self._control, self._features
+        if features.level < Rung.AHEAD:  # there, a port is asked for directly before its transfer
+            self._transfers.ports.close()
         if not features.level or control.flow.in_flight + length_of(*commands) > control.window:
             async with self._transfers.lock:
                 return await self._one_by_one(commands)

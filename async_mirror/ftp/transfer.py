@@ -124,10 +124,10 @@ class Transfers:
 
     async def _begin(self, command: str, along: list[str], before: str = "") -> "_Begun":
         """Send a transfer's command, with what goes `before` it and `along` in the same write if there is room."""
+        asked = await self._ask(before, command)
         port = await self.ports.take()
         data = port.data or self._new_data()
         try:
-            asked = await self._ask(before, command)
             first = [before] if before and not asked else []
             if length_of(*first, command, *along) > self._control.window:
                 along = []
@@ -146,8 +146,12 @@ class Transfers:
         return begun
 
     async def _ask(self, question: str, command: str) -> AwaitedReply | None:
-        """Ask something by itself, and wait for the reply, unless it may go in one write with a command."""
-        if not question or (self._features.level and length_of(question, command) <= self._control.window):
+        """Ask something by itself, and wait for the reply, unless it may go in one write with a command.
+
+        Nothing comes between a port and its transfer where ports are not asked for ahead.
+        """
+        ahead = self._features.level >= Rung.AHEAD
+        if not question or (ahead and length_of(question, command) <= self._control.window):
             return None
         await self._control.room(self._control.window)
         (asked,) = self._control.send(question)
