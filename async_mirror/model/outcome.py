@@ -45,7 +45,7 @@ class Problem(StrEnum):
     )
     PERHAPS_TOO_QUICK = (
         "lost its connection in the midst of several commands",
-        "it is tried again in the next pass; if it happens often, use fewer connections (--multi) or more --timeout",
+        "it is tried again in the next pass; if it happens often, see whether the line loses connections under load",
     )
     NO_PORT = (
         "found no free data port on the server",
