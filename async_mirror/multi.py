@@ -10,6 +10,7 @@ The second half is what any program needs: an event loop and signals, threads fo
 import asyncio
 import gc
 import itertools
+import logging
 import multiprocessing
 import os
 import signal
@@ -31,8 +32,10 @@ from async_mirror.crew.far import LAST_SECONDS, FarHands, Worker
 from async_mirror.crew.ledger import Ledger, Patience, Ticket
 from async_mirror.crew.mode import Mode
 from async_mirror.crew.stop import Stop, cancel, ended
-from async_mirror.crew.wire import Wire
+from async_mirror.crew.wire import LogOver, Wire
 from async_mirror.crew.work import Finished, Hands, I, NotBegun, Performed, R, S, Terms, Watcher, WorkerDied
+
+_log = logging.getLogger("async_mirror")
 
 ROOM_PER_LANE = 32
 _MEASURED_EVERY_S = 0.5
@@ -527,7 +530,7 @@ class _Process:
 
     async def start(self, hands: Hands[Any, Any, Any], end: socket.socket) -> None:
         context = multiprocessing.get_context("spawn")
-        arguments = (hands, end, self._kept)
+        arguments = (hands, end, self._kept, _log.getEffectiveLevel())
         self._process = context.Process(target=_work_in_process, args=arguments, name="lane", daemon=True)
         self._starting = starting = in_thread(_start_without_signals, self._process)
         starting.add_done_callback(lambda _: end.close())
@@ -557,11 +560,14 @@ def _start_without_signals(process: Any) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
 
-def _work(hands: Hands[Any, Any, Any], end: socket.socket) -> None:
-    """Be a worker until the other side ends."""
+def _work(hands: Hands[Any, Any, Any], end: socket.socket, *, has_log: bool = True) -> None:
+    """Be a worker until the other side ends, where the log is kept unless this process `has_log` itself."""
 
     async def serve() -> None:
-        await Worker(hands, await Wire.over(end), start).work()
+        talk = await Wire.over(end)
+        if not has_log:
+            _log.addHandler(LogOver(talk))
+        await Worker(hands, talk, start).work()
 
     try:
         with suppress(SystemExit):
@@ -570,11 +576,12 @@ def _work(hands: Hands[Any, Any, Any], end: socket.socket) -> None:
         end.close()
 
 
-def _work_in_process(hands: Hands[Any, Any, Any], end: socket.socket, _kept: Iterable[Kept]) -> None:
+def _work_in_process(hands: Hands[Any, Any, Any], end: socket.socket, _kept: Iterable[Kept], log_level: int) -> None:
     """Be a worker until the other side ends. A signal is the main process's business; it ends the worker."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
-    _work(hands, end)
+    _log.setLevel(log_level)
+    _work(hands, end, has_log=False)
 
 
 # What any program needs.

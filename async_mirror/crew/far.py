@@ -6,6 +6,7 @@ tasks are by the `Start`, and workers by the `Place`, that is handed in.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, NamedTuple, Protocol
@@ -17,6 +18,7 @@ from async_mirror.crew.work import Hands, I, NotBegun, Performed, Progress, R, S
 LAST_SECONDS = 3.0
 """How long a worker may take to end before its process is killed (a thread is left to itself)."""
 _ADVANCES_EVERY_S = 0.1
+_log = logging.getLogger("async_mirror")
 DIED = "what worked on it died"
 
 Start = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
@@ -276,6 +278,9 @@ class FarHands(Generic[I, R]):
     def _hear(self, talk: wire.Wire, message: Any) -> None:
         if isinstance(message, wire.Learned):
             self._hands.learn(message.found)
+            return
+        if isinstance(message, wire.Logged):
+            _log.handle(logging.makeLogRecord(message.record))
             return
         call = self._calls.get(message.call)
         if call is None:

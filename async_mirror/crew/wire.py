@@ -1,6 +1,7 @@
 """What a crew and a worker say to each other over a socket. Starts nothing."""
 
 import asyncio
+import logging
 import pickle
 import socket
 import struct
@@ -43,6 +44,12 @@ class Learned(NamedTuple):
     """What was found out is told, either way, before whatever else is said."""
 
     found: Sequence[Any]
+
+
+class Logged(NamedTuple):
+    """What a worker process has for the log, which is in the main process."""
+
+    record: dict[str, Any]
 
 
 Request = Hello | Open | Perform | Close
@@ -109,6 +116,23 @@ class Wire:
 
     def close(self) -> None:
         self._writer.close()
+
+
+class LogOver(logging.Handler):
+    """Sends what is logged in a worker process to the main one, as plain text."""
+
+    def __init__(self, wire: Wire) -> None:
+        """Send it over this."""
+        super().__init__()
+        self._wire = wire
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record."""
+        plain = {"msg": self.format(record), "args": None, "exc_info": None, "exc_text": None}
+        try:
+            self._wire.send(Logged(record.__dict__ | plain))
+        except Exception:  # noqa: BLE001 - as all handlers do
+            self.handleError(record)
 
 
 def portable(error: BaseException) -> BaseException:

@@ -5,6 +5,7 @@
 
 import asyncio
 import math
+import socket
 import ssl
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,11 @@ WIDE_WINDOW = 8 * 1024
 
 QUICK_SECONDS = 15.0
 """How long a server may take for what costs it nothing, whatever the time-out is: one that is silent then stays so."""
+
+_ACKNOWLEDGED_LATE_S = 0.035
+"""A reply that comes so long after another one may have waited for a late acknowledgement: Linux waits for 40 ms."""
+_PROMPT_READS = 100
+"""So many reads are acknowledged at once before it is seen again whether the server waits for that."""
 
 _QUICK = frozenset({"AUTH", "PBSZ", "PROT", "FEAT", "SYST", "OPTS", "TYPE", "CWD", "PWD"})
 
@@ -150,6 +156,8 @@ class Control:
         self.window = WINDOW
         self._loop = asyncio.get_running_loop()
         self._leaving: list[bytes] = []
+        self._read_at = math.inf
+        self._prompt_reads = 0
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -173,6 +181,22 @@ class Control:
             self.flow.feed(data)
         except ConnectionBroken as broken:
             self._give_up(broken)
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """Let a server that waits for that know at once what arrived.
+
+        Many hold a second reply back until the first one is acknowledged (Nagle), and a kernel that has nothing else
+        to send does that after 40 ms. A reply that comes so late has the next ones acknowledged by themselves.
+        """
+        now = self._loop.time()
+        if now - self._read_at >= _ACKNOWLEDGED_LATE_S:
+            self._prompt_reads = _PROMPT_READS
+        self._read_at = now if self.flow.pending else math.inf
+        if self._prompt_reads and self.flow.pending and self.transport:
+            self._prompt_reads -= 1
+            if connection := self.transport.get_extra_info("socket"):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def break_off(self, why: str, said: str = "", *, by_server: bool = False) -> None:
         """Give the connection up; whoever waits on it is told why, what the server said, and whether that ended it."""

@@ -10,22 +10,20 @@ or a second doubt follows soon, the rung is given back, for a week.
 """
 
 import math
-import re
 from collections.abc import Iterable
 from enum import IntEnum
-from hashlib import sha256
 from typing import NamedTuple
 
+from async_mirror.ftp.fingerprint import mark_of
+from async_mirror.ftp.list_ways import Known
+from async_mirror.ftp.path_between import PathBetween
 from async_mirror.ftp.replies import Reply, parse_features
-from async_mirror.model import odd_names
+from async_mirror.model import odd_names, temporary_names
 from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.site import Site
-from async_mirror.model.temporary_names import FACT, FOUND_OUT, SHAPES
 
-_HOUR_S = 3600.0
-_DAY_S = 24 * _HOUR_S
+_DAY_S = 24 * 3600.0
 SERVER_LASTS_S = ACCOUNT_LASTS_S = 90 * _DAY_S
-PATH_LASTS_S = _HOUR_S
 GIVEN_BACK_FOR_S = 7 * _DAY_S
 MOST_FINGERPRINTS = 4
 """With more in a day, an address gets only what all of them bear."""
@@ -34,24 +32,15 @@ _IN_DOUBT, _PROVED_AGAIN = 1, 2
 _TRUSTED_AFTER = 20
 """So many writes that got through in a manner make up for a doubt in it."""
 
+_LIST_WAYS = ("LIST -a", "LIST of a path")
+
 _SHORT_LINE = 250
 SHORT_COMMAND = _SHORT_LINE - len("\r\n")
 """Characters of ASCII that any server takes as one line."""
 _CUTS_THAT_PROVE = 2
 
-_JUDGED = 1000
-"""Characters of a greeting, or of a feature, that are looked at: a hostile one must not cost more."""
-
 _MOST_REMOVAL = 3
 """The greatest number that stands for what a removal comes to; it means something to others alone."""
-
-_VARIABLE = re.compile(
-    r"\b\d{1,2}:\d\d(?::\d\d)?\b|\b(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\b"
-    r"|\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[./]\d{1,2}[./]\d{4}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\b(?=\w*\d)[0-9a-f-]{8,}\b"
-    r"|(?<![\w.])\d+(?![\w.]*\w)",
-    re.IGNORECASE,
-)
-"""What differs from one greeting of a server to the next: times, dates, addresses, long hex, counters; no versions."""
 
 
 class Rung(IntEnum):
@@ -74,13 +63,7 @@ MANNERS = {
 }
 
 
-def _mark(*texts: str) -> str:
-    """Return a short mark of texts, in which what varies from one session to the next does not count."""
-    told = "\n".join(_VARIABLE.sub("#", text[:_JUDGED]) for text in texts)
-    return sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-class Known(NamedTuple):
+class PerFile(NamedTuple):
     """What is asked for each file, as the facts had it when it was read from them.
 
     `level` is the highest rung that holds together with all below it, 0 for none. `generations` tells of each rung
@@ -110,20 +93,17 @@ class Features:
         self._facts = facts
         self._address = f"address {address}"
         self._server = f"server {address} "
-        self._path = f"path {address}"
-        self._user = site.account
+        self.path = PathBetween(facts, address)
         self._account = f"account {site.account}"
         self._removal = f"removal by {site.user}"
         self._of: list[str] = []
         self._begin = ""
         self._read_at = -1
-        self._read: Known
+        self._read: PerFile
         self._doubts: dict[Rung, int] = {}
         self._until_trusted: dict[Rung, int] = {}
         self._lacks_now: set[str] = set()
         self._seen_now: set[str] = set()
-        self._round_trip_s = facts.number(self._path, "round trip") / 1000
-        self._be_patient()
         self.lists = False
         """True if the server lists what it offers (FEAT)."""
         self.offers: dict[str, str] = {}
@@ -134,7 +114,7 @@ class Features:
         """Take the reply to FEAT: with the greeting it is the first half of the fingerprint."""
         self.lists = reply.succeeded
         self.offers = parse_features(reply) if reply.succeeded else {}
-        self._begin = _mark(greeting, *sorted(f"{name} {rest}" for name, rest in self.offers.items()))
+        self._begin = mark_of(greeting, *sorted(f"{name} {rest}" for name, rest in self.offers.items()))
 
     def recognise(self) -> bool:
         """Take it for the one server known to begin so, until SYST shows otherwise; True if there is just one."""
@@ -147,7 +127,7 @@ class Features:
 
     def identify(self, system: Reply) -> None:
         """Take the reply to SYST, the other half of the fingerprint."""
-        mark = f"{self._begin}{_mark(system.text)}"
+        mark = f"{self._begin}{mark_of(system.text)}"
         seen = self._seen
         if mark not in seen and len(seen) < MOST_FINGERPRINTS:
             self._find_of(self._address, f"seen {mark}", 1, _DAY_S)
@@ -199,26 +179,26 @@ class Features:
     # The rungs.
 
     @property
-    def known(self) -> Known:
+    def known(self) -> PerFile:
         """What is asked for each file; it costs next to nothing unless something was found out meanwhile."""
         if self._read_at != len(self._facts.log):
             self._read_at = len(self._facts.log)
             self._read = self._reading()
         return self._read
 
-    def _reading(self) -> Known:
-        facts = self._facts
+    def _reading(self) -> PerFile:
+        facts, path = self._facts, self.path
         lacked = frozenset(name for of in self._of for name in facts.names(of, "lacks ")) | self._lacks_now
-        blocked = facts.value(self._path, "EPSV") == 0
-        shape = facts.number(self._account, FACT)
-        return Known(
+        kinds = ["PASV"] if path.is_blocked("EPSV") or "EPSV" in lacked else ["EPSV", "PASV"]
+        kept = [odd_names.kept(facts, of) for of in self._accounts]
+        return PerFile(
             next((rung - 1 for rung in Rung if not self._holds(rung)), len(Rung)),
             (0, *(self._generation(_name_of(rung)) for rung in Rung)),
             lacked,
-            ("PASV",) if blocked or "EPSV" in lacked else ("EPSV", "PASV"),
-            frozenset(command for command in ("EPSV", "PASV") if facts.number(self._path, command) == 1),
-            frozenset(odd_names.kept(facts, self._user)),
-            shape if 0 <= shape < len(FOUND_OUT) else 0,
+            tuple(sorted(kinds, key=path.was_in_vain)),
+            frozenset(filter(path.reaches, kinds)),
+            frozenset(set.intersection(*kept) if kept else ()),
+            temporary_names.known_shape(facts, self._account),
         )
 
     @property
@@ -323,16 +303,17 @@ class Features:
 
     def keeps(self, traits: Iterable[str]) -> None:
         """Note odd traits that it keeps."""
-        for trait in traits:
-            self._facts.find(odd_names.as_kept(trait, self._user))
+        for of in self._accounts:
+            for trait in traits:
+                self._facts.find(odd_names.as_kept(trait, of))
 
     def takes_shape(self, shape: int) -> None:
         """Note that the account takes temporary names of this shape, and none of those before it."""
         told = (
-            f"this server refuses names such as {SHAPES[0].replace('*', '…')}:"
-            f" temporary files are called {SHAPES[shape].replace('*', '…')} there"
+            f"this server refuses names such as {temporary_names.SHAPES[0].replace('*', '…')}:"
+            f" temporary files are called {temporary_names.SHAPES[shape].replace('*', '…')} there"
         )
-        self._find_of(self._account, FACT, shape, ACCOUNT_LASTS_S, told)
+        self._find_of(self._account, temporary_names.FACT, shape, ACCOUNT_LASTS_S, told)
 
     # Removing.
 
@@ -364,6 +345,25 @@ class Features:
     def _accounts(self) -> list[str]:
         """The account on each of the servers: another one may say other things to it."""
         return [of.replace(self._server, f"{self._account} ", 1) for of in self._of]
+
+    # Listings.
+
+    @property
+    def list_ways(self) -> Known:
+        """What is known of the ways in which the account may ask for a listing."""
+        return Known(*(self._seen_of_account(name) for name in _LIST_WAYS))
+
+    @list_ways.setter
+    def list_ways(self, known: Known) -> None:
+        seen = [(name, value) for name, value in zip(_LIST_WAYS, known, strict=True) if value is not None]
+        for of in self._accounts:
+            for name, value in seen:
+                self._find_of(of, name, int(value), ACCOUNT_LASTS_S)
+
+    def _seen_of_account(self, name: str) -> bool | None:
+        """Return what was seen of all of the servers alike."""
+        values = {self._facts.value(of, name) for of in self._accounts}
+        return values == {1} if values in ({0}, {1}) else None
 
     # Lines.
 
@@ -402,33 +402,6 @@ class Features:
     def reaches(self, command: str) -> bool:
         """Tell whether a port of this kind was reached within the hour."""
         return command in self.known.reached
-
-    def reached(self, command: str, failed: Iterable[str]) -> None:
-        """Note that a port of this kind could be reached, and those of others not."""
-        self._find_of(self._path, command, 1, PATH_LASTS_S)
-        for other in failed:
-            told = f"data ports of {other} cannot be reached: {command} is used instead"
-            self._find_of(self._path, other, 0, PATH_LASTS_S, told, is_note=True)
-
-    def doubt_path(self, command: str) -> None:
-        """Note that a port of this kind was not reached once: the next one is tried with care."""
-        self._find_of(self._path, command, -1, 0)
-
-    # Waiting.
-
-    def timed(self, seconds: float) -> None:
-        """Take note of how long an exchange took that needed no work of the server."""
-        if not self._round_trip_s or seconds < self._round_trip_s:
-            self._round_trip_s = seconds
-            self._be_patient()
-        if self._facts.value(self._path, "round trip") is None:
-            self._find_of(self._path, "round trip", max(1, round(seconds * 1000)), PATH_LASTS_S)
-
-    def _be_patient(self) -> None:
-        self.patience_s = max(2.0, 4 * self._round_trip_s)
-        """How long a reply in a quick manner may be missing before another manner is taken."""
-        self.patience_for_data_s = max(3.0, 4 * self._round_trip_s)
-        """How long a data connection of a kind that is not proved may take."""
 
 
 def _name_of(rung: Rung) -> str:

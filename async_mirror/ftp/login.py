@@ -137,6 +137,7 @@ async def log_in(client: Client, site: Site, password: Secret) -> None:
     """
     where = f"{site.host}:{site.port}"
     user = site.user or aioftp.DEFAULT_USER
+    code = ""
     try:
         code, _ = await _first_command(client, site, f"USER {user}")
         if code == "331":
@@ -147,8 +148,9 @@ async def log_in(client: Client, site: Site, password: Secret) -> None:
         reply = _reply_of(error)
         if not site.is_encrypted and _WANTS_TLS.search(reply.text[:_JUDGED]):
             raise Untrusted(f"{where} wants TLS", "write ftpes:// for ftp://", reply.text) from None
-        otherwise = LoginFailed(f"{where} refuses the login of user {escape.shown(user)!r}", reply.text)
-        raise _refused(where, reply, otherwise) from None
+        refused = LoginFailed(f"{where} refuses the login of user {escape.shown(user)!r}", reply.text)
+        wants_account = code == "332" and not reply.transient
+        raise _refused(where, reply, refused, sure=wants_account or _is_about_the_user(reply)) from None
     if site.is_encrypted:
         await _protect(client, where)
 
@@ -176,11 +178,22 @@ async def _protect(client: Client, where: str) -> None:
             raise _refused(where, reply, otherwise) from None
 
 
-def _refused(where: str, reply: Reply, otherwise: RemoteError) -> RemoteError:
-    """Return what a refusal means: it may be none later."""
+def _is_about_the_user(reply: Reply) -> bool:
+    """Tell whether a reply to USER or PASS turns this user down: 530 and its kin, 430, or one more question.
+
+    All else is about the session (`500 OOPS`, 421, 425, 503) or about what the server can do: a password that is
+    right must not count as wrong, nor a wrong one be asked again and again, which locks accounts.
+    """
+    return reply.code // 10 == 53 or reply.code == 430 or reply.continues
+
+
+def _refused(where: str, reply: Reply, otherwise: RemoteError, *, sure: bool | None = None) -> RemoteError:
+    """Return what a refusal means: it may be none later, unless it is `sure`; by default, if its code is final."""
     if reply.too_many:
         return _too_many(where, reply)
-    return ConnectionBroken(f"{where} does not log anybody in now", reply.text) if reply.transient else otherwise
+    if sure is None:
+        sure = not reply.transient and not reply.is_farewell
+    return otherwise if sure else ConnectionBroken(f"{where} does not log anybody in now", reply.text)
 
 
 def _too_many(where: str, reply: Reply) -> ConnectionRefused:

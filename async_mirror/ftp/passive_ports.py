@@ -5,7 +5,7 @@ for a short time, and the other kind after it. A firewall may know only one of t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -13,12 +13,16 @@ from async_mirror.ftp.control import AwaitedReply, Control
 from async_mirror.ftp.data import Data
 from async_mirror.ftp.features import AHEAD, Features
 from async_mirror.ftp.replies import Reply, parse_epsv, parse_pasv, parse_pasv_address
-from async_mirror.remote.errors import NoPort, Refusal
+from async_mirror.remote.errors import ConnectionBroken, NoPort, Refusal
 
 PORT_LASTS_S = 5.0
 """How long a port is used that was asked for ahead: servers close it again, firewalls forget it."""
 
 Address = tuple[Any, ...]
+
+
+class SessionSpent(Exception):
+    """What was tried left the session out of step, silent, or cut; the next one knows better."""
 
 
 class Port(NamedTuple):
@@ -73,17 +77,19 @@ class PassivePorts:
         self._new_data = new_data
         self._believed = believed
         self._asked: _Asked | None = None
+        self._latest: AwaitedReply | None = None
         self._kept: tuple[Port, float] | None = None
         self._loop = asyncio.get_running_loop()
 
     def ask_ahead(self, pending: AwaitedReply) -> None:
         """Take note of a request for the port of the next transfer, which was sent with something else."""
+        self._latest = pending
         self._asked = _Asked(pending, self._loop.time(), self._features.known.generations[AHEAD])
 
     @property
     def are_refused(self) -> bool:
-        """True if a port that was asked for ahead was refused, for there is none for this session."""
-        outcome = self._asked.pending.outcome if self._asked else None
+        """True if the last port that was asked for was refused, for there is none for this session."""
+        outcome = self._latest.outcome if self._latest else None
         return isinstance(outcome, Reply) and _is_of_session(outcome)
 
     async def take(self) -> Port:
@@ -95,7 +101,7 @@ class PassivePorts:
             return kept
         asked, self._asked = self._asked, None
         if asked and self._loop.time() - asked.at < PORT_LASTS_S:
-            reply = await self._control.reply(asked.pending, self._features.patience_s)
+            reply = await self._control.reply(asked.pending, self._features.path.patience_s)
             command = asked.pending.command
             if self._features.reaches(command) and (address := self._address_in(reply)):
                 return Port(command, address, True, asked.generation)
@@ -104,12 +110,13 @@ class PassivePorts:
     async def try_kind(self) -> None:
         """See, before any transfer, which kind of port can be reached, if that is not known; keep the connection.
 
-        If none can, nothing is learned: the first transfer tells of it. Raises NoPort.
+        If none can, nothing is learned: the first transfer tells of it. Raises NoPort, and SessionSpent if the server
+        does nothing more until somebody connects to a port that cannot be reached.
         """
         if not self._features.reaches(self._features.passive_command):
             asked, self._asked = self._asked, None
             with suppress(Refusal):
-                self._kept = await self._reached(asked and asked.pending), self._loop.time()
+                self._kept = await self._reached_or_spent(asked and asked.pending), self._loop.time()
 
     def close(self) -> None:
         """Let go of a connection that no transfer came for."""
@@ -137,13 +144,13 @@ class PassivePorts:
         """Connect to a port of the first kind that can be reached, and keep in mind which that was."""
         unreached: dict[str, str] = {}
         for command in self._features.known.passive:
-            address = await self._ask(command, asked)
+            address = await (self._ask_again(command, unreached) if unreached else self._ask(command, asked))
             asked = None
             if address is None:
                 continue
             data = self._new_data()
             try:
-                await data.connect(address, self._features.patience_for_data_s)
+                await data.connect(address, self._features.path.patience_for_data_s)
             except (OSError, TimeoutError) as error:
                 data.reset()
                 unreached[command] = f"no data connection to port {address[1]}: {str(error) or 'time-out'}"
@@ -151,16 +158,36 @@ class PassivePorts:
                 data.reset()
                 raise
             else:
-                self._features.reached(command, unreached)
+                self._features.path.reached(command, unreached)
                 return Port(command, address, data=data)
         raise Refusal("; ".join(unreached.values()), transient=True)
 
+    async def _reached_or_spent(self, asked: AwaitedReply | None) -> Port:
+        try:
+            return await self._reached(asked)
+        except NoPort:
+            raise
+        except ConnectionBroken:
+            if self._features.path.was_in_vain(self._features.known.passive[-1]):
+                raise SessionSpent from None
+            raise
+
     # What the server says.
 
-    async def _ask(self, command: str, asked: AwaitedReply | None = None) -> Address | None:
+    async def _ask_again(self, command: str, unreached: Iterable[str]) -> Address | None:
+        """Ask for a port of another kind than those that were not reached, and bear in mind if that is of no use."""
+        try:
+            return await self._ask(command, patience_s=self._features.path.patience_s)
+        except ConnectionBroken:
+            self._features.path.in_vain(unreached)
+            raise
+
+    async def _ask(
+        self, command: str, asked: AwaitedReply | None = None, patience_s: float | None = None
+    ) -> Address | None:
         """Ask for a port, unless that was done; None if the server does not know this way of asking."""
-        pending = asked or self._control.send(command)[0]
-        reply = await self._control.reply(pending)
+        pending = self._latest = asked or self._control.send(command)[0]
+        reply = await self._control.reply(pending, patience_s)
         if address := self._address_in(reply):
             return address
         if command == "PASV" or reply.transient:

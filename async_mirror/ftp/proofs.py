@@ -9,20 +9,16 @@ from collections.abc import Sequence
 
 from async_mirror.ftp.control import AwaitedReply, Control
 from async_mirror.ftp.features import Features, Rung
-from async_mirror.ftp.passive_ports import PassivePorts
+from async_mirror.ftp.passive_ports import PassivePorts, SessionSpent
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.reply_flow import OutOfStep
-
-
-class SessionSpent(Exception):
-    """A proof left the session out of step, or cut; the next one knows better."""
 
 
 async def prove_together(control: Control, features: Features) -> None:
     """Prove that several commands may leave in one write. Raises SessionSpent."""
     if features.may_prove(Rung.TOGETHER):
         pending = control.send("NOOP", "PWD", "NOOP")
-        await _within(features.patience_s, pending)
+        await _within(features.path.patience_s, pending)
         holds = _judged(Rung.TOGETHER, control, features, pending)
         features.proved(Rung.TOGETHER, holds=holds and [each.take().code for each in pending] == [200, 257, 200])
 
@@ -36,12 +32,13 @@ async def prove_ahead(control: Control, features: Features, ports: PassivePorts)
     while features.may_prove(Rung.AHEAD):
         command = features.passive_command
         asked, noop = control.send(command, "NOOP")
-        await _within(features.patience_s, [asked, noop])
+        await _within(features.path.patience_s, [asked, noop])
         in_time = noop.has_ended
         if control.broken is None and asked.has_ended and not in_time:
+            features.proved(Rung.AHEAD, holds=False)
             ports.ask_ahead(asked)
             await ports.try_kind()
-            await _within(features.patience_s, [noop])
+            await _within(features.path.patience_s, [noop])
         holds = _judged(Rung.AHEAD, control, features, [asked, noop]) and in_time and noop.take().code == 200
         if asked.take().unknown_command and command != "PASV":
             features.lack(command)

@@ -11,12 +11,12 @@ from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
 from async_mirror.ftp.features import AHEAD, SHORT_COMMAND, TOGETHER, Features
 from async_mirror.ftp.figures import format_time
-from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
+from async_mirror.ftp.list_ways import Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.login import client_for, greet, log_in
 from async_mirror.ftp.lookup import Lookup, read_facts, told_time
-from async_mirror.ftp.passive_ports import Refused
-from async_mirror.ftp.proofs import SessionSpent, prove_ahead, prove_together
+from async_mirror.ftp.passive_ports import Refused, SessionSpent
+from async_mirror.ftp.proofs import prove_ahead, prove_together
 from async_mirror.ftp.replies import Reply, parse_path
 from async_mirror.ftp.reply_flow import OutOfStep
 from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
@@ -130,10 +130,9 @@ class FtpSession:
         self.root = ""
         self.made_root = False
         self._folder = ""
-        self._client = client
+        self._client = client  # whose end is that of the connection
         self._control = client.control
         self._site = site
-        self._list_known = Known()
         self._features = Features(facts, site)
         self._lookup = Lookup(self._features, self._exchange, self._name, self.list_folder, self._is_folder)
         self._transfers = Transfers(
@@ -184,7 +183,7 @@ class FtpSession:
         features, clock = self._features, asyncio.get_running_loop().time
         began = clock()
         (reply,) = await self._exchange("FEAT")
-        features.timed(clock() - began)
+        features.path.timed(clock() - began)
         greeting = self._control.flow.greeting
         features.read_features(greeting, reply)
         if "vsFTPd" in greeting:
@@ -196,8 +195,7 @@ class FtpSession:
         await self._settle_in(create_root)
         await prove_together(self._control, features)
         await prove_ahead(self._control, features, self._transfers.ports)
-        if features.level >= AHEAD:
-            await self._transfers.ports.try_kind()
+        await self._transfers.ports.try_kind()
 
     async def _settle_in(self, create_root: bool) -> None:
         """Agree upon bytes and names, and enter the root, all in one write where the server takes that."""
@@ -244,6 +242,8 @@ class FtpSession:
             await self._see_that_lines_fit(*commands)
         await self._transfers.lock.until_free()
         control, known = self._control, self._features.known
+        if known.level < AHEAD:  # there, a port is asked for directly before its transfer
+            self._transfers.ports.close()
         if not known.level or control.flow.in_flight + length_of(*commands) > control.window:
             async with self._transfers.lock:
                 return await self._one_by_one(commands)
@@ -266,7 +266,7 @@ class FtpSession:
 
     @property
     def _quickly_s(self) -> float:
-        return min(self._features.patience_s, self._control.quick_seconds)
+        return min(self._features.path.patience_s, self._control.quick_seconds)
 
     async def _see_that_lines_fit(self, *commands: str) -> None:
         """Raise PathTooLong for a line that this server does not take as one.
@@ -530,7 +530,7 @@ class FtpSession:
         answers: list[_Answer] = []
         asked: list[tuple[Way, Shown]] = []
         is_folder = not path
-        while way := next_way(path, asked, self._list_known):
+        while way := next_way(path, asked, self._features.list_ways):
             answer = await self._ask(way, path)
             if answer.reply.transient and answer.reply.code not in _OF_THE_PATH:
                 raise Refused(answer.reply)
@@ -542,7 +542,7 @@ class FtpSession:
                     return None
             answers.append(answer)
             asked.append((way, answer.shown))
-        self._list_known = learned(path, asked, self._list_known)
+        self._features.list_ways = learned(path, asked, self._features.list_ways)
         answer = answers[best(path, asked)]
         self._check(answer.reply)
         return answer

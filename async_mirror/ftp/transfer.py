@@ -26,6 +26,7 @@ from async_mirror.remote.errors import (
     ContentFailedError,
     LedElsewhere,
     NoPort,
+    PerhapsTooQuick,
     Refusal,
     TooQuick,
     Untrusted,
@@ -45,6 +46,10 @@ _EARLY_END = "an early end of a data connection"
 _VOID_PORT = re.compile(r"\b(?:PASV|EPSV)\b.*\b(?:PORT|EPRT)\b|\b(?:PORT|EPRT)\b.*\b(?:PASV|EPSV)\b|No connector")
 
 
+_Lost = TooQuick | PerhapsTooQuick | NoPort
+"""Ends of a session that are no failure of what was asked for."""
+
+
 class Transfers:
     """The one data connection that a session may have at a time, and the right to the control connection meanwhile."""
 
@@ -57,7 +62,7 @@ class Transfers:
         self._tls = tls
         self._features = features
         self._ticket: ssl.SSLSession | None = None
-        self._lost: TooQuick | NoPort | None = None
+        self._lost: _Lost | None = None
         self.ports = PassivePorts(control, features, self._new_data, believed=pasv_address_believed)
         self.lock = ControlLock()
 
@@ -72,14 +77,14 @@ class Transfers:
         """Return what it means that a session broke after a write in the manner of a rung (0 for none): note it.
 
         A conclusive oddity gives the rung back, and what was asked is to be asked again, more slowly; anything else is
-        a doubt, and a doubt comes seldom twice.
+        a doubt, and a doubt comes seldom twice. Neither is a failure of what was asked for.
         """
         if isinstance(broken, LedElsewhere):
             return broken
         if self._lost and self._control.broken:  # by another one, whom this session served, too
-            return type(self._lost)(str(self._lost), self._lost.reply)
-        judged = broken if isinstance(broken, TooQuick | NoPort) else self._judged(broken, rung, generation)
-        if isinstance(judged, TooQuick | NoPort):
+            return type(self._lost)(str(self._lost), self._lost.reply, by_server=self._lost.by_server)
+        judged = broken if isinstance(broken, _Lost) else self._judged(broken, rung, generation)
+        if isinstance(judged, _Lost):
             self._lost = judged
         return judged
 
@@ -91,7 +96,8 @@ class Transfers:
         if isinstance(broken, OutOfStep):
             self._features.give_back(Rung(rung), generation)
             return TooQuick(str(broken), broken.reply)
-        return TooQuick(str(broken), broken.reply) if self._features.doubt(Rung(rung)) else broken
+        kind = TooQuick if self._features.doubt(Rung(rung)) else PerhapsTooQuick
+        return kind(str(broken), broken.reply, by_server=broken.by_server)
 
     # Data connections.
 
@@ -114,10 +120,10 @@ class Transfers:
 
     async def _begin(self, command: str, along: list[str], before: str = "") -> "_Begun":
         """Send a transfer's command, with what goes `before` it and `along` in the same write if there is room."""
+        asked = await self._ask(before, command) if before else None
         port = await self.ports.take()
         data = port.data or self._new_data()
         try:
-            asked = await self._ask(before, command) if before else None
             first = [before] if before and not asked else []
             length = length_of(*first, command, *along)
             if length > self._control.window:
@@ -137,8 +143,11 @@ class Transfers:
         return begun
 
     async def _ask(self, question: str, command: str) -> AwaitedReply | None:
-        """Ask something by itself, and wait for the reply, unless it may go in one write with a command."""
-        if self._features.level and length_of(question, command) <= self._control.window:
+        """Ask something by itself, and wait for the reply, unless it may go in one write with a command.
+
+        Nothing comes between a port and its transfer where ports are not asked for ahead.
+        """
+        if self._features.level >= AHEAD and length_of(question, command) <= self._control.window:
             return None
         await self._control.room(self._control.window)
         (asked,) = self._control.send(question)
@@ -160,7 +169,7 @@ class Transfers:
             await self._explain(begun, f"no data connection to port {port.number}: {reason(error)}")
         except (OSError, TimeoutError) as error:
             data.reset()
-            self._features.doubt_path(port.command)
+            self._features.path.doubt(port.command)
             await self._explain(begun, f"no data connection to port {port.number}: {str(error) or 'time-out'}")
         except BaseException:
             data.reset()
@@ -257,7 +266,7 @@ class Transfers:
         """
         if after and begun.along == after:
             self._features.passed(BEHIND)
-            replies = await self._control.replies(begun.following, self._features.patience_s)
+            replies = await self._control.replies(begun.following, self._features.path.patience_s)
             return [None if each.unknown_command else each for each in replies]
         following = self._control.send(*after) if after else []
         if following and after[-1] in _PASSIVE:
@@ -269,7 +278,7 @@ class Transfers:
         if not begun.following:  # there was no room for it in one write
             return
         noop = begun.following[0]
-        await asyncio.wait({noop.reply}, timeout=self._features.patience_s)
+        await asyncio.wait({noop.reply}, timeout=self._features.path.patience_s)
         if noop.has_ended:
             holds = noop.take().code == 200 and not self._control.flow.overtaken
             self._features.proved(BEHIND, holds=holds)

@@ -78,7 +78,7 @@ class DryHands(Hands):
         if isinstance(change, MakeFolder) and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
         double = "" if isinstance(change, Move) else change.double
-        if double and await is_double(session, change.entry.path):
+        if double and await is_double(session, change.entry.path, double):
             return doubled(attempt, double)
         attempt.replaces = change.why == REPLACES or (change.asks and await _has_name(session, change))
         if not isinstance(change, MakeFolder) and (outcome := kept(attempt)):

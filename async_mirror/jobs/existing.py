@@ -18,15 +18,19 @@ async def is_there(session: RemoteSession, path: str) -> bool | None:
         return None
 
 
-async def is_double(session: RemoteSession, path: str) -> bool:
-    """Tell whether what is there is listed by another name, so that the site takes two names for one."""
+async def is_double(session: RemoteSession, path: str, double: str) -> bool:
+    """Tell whether the site takes a path and its `double` for one: both are there, and only one of them is listed."""
     if await session.look(path) is None:
         return False
     folder, name = split(path)
     listing = await session.list_folder(folder)
-    if listing is None or name in listing.others or not listing.shows_absence_of(name):
+    if listing is None or {name, split(double)[1]} & {*listing.others}:
         return False
-    return all(entry.path != path for entry in listing.entries)
+    listed = {entry.path for entry in listing.entries}
+    missing = path if path not in listed else double  # a site that lower-cases names lists the second by its own name
+    if missing in listed or not listing.shows_absence_of(split(missing)[1]):
+        return False
+    return missing == path or await session.look(double) is not None
 
 
 def doubled(attempt: Attempt, double: str) -> Outcome:

@@ -42,7 +42,7 @@ async def make(attempt: Attempt, entry: Entry) -> Outcome:
             raise Refusal(_FILE_IN_THE_WAY, refusal.reply) from None
         raise
     double = change.double if isinstance(change := attempt.job.change, MakeFolder) else ""
-    if double and not is_new and await is_double(attempt.session, entry.path):
+    if double and not is_new and await is_double(attempt.session, entry.path, double):
         attempt.doubts.pop(entry.path, None)
         return doubled(attempt, double)
     return attempt.done(made, change=MakeFolder(entry, "new" if is_new else FOUND))

@@ -90,7 +90,7 @@ class Hands:
         if not isinstance(item, Job) or not isinstance(item.change, SendFile | MakeFolder | Move):
             return False
         traits = odd_names.odd_traits(split(item.change.entry.path)[1])
-        return bool(traits) and not traits <= odd_names.kept(self.facts, self.site.account)
+        return bool(traits) and not traits <= odd_names.kept_anywhere(self.facts, self.site.account)
 
     def lost(self, item: Item, previous: Answer | None, what: str) -> Answer | None:
         """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
@@ -109,7 +109,7 @@ class Hands:
         return Performed(
             Answer(result, session.root, session.made_root),
             again=failure is not None and failure.transient,
-            excused=failure is not None and failure.problem is Problem.TOO_QUICK,
+            excused=failure is not None and failure.problem in {Problem.TOO_QUICK, Problem.PERHAPS_TOO_QUICK},
             crowded=failure is not None and failure.problem is Problem.NO_PORT,
         )
 

@@ -103,7 +103,7 @@ class Upload:
         attempt = self._attempt
         decides = attempt.publisher.existing is not _OVERWRITE
         double = self._change.double
-        if double and self._path not in attempt.doubts and await is_double(attempt.session, self._path):
+        if double and self._path not in attempt.doubts and await is_double(attempt.session, self._path, double):
             return doubled(attempt, double)
         if self._asks and (decides or self._entry.size > _MUCH):
             attempt.replaces = await is_there(attempt.session, self._path)

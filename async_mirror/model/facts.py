@@ -65,6 +65,10 @@ class Facts:
         """List the names of what is known of something, those with this prefix, without it."""
         return [name[len(prefix) :] for about, name in tuple(self._known) if about == of and name.startswith(prefix)]
 
+    def about(self, prefix: str) -> set[str]:
+        """List what something is known of, by names with this prefix."""
+        return {about for about, _ in tuple(self._known) if about.startswith(prefix)}
+
     def find(self, fact: Fact) -> bool:
         """Note what was found out, whatever its generation; return whether that is news."""
         if self.value(fact.of, fact.name) == fact.value:

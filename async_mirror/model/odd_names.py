@@ -7,6 +7,7 @@ from functools import lru_cache
 from async_mirror.model.facts import Fact, Facts
 
 _KEEPS = "keeps "
+KEPT_LASTS_S = 90 * 86400.0
 _SPECIAL = r'\x01-\x1f\x7f\\:*?"<>|'
 _ODD = re.compile(rf"^ |[ .]$|[{_SPECIAL}]|[^\x00-\x7f]")
 _TELNET = re.compile("\udcff[\udcf0-\udcff]")
@@ -14,14 +15,19 @@ _MISREAD = re.compile("[\x01-\x1f\x7f]|" + _TELNET.pattern)
 _ODD_CHARACTER = re.compile(rf"[{_SPECIAL}]")
 
 
-def kept(facts: Facts, account: str) -> set[str]:
-    """Return the odd traits that a site was seen to keep in names that this account makes."""
-    return set(facts.names(f"account {account}", _KEEPS))
+def kept(facts: Facts, of: str) -> set[str]:
+    """Return the odd traits that are seen to be kept in names, `of` an account on a server."""
+    return set(facts.names(of, _KEEPS))
 
 
-def as_kept(trait: str, account: str) -> Fact:
-    """Return what notes that a site keeps a trait: for this pass, since nothing asks for more."""
-    return Fact(f"account {account}", _KEEPS + trait, 1, 0)
+def as_kept(trait: str, of: str) -> Fact:
+    """Return what notes that a trait is kept."""
+    return Fact(of, _KEEPS + trait, 1, KEPT_LASTS_S)
+
+
+def kept_anywhere(facts: Facts, account: str) -> set[str]:
+    """Return the odd traits that any server was seen to keep in names that this account makes."""
+    return {trait for of in facts.about(f"account {account} ") for trait in kept(facts, of)}
 
 
 def folded(name: str) -> str:

@@ -43,6 +43,10 @@ class Problem(StrEnum):
         "was asked for in a way that this server does not support",
         "it is tried again in the next pass, more slowly; if that happens again, report it with the log of -v",
     )
+    PERHAPS_TOO_QUICK = (
+        "lost its connection in the midst of several commands",
+        "it is tried again in the next pass; if it happens often, see whether the line loses connections under load",
+    )
     NO_PORT = (
         "found no free data port on the server",
         "use fewer connections (--multi), or have more passive ports opened on the server",

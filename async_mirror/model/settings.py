@@ -60,7 +60,6 @@ class Settings:
     perms: bool = True
     timeout_seconds: float = 60.0
     every_seconds: float = 900.0
-    bytes_per_s: float | None = None
     shape: int | None = None
     """That of temporary names, by its number in `temporary_names.SHAPES`; None if it is to be found out."""
     private: tuple[tuple[str, Path], ...] = ()

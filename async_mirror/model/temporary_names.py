@@ -2,6 +2,8 @@
 
 import re
 
+from async_mirror.model.facts import Facts
+
 SHAPES = (".am-*.part", "am-*.part", "am-*.tmp", "am-*", "am-*.EXT")
 """What temporaries are called, the best first: `*` tells whose it is and of which job, EXT is the file's own extension.
 
@@ -18,6 +20,12 @@ _OURS = re.compile(
 )
 """Without a dot and an extension of ours, only the whole form of a token tells a name from one that a user may give."""
 _PLAIN_EXTENSION = re.compile(r"\.[0-9A-Za-z_]{1,16}$", re.ASCII)
+
+
+def known_shape(facts: Facts, of: str) -> int:
+    """Return the shape that an account is known to take, the best one if nothing is known."""
+    shape = facts.number(of, FACT)
+    return shape if 0 <= shape < len(FOUND_OUT) else 0
 
 
 def temporary(state_id: str, token: str, shape: int = 0, final: str = "") -> str:

@@ -46,6 +46,12 @@ class TooQuick(ConnectionBroken):
     advice = ""
 
 
+class PerhapsTooQuick(ConnectionBroken):
+    """The session was lost after something quick; any network may have done that. The same again is right."""
+
+    problem = Problem.PERHAPS_TOO_QUICK
+
+
 class NoPort(ConnectionBroken):
     """The server has no data port for this session: fewer sessions may do better."""
 

@@ -18,7 +18,7 @@ from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.secret import Secret
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
-from async_mirror.model.temporary_names import FACT, FOUND_OUT
+from async_mirror.model.temporary_names import known_shape
 from async_mirror.multi import Crew, Offload
 from async_mirror.remote.session import Connect, RootedSession
 from async_mirror.state.server_memory import ServerMemory
@@ -119,8 +119,7 @@ def _cap(mirror: Mirror, mode: Mode) -> FixedCap | Climb:
 def shape_of_temporaries(mirror: Mirror) -> int:
     """Return the shape of temporary names: the one that was asked for, or that the account is known to take."""
     asked = mirror.settings.shape
-    known = mirror.facts.number(_account(mirror), FACT)
-    return asked if asked is not None else known if 0 <= known < len(FOUND_OUT) else 0
+    return known_shape(mirror.facts, _account(mirror)) if asked is None else asked
 
 
 def _account(mirror: Mirror) -> str:

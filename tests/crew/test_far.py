@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import multiprocessing
 import os
 import pickle
@@ -23,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.program import eventually
-from support.toys import STUCK, Did, Errand, Fatal, Refused, Toy
+from support.toys import STUCK, Did, Errand, Fatal, Refused, Toy, log
 
 from async_mirror.crew.cap import Climb, FixedCap
 from async_mirror.crew.door import OPENINGS_PER_S
@@ -226,6 +227,37 @@ def test_who_may_never_go_on_is_cut_like_anybody(company: Company) -> None:
         return await everything(company.crew(company.toy(), stop=stop, wait_for=wait_for), [Errand(0, ("ask",))])
 
     assert [done.error for done in play(scenario())] == ["it was interrupted"]
+
+
+@everywhere
+def test_what_is_logged_anywhere_is_in_the_log_while_it_is_under_way(company: Company) -> None:
+    stop = Stop()
+    heard: list[logging.LogRecord] = []
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+
+        class Log(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                heard.append(record)
+                loop.call_soon_threadsafe(stop.request)
+
+        listener = Log()
+        log.addHandler(listener)
+        try:
+            await everything(company.crew(company.toy(), stop=stop), [Errand(7, ("log hang",))])
+        finally:
+            log.removeHandler(listener)
+
+    before = log.level
+    log.setLevel(logging.INFO)
+    try:
+        play(scenario())
+    finally:
+        log.setLevel(before)
+    (record,) = heard
+    assert record.getMessage() == "errand 7"
+    assert (record.event, record.fields) == ("said", {"number": 7})  # type: ignore[attr-defined]
 
 
 @far

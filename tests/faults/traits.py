@@ -159,9 +159,9 @@ tells_no_size_of_an_empty_file = instead(_size, "SIZE")
 
 
 def _wait_for_data(connection: Connection) -> None:
-    assert connection.listener is not None
     poll = select.poll()
-    poll.register(connection.listener, select.POLLIN)
+    if connection.listener:  # else nobody can reach it
+        poll.register(connection.listener, select.POLLIN)
     poll.register(connection.sock, select.POLLRDHUP)
     if not poll.poll(connection.server.data_seconds * 1000):
         connection.send(b"550 Requested action not taken: internal server error\r\n")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
+import time
 import tracemalloc
 
 import pytest
@@ -59,3 +62,40 @@ def test_odd_answer_is_told_apart_from_a_cut_and_a_silence_by_all_that_wait() ->
     assert asyncio.run(is_conclusive(b"213 1\r\n229 (|||5|)\r\n"))
     for ambiguous in (None, b"", b"150 wait\r\n", b"421 Timeout\r\n"):
         assert not asyncio.run(is_conclusive(ambiguous)), ambiguous
+
+
+FILES = 40
+
+
+def answer_in_two_parts(listener: socket.socket) -> None:
+    """Answer each line with two replies, the second of which leaves when the first was acknowledged (Nagle)."""
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as lines:
+        for _ in lines:
+            connection.sendall(b"150 Go on.\r\n")
+            connection.sendall(b"226 Done.\r\n")
+
+
+def test_server_that_waits_for_acknowledgements_is_not_kept_waiting_for_each() -> None:
+    async def scenario(port: int) -> float:
+        control = Control(5.0)
+
+        class Protocol(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                control.received(data)
+
+        loop = asyncio.get_running_loop()
+        control.transport, _ = await loop.create_connection(Protocol, "127.0.0.1", port)
+        begun = time.monotonic()
+        for number in range(FILES):
+            (sent,) = control.send(f"STOR {number}")
+            assert (await control.reply(sent)).code == 226
+        control.break_off("it was enough")
+        return time.monotonic() - begun
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer_in_two_parts, args=(listener,), daemon=True)
+        server.start()
+        took = asyncio.run(scenario(listener.getsockname()[1]))
+        server.join(5)
+    assert took < FILES * 0.04 / 2

@@ -175,7 +175,7 @@ def test_command_that_the_server_says_it_has_is_lacking_for_one_session_only() -
 
 def test_way_to_data_ports_is_known_of_the_address_and_not_of_the_server() -> None:
     facts = Facts()
-    seen(facts).reached("PASV", ["EPSV"])
+    seen(facts).path.reached("PASV", ["EPSV"])
     other = seen(facts, "220 another")
     assert other.known.passive == ("PASV",)
     assert other.reaches("PASV")

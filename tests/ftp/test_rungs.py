@@ -164,7 +164,7 @@ def test_proof_that_the_network_spoils_once_is_repeated_and_all_rungs_are_held(
     proxy = through(program, proxies)
     some(program)
     cue = proxy.on_write(FAULTS[fault], verb=WRITES[write])
-    ran = program.sync("--multi", "A2", "--timeout", "5s")
+    ran = program.sync("--multi", "A2", "--timeout", "5s", "--retries", "0")
     assert cue.reached.is_set()
     assert ran.code == 0, ran.err
     assert rungs(program.state) == [1, 1, 1], ran.err
@@ -183,7 +183,7 @@ def test_quick_write_that_the_network_spoils_once_makes_no_server_slow(
     assert program.sync("--multi", "A2").code == 0
     some(program, FILES, 4 * FILES)
     cue = proxy.on_write(FAULTS[fault], of=3, verb=verb)
-    ran = program.sync("--multi", "A2", "--timeout", "5s")
+    ran = program.sync("--multi", "A2", "--timeout", "5s", "--retries", "0")
     assert cue.reached.is_set()
     assert ran.code == 0, ran.err
     assert rungs(program.state) == [1, 1, 1], ran.err
@@ -200,15 +200,27 @@ def test_manner_that_is_cut_again_and_again_is_given_back_and_no_file_fails(
     mirrored(mirror, server)
     proxy.on_write(reactions.cut, ALWAYS, of=3, verb=b"STOR")
     filled(mirror, FILES)
-    said = mirrored(mirror, server, "--retries", "2")
+    said = mirrored(mirror, server, "--retries", "0")
     assert rungs(mirror.state) == [1, 1, 0], said
 
 
+BEARING = {
+    "any": (),
+    "one read, one command": zoo.NODEFTPD,
+    "forgets ports": zoo.FTP_SRV,
+    "waits for data": zoo.TWISTED,
+}
+
+
+@pytest.mark.parametrize("mode", ["A8", "P3"])
+@pytest.mark.parametrize("its", BEARING.values(), ids=BEARING)
 @pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])
-def test_pasv_is_used_where_the_ports_of_epsv_cannot_be_reached(serve: Serve, tmp_path: Path, silent: bool) -> None:
-    server = serve(traits.blocks_epsv(silent=silent))
-    mirror = Mirror(tmp_path, server.port, options=(*PATIENT, "--retries", "0"))
-    filled(mirror)
+def test_one_connection_finds_out_that_the_ports_of_epsv_cannot_be_reached_and_all_use_pasv(
+    serve: Serve, tmp_path: Path, silent: bool, its: tuple[Trait, ...], mode: str
+) -> None:
+    server = serve(traits.blocks_epsv(silent=silent), *its)
+    mirror = Mirror(tmp_path, server.port, options=(*PATIENT, "--retries", "0", "--multi", mode))
+    filled(mirror, files=40)
     said = mirrored(mirror, server)
     assert "data ports of EPSV cannot be reached" in said
     assert said.count("cannot be reached") == 1
@@ -218,16 +230,33 @@ def test_pasv_is_used_where_the_ports_of_epsv_cannot_be_reached(serve: Serve, tm
     assert count(server, "EPSV") == 1
 
 
+@pytest.mark.parametrize("its", BEARING.values(), ids=BEARING)
 @pytest.mark.parametrize(
     "reply", [b"500 OOPS: priv_sock_get_int", b"421 No port.", b"425 No port."], ids=["500", "421", "425"]
 )
-def test_fewer_ports_than_connections_make_fewer_connections(serve: Serve, tmp_path: Path, reply: bytes) -> None:
-    server = serve(traits.has_ports(2, reply))
-    mirror = Mirror(tmp_path, server.port, options=(*PATIENT, "--multi", "A8"))
+def test_fewer_ports_than_connections_make_fewer_connections(
+    serve: Serve, tmp_path: Path, reply: bytes, its: tuple[Trait, ...]
+) -> None:
+    server = serve(*its, traits.has_ports(2, reply))
+    mirror = Mirror(tmp_path, server.port, options=(*PATIENT, "--multi", "A8", "--retries", "0"))
     filled(mirror, files=60)
     said = mirrored(mirror, server)
     assert "failed" not in said
     assert "the server allows no more than" in said
+
+
+def test_port_is_asked_for_directly_before_its_transfer_by_who_may_ask_for_none_ahead(
+    serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(*zoo.NODEFTPD)
+    mirror = Mirror(tmp_path, server.port, options=(*PATIENT, "--multi", "A3"))
+    for first in (0, FILES):  # the second time, names are asked for before they are used
+        filled(mirror, first)
+        mirrored(mirror, server)
+    for number in range(1, server.connections + 1):
+        commands = server.commands(number)
+        transfers = [place for place, each in enumerate(commands) if each.split(" ")[0] in {"STOR", "LIST"}]
+        assert all(commands[place - 1] in {"EPSV", "PASV"} for place in transfers), commands
 
 
 def test_greeting_that_tells_time_and_counts_is_that_of_one_server(serve: Serve, tmp_path: Path) -> None:

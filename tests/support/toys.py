@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import pickle
 import threading
@@ -18,6 +19,7 @@ from async_mirror.crew.work import Performed, Progress, Verdict
 STUCK = -1
 """What is told to have advanced by what asks for the end and then does not end."""
 _SEAT_SECONDS = 0.5
+log = logging.getLogger("async_mirror")
 
 
 class Refused(Exception):
@@ -183,6 +185,8 @@ class Toy(Judge):
                     progress.advanced(1)
                 case "tell":
                     progress.advanced(os.getpid())
+                case "log":
+                    log.info("errand %d", item.number, extra={"event": "said", "fields": {"number": item.number}})
                 case "ask":
                     await progress.may_do(item.number)
                 case "keep":

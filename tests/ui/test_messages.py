@@ -169,7 +169,7 @@ def test_wrong_use_is_told_in_one_line_that_has_its_row(here: Here, arguments: t
         ("CONNECT", reactions.stay_silent, Exit.CONNECTION, "the server was silent for … s after …"),
         ("CONNECT", reactions.say(b"500 No."), Exit.CONNECTION, "… does not greet as an FTP server does"),
         ("PASS", reactions.say(b"530 Wrong."), Exit.LOGIN, "… refuses the login of user …"),
-        ("PASS", reactions.say(b"430 Later."), Exit.CONNECTION, "… does not log anybody in now"),
+        ("PASS", reactions.say(b"450 Later."), Exit.CONNECTION, "… does not log anybody in now"),
         ("PASS", reactions.close_before_replying, Exit.CONNECTION, "the server closed the connection"),
         ("PASS", reactions.reset_before_replying, Exit.CONNECTION, "the connection was lost (…)"),
         ("PASS", reactions.endless_reply, Exit.CONNECTION, "the server sent an endless reply"),

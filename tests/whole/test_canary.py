@@ -471,7 +471,7 @@ def test_nothing_says_it_of_itself(tmp_path: Path, server: ScriptedServer) -> No
         control = session._control
         expected = control.expect("PASS")
         control.received(b"530 you said " + CANARY.encode() + b"\r\n")
-        parts = [repr(each) for each in (session, session._client, control, expected, await expected.reply)]
+        parts = [repr(each) for each in (session, control, expected, await expected.reply)]
         await session.close()
         return [*parts, repr(control.broken), str(control.broken)]
 
