@@ -116,8 +116,8 @@ class Refusal(RemoteError):
         self.perhaps_full = perhaps_full
 
 
-class PathTooLong(Refusal):
-    """The server does not take a line as long as a command with this path; the command was not sent."""
+class CannotBeSent(Refusal):
+    """The server takes no command with this path: that is too long, or no UTF-8; the command was not sent."""
 
 
 class InTheWay(Refusal):
