@@ -616,6 +616,12 @@ class FtpSession:
         replies = await self._exchange(*(f"MDTM {self._name(path)}" for path in paths))
         return [told_time(reply) for reply in replies]
 
+    async def read(self, path: str, most: int) -> bytes | None:
+        """Read by RETR."""
+        content = _Bytes(most)
+        reply, whole = await self._transfers.fetch(f"RETR {self._name(path)}", content)
+        return bytes(content.data) if reply.succeeded and whole else None
+
     async def look(self, path: str) -> Entry | None:
         """Ask MLST; else SIZE and MDTM, and whether it can be entered; else look it up in its folder's listing."""
         return await self._lookup.look(path)
@@ -692,6 +698,21 @@ class FtpSession:
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
         self._transfers.ports.close()
         self._control.break_off("it was closed")
+
+
+class _Bytes:
+    """Keeps what comes over a data connection, up to a number of bytes."""
+
+    what = "file"
+
+    def __init__(self, most: int) -> None:
+        self.data = bytearray()
+        self.endless = False
+        self._most = most
+
+    def feed(self, data: bytes) -> None:
+        self.data += data
+        self.endless = len(self.data) > self._most
 
 
 class _Answer(NamedTuple):

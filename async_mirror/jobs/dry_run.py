@@ -45,6 +45,8 @@ class Nowhere:
 class DryHands(Hands):
     """Looks, and only pretends to do."""
 
+    is_dry = True
+
     async def open(self) -> RootedSession:
         """Open a session, if there is a root to be in."""
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never
+from typing import ClassVar, NamedTuple, assert_never
 
 from async_mirror.crew.far import Performed, Verdict
 from async_mirror.jobs import apply, compare, recover
@@ -50,6 +50,7 @@ class Hands:
     create_root: bool
     expected_root: str
     facts: Facts = field(default_factory=Facts)
+    is_dry: ClassVar[bool] = False
 
     async def open(self) -> RootedSession:
         """Open a session, and see that it is where it ought to be."""
@@ -123,7 +124,7 @@ class Hands:
         match item:
             case Compare():
                 progress.left()
-                return await compare.compare(session, item)
+                return await self.compare(session, item, previous)
             case Recover():
                 progress.left()
                 return await self.recover(session, item, previous)
@@ -132,6 +133,10 @@ class Hands:
                 return await self.do(session, item, before if isinstance(before, Outcome) else None, progress)
             case _ as never:
                 assert_never(never)
+
+    async def compare(self, session: RootedSession, item: Compare, previous: Answer | None) -> Compared:
+        """Compare a folder; no file is read back once that has failed."""
+        return await compare.compare(session, item, b"" if previous else self.publisher.source, dry=self.is_dry)
 
     async def recover(self, session: RootedSession, item: Recover, previous: Answer | None) -> Recovered:
         """Look what became of paths that a run left half-done."""

@@ -115,6 +115,7 @@ class Pass:
         self.known: dict[str, bool] = {}
         """The folders of which it is known what they hold, and whether that is so of names with a dot, too."""
         self.alike: set[str] = set()
+        self.untimed = 0
         self.in_doubt: set[str] = set()
 
     # The pass.
@@ -340,6 +341,12 @@ class Pass:
         if counts.foreign:
             things = plural(counts.foreign, "thing")
             self.report.note(f"left alone on the site, because they are neither ours nor in the source: {things}")
+        if self.untimed:
+            files = plural(self.untimed, "file")
+            self.report.note(
+                f"the site does not show by their times whether it holds these already, so they are sent: {files}"
+                " (--existing-equal size takes what has the same size for the same)"
+            )
         if not self.stop.requested and not self.unseen:
             await self.offload(partial(self.state.learn, surveyed=f"{time.time():.0f}"))
 
@@ -391,6 +398,7 @@ class Pass:
         self.report.compared(compared.found, compared.foreign)
         self.differing.update(compared.differing)
         self.alike.update(compared.alike)
+        self.untimed += len(compared.untimed)
         if compared.complete:
             self.known[compared.folder] = self.known.get(compared.folder, False) or compared.shows_dot_names
         if compared.failure:

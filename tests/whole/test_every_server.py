@@ -77,7 +77,7 @@ def assert_mirrored(program: Program, result: Result) -> None:
 
 def combinations() -> list[tuple[str, Kind]]:
     """Return all modes for vsftpd, the others in turns: threads and processes differ little from server to server."""
-    turns = [("A8", kind) for kind in SERVERS]
+    turns: list[tuple[str, Kind]] = [("A8", kind) for kind in SERVERS]
     turns += [(MODES[number % 4], kind) for number, kind in enumerate(SERVERS) if MODES[number % 4] != "A8"]
     return turns + [(mode, "vsftpd") for mode in MODES if (mode, "vsftpd") not in turns]
 
