@@ -46,7 +46,7 @@ def parse_facts(line: str, folder: str, *, itself: bool = False) -> Read | None:
     facts = {}
     for fact in facts_text.split(";"):
         key, _, value = fact.partition("=")
-        facts[key.lower()] = value
+        facts[key.strip().lower()] = value  # some put a blank before the first, as in a reply to MLST
     kind = facts.get("type", "").lower()
     if kind in {"cdir", "pdir"} and not itself:
         return None

@@ -83,7 +83,8 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     strange: dict[str, Entry] = {}
     both = [(there[entry.path], entry) for entry in task.held if not entry.is_folder and entry.path in there]
     keeps_times = any(may_be(seen, entry) for seen, entry in both)
-    sets_times = session.sets_times and (keeps_times or not _restamps(both))
+    is_dated = any(_same_second(seen.mtime_ns, entry.mtime_ns) for seen, entry in both)
+    sets_times = is_dated or (session.sets_times and not _restamps(both))
     start = len(join(task.folder, ""))
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
@@ -154,7 +155,7 @@ def _version(
             return _as_seen(version, seen)
     if known is None or known.is_folder or seen.is_folder:
         return None
-    if not (keeps_times or sets_times) and known.site_mtime_ns == UNKNOWN and known.size == seen.size:
+    if not sets_times and known.site_mtime_ns == UNKNOWN and known.size == seen.size:
         return _as_seen(known, seen)
     if here:
         return unknown(known)

@@ -69,11 +69,11 @@ def test_new_state_tells_what_it_replaces_under_another_spelling(serve: Serve, t
     assert "(1 in the place of others on the site)" in ran.said
 
 
-@pytest.mark.parametrize("its", [ODD["no times"], ODD["says that it sets times"]], ids=["no times", "says so"])
+@pytest.mark.parametrize("its", [(), (lacks("MLSD", "MLST"),)], ids=["MLSD", "LIST"])
 def test_what_a_site_without_times_holds_already_is_compared_by_content_if_it_is_small(
     its: tuple[Trait, ...], serve: Serve, tmp_path: Path
 ) -> None:
-    server = serve(*its, lacks("MFMT"))
+    server = serve(*its, *ODD["no times"])
     mirror = Mirror(tmp_path, server.port)
     for name in ("same", "other"):
         mirror.write(name, f"content of {name}")
