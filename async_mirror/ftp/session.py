@@ -29,6 +29,7 @@ from async_mirror.model.paths import is_utf8, lineage, parent, split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
 from async_mirror.remote.errors import (
+    FOLDER_IN_THE_WAY,
     LINK_IN_THE_WAY,
     CannotBeSent,
     ConnectionBroken,
@@ -404,10 +405,10 @@ class FtpSession:
         return Published(mtime_set, mode_set, atomic, put_aside)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
-        """Rename where a file is in the way: that one first, and back if need be."""
+        """Rename where a file is in the way: that one first, and back if need be. Some tell a size of a folder, too."""
+        if await self._is_folder(final):
+            raise InTheWay(FOLDER_IN_THE_WAY, refused.reply)
         if refused.transient or await self.size(temporary) is None or await self.size(final) is None:
-            if await self._is_folder(final):
-                raise InTheWay("a folder is in the way (remove it from the site, or rename the file)", refused.reply)
             raise refused
         await self.rename(final, aside)
         try:

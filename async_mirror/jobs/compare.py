@@ -30,10 +30,10 @@ class Compared(NamedTuple):
     as it was thought to be, too, and `lost` are the paths of what is not (any more).
     `differing` are paths of files that both have and that are not equal; they will be replaced. `foreign` counts what
     the source does not have and what is not held; it is not ours. What a `complete` listing does
-    not show is not there; if its name begins with a dot, only if `shows_dot_names`. `alike` are paths of the source
-    that it shows in another case or Unicode form: on some sites they are there. `untimed` are files that
-    differ in nothing but their times, on a site that is not known to set any, and were too large to be read back: what
-    the site shows of each, and what the source has.
+    not show is not there; if its name begins with a dot, only if `shows_dot_names`. `disguised` are paths of the
+    source that it shows as a folder, or in another case or Unicode form: on some sites they are there. `untimed` are
+    files that differ in nothing but their times, on a site that is not known to set any, and were too large to be read
+    back: what the site shows of each, and what the source has.
     """
 
     folder: str
@@ -48,7 +48,7 @@ class Compared(NamedTuple):
     unreadable: tuple[str, ...] = ()
     complete: bool = False
     shows_dot_names: bool = False
-    alike: tuple[str, ...] = ()
+    disguised: tuple[str, ...] = ()
     untimed: tuple[tuple[Entry, Entry], ...] = ()
     failure: Failure | None = None
 
@@ -79,6 +79,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     differing: list[str] = []
     lost: list[str] = []
     untimed: list[tuple[Entry, Entry]] = []
+    disguised: list[str] = []
     foreign = 0
     strange: dict[str, Entry] = {}
     both = [(there[entry.path], entry) for entry in task.held if not entry.is_folder and entry.path in there]
@@ -97,11 +98,13 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
             if not temporary_names.is_temporary(path[start:]):
                 foreign += 1
                 strange[odd_names.folded(path)] = seen
-        elif not seen.is_folder:
+        elif seen.is_folder:
+            disguised.append(path)
+        else:
             differing.append(path)
             untimed += [(seen, like)] if like and not known and not sets_times and seen.size == like.size else []
     unlisted = await _unlisted(session, held.values(), strange, complete=listing.complete)
-    alike = tuple(path for path in source if path not in there and odd_names.folded(path) in strange)
+    disguised += [path for path in source if path not in there and odd_names.folded(path) in strange]
     lost += held.keys() - {entry.path for entry in unlisted}
     return Compared(
         task.folder,
@@ -116,7 +119,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         listing.unreadable,
         listing.complete,
         listing.shows_dot_names,
-        alike,
+        tuple(disguised),
         tuple(untimed),
     )
 

@@ -2,6 +2,7 @@
 
 from async_mirror.model.outcome import Problem
 
+FOLDER_IN_THE_WAY = "a folder is in the way (remove it from the site, or rename the file)"
 LINK_IN_THE_WAY = "a link, which is not followed, is in the way (remove it from the site)"
 
 _LONGEST_TOLD = 1000

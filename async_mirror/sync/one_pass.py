@@ -114,7 +114,7 @@ class Pass:
         self.differing: set[str] = set()
         self.known: dict[str, bool] = {}
         """The folders of which it is known what they hold, and whether that is so of names with a dot, too."""
-        self.alike: set[str] = set()
+        self.disguised: set[str] = set()
         self.untimed = 0
         self.in_doubt: set[str] = set()
 
@@ -397,7 +397,7 @@ class Pass:
         self.there |= compared.folders
         self.report.compared(compared.found, compared.foreign)
         self.differing.update(compared.differing)
-        self.alike.update(compared.alike)
+        self.disguised.update(compared.disguised)
         self.untimed += len(compared.untimed)
         if compared.complete:
             self.known[compared.folder] = self.known.get(compared.folder, False) or compared.shows_dot_names
@@ -605,7 +605,7 @@ class Pass:
                 path = path_of(change)
                 folder, name = paths.split(path)
                 is_listed = folder in self.known and (self.known[folder] or not name.startswith("."))
-                is_listed = is_listed and path not in self.differing and path not in self.alike
+                is_listed = is_listed and path not in self.differing and path not in self.disguised
                 if change.why == REPLACES or path in self.in_doubt or is_listed:
                     return change
                 return change._replace(asks=True)
