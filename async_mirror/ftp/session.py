@@ -52,6 +52,7 @@ _ABSENT = re.compile(r"no such|not found|(?:not|n't) exist", re.IGNORECASE)
 """What some servers (bftpd) say of an absent folder, with a code of 4xx."""
 _LISTING_AS_IMAGE = "listings with TYPE I"
 _WANTS_TEXT = re.compile(r"\b(?:encoding|ascii|TYPE A)\b", re.IGNORECASE)
+_DOT_NAMES = "names with a dot in listings"
 _REPLACING = "renaming over an existing file"
 _TIMES = {"MFMT": "MFMT", "MDTM": "MDTM with a time", "SITE UTIME": "SITE UTIME"}
 """The commands that set times, as they are known; MDTM without a time is another command."""
@@ -630,7 +631,7 @@ class FtpSession:
     async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
         """Send DELE for each of `without`, and MLST for each path; else list their folders, once each, and ask MDTM."""
         listed = await self._listed(without)
-        without = _perhaps_there(without, listed)
+        without = _perhaps_there(without, listed, shows_dot_names=self._features.has(_DOT_NAMES))
         replies = await self._exchange(*(f"DELE {self._name(path)}" for path in without))
         refused = {path: reply for path, reply in zip(without, replies, strict=True) if not reply.succeeded}
         by_facts = self._lookup.knows_facts
@@ -649,7 +650,10 @@ class FtpSession:
         for folder, some in _by_folder(paths).items():
             with suppress(Refusal):
                 answer = await self._list(folder) if len(some) > _REMOVED_UNSEEN else None
-                listed |= {folder: answer} if answer else {}
+                if answer:
+                    listed[folder] = answer
+                    if answer.listing.shows_dot_names:
+                        self._features.have(_DOT_NAMES)
         return listed
 
     async def _look_by_facts(self, paths: Sequence[str]) -> dict[str, Entry | None]:
@@ -724,14 +728,16 @@ class _Answer(NamedTuple):
     shown: Shown
 
 
-def _perhaps_there(paths: Iterable[str], listed: Mapping[str, _Answer]) -> list[str]:
-    """Leave out what is not there for sure, given the listings of some folders."""
+def _perhaps_there(paths: Iterable[str], listed: Mapping[str, _Answer], *, shows_dot_names: bool) -> list[str]:
+    """Leave out what is not there for sure, given the listings of some folders by a server that may hide dot names."""
     there = {entry.path for answer in listed.values() for entry in answer.listing.entries}
     places = ((path, listed.get(parent(path))) for path in paths)
     return [
         path
         for path, answer in places
-        if answer is None or path in there or not answer.listing.shows_absence_of(split(path)[1])
+        if answer is None
+        or path in there
+        or not (answer.listing.shows_absence_of(split(path)[1]) or (shows_dot_names and answer.listing.complete))
     ]
 
 
