@@ -37,6 +37,8 @@ _LIST_WAYS = ("LIST -a", "LIST of a path")
 _SHORT_LINE = 250
 SHORT_COMMAND = _SHORT_LINE - len("\r\n")
 """Characters of ASCII that any server takes as one line."""
+LONG_LINE = "a long line"
+NO_UTF8 = "names that are no UTF-8"
 _CUTS_THAT_PROVE = 2
 
 _MOST_REMOVAL = 3
@@ -380,16 +382,16 @@ class Features:
     def line_taken(self, length: int) -> None:
         """Note that it took a line of so many bytes, the line end included."""
         self._find("long line", max(self.longest_line, length))
-        self._find("cuts at a long line", 0, 0)
+        self._find(f"cuts at {LONG_LINE}", 0, 0)
 
     def line_not_taken(self, length: int) -> None:
         """Note that it took no line of so many bytes."""
         self._find("line too long", int(min(self.too_long_line, length)))
 
-    def cut_at_long_line(self) -> bool:
-        """Note that the connection was lost at a long line; tell whether that proves anything: once is chance."""
-        cuts = self._number("cuts at a long line") + 1
-        self._find("cuts at a long line", cuts, 0)
+    def cut_at(self, what: str) -> bool:
+        """Note that the connection was lost at a sort of line; tell whether that proves anything: once is chance."""
+        cuts = self._number(f"cuts at {what}") + 1
+        self._find(f"cuts at {what}", cuts, 0)
         return cuts >= _CUTS_THAT_PROVE
 
     # The way to data ports.

@@ -22,17 +22,19 @@ _CLOCK = f"{_N}:[0-9]{{2}}(?::[0-9]{{2}})?"
 _EXACT = rf"{_N}:[0-9]{{2}}:[0-9]{{2}}\.[0-9]{{1,9}}(?:[ ][-+][0-9]{{4}})?"
 _MONTH = r"(?:[^\W\d_]|[\udc80-\udcff]){3,12}+"
 """A month's name in any language and encoding."""
+_WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MARK = "[^\0-\x7f]{0,3}+"
 """The word for year, month or day behind its number, in Asian languages."""
 _PLAIN_DATES = (
-    # Jun  7 12:34, 06-07 12:34:56 2012
-    rf"(?:{_MONTH}\.?{_GAP}{_N}|{_N}[-/]{_N}){_GAP}(?:{_N}:[0-9]{{2}}:[0-9]{{2}}{_GAP}{_YEAR}|{_CLOCK}|{_YEAR})"
+    # Jun  7 12:34, Thu Jun  7 12:34:56 2012, 06-07 12:34:56 2012
+    rf"(?:(?:{_WEEKDAY}{_GAP})?{_MONTH}\.?{_GAP}{_N}|{_N}[-/]{_N})"
+    rf"{_GAP}(?:{_N}:[0-9]{{2}}:[0-9]{{2}}{_GAP}{_YEAR}|{_CLOCK}|{_YEAR})"
     # 7. Juni, 12:34
     rf"|{_DAY}\.?{_GAP}{_MONTH}\.?,?{_GAP}(?:{_CLOCK}|(?:19|20)[0-9]{{2}})"
     # Jun 07, 2012 12:34
     rf"|{_MONTH}{_GAP}{_N},{_GAP}{_YEAR}(?:{_GAP}{_CLOCK})?"
-    # 2012-06-07 12:34, 2012.06.07
-    rf"|{_YEAR}[-/.]{_N}[-/.]{_N}(?:{_GAP}(?:{_EXACT}|{_CLOCK})|[ ]{{0,20}})"
+    # 2012-06-07 12:34, 2012-06-07T12:34:56Z, 2012.06.07
+    rf"|{_YEAR}[-/.]{_N}[-/.]{_N}(?:{_GAP}(?:{_EXACT}|{_CLOCK})|T{_CLOCK}Z?|[ ]{{0,20}})"
     # 06/07/12, 07-jun-12, 07.06.2012 12:34
     rf"|{_N}(?:[-/.]{_N}[-/.]|-{_MONTH}-)(?:{_YEAR}|1?[0-9]{{2}})(?:{_GAP}{_CLOCK}|[ ]{{0,20}})"
 )

@@ -62,14 +62,15 @@ def shown_by(listing: RemoteListing, *, shows_itself: bool) -> Shown:
 def next_way(path: str, asked: Asked, known: Known) -> Way | None:
     """Return in which way to ask for a folder next; None if the last answer can be trusted, or no way is left.
 
-    In the root, one is inside already.
+    In the root, one is inside already. More may be `known` by now than when the asking began.
     """
     if asked and _stands(path, *asked[-1], known):
         return None
     places = [True] if not path or _PATTERNS & set(path) or known.path is False else [False, True]
     options = [True, False] if known.option is None else [known.option]
-    order = [Way(inside, option) for inside in places for option in options]
-    return order[len(asked)] if len(asked) < len(order) else None
+    tried = [way for way, _ in asked]
+    ways = (Way(inside, option) for inside in places for option in options)
+    return next((way for way in ways if way not in tried), None)
 
 
 def _stands(path: str, way: Way, shown: Shown, known: Known) -> bool:

@@ -46,7 +46,7 @@ def parse_facts(line: str, folder: str, *, itself: bool = False) -> Read | None:
     facts = {}
     for fact in facts_text.split(";"):
         key, _, value = fact.partition("=")
-        facts[key.lower()] = value
+        facts[key.strip().lower()] = value  # some put a blank before the first, as in a reply to MLST
     kind = facts.get("type", "").lower()
     if kind in {"cdir", "pdir"} and not itself:
         return None
@@ -101,6 +101,8 @@ def _midnight(day: str) -> int:
 
 class ListingParser:
     """Turns the bytes of a whole listing, as they come, into entries; `end` gives what they are."""
+
+    what = "listing"
 
     def __init__(self, folder: str, *, facts: bool, now: float) -> None:
         """Begin with nothing received of a folder's listing, which is of MLSD (`facts`) or of LIST."""

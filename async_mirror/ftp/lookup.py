@@ -167,7 +167,9 @@ class Lookup:
 
     def _names(self, path: str) -> list[str]:
         """Return the names by which a server may call a path, the longest first."""
-        names = {join(self.root.rstrip("/"), path) if self.root else path, self._name(path), path, split(path)[1]}
+        in_parts = "', '".join(path.split("/"))  # Twisted's
+        whole = join(self.root.rstrip("/"), path) if self.root else path
+        names = {whole, self._name(path), path, in_parts, split(path)[1]}
         return sorted(filter(None, names), key=len, reverse=True) or [""]
 
 

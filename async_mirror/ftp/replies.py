@@ -10,6 +10,8 @@ LONGEST_LINE = 16 * 1024
 LONGEST_REPLY = 256 * 1024
 """Bytes; in memory, as very short lines, they become forty times as many."""
 
+_TELNET = re.compile(rb"(?:\xff[\xfb-\xfe].)+", re.DOTALL)
+"""What answers an option of Telnet (RFC 854), as ProFTPD does to a name that holds one: it belongs to no reply."""
 _CODE = re.compile(r"[1-6][0-9][0-9]")
 _PLAIN = re.compile(rb"([1-6][0-9][0-9]) ([^\r]{0,200})\r?")
 _EPSV = re.compile(r"\(([!-~])\1\1(\d{1,5})\1\)")
@@ -128,6 +130,8 @@ class ReplyParser:
         self._length += len(raw) + 1
         if self._length > LONGEST_REPLY:
             raise ReplyError("the server sent an endless reply", raw)
+        if raw[:1] == b"\xff" and not self._code and (telnet := _TELNET.match(raw)):
+            raw = raw[telnet.end() :]
         line = paths.decode(raw).removesuffix("\r")
         code, mark = line[:3], line[3:4]
         if self._code:

@@ -27,14 +27,14 @@ _LONGEST_TOLD = 80
 
 _LOGIN = frozenset({"USER", "PASS", "ACCT"})
 
-_TRANSFERS = frozenset({"STOR", "MLSD", "LIST"})
+_TRANSFERS = frozenset({"STOR", "RETR", "MLSD", "LIST"})
 
 _SUCCESS = {
     "EPSV": frozenset({229}),
     "PASV": frozenset({227}),
     "SIZE": frozenset({213}),
     "RNFR": frozenset({350}),
-    "STOR": frozenset({226, 250}),
+    **dict.fromkeys(("STOR", "RETR"), frozenset({226, 250})),
     **dict.fromkeys(("MLSD", "LIST"), frozenset({200, 226, 250})),  # 200 is aioftp's server's
     "NOOP": frozenset({200}),
 }

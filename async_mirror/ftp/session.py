@@ -3,13 +3,14 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import NamedTuple
 
 from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
-from async_mirror.ftp.features import AHEAD, SHORT_COMMAND, TOGETHER, Features
+from async_mirror.ftp.features import AHEAD, LONG_LINE, NO_UTF8, SHORT_COMMAND, TOGETHER, Features
 from async_mirror.ftp.figures import format_time
 from async_mirror.ftp.list_ways import Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.listing import ListingParser
@@ -24,16 +25,17 @@ from async_mirror.ftp.transfer import Transfers
 from async_mirror.model import escape, odd_names
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.facts import Facts
-from async_mirror.model.paths import lineage, parent, split
+from async_mirror.model.paths import is_utf8, lineage, parent, split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
 from async_mirror.remote.errors import (
+    FOLDER_IN_THE_WAY,
     LINK_IN_THE_WAY,
+    CannotBeSent,
     ConnectionBroken,
     ConnectionRefused,
     InTheWay,
     NoPort,
-    PathTooLong,
     Refusal,
     RootMissing,
     SiteUnusable,
@@ -50,6 +52,7 @@ _ABSENT = re.compile(r"no such|not found|(?:not|n't) exist", re.IGNORECASE)
 """What some servers (bftpd) say of an absent folder, with a code of 4xx."""
 _LISTING_AS_IMAGE = "listings with TYPE I"
 _WANTS_TEXT = re.compile(r"\b(?:encoding|ascii|TYPE A)\b", re.IGNORECASE)
+_DOT_NAMES = "names with a dot in listings"
 _REPLACING = "renaming over an existing file"
 _TIMES = {"MFMT": "MFMT", "MDTM": "MDTM with a time", "SITE UTIME": "SITE UTIME"}
 """The commands that set times, as they are known; MDTM without a time is another command."""
@@ -59,7 +62,8 @@ _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 
 _ASKED_ONE_BY_ONE = 8
 """So many paths of a folder are asked for one by one before its listing costs less."""
-
+_REMOVED_UNSEEN = 64
+"""So many paths of a folder that may be there are removed before it is listed which of them are."""
 
 _OF_THE_PATH = frozenset({450, 451})
 """Refusals "for the moment" that servers give for good, too, of a path that they do not find."""
@@ -269,36 +273,56 @@ class FtpSession:
         return min(self._features.path.patience_s, self._control.quick_seconds)
 
     async def _see_that_lines_fit(self, *commands: str) -> None:
-        """Raise PathTooLong for a line that this server does not take as one.
+        """Raise CannotBeSent for a line that this server does not take as one, or at which it ends the connection.
 
         There are servers that take the end of a long line for another command, whatever a path may say there. So a
         harmless one of that length goes first: its path has a name that no file system can hold.
         """
+        if not all(map(is_utf8, commands)):
+            await self._see_that_bytes_fit()
         features, length = self._features, max(map(length_of, commands))
         if length <= features.longest_line:
             return
-        if length < features.too_long_line and await self._takes_line_of(length):
-            features.line_taken(length)
-            return
+        if length < features.too_long_line:
+            probe = await self._reply_to_probe(f"CWD {'x' * (length - 6)}", LONG_LINE)
+            if probe and not probe.unknown_command:
+                features.line_taken(length)
+                return
         features.line_not_taken(length)
-        raise PathTooLong(
+        raise CannotBeSent(
             f"its path is too long for this server, which takes no line of {features.too_long_line:.0f} bytes"
         )
 
-    async def _takes_line_of(self, length: int) -> bool:
+    async def _see_that_bytes_fit(self) -> None:
+        features = self._features
+        if features.has(NO_UTF8):
+            return
+        if not features.lacks(NO_UTF8):
+            if await self._reply_to_probe("CWD am-absent-\udce9-x", NO_UTF8):
+                features.have(NO_UTF8)
+                return
+            features.lack(NO_UTF8)
+        raise CannotBeSent("its path is no UTF-8, and this server ends the connection at such a path")
+
+    async def _reply_to_probe(self, command: str, what: str) -> Reply | None:
+        """Return how the server refuses an odd sort of line; None if it does not take such a line, or not as one.
+
+        Raises ConnectionBroken for the first cut, which may be chance.
+        """
         async with self._transfers.lock:
             await self._control.room(self._control.window)
             try:
-                probe, after = await self._one_by_one([f"CWD {'x' * (length - 6)}", "PWD"])
+                probe, after = await self._one_by_one([command, "PWD"])
             except OutOfStep:
-                return False
+                return None
             except ConnectionBroken:
-                if not self._features.cut_at_long_line():
+                if not self._features.cut_at(what):
                     raise
-                return False
+                return None
             if probe.succeeded or not after.succeeded:
-                self._control.break_off("the server does not take a long line as one")
-        return not probe.unknown_command and not probe.succeeded and after.succeeded
+                self._control.break_off(f"the server does not take {what} as it is")
+                return None
+        return probe
 
     async def _one_by_one(self, commands: Sequence[str]) -> list[Reply]:
         """Send commands one after the other; no more than one at a time to a server that bears no more."""
@@ -381,10 +405,10 @@ class FtpSession:
         return Published(mtime_set, mode_set, atomic, put_aside)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
-        """Rename where a file is in the way: that one first, and back if need be."""
+        """Rename where a file is in the way: that one first, and back if need be. Some tell a size of a folder, too."""
+        if await self._is_folder(final):
+            raise InTheWay(FOLDER_IN_THE_WAY, refused.reply)
         if refused.transient or await self.size(temporary) is None or await self.size(final) is None:
-            if await self._is_folder(final):
-                raise InTheWay("a folder is in the way (remove it from the site, or rename the file)", refused.reply)
             raise refused
         await self.rename(final, aside)
         try:
@@ -596,22 +620,45 @@ class FtpSession:
         replies = await self._exchange(*(f"MDTM {self._name(path)}" for path in paths))
         return [told_time(reply) for reply in replies]
 
+    async def read(self, path: str, most: int) -> bytes | None:
+        """Read by RETR."""
+        content = _Bytes(most)
+        reply, whole = await self._transfers.fetch(f"RETR {self._name(path)}", content)
+        return bytes(content.data) if reply.succeeded and whole else None
+
     async def look(self, path: str) -> Entry | None:
         """Ask MLST; else SIZE and MDTM, and whether it can be entered; else look it up in its folder's listing."""
         return await self._lookup.look(path)
 
     async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
         """Send DELE for each of `without`, and MLST for each path; else list their folders, once each, and ask MDTM."""
+        listed = await self._listed(without)
+        without = _perhaps_there(without, listed, shows_dot_names=self._features.has(_DOT_NAMES))
         replies = await self._exchange(*(f"DELE {self._name(path)}" for path in without))
         refused = {path: reply for path, reply in zip(without, replies, strict=True) if not reply.succeeded}
-        look = self._look_by_facts if self._lookup.knows_facts else self._look_by_listings
-        seen = await look([*refused, *paths], frozenset(refused))
+        by_facts = self._lookup.knows_facts
+        looked = [*refused, *paths]
+        seen = await (
+            self._look_by_facts(looked) if by_facts else self._look_by_listings(looked, refused.keys(), listed)
+        )
         for path, reply in refused.items():
             if seen[path] is not None:
                 raise Refused(reply)
         return [seen[path] for path in paths]
 
-    async def _look_by_facts(self, paths: Sequence[str], _: frozenset[str]) -> dict[str, Entry | None]:
+    async def _listed(self, paths: Sequence[str]) -> "dict[str, _Answer]":
+        """List the folders in which many paths are to be removed."""
+        listed: dict[str, _Answer] = {}
+        for folder, some in _by_folder(paths).items():
+            with suppress(Refusal):
+                answer = await self._list(folder) if len(some) > _REMOVED_UNSEEN else None
+                if answer:
+                    listed[folder] = answer
+                    if answer.listing.shows_dot_names:
+                        self._features.have(_DOT_NAMES)
+        return listed
+
+    async def _look_by_facts(self, paths: Sequence[str]) -> dict[str, Entry | None]:
         replies = await self._exchange(*(f"MLST {self._name(path)}" for path in paths))
         seen: dict[str, Entry | None] = {}
         for path, reply in zip(paths, replies, strict=True):
@@ -620,17 +667,16 @@ class FtpSession:
                 seen[path] = await self.look(path)
         return seen
 
-    async def _look_by_listings(self, paths: Sequence[str], refused: frozenset[str]) -> dict[str, Entry | None]:
+    async def _look_by_listings(
+        self, paths: Sequence[str], refused: AbstractSet[str], listed: "Mapping[str, _Answer]"
+    ) -> dict[str, Entry | None]:
         """Look for each path in the listing of its folder, where that costs less than to ask for one after the other.
 
         What is not listed is asked for, unless DELE was `refused` for it and the listing leaves out no dot names.
         """
         seen: dict[str, Entry | None] = {}
-        by_folder: dict[str, list[str]] = {}
-        for path in paths:
-            by_folder.setdefault(parent(path), []).append(path)
-        for folder, some in by_folder.items():
-            answer = await self._list(folder) if len(some) > _ASKED_ONE_BY_ONE else None
+        for folder, some in _by_folder(paths).items():
+            answer = listed.get(folder) or (await self._list(folder) if len(some) > _ASKED_ONE_BY_ONE else None)
             if answer is None or not answer.listing.complete:
                 seen |= {path: await self.look(path) for path in some}
             else:
@@ -638,7 +684,7 @@ class FtpSession:
         return seen
 
     async def _look_in(
-        self, answer: "_Answer", paths: Sequence[str], refused: frozenset[str]
+        self, answer: "_Answer", paths: Sequence[str], refused: AbstractSet[str]
     ) -> dict[str, Entry | None]:
         listed = {entry.path: entry for entry in answer.listing.entries}
         absent = refused - listed.keys() if answer.shown is Shown.FOLDER else frozenset[str]()
@@ -661,6 +707,21 @@ class FtpSession:
         self._control.break_off("it was closed")
 
 
+class _Bytes:
+    """Keeps what comes over a data connection, up to a number of bytes."""
+
+    what = "file"
+
+    def __init__(self, most: int) -> None:
+        self.data = bytearray()
+        self.endless = False
+        self._most = most
+
+    def feed(self, data: bytes) -> None:
+        self.data += data
+        self.endless = len(self.data) > self._most
+
+
 class _Answer(NamedTuple):
     """What came of a listing that was asked for."""
 
@@ -672,6 +733,26 @@ class _Answer(NamedTuple):
 def _are_short(commands: Sequence[str]) -> bool:
     """Tell whether each is, for sure, a line that any server takes as one."""
     return max(map(len, commands)) <= SHORT_COMMAND and "".join(commands).isascii()
+
+
+def _perhaps_there(paths: Iterable[str], listed: Mapping[str, _Answer], *, shows_dot_names: bool) -> list[str]:
+    """Leave out what is not there for sure, given the listings of some folders by a server that may hide dot names."""
+    there = {entry.path for answer in listed.values() for entry in answer.listing.entries}
+    places = ((path, listed.get(parent(path))) for path in paths)
+    return [
+        path
+        for path, answer in places
+        if answer is None
+        or path in there
+        or not (answer.listing.shows_absence_of(split(path)[1]) or (shows_dot_names and answer.listing.complete))
+    ]
+
+
+def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    by_folder: dict[str, list[str]] = {}
+    for path in paths:
+        by_folder.setdefault(parent(path), []).append(path)
+    return by_folder
 
 
 def _rename_refusal(first: Reply, second: Reply) -> Refusal:

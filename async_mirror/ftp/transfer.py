@@ -11,12 +11,11 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Protocol
 
 from async_mirror.ftp.control import AwaitedReply, Control, ControlLock, length_of
 from async_mirror.ftp.data import Data, SecureData
 from async_mirror.ftp.features import AHEAD, BEHIND, TOGETHER, Features, Rung
-from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.passive_ports import PassivePorts, Port, Refused
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.reply_flow import OutOfStep
@@ -48,6 +47,19 @@ _VOID_PORT = re.compile(r"\b(?:PASV|EPSV)\b.*\b(?:PORT|EPRT)\b|\b(?:PORT|EPRT)\b
 
 _Lost = TooQuick | PerhapsTooQuick | NoPort
 """Ends of a session that are no failure of what was asked for."""
+
+
+class Sink(Protocol):
+    """Takes what a server sends over a data connection."""
+
+    what: str
+    """What it is: a listing, or a file."""
+    endless: bool
+    """True once that is longer than any honest answer; nothing more is taken then."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
 
 
 class Transfers:
@@ -316,16 +328,16 @@ class Transfers:
 
     # Listings.
 
-    async def fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
-        """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
+    async def fetch(self, command: str, sink: Sink) -> tuple[Reply, bool]:
+        """Give `sink` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self.lock:
             quick = self._features.level >= BEHIND
             rung, generation = 0, 0
-            early = quick and self._tls is None and not self._features.lacks(_EARLY_END)
+            early = quick and sink.what == "listing" and self._tls is None and not self._features.lacks(_EARLY_END)
             try:
                 begun = await self._begin(command, [self._features.passive_command] if quick else [])
                 rung, generation = begun.rung, begun.generation
-                reply = await self._fetched(begun, listing, early=early)
+                reply = await self._fetched(begun, sink, early=early)
                 if early and reply.transient:
                     self._features.lack(_EARLY_END)
                 elif _is_void(reply):
@@ -334,22 +346,22 @@ class Transfers:
                 raise self.judge(broken, rung, generation) from None
             return reply, begun.data.whole
 
-    async def _fetched(self, begun: "_Begun", listing: ListingParser, *, early: bool) -> Reply:
+    async def _fetched(self, begun: "_Begun", sink: Sink, *, early: bool) -> Reply:
         try:
             await self._open(begun)
-            await self._receive(begun, listing, early)
+            await self._receive(begun, sink, early)
         except Refused as refused:  # which the end of the data connection may tell of first
             return refused.answer
         return await self._control.reply(begun.expected)
 
-    async def _receive(self, begun: "_Begun", listing: ListingParser, early: bool) -> None:
+    async def _receive(self, begun: "_Begun", sink: Sink, early: bool) -> None:
         """Take all that comes. ProFTPD says 226 only after our end, which may come `early`: at once."""
         data = begun.data
         try:
             if early:
                 await data.finish()
-            while not listing.endless and (block := await data.receive()):
-                listing.feed(block)
+            while not sink.endless and (block := await data.receive()):
+                sink.feed(block)
                 await asyncio.sleep(0)  # receiving what is there already lets nobody else run
             with suppress(OSError):  # it has all been received
                 await data.finish()
@@ -361,8 +373,8 @@ class Transfers:
             self._control.break_off("it was interrupted")
             raise
         data.close()
-        if listing.endless:
-            self._control.break_off("the server sent an endless listing")
+        if sink.endless:
+            self._control.break_off(f"the server sent an endless {sink.what}")
 
 
 class _Begun(NamedTuple):

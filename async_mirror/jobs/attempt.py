@@ -21,7 +21,7 @@ from async_mirror.model.outcome import (
     Unmanaged,
 )
 from async_mirror.model.settings import Existing
-from async_mirror.remote.errors import ConnectionBroken, PathTooLong, Refusal
+from async_mirror.remote.errors import CannotBeSent, ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteSession
 
 
@@ -144,7 +144,7 @@ class Attempt:
         except (Refusal, ConnectionBroken):
             pass
         problem = Problem.NO_SPACE if refusal.no_space else Problem.REFUSED
-        if isinstance(refusal, PathTooLong):
+        if isinstance(refusal, CannotBeSent):
             problem = Problem.UNSENDABLE
         transient = refusal.transient and not refusal.no_space
         return self._failed(Failure(self.path, problem, refusal.told, transient, perhaps_full), missing)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from async_mirror.jobs.same_content import CHEAP, cheap, with_content_of_site
 from async_mirror.model import odd_names, temporary_names
 from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
@@ -29,8 +30,10 @@ class Compared(NamedTuple):
     as it was thought to be, too, and `lost` are the paths of what is not (any more).
     `differing` are paths of files that both have and that are not equal; they will be replaced. `foreign` counts what
     the source does not have and what is not held; it is not ours. What a `complete` listing does
-    not show is not there; if its name begins with a dot, only if `shows_dot_names`. `alike` are paths of the source
-    that it shows in another case or Unicode form: on some sites they are there.
+    not show is not there; if its name begins with a dot, only if `shows_dot_names`. `disguised` are paths of the
+    source that it shows as a folder, or in another case or Unicode form: on some sites they are there. `untimed` are
+    files that differ in nothing but their times, on a site that is not known to set any, and were too large to be read
+    back: what the site shows of each, and what the source has.
     """
 
     folder: str
@@ -45,16 +48,22 @@ class Compared(NamedTuple):
     unreadable: tuple[str, ...] = ()
     complete: bool = False
     shows_dot_names: bool = False
-    alike: tuple[str, ...] = ()
+    disguised: tuple[str, ...] = ()
+    untimed: tuple[tuple[Entry, Entry], ...] = ()
     failure: Failure | None = None
 
 
-async def compare(session: RemoteSession, task: Compare) -> Compared:
-    """List a folder and tell which of the source's entries the site holds already, by size and mtime."""
+async def compare(session: RemoteSession, task: Compare, source: bytes = b"", *, dry: bool = False) -> Compared:
+    """List a folder and tell which of the source's entries the site holds already, by size and mtime.
+
+    Where the site is not known to set times, small files are compared by content, if `source` tells where that is.
+    Nothing is changed if `dry`.
+    """
     try:
         listing = await session.list_folder(task.folder)
         gone = Compared(task.folder, lost=tuple(entry.path for entry in task.held))
-        return await _compared(session, task, listing) if listing else gone
+        compared = await _compared(session, task, listing) if listing else gone
+        return await _read_back(session, compared, source, dry=dry) if compared.untimed and source else compared
     except Refusal as refusal:
         failure = Failure(task.folder, Problem.REFUSED, refusal.told, refusal.transient)
     except ConnectionBroken as broken:
@@ -69,11 +78,14 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     adopted: list[Entry] = []
     differing: list[str] = []
     lost: list[str] = []
+    untimed: list[tuple[Entry, Entry]] = []
+    disguised: list[str] = []
     foreign = 0
     strange: dict[str, Entry] = {}
     both = [(there[entry.path], entry) for entry in task.held if not entry.is_folder and entry.path in there]
     keeps_times = any(may_be(seen, entry) for seen, entry in both)
-    sets_times = session.sets_times and (keeps_times or not _restamps(both))
+    is_dated = any(_same_second(seen.mtime_ns, entry.mtime_ns) for seen, entry in both)
+    sets_times = is_dated or (session.sets_times and not _restamps(both))
     start = len(join(task.folder, ""))
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
@@ -86,10 +98,13 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
             if not temporary_names.is_temporary(path[start:]):
                 foreign += 1
                 strange[odd_names.folded(path)] = seen
-        elif not seen.is_folder:
+        elif seen.is_folder:
+            disguised.append(path)
+        else:
             differing.append(path)
+            untimed += [(seen, like)] if like and not known and not sets_times and seen.size == like.size else []
     unlisted = await _unlisted(session, held.values(), strange, complete=listing.complete)
-    alike = tuple(path for path in source if path not in there and odd_names.folded(path) in strange)
+    disguised += [path for path in source if path not in there and odd_names.folded(path) in strange]
     lost += held.keys() - {entry.path for entry in unlisted}
     return Compared(
         task.folder,
@@ -104,7 +119,25 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         listing.unreadable,
         listing.complete,
         listing.shows_dot_names,
-        alike,
+        tuple(disguised),
+        tuple(untimed),
+    )
+
+
+async def _read_back(session: RemoteSession, compared: Compared, source: bytes, *, dry: bool) -> Compared:
+    """Take over files whose content is the source's, though no time shows it; they get their time if that can be."""
+    same: dict[str, Entry] = {}
+    seen_of = {here: seen for seen, here in compared.untimed}
+    for here in cheap(seen_of):
+        if version := await with_content_of_site(session, source, here):
+            dated = not dry and await session.set_mtime(here.path, here.mtime_ns)
+            seen = seen_of[here]
+            same[here.path] = _as_seen(version, seen._replace(mtime_ns=UNKNOWN) if dated else seen)
+    return compared._replace(
+        adopted=(*compared.adopted, *same.values()),
+        found=compared.found + len(same),
+        differing=tuple(path for path in compared.differing if path not in same),
+        untimed=tuple((seen, here) for seen, here in compared.untimed if here.path not in same and here.size > CHEAP),
     )
 
 
@@ -125,7 +158,7 @@ def _version(
             return _as_seen(version, seen)
     if known is None or known.is_folder or seen.is_folder:
         return None
-    if not (keeps_times or sets_times) and known.site_mtime_ns == UNKNOWN and known.size == seen.size:
+    if not sets_times and known.site_mtime_ns == UNKNOWN and known.size == seen.size:
         return _as_seen(known, seen)
     if here:
         return unknown(known)

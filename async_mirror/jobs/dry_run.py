@@ -1,5 +1,6 @@
 """What would come of a pass: looks at the site, changes nothing there."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from async_mirror.jobs import folders, recover
@@ -22,7 +23,7 @@ from async_mirror.model.change import (
 )
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Problem
-from async_mirror.remote.errors import ConnectionBroken, Refusal, RootMissing
+from async_mirror.remote.errors import FOLDER_IN_THE_WAY, ConnectionBroken, Refusal, RootMissing
 from async_mirror.remote.session import RootedSession
 from async_mirror.source.files import digest_of
 
@@ -44,6 +45,8 @@ class Nowhere:
 @dataclass(frozen=True)
 class DryHands(Hands):
     """Looks, and only pretends to do."""
+
+    is_dry = True
 
     async def open(self) -> RootedSession:
         """Open a session, if there is a root to be in."""
@@ -77,6 +80,8 @@ class DryHands(Hands):
         """Say what would come of a change, given what has the name on the site."""
         if isinstance(change, MakeFolder) and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
+        if change.asks and not change.entry.is_folder and await _is_folder(session, change.entry.path):
+            return Failed(job, Failure(change.entry.path, Problem.REFUSED, FOLDER_IN_THE_WAY))
         double = "" if isinstance(change, Move) else change.double
         if double and await is_double(session, change.entry.path, double):
             return doubled(attempt, double)
@@ -93,6 +98,13 @@ class DryHands(Hands):
                 if await digest_of(self.publisher.source, entry.path) != held.digest:
                     return SendFile(entry, None, "new", asks=change.asks)
         return change
+
+
+async def _is_folder(session: RootedSession, path: str) -> bool:
+    seen = None
+    with suppress(Refusal):  # whose it is will be seen, or not told
+        seen = await session.look(path)
+    return seen is not None and seen.is_folder
 
 
 async def _has_name(session: RootedSession, change: MakeFolder | SendFile | Move) -> bool | None:

@@ -38,9 +38,7 @@ async def _alters(attempt: Attempt, traits: frozenset[str]) -> bool:
     else:
         listing = await session.list_folder(box)
         found = [entry.path for entry in listing.entries] if listing else []
-        with suppress(Refusal):  # some list it as what it is not
-            await session.remove_folder(tried)
-    await remove_box(session, box)
+    await remove_trial(session, box, traits)
     attempt.box = ""
     if found == [tried]:
         session.keeps(traits)
@@ -64,6 +62,13 @@ async def make_box(attempt: Attempt) -> str:
             return attempt.box
     assert refused is not None
     raise refused
+
+
+async def remove_trial(session: RemoteSession, box: str, traits: frozenset[str]) -> None:
+    """Remove a folder of ours in which a name with such traits may have been tried: some list it as what it is not."""
+    with suppress(Refusal):
+        await session.remove_folder(paths.join(box, odd_names.sample(traits)))
+    await remove_box(session, box)
 
 
 async def remove_box(session: RemoteSession, folder: str, levels: int = _MOST_LEVELS) -> None:

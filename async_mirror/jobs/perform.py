@@ -3,7 +3,7 @@
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, NamedTuple, assert_never
+from typing import Any, ClassVar, NamedTuple, assert_never
 
 from async_mirror.crew.work import Performed, Verdict
 from async_mirror.jobs import apply, compare, recover
@@ -51,6 +51,7 @@ class Hands:
     create_root: bool
     expected_root: str
     facts: Facts = field(default_factory=Facts)
+    is_dry: ClassVar[bool] = False
 
     async def open(self) -> RootedSession:
         """Open a session, and see that it is where it ought to be."""
@@ -128,7 +129,7 @@ class Hands:
         match item:
             case Compare():
                 progress.left()
-                return compare.compare(session, item)
+                return self.compare(session, item, previous)
             case Recover():
                 progress.left()
                 return self.recover(session, item, previous)
@@ -137,6 +138,10 @@ class Hands:
                 return self.do(session, item, before if before and isinstance(before, Outcome) else None, progress)
             case _ as never:
                 assert_never(never)
+
+    async def compare(self, session: RootedSession, item: Compare, previous: Answer | None) -> Compared:
+        """Compare a folder; no file is read back once that has failed."""
+        return await compare.compare(session, item, b"" if previous else self.publisher.source, dry=self.is_dry)
 
     async def recover(self, session: RootedSession, item: Recover, previous: Answer | None) -> Recovered:
         """Look what became of paths that a run left half-done."""

@@ -5,12 +5,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from async_mirror.jobs.folder_check import spelled, was_renamed
-from async_mirror.jobs.odd_name_probe import remove_box
+from async_mirror.jobs.odd_name_probe import remove_trial
 from async_mirror.model.candidates import held_after
 from async_mirror.model.entry import Entry
+from async_mirror.model.odd_names import odd_traits
 from async_mirror.model.outcome import Failure, Pending, Problem
-from async_mirror.model.paths import parent
-from async_mirror.remote.errors import ConnectionBroken, Refusal
+from async_mirror.model.paths import parent, split
+from async_mirror.remote.errors import CannotBeSent, ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteSession
 
 _TOGETHER = 1000
@@ -101,13 +102,15 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         if clean and pending.leftovers:
             await session.remove_files(pending.leftovers)
         for box in pending.boxes if clean else ():
-            await remove_box(session, box)
+            await remove_trial(session, box, odd_traits(split(pending.path)[1]))
         seen = await _look(session, pending)
         if clean and pending.asides:
             seen = await _settle_asides(session, pending, seen)
         moved = bool(pending.origin and seen) and await was_renamed(
             session, pending.origin, pending.path, pending.inside, twin=bool(pending.twin)
         )
+    except CannotBeSent:  # so nothing ever was
+        return Settled(pending)
     except Refusal as refusal:
         detail = f"while what an earlier run left there was looked at, {refusal.told}"
         return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, detail, refusal.transient))

@@ -46,17 +46,28 @@ async def _prove(attempt: Attempt) -> Removal:
 
 
 async def _tried(session: RemoteSession, box: str) -> Removal | None:
+    inside = paths.join(box, "x")
     try:
-        await session.make_folder(paths.join(box, "x"))
+        await session.make_folder(inside)
     except Refusal:
         return None
     try:
         await session.remove_folder(box)
     except Refusal as refusal:
-        if refusal.transient:
+        if refusal.transient and not await _go_one_by_one(session, inside, box):
             raise
         return Removal.REFUSED
     return Removal.WHOLE if await _shows_dot_names(session, box) else Removal.BLIND
+
+
+async def _go_one_by_one(session: RemoteSession, *folders: str) -> bool:
+    """Tell whether folders can be removed now: what was refused "for the moment" before was refused for good."""
+    try:
+        for folder in folders:
+            await session.remove_folder(folder)
+    except Refusal:
+        return False
+    return True
 
 
 async def _shows_dot_names(session: RemoteSession, box: str) -> bool:

@@ -82,7 +82,7 @@ def odd_traits(name: str) -> frozenset[str]:
 
 def _sample_of_class(code: int) -> str:
     if 0xDC80 <= code <= 0xDCFF:
-        return "\udcff"
+        return chr(code) if code == 0xDCFF else "\udce9"
     return "\u00e9" if code < 0x100 else "\u6f22" if code < 0x10000 else "\U0001f600"
 
 

@@ -17,6 +17,15 @@ def decode(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether all bytes of a text are UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def join(folder: str, name: str) -> str:
     """Return the path of `name` inside `folder`."""
     return f"{folder}/{name}" if folder else name

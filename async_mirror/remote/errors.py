@@ -2,6 +2,7 @@
 
 from async_mirror.model.outcome import Problem
 
+FOLDER_IN_THE_WAY = "a folder is in the way (remove it from the site, or rename the file)"
 LINK_IN_THE_WAY = "a link, which is not followed, is in the way (remove it from the site)"
 
 _LONGEST_TOLD = 1000
@@ -122,8 +123,8 @@ class Refusal(RemoteError):
         self.perhaps_full = perhaps_full
 
 
-class PathTooLong(Refusal):
-    """The server does not take a line as long as a command with this path; the command was not sent."""
+class CannotBeSent(Refusal):
+    """The server takes no command with this path: that is too long, or no UTF-8; the command was not sent."""
 
 
 class InTheWay(Refusal):

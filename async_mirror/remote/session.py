@@ -227,6 +227,10 @@ class RemoteSession(Protocol):
         """Return the mtimes in ns of files, to the second; UNKNOWN where the site does not say."""
         ...
 
+    async def read(self, path: str, most: int) -> bytes | None:
+        """Return all that is in a file, None if it cannot be read; more than `most` bytes end the session."""
+        ...
+
     async def look(self, path: str) -> Entry | None:
         """Return what is at a path, as far as the site tells (UNKNOWN mtime or mode where it does not), or None."""
         ...

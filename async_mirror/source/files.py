@@ -269,6 +269,13 @@ async def digest_of(root: bytes, path: str) -> bytes | None:
         file.close()
 
 
+def digest_of_bytes(content: bytes) -> bytes:
+    """Return the digest that a file with this content has."""
+    digest = _new_hash()
+    digest.update(content)
+    return digest.digest(_DIGEST_BYTES)
+
+
 def has_digest(root: bytes, path: str, digest: bytes) -> bool:
     """Tell whether a file has the content of that digest now; blocks while it reads."""
     try:

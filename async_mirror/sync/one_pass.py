@@ -117,7 +117,8 @@ class Pass:
         self.differing: set[str] = set()
         self.known: dict[str, bool] = {}
         """The folders of which it is known what they hold, and whether that is so of names with a dot, too."""
-        self.alike: set[str] = set()
+        self.disguised: set[str] = set()
+        self.untimed = 0
         self.in_doubt: set[str] = set()
 
     # The pass.
@@ -346,6 +347,12 @@ class Pass:
         if counts.foreign:
             things = plural(counts.foreign, "thing")
             self.report.note(f"left alone on the site, because they are neither ours nor in the source: {things}")
+        if self.untimed:
+            files = plural(self.untimed, "file")
+            self.report.note(
+                f"the site does not show by their times whether it holds these already, so they are sent: {files}"
+                " (--existing-equal size takes what has the same size for the same)"
+            )
         if not self.stop.requested and not self.unseen:
             await self.offload(partial(self.state.learn, surveyed=f"{time.time():.0f}"))
 
@@ -396,7 +403,8 @@ class Pass:
         self.there |= compared.folders
         self.report.compared(compared.found, compared.foreign)
         self.differing.update(compared.differing)
-        self.alike.update(compared.alike)
+        self.disguised.update(compared.disguised)
+        self.untimed += len(compared.untimed)
         if compared.complete:
             self.known[compared.folder] = self.known.get(compared.folder, False) or compared.shows_dot_names
         if compared.failure:
@@ -600,7 +608,7 @@ class Pass:
                 path = change.entry.path
                 folder, name = paths.split(path)
                 is_listed = folder in self.known and (self.known[folder] or not name.startswith("."))
-                is_listed = is_listed and path not in self.differing and path not in self.alike
+                is_listed = is_listed and path not in self.differing and path not in self.disguised
                 if change.why == REPLACES or path in self.in_doubt or is_listed:
                     return change
                 return change._replace(asks=True)

@@ -179,6 +179,11 @@ def test_no_way_is_asked_twice_and_all_refusals_teach_nothing(path: str) -> None
     assert learned(path, asked, Known()) == Known()
 
 
+def test_what_is_learned_elsewhere_meanwhile_leaves_the_other_ways_to_be_asked() -> None:
+    asked = [(Way(inside=False, all=True), Shown.REFUSED)]
+    assert next_way("a", asked, Known(option=True, path=False)) == Way(inside=True, all=True)
+
+
 def test_file_that_is_listed_by_its_own_name_is_no_folder_for_sure() -> None:
     parser = ListingParser("x", facts=False, now=0.0)
     parser.feed(line("x").encode())

@@ -47,6 +47,9 @@ READ: list[tuple[bytes, list[Reply]]] = [
     (b"226-\r\n\r\n226 x\r\n", [Reply(226, ("", "", "x"))]),
     (b"550 caf\xe9: no such file\r\n", [Reply(550, ("caf\udce9: no such file",))]),
     (b"550 caf\xc3\xa9\r\n", [Reply(550, ("caf\u00e9",))]),
+    # ProFTPD and inetutils answer options of Telnet that they found in a name.
+    (b"\xff\xfc\r250-Start\r\n type=dir; /\r\n250 End\r\n", [Reply(250, ("Start", " type=dir; /", "End"))]),
+    (b"\xff\xfe\x01\xff\xfc\x02226 x\r\n", [Reply(226, ("x",))]),
 ]  # fmt: skip
 
 

@@ -277,6 +277,10 @@ class MemorySession:
         found = map(self._reach().entry, paths)
         return [UNKNOWN if entry is None else entry.mtime_ns for entry in found]
 
+    async def read(self, path: str, most: int) -> bytes | None:
+        content = self._reach().file(path).content
+        return content if len(content) <= most else None
+
     async def look(self, path: str) -> Entry | None:
         return self._reach().entry(path)
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from faults.reactions import ALWAYS, say
 from faults.scripted import ScriptedServer, Trait
 from faults.sites import forgets_times, keeps_times_to, lower_cases_names
 from faults.traits import lacks
-from support.mirror import Mirror, answer_at_once, count, temporaries_of
-from support.program import MTIME
+from support.mirror import Mirror, answer_at_once, contents, count, temporaries_of, tree_of
+from support.program import MTIME, tree
 
 Serve = Callable[..., ScriptedServer]
 ODD: dict[str, tuple[Trait, ...]] = {
@@ -66,3 +67,37 @@ def test_new_state_tells_what_it_replaces_under_another_spelling(serve: Serve, t
     mirror.write("README", "ours")
     ran = mirror.run()
     assert "(1 in the place of others on the site)" in ran.said
+
+
+@pytest.mark.parametrize("its", [(), (lacks("MLSD", "MLST"),)], ids=["MLSD", "LIST"])
+def test_what_a_site_without_times_holds_already_is_compared_by_content_if_it_is_small(
+    its: tuple[Trait, ...], serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(*its, *ODD["no times"])
+    mirror = Mirror(tmp_path, server.port)
+    for name in ("same", "other"):
+        mirror.write(name, f"content of {name}")
+        server.site.put(f"/{name}".encode(), f"content of {name}".encode())
+    server.site.put(b"/other", b"cOntent of other")
+    mirror.write("large", b"x" * 70_000)
+    server.site.put(b"/large", b"x" * 70_000)
+    planned = mirror.run("--dry-run")
+    assert count(server, "STOR") == 0
+    ran = mirror.run()
+    assert ran.code == 0, ran.said
+    assert count(server, "STOR") == 2
+    assert contents(tree_of(server)) == contents(tree(mirror.source))
+    for said in (planned.said, ran.said):
+        assert "so they are sent: 1 file (--existing-equal size" in said
+    assert mirror.run("--resurvey").code == 0
+    assert count(server, "STOR") == 2
+
+
+def test_a_file_that_cannot_be_read_back_is_sent(serve: Serve, tmp_path: Path) -> None:
+    server = serve(*ODD["no times"])
+    server.on("RETR", say(b"550 Permission denied."), ALWAYS)
+    mirror = Mirror(tmp_path, server.port)
+    mirror.write("same", "content")
+    server.site.put(b"/same", b"content")
+    ran = mirror.run()
+    assert (ran.code, count(server, "STOR")) == (0, 1), ran.said
