@@ -29,6 +29,7 @@ from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
 from async_mirror.remote.errors import (
     LINK_IN_THE_WAY,
+    NO_CHANGES,
     ConnectionBroken,
     ConnectionRefused,
     InTheWay,
@@ -38,7 +39,7 @@ from async_mirror.remote.errors import (
     RootMissing,
     SiteUnusable,
 )
-from async_mirror.remote.session import Content, Published, RemoteListing, Removal, Target
+from async_mirror.remote.session import Barred, Content, Published, RemoteListing, Removal, Target
 
 _MOST_PROOFS = 5
 """More sessions are not spent on proofs: each rung may cost two."""
@@ -178,6 +179,15 @@ class FtpSession:
         """Note what RMD of a folder that is not empty comes to."""
         recursive = "this server removes a folder with all that is in it: only one that is seen to be empty is removed"
         self._features.found_removal(removal, "" if removal is Removal.REFUSED else recursive)
+
+    def barred(self, folder: str) -> Barred | None:
+        """Return what was found not to be allowed in a folder, in this pass."""
+        known = self._features.barred(folder)
+        return Barred(known) if known else None
+
+    def found_barred(self, folder: str, what: Barred) -> None:
+        """Note what is not allowed in a folder."""
+        self._features.found_barred(folder, what, NO_CHANGES if what is Barred.CHANGES else "")
 
     async def begin(self, create_root: bool) -> None:
         """Learn what the server can do, prove what it bears, and enter the root. Raises SessionSpent."""
@@ -369,6 +379,7 @@ class FtpSession:
                 raise refused
             await self._publish_in_steps(temporary, entry.path, aside, refused)
             atomic, put_aside = False, True
+        self._features.renamed()
         mode_set = mode is None or ("mode" in replies and replies["mode"].succeeded)
         if "mode" in replies and replies["mode"].unknown_command:
             self._features.lack("SITE CHMOD")

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from async_mirror.jobs import folders, single_files
 from async_mirror.jobs.attempt import Attempt, Progress, Publisher, doubts_of, left_by
-from async_mirror.jobs.send_file import Upload
+from async_mirror.jobs.upload import upload
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
 from async_mirror.model.change import (
@@ -44,7 +44,7 @@ async def _outcome(attempt: Attempt) -> Outcome:
         attempt.progress.left()
     match change:
         case SendFile(entry, held, why):
-            return await Upload(attempt, entry, held, why).outcome()
+            return await upload(attempt, entry, held, why)
         case SetAttributes():
             return await single_files.set_attributes(attempt, change)
         case Move(entry):
@@ -69,10 +69,14 @@ def lost(publisher: Publisher, job: Job, previous: Outcome | None, what: str) ->
         temporary_names.temporary(publisher.state_id, job.temporary_token(attempt), shape, name)
         for attempt in attempts
         for shape in range(len(temporary_names.SHAPES))
+        if not publisher.in_place
     ]
     before = {doubt.path: doubt.candidates for doubt in doubts_of(previous)}
     is_asked = isinstance(job.change, SendFile | Move) and job.change.asks and path_of(job.change) not in before
-    doubts = {path: added(before.get(path, Candidates((old,))), [new]) for path, old, new in touches(job.change)}
+    doubts = {
+        path: added(before.get(path, Candidates((old,), torn=publisher.in_place)), [new])
+        for path, old, new in touches(job.change)
+    }
     return InDoubt(
         job,
         Failure(path_of(job.change), Problem.CONNECTION, what, transient=True),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import NamedTuple
 
 from async_mirror.jobs.folder_check import spelled, was_renamed
@@ -11,7 +12,7 @@ from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Failure, Pending, Problem
 from async_mirror.model.paths import parent
 from async_mirror.remote.errors import ConnectionBroken, Refusal
-from async_mirror.remote.session import RemoteSession
+from async_mirror.remote.session import Barred, RemoteSession
 
 _TOGETHER = 1000
 """Paths that are looked at together; what is learned of them is kept once all are through."""
@@ -20,13 +21,16 @@ _TOGETHER = 1000
 class Settled(NamedTuple):
     """What a pending path turned out to hold; None for nothing, or nothing that is ours.
 
-    `moved` says that it is a folder that has come from its origin with all that was in it.
+    `moved` says that it is a folder that has come from its origin with all that was in it, `is_others` that what is
+    there is not ours, `stays` that temporaries may be left that the site does not let go.
     """
 
     pending: Pending
     held: Entry | None = None
     failure: Failure | None = None
     moved: bool = False
+    is_others: bool = False
+    stays: bool = False
 
 
 class Recover(NamedTuple):
@@ -59,16 +63,24 @@ def by_folder(pending: Iterable[Pending]) -> Iterator[Recover]:
 
 
 async def settle_all(
-    session: RemoteSession, recover: Recover, previous: Recovered | None = None, *, clean: bool = True
+    session: RemoteSession,
+    recover: Recover,
+    previous: Recovered | None = None,
+    *,
+    clean: bool = True,
+    in_place: bool = False,
 ) -> Recovered:
-    """Settle all paths of a folder, those together that need no more than a look; not those settled `previous`ly."""
+    """Settle all paths of a folder, those together that need no more than a look; not those settled `previous`ly.
+
+    If files are written `in_place`, temporaries that cannot be removed are in the way of nothing.
+    """
     settled = {each.pending.path: each for each in (previous.settled if previous else ()) if not each.failure}
     left = [each for each in recover.pending if each.path not in settled]
     with suppress(Refusal, ConnectionBroken):  # whose it is, and whether it happens again, is seen one by one
         settled |= await _settle_together(session, [each for each in left if _is_plain(each)], clean=clean)
     for each in left:
         if each.path not in settled:
-            settled[each.path] = await settle(session, each, clean=clean)
+            settled[each.path] = await settle(session, each, clean=clean, in_place=in_place)
     return Recovered(tuple(settled[each.path] for each in recover.pending))
 
 
@@ -92,14 +104,15 @@ async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *
 
 def _settled(session: RemoteSession, pending: Pending, seen: Entry | None, *, moved: bool = False) -> Settled:
     held = held_after(pending.path, pending.candidates, seen, sets_times=session.sets_times)
-    return Settled(pending, held, moved=moved)
+    return Settled(pending, held, moved=moved, is_others=held is None and seen is not None)
 
 
-async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True) -> Settled:
+async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True, in_place: bool = False) -> Settled:
     """Look at what a change that was cut short did, and remove its temporaries (unless not to `clean`)."""
+    stays = False
     try:
         if clean and pending.leftovers:
-            await session.remove_files(pending.leftovers)
+            stays = await _stay(session, pending, in_place=in_place)
         for box in pending.boxes if clean else ():
             await remove_box(session, box)
         seen = await _look(session, pending)
@@ -114,7 +127,32 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
     except ConnectionBroken as broken:
         detail = f"while what an earlier run left there was looked at, {broken.told}"
         return Settled(pending, failure=Failure(pending.path, broken.problem, detail, transient=True))
-    return _settled(session, pending, seen, moved=moved)
+    return _settled(session, pending, seen, moved=moved)._replace(stays=stays)
+
+
+async def _stay(session: RemoteSession, pending: Pending, *, in_place: bool) -> bool:
+    """Remove temporaries; tell whether they may stay. Where they can be neither removed nor renamed, that is noted."""
+    try:
+        await session.remove_files(pending.leftovers)
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
+        if in_place:
+            return True
+        if not await _is_any_renamed(session, pending):
+            session.found_barred(parent(pending.path), Barred.CHANGES)
+        raise
+    return False
+
+
+async def _is_any_renamed(session: RemoteSession, pending: Pending) -> bool:
+    """Tell whether a temporary that is there can be renamed, to the name of another one."""
+    for leftover, other in pairwise([*pending.leftovers, pending.leftovers[0]]):
+        if await session.size(leftover) is not None:
+            with suppress(Refusal):
+                await session.rename(leftover, other)
+                return True
+    return False
 
 
 async def _look(session: RemoteSession, pending: Pending) -> Entry | None:

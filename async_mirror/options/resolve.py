@@ -194,6 +194,7 @@ def settings_of(options: dict[str, Any], source: Path, login: Login) -> Settings
         perms=options["perms"],
         timeout_seconds=options["timeout"],
         every_seconds=options["every"],
+        in_place=options["in_place"],
         shape=None if options["temp_name"] is None else SHAPES.index(options["temp_name"]),
     )
     try:
