@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -552,10 +553,19 @@ class FtpSession:
                     return None
             answers.append(answer)
             asked.append((way, answer.shown))
-        self._list_known = learned(path, asked, self._list_known)
+        known = learned(path, asked, self._list_known)
+        if known.path and self._list_known.path is None and await self._ignores_paths(known):
+            self._list_known = known._replace(path=False)
+            return await self._list_in_some_way(path)
+        self._list_known = known
         answer = answers[best(path, asked)]
         self._check(answer.reply)
         return answer
+
+    async def _ignores_paths(self, known: Known) -> bool:
+        """Tell whether LIST of what cannot be there shows something: then it shows where one is, whatever is asked."""
+        answer = await self._ask(Way(inside=False, all=bool(known.option)), f"am-absent-{secrets.token_hex(8)}")
+        return answer.shown in {Shown.FOLDER, Shown.NAMES}
 
     async def _ask(self, way: Way, path: str) -> "_Answer":
         if not way.inside:
