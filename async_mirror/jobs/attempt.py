@@ -162,11 +162,11 @@ class Attempt:
         return self._failed(Failure(self.path, problem, refusal.told, transient, perhaps_full), missing)
 
     def _without_names(self, reply: str) -> str:
-        """Return what was said of a temporary as it would be said of any other."""
+        """Return what was said of a temporary as of any other; the name of a folder may be a common word."""
         folder, name = paths.split(self.left_behind)
-        for each in filter(None, (self.left_behind, name, folder)):
+        for each in filter(None, (self.left_behind, name)):
             reply = reply.replace(each, "")
-        return reply
+        return reply.replace(f"/{folder}", "/") if folder else reply
 
     async def missing_folder(self) -> str | None:
         """Return the topmost folder above the path that is not there, if any."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from async_mirror.jobs.folder_check import spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import remove_box
+from async_mirror.jobs.temporary_trial import Nothing
 from async_mirror.model.candidates import held_after
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Failure, Pending, Problem
@@ -131,27 +132,35 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
 
 
 async def _stay(session: RemoteSession, pending: Pending, *, in_place: bool) -> bool:
-    """Remove temporaries; tell whether they may stay. Where they can be neither removed nor renamed, that is noted."""
+    """Remove temporaries; tell whether some stay, which is in the way of nothing unless none can ever be renamed."""
     try:
         await session.remove_files(pending.leftovers)
     except Refusal as refusal:
         if refusal.transient:
             raise
-        if in_place:
-            return True
-        if not await _is_any_renamed(session, pending):
+        if not in_place and await _is_fixed(session, pending.leftovers):
             session.found_barred(parent(pending.path), Barred.CHANGES)
-        raise
+            raise
+        return True
     return False
 
 
-async def _is_any_renamed(session: RemoteSession, pending: Pending) -> bool:
-    """Tell whether a temporary that is there can be renamed, to the name of another one."""
-    for leftover, other in pairwise([*pending.leftovers, pending.leftovers[0]]):
-        if await session.size(leftover) is not None:
-            with suppress(Refusal):
-                await session.rename(leftover, other)
-                return True
+async def _is_fixed(session: RemoteSession, temporaries: Sequence[str]) -> bool:
+    """Tell whether a temporary that cannot be removed can be written, but not renamed: it is not its name that bars it.
+
+    So it is seen without making another one that would stay, too.
+    """
+    for temporary, other in pairwise([*temporaries, temporaries[0]]):
+        if await session.size(temporary) is not None:
+            try:
+                await session.store(temporary, Nothing(), lambda: None)
+            except Refusal:
+                return False
+            try:
+                await session.rename(temporary, other)
+            except Refusal as refusal:
+                return not refusal.transient
+            return False
     return False
 
 

@@ -9,7 +9,7 @@ from async_mirror.remote.errors import NO_CHANGES, Refusal
 from async_mirror.remote.session import Barred
 
 
-class _Nothing:
+class Nothing:
     """The content of an empty file."""
 
     size = 0
@@ -82,7 +82,7 @@ async def _bears(attempt: Attempt, *, renames: bool) -> bool:
     """Tell whether an empty temporary is taken in the present shape, and renamed if that is asked; remove it."""
     session = attempt.session
     attempt.left_behind = attempt.temporary
-    taken = await _is_taken(session.store(attempt.left_behind, _Nothing(), lambda: None))
+    taken = await _is_taken(session.store(attempt.left_behind, Nothing(), lambda: None))
     if taken and renames:
         taken = await _is_taken(session.rename(attempt.left_behind, attempt.spare))
         attempt.left_behind = attempt.spare if taken else attempt.left_behind

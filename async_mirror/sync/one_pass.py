@@ -322,13 +322,16 @@ class Pass:
                 self.removal.spare(settled.pending.origin)
                 self.gates.open(MakeFolder(Entry(settled.pending.path, Kind.FOLDER), ""), made=False)
         else:
-            look_after = 0 if settled.pending.answered else int(time.time() + LOOKED_AT_AGAIN_AFTER_S)
+            is_over = settled.pending.answered and (self.settings.in_place or not settled.stays)
+            look_after = 0 if is_over else int(time.time() + LOOKED_AT_AGAIN_AFTER_S)
             resolve = partial(self.state.resolve, look_after=look_after, moved=settled.moved)
             await self.offload(resolve, settled.pending, settled.held)
             if settled.is_others:
                 self.of_others.add(settled.pending.path)
             if settled.stays:
-                self.report.note("temporary files of an earlier run stay on the site, which lets nothing be deleted")
+                self.report.note(
+                    "temporary files of an earlier run stay on the site, which does not let them be deleted"
+                )
 
     async def _clean_up(self) -> None:
         """After the request to end: settle what was cut short and remove its temporaries, if that is quickly done."""
