@@ -117,7 +117,7 @@ class Pass:
         self.differing: set[str] = set()
         self.known: dict[str, bool] = {}
         """The folders of which it is known what they hold, and whether that is so of names with a dot, too."""
-        self.alike: set[str] = set()
+        self.unsure: set[str] = set()
         self.in_doubt: set[str] = set()
         self.of_others: set[str] = set()
 
@@ -405,7 +405,7 @@ class Pass:
         self.there |= compared.folders
         self.report.compared(compared.found, compared.foreign)
         self.differing.update(compared.differing)
-        self.alike.update(compared.alike)
+        self.unsure.update(compared.unsure)
         if compared.complete:
             self.known[compared.folder] = self.known.get(compared.folder, False) or compared.shows_dot_names
         if compared.failure:
@@ -614,7 +614,7 @@ class Pass:
                 path = path_of(change)
                 folder, name = paths.split(path)
                 is_listed = folder in self.known and (self.known[folder] or not name.startswith("."))
-                is_listed = is_listed and path not in self.differing and path not in self.alike
+                is_listed = is_listed and path not in self.differing and path not in self.unsure
                 if change.why == REPLACES or path in self.in_doubt or is_listed:
                     return change
                 return change._replace(asks=True)
