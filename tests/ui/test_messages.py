@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from faults import reactions
@@ -206,8 +207,11 @@ def test_password_is_not_told_by_whoever_cannot_read_it(tmp_path: Path) -> None:
 # What a session says of a refusal.
 
 
-def in_session(server: ScriptedServer, ask: Callable[[RemoteSession], Awaitable[Failure | None]]) -> Failure | None:
-    async def talk() -> Failure | None:
+Result = TypeVar("Result")
+
+
+def in_session(server: ScriptedServer, ask: Callable[[RemoteSession], Awaitable[Result]]) -> Result:
+    async def talk() -> Result:
         site = Site("ftp", "127.0.0.1", server.port, USER, "")
         session = await connect(site, Secret(PASSWORD), timeout_seconds=5)
         try:
