@@ -44,6 +44,8 @@ _CUTS_THAT_PROVE = 2
 _MOST_REMOVAL = 3
 """The greatest number that stands for what a removal comes to; it means something to others alone."""
 
+_BARRED = "not allowed"
+
 
 class Rung(IntEnum):
     """A manner of being quick."""
@@ -106,6 +108,7 @@ class Features:
         self._until_trusted: dict[Rung, int] = {}
         self._lacks_now: set[str] = set()
         self._seen_now: set[str] = set()
+        self._has_renamed = False
         self.lists = False
         """True if the server lists what it offers (FEAT)."""
         self.offers: dict[str, str] = {}
@@ -316,6 +319,23 @@ class Features:
             f" temporary files are called {temporary_names.SHAPES[shape].replace('*', '…')} there"
         )
         self._find_of(self._account, temporary_names.FACT, shape, ACCOUNT_LASTS_S, told)
+
+    # What is not allowed. It holds for a pass: somebody may give the right to it.
+
+    def renamed(self) -> None:
+        """Note that something was renamed."""
+        if not self._has_renamed:
+            self._has_renamed = True
+            self._find_of(self._account, "renames", 1, 0)
+
+    def barred(self, folder: str) -> int:
+        """Return what is not allowed in a folder; 0 if nothing is known."""
+        return self._facts.number(self._account, _BARRED) or self._facts.number(self._account, f"{_BARRED} in {folder}")
+
+    def found_barred(self, folder: str, what: int, told: str) -> None:
+        """Note what is not allowed in a folder; if that was `told`, nowhere, unless something was renamed."""
+        anywhere = told and not self._facts.number(self._account, "renames")
+        self._find_of(self._account, _BARRED if anywhere else f"{_BARRED} in {folder}", what, 0, told, is_note=True)
 
     # Removing.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -12,7 +13,7 @@ from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
 from async_mirror.ftp.features import AHEAD, LONG_LINE, NO_UTF8, SHORT_COMMAND, TOGETHER, Features
 from async_mirror.ftp.figures import format_time
-from async_mirror.ftp.list_ways import Shown, Way, best, learned, next_way, shown_by
+from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.login import client_for, greet, log_in
 from async_mirror.ftp.lookup import Lookup, read_facts, told_time
@@ -31,6 +32,7 @@ from async_mirror.model.site import MACHINE, Site, Trust
 from async_mirror.remote.errors import (
     FOLDER_IN_THE_WAY,
     LINK_IN_THE_WAY,
+    NO_CHANGES,
     CannotBeSent,
     ConnectionBroken,
     ConnectionRefused,
@@ -40,7 +42,7 @@ from async_mirror.remote.errors import (
     RootMissing,
     SiteUnusable,
 )
-from async_mirror.remote.session import Content, Published, RemoteListing, Removal, Target
+from async_mirror.remote.session import Barred, Content, Published, RemoteListing, Removal, Target
 
 _MOST_PROOFS = 5
 """More sessions are not spent on proofs: each rung may cost two."""
@@ -181,6 +183,15 @@ class FtpSession:
         """Note what RMD of a folder that is not empty comes to."""
         recursive = "this server removes a folder with all that is in it: only one that is seen to be empty is removed"
         self._features.found_removal(removal, "" if removal is Removal.REFUSED else recursive)
+
+    def barred(self, folder: str) -> Barred | None:
+        """Return what was found not to be allowed in a folder, in this pass."""
+        known = self._features.barred(folder)
+        return Barred(known) if known else None
+
+    def found_barred(self, folder: str, what: Barred) -> None:
+        """Note what is not allowed in a folder."""
+        self._features.found_barred(folder, what, NO_CHANGES if what is Barred.CHANGES else "")
 
     async def begin(self, create_root: bool) -> None:
         """Learn what the server can do, prove what it bears, and enter the root. Raises SessionSpent."""
@@ -392,6 +403,7 @@ class FtpSession:
                 raise refused
             await self._publish_in_steps(temporary, entry.path, aside, refused)
             atomic, put_aside = False, True
+        self._features.renamed()
         mode_set = mode is None or ("mode" in replies and replies["mode"].succeeded)
         if not mode_set and "mode" in replies and replies["mode"].unknown_command:
             self._features.lack("SITE CHMOD")
@@ -566,10 +578,20 @@ class FtpSession:
                     return None
             answers.append(answer)
             asked.append((way, answer.shown))
-        self._features.list_ways = learned(path, asked, self._features.list_ways)
+        ways = self._features.list_ways
+        known = learned(path, asked, ways)
+        if known.path and ways.path is None and await self._ignores_paths(known):
+            self._features.list_ways = known._replace(path=False)
+            return await self._list_in_some_way(path)
+        self._features.list_ways = known
         answer = answers[best(path, asked)]
         self._check(answer.reply)
         return answer
+
+    async def _ignores_paths(self, known: Known) -> bool:
+        """Tell whether LIST of what cannot be there shows something: then it shows where one is, whatever is asked."""
+        answer = await self._ask(Way(inside=False, all=bool(known.option)), f"am-absent-{secrets.token_hex(8)}")
+        return answer.shown in {Shown.FOLDER, Shown.NAMES}
 
     async def _ask(self, way: Way, path: str) -> "_Answer":
         if not way.inside:

@@ -5,7 +5,7 @@ from typing import Any, assert_never
 
 from async_mirror.jobs import folders, single_files
 from async_mirror.jobs.attempt import Attempt, Progress, Publisher, doubts_of, left_by
-from async_mirror.jobs.send_file import Upload
+from async_mirror.jobs.upload import upload
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
 from async_mirror.model.change import (
@@ -42,7 +42,7 @@ def _outcome(attempt: Attempt) -> Coroutine[Any, Any, Outcome]:
     """Return what carries out the job."""
     change = attempt.job.change
     if isinstance(change, SendFile):
-        return Upload(attempt, change.entry, change.held, change.why).outcome()
+        return upload(attempt, change.entry, change.held, change.why)
     if not isinstance(change, Move):
         attempt.progress.left()
     match change:
@@ -70,10 +70,14 @@ def lost(publisher: Publisher, job: Job, previous: Outcome | None, what: str) ->
         temporary_names.temporary(publisher.state_id, job.temporary_token(attempt), shape, name)
         for attempt in attempts
         for shape in range(len(temporary_names.SHAPES))
+        if not publisher.in_place
     ]
     before = {doubt.path: doubt.candidates for doubt in doubts_of(previous)}
     is_asked = isinstance(job.change, SendFile | Move) and job.change.asks and path_of(job.change) not in before
-    doubts = {path: added(before.get(path, Candidates((old,))), [new]) for path, old, new in touches(job.change)}
+    doubts = {
+        path: added(before.get(path, Candidates((old,), torn=publisher.in_place)), [new])
+        for path, old, new in touches(job.change)
+    }
     return InDoubt(
         job,
         Failure(path_of(job.change), Problem.CONNECTION, what, transient=True),

@@ -53,7 +53,8 @@ class Publisher:
 
     `piece` is the most bytes to send without asking whether more may be sent; 0 where there is no limit. `shape` is
     that of all temporaries; None if it is to be found out which one the server takes. `existing` says what is done
-    about files of others.
+    about files of others. Files are written `in_place` if that is asked for; what a session that was lost may still
+    write there is waited for, `timeout_seconds` at the most.
     """
 
     source: bytes
@@ -62,6 +63,8 @@ class Publisher:
     piece: int = 0
     shape: int | None = None
     existing: Existing = Existing.OVERWRITE
+    in_place: bool = False
+    timeout_seconds: float = 60.0
 
 
 class Attempt:
@@ -120,8 +123,9 @@ class Attempt:
 
     def skipped(self, why: str) -> Outcome:
         """Tell that nothing is to be done; unless it is not known what an attempt before this one did."""
-        if self.failure and self.is_in_doubt:
-            return self._failed(self.failure._replace(transient=False))
+        if self.is_in_doubt:
+            failure = self.failure or Failure(self.path, Problem.BUSY, why)
+            return self._failed(failure._replace(transient=False))
         return Skipped(self.job, why, self.bytes_sent)
 
     def failed(self, problem: Problem, detail: str, *, transient: bool = False, missing: str | None = None) -> Outcome:
@@ -150,11 +154,11 @@ class Attempt:
         return self._failed(Failure(self.path, problem, refusal.told, transient, perhaps_full), missing)
 
     def _without_names(self, reply: str) -> str:
-        """Return what was said of a temporary as it would be said of any other."""
+        """Return what was said of a temporary as of any other; the name of a folder may be a common word."""
         folder, name = paths.split(self.left_behind)
-        for each in filter(None, (self.left_behind, name, folder)):
+        for each in filter(None, (self.left_behind, name)):
             reply = reply.replace(each, "")
-        return reply
+        return reply.replace(f"/{folder}", "/") if folder else reply
 
     async def missing_folder(self) -> str | None:
         """Return the topmost folder above the path that is not there, if any."""
@@ -202,7 +206,10 @@ class Attempt:
 
     async def note_shape(self, shape: int | None = None) -> None:
         """See that it is noted for good which shape a temporary has that is to be made, the present one or another."""
-        bit = 1 << (self.shape if shape is None else shape)
+        await self.note(1 << (self.shape if shape is None else shape))
+
+    async def note(self, bit: int) -> None:
+        """See that a bit of the job's shapes is noted for good."""
         if not self.shapes & bit:
             self.shapes |= bit
             await self.progress.keep(Shapes(self.path, self.shapes))
@@ -218,6 +225,12 @@ class Attempt:
         return self._beside(self.job.temporary_token(self.tries - 1))
 
     @property
+    def spare(self) -> str:
+        """The path of a temporary that is not there now: unlike what is put aside, nobody gives it the final name."""
+        last = self.job.tries - 1
+        return self._beside(self.job.temporary_token(last if self.tries <= last else 0))
+
+    @property
     def aside(self) -> str:
         """The path that an old version gets while the new one takes its place."""
         return self._beside(self.job.aside_token)
@@ -226,7 +239,7 @@ class Attempt:
     def asides(self) -> list[str]:
         """All paths that an old version may have got."""
         token = self.job.aside_token
-        return [self._beside(token, each) for each in range(self.shapes.bit_length()) if self.shapes >> each & 1]
+        return [self._beside(token, each) for each in temporary_names.shapes_in(self.shapes)]
 
     def probe_box(self, shape: int) -> str:
         """Return the path of the folder in which it is tried whether the site keeps odd names."""

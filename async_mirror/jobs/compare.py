@@ -1,6 +1,7 @@
 """Compares a folder of the site with what should be there, entry by entry. Publishes nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from os.path import splitext
 from typing import NamedTuple
 
 from async_mirror.jobs.same_content import CHEAP, cheap, with_content_of_site
@@ -8,7 +9,7 @@ from async_mirror.model import odd_names, temporary_names
 from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.outcome import Failure, Problem
-from async_mirror.model.paths import join
+from async_mirror.model.paths import join, split
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteListing, RemoteSession
 
@@ -30,10 +31,11 @@ class Compared(NamedTuple):
     as it was thought to be, too, and `lost` are the paths of what is not (any more).
     `differing` are paths of files that both have and that are not equal; they will be replaced. `foreign` counts what
     the source does not have and what is not held; it is not ours. What a `complete` listing does
-    not show is not there; if its name begins with a dot, only if `shows_dot_names`. `disguised` are paths of the
-    source that it shows as a folder, or in another case or Unicode form: on some sites they are there. `untimed` are
-    files that differ in nothing but their times, on a site that is not known to set any, and were too large to be read
-    back: what the site shows of each, and what the source has.
+    not show is not there; if its name begins with a dot, only if `shows_dot_names`. `unsure` are paths of the source
+    that may be there although they are not shown as such: they are there as a folder, or in another case or Unicode
+    form, or nothing with their extension is, which a server may hide. `untimed` are files that differ in nothing but
+    their times, on a site that is not known to set any, and were too large to be read back: what the site shows of
+    each, and what the source has.
     """
 
     folder: str
@@ -48,7 +50,7 @@ class Compared(NamedTuple):
     unreadable: tuple[str, ...] = ()
     complete: bool = False
     shows_dot_names: bool = False
-    disguised: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
     untimed: tuple[tuple[Entry, Entry], ...] = ()
     failure: Failure | None = None
 
@@ -79,7 +81,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     differing: list[str] = []
     lost: list[str] = []
     untimed: list[tuple[Entry, Entry]] = []
-    disguised: list[str] = []
+    unsure: list[str] = []
     foreign = 0
     strange: dict[str, Entry] = {}
     both = [(there[entry.path], entry) for entry in task.held if not entry.is_folder and entry.path in there]
@@ -99,12 +101,14 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
                 foreign += 1
                 strange[odd_names.folded(path)] = seen
         elif seen.is_folder:
-            disguised.append(path)
+            unsure.append(path)
         else:
             differing.append(path)
             untimed += [(seen, like)] if like and not known and not sets_times and seen.size == like.size else []
     unlisted = await _unlisted(session, held.values(), strange, complete=listing.complete)
-    disguised += [path for path in source if path not in there and odd_names.folded(path) in strange]
+    missing = [path for path in source if path not in there]
+    shown = set(map(_extension, there)) if there else set(map(_extension, missing))
+    unsure += [path for path in missing if odd_names.folded(path) in strange or _extension(path) not in shown]
     lost += held.keys() - {entry.path for entry in unlisted}
     return Compared(
         task.folder,
@@ -119,7 +123,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         listing.unreadable,
         listing.complete,
         listing.shows_dot_names,
-        tuple(disguised),
+        tuple(unsure),
         tuple(untimed),
     )
 
@@ -139,6 +143,10 @@ async def _read_back(session: RemoteSession, compared: Compared, source: bytes, 
         differing=tuple(path for path in compared.differing if path not in same),
         untimed=tuple((seen, here) for seen, here in compared.untimed if here.path not in same and here.size > CHEAP),
     )
+
+
+def _extension(path: str) -> str:
+    return splitext(split(path)[1])[1].lower()
 
 
 def _version(
@@ -194,11 +202,20 @@ async def _unlisted(
         return [*map(unknown, files), *folders]
     times = await session.modified([entry.path for entry in files]) if files else []
     there = ((entry, mtime_ns) for entry, mtime_ns in zip(files, times, strict=True) if mtime_ns != UNKNOWN)
-    found = [_respelled(entry, strange, mtime_ns) or unknown(entry) for entry, mtime_ns in there]
+    found = [
+        _respelled(entry, strange, mtime_ns) or await _hidden(session, entry, mtime_ns) for entry, mtime_ns in there
+    ]
     for folder in folders:
         seen = await session.look(folder.path)
         found += [folder] if seen and seen.is_folder else []
     return found
+
+
+async def _hidden(session: RemoteSession, held: Entry, mtime_ns: int) -> Entry:
+    """Return a held file that is there although no listing shows it, as it was sent if it has that size and time."""
+    size = await session.size(held.path)
+    seen = Entry(held.path, Kind.FILE, UNKNOWN if size is None else size, mtime_ns)
+    return _as_seen(held, seen) if seen.size != UNKNOWN and may_be(seen, held) else unknown(held)
 
 
 def _respelled(held: Entry, strange: Mapping[str, Entry], mtime_ns: int) -> Entry | None:

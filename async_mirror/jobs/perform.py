@@ -146,7 +146,8 @@ class Hands:
     async def recover(self, session: RootedSession, item: Recover, previous: Answer | None) -> Recovered:
         """Look what became of paths that a run left half-done."""
         before = previous.result if previous else None
-        return await recover.settle_all(session, item, before if isinstance(before, Recovered) else None)
+        known = before if isinstance(before, Recovered) else None
+        return await recover.settle_all(session, item, known, in_place=self.publisher.in_place)
 
     def do(
         self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import NamedTuple
 
 from async_mirror.jobs.folder_check import spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import remove_trial
+from async_mirror.jobs.temporary_trial import Nothing
 from async_mirror.model.candidates import held_after
 from async_mirror.model.entry import Entry
 from async_mirror.model.odd_names import odd_traits
 from async_mirror.model.outcome import Failure, Pending, Problem
 from async_mirror.model.paths import parent, split
 from async_mirror.remote.errors import CannotBeSent, ConnectionBroken, Refusal
-from async_mirror.remote.session import RemoteSession
+from async_mirror.remote.session import Barred, RemoteSession
 
 _TOGETHER = 1000
 """Paths that are looked at together; what is learned of them is kept once all are through."""
@@ -21,13 +23,16 @@ _TOGETHER = 1000
 class Settled(NamedTuple):
     """What a pending path turned out to hold; None for nothing, or nothing that is ours.
 
-    `moved` says that it is a folder that has come from its origin with all that was in it.
+    `moved` says that it is a folder that has come from its origin with all that was in it, `is_others` that what is
+    there is not ours, `stays` that temporaries may be left that the site does not let go.
     """
 
     pending: Pending
     held: Entry | None = None
     failure: Failure | None = None
     moved: bool = False
+    is_others: bool = False
+    stays: bool = False
 
 
 class Recover(NamedTuple):
@@ -60,16 +65,24 @@ def by_folder(pending: Iterable[Pending]) -> Iterator[Recover]:
 
 
 async def settle_all(
-    session: RemoteSession, recover: Recover, previous: Recovered | None = None, *, clean: bool = True
+    session: RemoteSession,
+    recover: Recover,
+    previous: Recovered | None = None,
+    *,
+    clean: bool = True,
+    in_place: bool = False,
 ) -> Recovered:
-    """Settle all paths of a folder, those together that need no more than a look; not those settled `previous`ly."""
+    """Settle all paths of a folder, those together that need no more than a look; not those settled `previous`ly.
+
+    If files are written `in_place`, temporaries that cannot be removed are in the way of nothing.
+    """
     settled = {each.pending.path: each for each in (previous.settled if previous else ()) if not each.failure}
     left = [each for each in recover.pending if each.path not in settled]
     with suppress(Refusal, ConnectionBroken):  # whose it is, and whether it happens again, is seen one by one
         settled |= await _settle_together(session, [each for each in left if _is_plain(each)], clean=clean)
     for each in left:
         if each.path not in settled:
-            settled[each.path] = await settle(session, each, clean=clean)
+            settled[each.path] = await settle(session, each, clean=clean, in_place=in_place)
     return Recovered(tuple(settled[each.path] for each in recover.pending))
 
 
@@ -93,14 +106,15 @@ async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *
 
 def _settled(session: RemoteSession, pending: Pending, seen: Entry | None, *, moved: bool = False) -> Settled:
     held = held_after(pending.path, pending.candidates, seen, sets_times=session.sets_times)
-    return Settled(pending, held, moved=moved)
+    return Settled(pending, held, moved=moved, is_others=held is None and seen is not None)
 
 
-async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True) -> Settled:
+async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True, in_place: bool = False) -> Settled:
     """Look at what a change that was cut short did, and remove its temporaries (unless not to `clean`)."""
+    stays = False
     try:
         if clean and pending.leftovers:
-            await session.remove_files(pending.leftovers)
+            stays = await _stay(session, pending, in_place=in_place)
         for box in pending.boxes if clean else ():
             await remove_trial(session, box, odd_traits(split(pending.path)[1]))
         seen = await _look(session, pending)
@@ -117,7 +131,40 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
     except ConnectionBroken as broken:
         detail = f"while what an earlier run left there was looked at, {broken.told}"
         return Settled(pending, failure=Failure(pending.path, broken.problem, detail, transient=True))
-    return _settled(session, pending, seen, moved=moved)
+    return _settled(session, pending, seen, moved=moved)._replace(stays=stays)
+
+
+async def _stay(session: RemoteSession, pending: Pending, *, in_place: bool) -> bool:
+    """Remove temporaries; tell whether some stay, which is in the way of nothing unless none can ever be renamed."""
+    try:
+        await session.remove_files(pending.leftovers)
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
+        if not in_place and await _is_fixed(session, pending.leftovers):
+            session.found_barred(parent(pending.path), Barred.CHANGES)
+            raise
+        return True
+    return False
+
+
+async def _is_fixed(session: RemoteSession, temporaries: Sequence[str]) -> bool:
+    """Tell whether a temporary that cannot be removed can be written, but not renamed: it is not its name that bars it.
+
+    So it is seen without making another one that would stay, too.
+    """
+    for temporary, other in pairwise([*temporaries, temporaries[0]]):
+        if await session.size(temporary) is not None:
+            try:
+                await session.store(temporary, Nothing(), lambda: None)
+            except Refusal:
+                return False
+            try:
+                await session.rename(temporary, other)
+            except Refusal as refusal:
+                return not refusal.transient
+            return False
+    return False
 
 
 async def _look(session: RemoteSession, pending: Pending) -> Entry | None:

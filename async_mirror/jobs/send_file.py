@@ -1,4 +1,4 @@
-"""Puts one file of the source under its final name on the site, whole."""
+"""Sends one file of the source to the site: under a temporary name, and once all of it is there, its final one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,13 +13,14 @@ from async_mirror.model.candidates import held_after
 from async_mirror.model.change import REPLACES, TRIES_PER_ATTEMPT, SendFile
 from async_mirror.model.entry import UNKNOWN, Entry
 from async_mirror.model.outcome import NO_MODES, UNTOLD, Outcome, Problem
+from async_mirror.model.paths import parent
 from async_mirror.model.settings import Existing
-from async_mirror.remote.errors import InTheWay, Refusal
-from async_mirror.remote.session import Published, Reader, Target
+from async_mirror.remote.errors import NO_CHANGES, InTheWay, Refusal
+from async_mirror.remote.session import Barred, Published, Reader, Target
 from async_mirror.source import files
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
-NO_RENAMES = "this server renames nothing, so that no file can be replaced whole"
+NO_RENAMES = "this server renames nothing, so that no file can be replaced whole (--in-place replaces them otherwise)"
 NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
 
 
@@ -81,22 +82,26 @@ class Upload:
     async def outcome(self) -> Outcome:
         """Send the file as it is now, or settle what an attempt before this one did."""
         attempt = self._attempt
-        if problem := await name_problem(attempt) or await self._kept():
+        if problem := await name_problem(attempt) or await self._kept() or await self._prepared():
             return problem
+        for _ in range(TRIES_PER_ATTEMPT):
+            outcome = await self._send_in_some_way()
+            if outcome is not None:
+                return outcome
+        return attempt.failed(Problem.BUSY, "it was begun twice, and changed both times")
+
+    async def _prepared(self) -> Outcome | None:
+        """See that nothing of an attempt before this one is left, and settle it if all bytes of that are there."""
+        attempt = self._attempt
+        if (barred := attempt.session.barred(parent(self._path))) and barred is not Barred.UPLOADS:
+            return attempt.failed(Problem.REFUSED, NO_CHANGES if barred is Barred.CHANGES else NO_RENAMES)
         if attempt.strays:
             await attempt.session.remove_files(attempt.strays)
             attempt.strays = ()
         if attempt.left_behind and (outcome := await self._finish_previous()):
             return outcome
         await attempt.note_shape()
-        for _ in range(TRIES_PER_ATTEMPT):
-            try:
-                outcome = await self._send_once()
-            except Refusal as refusal:
-                outcome = await self._send_in_another_shape(refusal)
-            if outcome is not None:
-                return outcome
-        return attempt.failed(Problem.BUSY, "it was begun twice, and changed both times")
+        return None
 
     async def _kept(self) -> Outcome | None:
         """Return what comes of it if others have the name, and keep it. Asks first where much would be sent in vain."""
@@ -110,10 +115,13 @@ class Upload:
             self._asks = False
         return kept(attempt)
 
-    async def _send_in_another_shape(self, refusal: Refusal) -> Outcome | None:
-        """Send the file once more if it was the temporary's name that the server refused."""
-        if not await self._is_for_the_name(refusal):
-            raise refusal
+    async def _send_in_some_way(self) -> Outcome | None:
+        """Send the file; once more if it was the temporary's name that the server refused."""
+        try:
+            return await self._send_once()
+        except Refusal as refusal:
+            if not await self._is_for_the_name(refusal):
+                raise
         self._attempt.tries -= 1  # the name differs by its shape already, and only so many are cleaned up
         return await self._send_once()
 
@@ -165,13 +173,11 @@ class Upload:
             sent = file.entry._replace(digest=file.digest, mode=mode)
             attempt.progress.left()
 
-        attempt.left_behind = attempt.next_temporary()
-        attempt.holds = None
-        self._is_stored = False
+        path = await self._begun(file.entry)
         flow = _Flow(file, attempt.publisher.piece, attempt.progress)
         try:
             target = Target(self._path) if self._asks else None
-            size = await attempt.session.store(attempt.left_behind, flow, all_sent, target)
+            size = await attempt.session.store(path, flow, all_sent, target)
         finally:
             attempt.bytes_sent += file.sent
             attempt.holds = sent if file.is_unchanged() else None
@@ -187,11 +193,23 @@ class Upload:
             return attempt.failed(Problem.INCOMPLETE, detail, transient=True)
         return await self._publish(attempt.holds)
 
+    async def _begun(self, _: Entry) -> str:
+        """Return the path under which a version is sent."""
+        attempt = self._attempt
+        attempt.left_behind = attempt.next_temporary()
+        attempt.holds = None
+        self._is_stored = False
+        return attempt.left_behind
+
+    async def _note(self, version: Entry) -> None:
+        """See that it is noted for good which version may come to be at the path, if it is not the one that was."""
+        if self._noted is None or version.marks != self._noted.marks:
+            await self._attempt.progress.keep(version)
+
     async def _publish(self, version: Entry) -> Outcome:
         """Give the temporary its final name, once it is noted for good which version may come to be there."""
         attempt = self._attempt
-        if self._noted is None or version.marks != self._noted.marks:
-            await attempt.progress.keep(version)
+        await self._note(version)
         mode = version.mode if attempt.publisher.perms else None
         with attempt.touching((self._path, self._held, version)):
             published: Published = await attempt.session.publish(attempt.left_behind, version, mode, attempt.aside)
@@ -199,9 +217,12 @@ class Upload:
         attempt.left_behind = ""
         if published.aside or not attempt.is_first:
             await attempt.session.remove_files(attempt.asides)
-        return attempt.done(
+        return self._done(version, published)
+
+    def _done(self, version: Entry, published: Published) -> Outcome:
+        return self._attempt.done(
             version,
-            UNTOLD if attempt.replaces is None else "",
+            UNTOLD if self._attempt.replaces is None else "",
             "" if published.atomic else NOT_ATOMIC,
             "" if published.mtime_set else NO_MTIMES,
             "" if published.mode_set else NO_MODES,

@@ -4,7 +4,8 @@ from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import is_there, kept
 from async_mirror.jobs.folder_check import spelled
 from async_mirror.jobs.odd_name_probe import name_problem
-from async_mirror.jobs.send_file import NO_MTIMES, Upload
+from async_mirror.jobs.send_file import NO_MTIMES
+from async_mirror.jobs.upload import upload
 from async_mirror.model.candidates import held_after, unknown
 from async_mirror.model.change import REPLACES, Move, SetAttributes
 from async_mirror.model.entry import UNKNOWN, Entry
@@ -24,7 +25,7 @@ async def set_attributes(attempt: Attempt, change: SetAttributes) -> Outcome:
             raise
         was_set = False
     if not was_set and held.digest:
-        return await Upload(attempt, entry, held, change.why).outcome()
+        return await upload(attempt, entry, held, change.why)
     now = entry._replace(digest=held.digest, site_size=held.site_size, site_mtime_ns=held.site_mtime_ns)
     return attempt.done(now, "" if was_set else NO_MODES)
 
@@ -44,7 +45,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     same_content = await _has_digest(attempt, entry.path, held.digest)
     moved = held._replace(path=entry.path)
     if not (same_content or change.twin) or not await _rename(attempt, change, moved):
-        return await Upload(attempt, entry, None, REPLACES if attempt.replaces else "new").outcome()
+        return await upload(attempt, entry, None, REPLACES if attempt.replaces else "new")
     attempt.confirm(held.path, None)
     attempt.confirm(entry.path, moved)
     if not same_content:

@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator, Awaitable
 from enum import Enum, auto
 
 from async_mirror.jobs.attempt import Attempt
-from async_mirror.remote.errors import Refusal
+from async_mirror.model.paths import parent
+from async_mirror.remote.errors import NO_CHANGES, Refusal
+from async_mirror.remote.session import Barred
 
 
-class _Nothing:
+class Nothing:
     """The content of an empty file."""
 
     size = 0
@@ -36,16 +38,27 @@ class Blame(Enum):
 
 async def why_not_stored(attempt: Attempt) -> Blame:
     """Find out why a temporary could not be written. Raises Refusal for the moment, or for want of room."""
+    if attempt.session.barred(parent(attempt.path)):
+        return Blame.ANY_FILE
     return await _try_shapes(attempt, renames=False)
 
 
 async def why_not_renamed(attempt: Attempt) -> Blame:
-    """Find out why a temporary could not get its final name, and remove it. Raises as `why_not_stored` does."""
-    if await _is_taken(attempt.session.rename(attempt.left_behind, attempt.aside)):
-        attempt.left_behind = attempt.aside
+    """Find out why a temporary could not get its final name, and remove it. Raises as `why_not_stored` does.
+
+    Raises Refusal, too, if it can be neither renamed nor removed; then no other is tried, for that would stay as well.
+    """
+    if await _is_taken(attempt.session.rename(attempt.left_behind, attempt.spare)):
+        attempt.left_behind = attempt.spare
         await attempt.drop_temporary()
         return Blame.THIS_FILE
-    await attempt.drop_temporary()
+    try:
+        await attempt.drop_temporary()
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
+        attempt.session.found_barred(parent(attempt.path), Barred.CHANGES)
+        raise Refusal(NO_CHANGES, refusal.reply) from None
     return await _try_shapes(attempt, renames=True)
 
 
@@ -61,6 +74,7 @@ async def _try_shapes(attempt: Attempt, *, renames: bool) -> Blame:
             attempt.session.takes_shape(shape)
             return Blame.TEMPORARY_NAME
     attempt.shape = present
+    attempt.session.found_barred(parent(attempt.path), Barred.RENAMES if renames else Barred.UPLOADS)
     return Blame.ANY_FILE
 
 
@@ -68,10 +82,10 @@ async def _bears(attempt: Attempt, *, renames: bool) -> bool:
     """Tell whether an empty temporary is taken in the present shape, and renamed if that is asked; remove it."""
     session = attempt.session
     attempt.left_behind = attempt.temporary
-    taken = await _is_taken(session.store(attempt.left_behind, _Nothing(), lambda: None))
+    taken = await _is_taken(session.store(attempt.left_behind, Nothing(), lambda: None))
     if taken and renames:
-        taken = await _is_taken(session.rename(attempt.left_behind, attempt.aside))
-        attempt.left_behind = attempt.aside if taken else attempt.left_behind
+        taken = await _is_taken(session.rename(attempt.left_behind, attempt.spare))
+        attempt.left_behind = attempt.spare if taken else attempt.left_behind
     try:
         await attempt.drop_temporary()
     except Refusal:

@@ -20,16 +20,18 @@ _COARSE_NS = 2 * _SECOND_NS
 class Candidates(NamedTuple):
     """The versions that may be at one path, None for absence; `anything` if they were too many to keep.
 
-    Without any version, what is there is not ours.
+    `torn` says that a part of a version may be there, too, which was written under the final name. Without any version,
+    what is there is not ours.
     """
 
     versions: tuple[Entry | None, ...]
     anything: bool = False
+    torn: bool = False
 
     @property
     def are_one(self) -> bool:
         """True if it is known what is there."""
-        return len(self.versions) == 1 and not self.anything
+        return len(self.versions) == 1 and not self.anything and not self.torn
 
 
 def added(candidates: Candidates, versions: Iterable[Entry | None]) -> Candidates:
@@ -44,7 +46,7 @@ def added(candidates: Candidates, versions: Iterable[Entry | None]) -> Candidate
             kept.append(version)
     if candidates.anything or len(kept) > MOST:
         return Candidates((), anything=True)
-    return Candidates(tuple(kept))
+    return candidates._replace(versions=tuple(kept))
 
 
 def observed(candidates: Candidates, seen: Entry | None, *, sets_times: bool = False) -> Candidates:
@@ -55,7 +57,10 @@ def observed(candidates: Candidates, seen: Entry | None, *, sets_times: bool = F
     """
     if candidates.anything:
         return candidates
-    return Candidates(tuple(each for each in candidates.versions if _may_look(each, seen, sets_times=sets_times)))
+    like = [each for each in candidates.versions if _may_look(each, seen, sets_times=sets_times)]
+    may_be_torn = candidates.torn and seen is not None and not seen.is_folder
+    torn = may_be_torn and not any(_is_whole(each, seen, sets_times=sets_times) for each in like)
+    return Candidates(tuple(like), torn=torn)
 
 
 def held_after(path: str, candidates: Candidates, seen: Entry | None, *, sets_times: bool = False) -> Entry | None:
@@ -65,11 +70,14 @@ def held_after(path: str, candidates: Candidates, seen: Entry | None, *, sets_ti
     """
     if candidates.anything:
         return Entry(path, Kind.FILE, UNKNOWN)
-    alone = len(candidates.versions) == 1
-    left = [each for each in observed(candidates, seen, sets_times=sets_times and not alone).versions if each]
-    if not left or seen is None:
+    alone = len(candidates.versions) == 1 and not candidates.torn
+    still = observed(candidates, seen, sets_times=sets_times and not alone)
+    left = [each for each in still.versions if each]
+    if seen is None or not (left or still.torn):
         return None
-    first = left[0]
+    first = left[0] if left else Entry(path, Kind.FILE)
+    if still.torn:
+        return unknown(first)
     if first.is_folder:
         return first._replace(mode=seen.mode)
     sure = _is_expected(first, seen) or (alone and not sets_times and first.size != UNKNOWN)
@@ -119,6 +127,13 @@ def _time_agrees(version: Entry, seen: Entry) -> bool:
     if version.site_mtime_ns != UNKNOWN:
         return version.site_mtime_ns // _SECOND_NS == seen.mtime_ns // _SECOND_NS
     return abs(version.mtime_ns - seen.mtime_ns) < _COARSE_NS
+
+
+def _is_whole(version: Entry | None, seen: Entry | None, *, sets_times: bool) -> bool:
+    """Tell whether a file bears the time that a version gets once all of it is there, or that the site showed of it."""
+    if version is None or seen is None:
+        return False
+    return (sets_times or version.site_mtime_ns != UNKNOWN) and _is_expected(version, seen)
 
 
 def _is_expected(version: Entry, seen: Entry) -> bool:

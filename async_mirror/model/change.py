@@ -97,7 +97,7 @@ class Shapes(NamedTuple):
 class Job(NamedTuple):
     """A change on its way. `token` makes its temporary names; at most `tries` of them are ever made.
 
-    `shapes` has a bit for each shape (see `temporary_names`) that they may have.
+    `shapes` has a bit for each shape (see `temporary_names`) that they may have, and one if the file itself is written.
     """
 
     change: Change

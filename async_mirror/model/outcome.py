@@ -199,3 +199,8 @@ class Pending(NamedTuple):
     origin: str = ""
     inside: Inside = ()
     answered: bool = False
+
+    @property
+    def may_be_written(self) -> bool:
+        """True if a session that nobody has now may still write the file itself."""
+        return self.candidates.torn and not self.answered

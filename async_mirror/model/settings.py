@@ -62,5 +62,7 @@ class Settings:
     every_seconds: float = 900.0
     shape: int | None = None
     """That of temporary names, by its number in `temporary_names.SHAPES`; None if it is to be found out."""
+    in_place: bool = False
+    """Whether files are written under their final names, which laws 1 and 2 forbid."""
     private: tuple[tuple[str, Path], ...] = ()
     """Files that must not be published, each with what is in it."""

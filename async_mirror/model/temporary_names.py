@@ -14,6 +14,9 @@ FOUND_OUT = SHAPES[:-1]
 FACT = "shape of temporary names"
 """What it is called that an account takes names of one shape alone: its number in SHAPES."""
 
+IN_PLACE = 1 << 16
+"""A bit beside those of the shapes that temporaries may have: the file itself is written, under its final name."""
+
 _OURS = re.compile(
     r"\.am-[0-9a-f]{8}-[0-9a-z]+\.part|am-[0-9a-f]{8}-[0-9a-z]+\.(?:part|tmp)|am-[0-9a-f]{8}-[0-9a-f]{9,}z(?:\d+|[op])(?:\.\w+)?",
     re.ASCII,
@@ -35,6 +38,11 @@ def temporary(state_id: str, token: str, shape: int = 0, final: str = "") -> str
         return name
     extension = _PLAIN_EXTENSION.search(final)
     return name.replace(".EXT", extension[0] if extension else "")
+
+
+def shapes_in(bits: int) -> list[int]:
+    """Return the shapes for which there is a bit."""
+    return [shape for shape in range(len(SHAPES)) if bits >> shape & 1]
 
 
 def is_temporary(name: str) -> bool:

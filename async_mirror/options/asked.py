@@ -45,6 +45,7 @@ class Asked(AskedMirror):
     timeout: float
     retries: int
     temp_name: str | None
+    in_place: bool
     pasv_address: Literal["control", "server"]
     ca_cert: Path | None
     tls_pin: str | None

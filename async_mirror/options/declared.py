@@ -266,6 +266,12 @@ SYNC: list[click.Parameter] = [
         help="What a file is called until all of it is there; EXT is its own extension.",
     ),
     Option(
+        ["--in-place"],
+        is_flag=True,
+        group=_SAFETY,
+        help="Write files under their final names, half of one until all of it is there: where nothing can be renamed.",
+    ),
+    Option(
         ["--pasv-address"],
         type=click.Choice(["control", "server"]),
         default="control",

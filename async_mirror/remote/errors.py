@@ -5,6 +5,11 @@ from async_mirror.model.outcome import Problem
 FOLDER_IN_THE_WAY = "a folder is in the way (remove it from the site, or rename the file)"
 LINK_IN_THE_WAY = "a link, which is not followed, is in the way (remove it from the site)"
 
+NO_CHANGES = (
+    "this server lets nothing be renamed or deleted, so that no file can be put there whole:"
+    " --in-place writes files under their final names, where half of one may be seen"
+)
+
 _LONGEST_TOLD = 1000
 """Characters of a reply that are told: a hostile one must not fill the log."""
 

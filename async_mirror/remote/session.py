@@ -86,6 +86,17 @@ class Removal(IntEnum):
     """It goes with all that is in it; listings show names with a dot, too."""
 
 
+class Barred(IntEnum):
+    """What this account may not do in a folder, whatever the name."""
+
+    UPLOADS = 1
+    """No file can be written there."""
+    RENAMES = 2
+    """Nothing can be renamed there."""
+    CHANGES = 3
+    """Nothing can be renamed, nor deleted."""
+
+
 class Reader(Protocol):
     """The bytes of a content as a thread reads them. It has a hold of its own on what it reads, until it is closed."""
 
@@ -163,6 +174,14 @@ class RemoteSession(Protocol):
 
     def found_removal(self, removal: Removal) -> None:
         """Note what it comes to."""
+        ...
+
+    def barred(self, folder: str) -> Barred | None:
+        """Return what was found not to be allowed in a folder, in this pass."""
+        ...
+
+    def found_barred(self, folder: str, what: Barred) -> None:
+        """Note what is not allowed in a folder; no changes anywhere, unless something was renamed in this pass."""
         ...
 
     @property

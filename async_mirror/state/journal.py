@@ -146,8 +146,7 @@ class Journal(Held):
         return tuple(
             join(folder, temporary_names.temporary(self.id, token, shape, name))
             for job, token in tokens
-            for shape in range(len(temporary_names.SHAPES))
-            if job.shapes >> shape & 1
+            for shape in temporary_names.shapes_in(job.shapes)
         )
 
     def _inside(self, folder: str) -> Inside:
@@ -192,15 +191,19 @@ class _Open(NamedTuple):
         """True if the job was to leave something at the path."""
         return bool(self.version[0] != ABSENT)
 
+    @property
+    def writes_in_place(self) -> bool:
+        """True if a part of a file may be at the path."""
+        return self.version[0] == Kind.FILE and bool(self.shapes & temporary_names.IN_PLACE)
+
 
 def _candidates_at(connection: sqlite3.Connection, path: str, held: Entry | None, rows: Iterable[_Open]) -> Candidates:
     candidates = Candidates((held,))
     for row in rows:
         noted_there = [version_of(path, row.version)] if row.noted else []
         more = _candidates(connection, (row.path, row.token)).versions
-        candidates = added(
-            candidates._replace(anything=candidates.anything or bool(row.anything)), [*noted_there, *more]
-        )
+        anything, torn = candidates.anything or bool(row.anything), candidates.torn or row.writes_in_place
+        candidates = added(candidates._replace(anything=anything, torn=torn), [*noted_there, *more])
     return candidates
 
 

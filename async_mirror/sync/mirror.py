@@ -101,7 +101,14 @@ async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) 
         password=mirror.password,
         timeout_seconds=settings.timeout_seconds,
         publisher=Publisher(
-            source, state.id, settings.perms, mirror.pace.piece, shape=settings.shape, existing=settings.existing
+            source,
+            state.id,
+            settings.perms,
+            mirror.pace.piece,
+            shape=settings.shape,
+            existing=settings.existing,
+            in_place=settings.in_place,
+            timeout_seconds=settings.timeout_seconds,
         ),
         create_root=not holds and not mirror.dry_run,
         expected_root=root or "",

@@ -14,6 +14,7 @@ from async_mirror import multi
 from async_mirror.crew.ledger import DEATHS, EXCUSES, Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.work import Finished
+from async_mirror.jobs.attempt import doubts_of
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.perform import Answer, Item
 from async_mirror.jobs.recover import Recovered, Settled, by_folder
@@ -35,6 +36,8 @@ from async_mirror.model.change import (
 from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
 from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem, Skipped, Unmanaged
 from async_mirror.model.plan import FolderPlan, Swap, plan_folder
+from async_mirror.model.settings import Existing
+from async_mirror.model.temporary_names import IN_PLACE
 from async_mirror.multi import Offload
 from async_mirror.remote.errors import RemoteError
 from async_mirror.source.files import has_digest
@@ -117,9 +120,10 @@ class Pass:
         self.differing: set[str] = set()
         self.known: dict[str, bool] = {}
         """The folders of which it is known what they hold, and whether that is so of names with a dot, too."""
-        self.disguised: set[str] = set()
+        self.unsure: set[str] = set()
         self.untimed = 0
         self.in_doubt: set[str] = set()
+        self.of_others: set[str] = set()
 
     # The pass.
 
@@ -138,7 +142,7 @@ class Pass:
         try:
             async with crew:
                 await self._recover(crew)
-                self.in_doubt = await self.offload(self.state.open_paths)
+                self.in_doubt = await self.offload(self.state.open_paths) - self.of_others
                 if not await self.offload(self.state.fact, "surveyed"):
                     self.report.phase("looking at the site")
                     await self._survey(crew)
@@ -272,6 +276,7 @@ class Pass:
                 made = False
                 self._stays(change)
                 self._learn_from(change, outcome.failure)
+                self.in_doubt.update(doubt.path for doubt in doubts_of(outcome))
                 if isinstance(change, Move) and change.entry.is_folder:
                     self.removal.spare(change.held.path)
             case Skipped():
@@ -312,6 +317,8 @@ class Pass:
         if pending:
             left = plural(len(pending), "path")
             self.report.say(f"looking what became of {left} that an earlier run left half-done")
+            if not self.mirror.dry_run and any(each.may_be_written for each in pending):
+                await self.stop.pause(self.settings.timeout_seconds)
             await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
 
     async def _record_settled(self, settled: Settled) -> None:
@@ -322,13 +329,21 @@ class Pass:
                 self.removal.spare(settled.pending.origin)
                 self.gates.open(MakeFolder(Entry(settled.pending.path, Kind.FOLDER), ""), made=False)
         else:
-            look_after = 0 if settled.pending.answered else int(time.time() + LOOKED_AT_AGAIN_AFTER_S)
+            is_over = settled.pending.answered and (self.settings.in_place or not settled.stays)
+            look_after = 0 if is_over else int(time.time() + LOOKED_AT_AGAIN_AFTER_S)
             resolve = partial(self.state.resolve, look_after=look_after, moved=settled.moved)
             await self.offload(resolve, settled.pending, settled.held)
+            if settled.is_others:
+                self.of_others.add(settled.pending.path)
+            if settled.stays:
+                self.report.note(
+                    "temporary files of an earlier run stay on the site, which does not let them be deleted"
+                )
 
     async def _clean_up(self) -> None:
         """After the request to end: settle what was cut short and remove its temporaries, if that is quickly done."""
-        if not (pending := await self.offload(self.state.pending, time.time())):
+        left = await self.offload(self.state.pending, time.time())
+        if not (pending := [each for each in left if not each.may_be_written]):
             return
         self.report.say("cleaning up")
         quickly = replace(self.mirror.patience, retries=0)
@@ -403,7 +418,7 @@ class Pass:
         self.there |= compared.folders
         self.report.compared(compared.found, compared.foreign)
         self.differing.update(compared.differing)
-        self.disguised.update(compared.disguised)
+        self.unsure.update(compared.unsure)
         self.untimed += len(compared.untimed)
         if compared.complete:
             self.known[compared.folder] = self.known.get(compared.folder, False) or compared.shows_dot_names
@@ -584,6 +599,8 @@ class Pass:
     def _jobs(self, changes: Iterable[Change]) -> list[Job]:
         tries = TRIES_PER_ATTEMPT * (self.mirror.patience.retries + DEATHS + EXCUSES)
         shapes = 1 << shape_of_temporaries(self.mirror)
+        if self.settings.in_place:
+            tries, shapes = 0, shapes | IN_PLACE * (self.settings.existing is Existing.OVERWRITE)
         jobs = []
         for change in changes:
             path = path_of(change)
@@ -608,7 +625,7 @@ class Pass:
                 path = change.entry.path
                 folder, name = paths.split(path)
                 is_listed = folder in self.known and (self.known[folder] or not name.startswith("."))
-                is_listed = is_listed and path not in self.differing and path not in self.disguised
+                is_listed = is_listed and path not in self.differing and path not in self.unsure
                 if change.why == REPLACES or path in self.in_doubt or is_listed:
                     return change
                 return change._replace(asks=True)

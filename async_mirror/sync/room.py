@@ -2,14 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from async_mirror.jobs.perform import Item
 from async_mirror.model import paths
 from async_mirror.model.change import Change, Job, Move, SendFile, path_of
-from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Problem
+from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem
 
 FILES = 3
 """So many files in a row without room, and no success between, mean that the site is full, not that they are large."""
+
+
+Vain = Failed | InDoubt
+"""What came of an upload that found no room; where the file itself was written, a part of it may be there."""
 
 
 class Room:
@@ -26,9 +31,9 @@ class Room:
         """True if that was tried once more."""
         self._trial = ""
         self._uploaded_in_vain: set[str] = set()
-        self._without: dict[str, Failed] = {}
+        self._without: dict[str, Vain] = {}
         self._alike: defaultdict[str, set[str]] = defaultdict(set)
-        self._waiting: dict[str, tuple[SendFile, Failed | None]] = {}
+        self._waiting: dict[str, tuple[SendFile, Vain | None]] = {}
 
     # What may be done.
 
@@ -61,7 +66,7 @@ class Room:
         waiting, self._waiting = self._waiting, {}
         return [change for change, _ in waiting.values()]
 
-    def left(self) -> tuple[list[Failed], list[str]]:
+    def left(self) -> tuple[list[Vain], list[str]]:
         """Return what was tried in vain, and the paths of what was not tried."""
         tried = [*self._without.values(), *(failed for _, failed in self._waiting.values() if failed)]
         return tried, [path for path, (_, failed) in self._waiting.items() if not failed]
@@ -70,7 +75,7 @@ class Room:
 
     def heard(self, outcome: Outcome) -> None:
         """Learn from an attempt, whether or not another one follows."""
-        if not isinstance(outcome, Failed) or not _is_for_room(outcome.failure):
+        if not isinstance(outcome, Failed | InDoubt) or not _is_for_room(outcome.failure):
             return
         if self.is_full:
             self._uploaded_in_vain.add(outcome.failure.path)
@@ -84,12 +89,12 @@ class Room:
         """Learn what came of a job, and return what is to be told: a file without room may yet find some."""
         if isinstance(outcome, Done) and isinstance(outcome.change, SendFile):
             return [*self._fits(outcome.change.entry.path), outcome]
-        if isinstance(outcome, Failed) and not outcome.missing and (upload := _upload(outcome.job.change)):
+        if _is_in_vain(outcome) and not outcome.missing and (upload := _upload(outcome.job.change)):
             self.heard(outcome)
             return [*self._failed(upload, outcome)]
         return [outcome]
 
-    def _fits(self, path: str) -> list[Failed]:
+    def _fits(self, path: str) -> list[Vain]:
         """Take note of a success: those before it that found no room were too large themselves."""
         if path == self._trial:
             self.is_full = False
@@ -98,7 +103,7 @@ class Room:
         self._without.clear()
         return own
 
-    def _failed(self, change: SendFile, outcome: Failed) -> Iterator[Failed]:
+    def _failed(self, change: SendFile, outcome: Vain) -> Iterator[Vain]:
         failure, path = outcome.failure, change.entry.path
         if not _is_for_room(failure) and not (self.is_full and failure.transient):
             yield outcome
@@ -130,11 +135,15 @@ def _upload(change: Change) -> SendFile | None:
     return None
 
 
+def _is_in_vain(outcome: Outcome) -> TypeGuard[Vain]:
+    return isinstance(outcome, Failed) or (isinstance(outcome, InDoubt) and _is_for_room(outcome.failure))
+
+
 def _is_for_room(failure: Failure) -> bool:
     return failure.problem is Problem.NO_SPACE or bool(failure.perhaps_full)
 
 
-def _without_room(failed: Failed) -> Failed:
+def _without_room(failed: Vain) -> Vain:
     """Return a failure as one for lack of room, if that is what the server's words turned out to mean."""
     if not failed.failure.perhaps_full:
         return failed

@@ -192,6 +192,16 @@ def _list_nothing(exchange: Exchange, usual: Behaviour) -> bytes:
 lists_nothing_with_options = instead(_list_nothing, "LIST")
 
 
+def _list_here(exchange: Exchange, usual: Behaviour) -> bytes:
+    exchange.listing = text(exchange.site.unix_lines(exchange.connection.folder))
+    usual(exchange)
+    return b"226 Done."
+
+
+ignores_paths_of_list = instead(_list_here, "LIST")
+"""List where the session is, whatever is asked for."""
+
+
 def _list_words(exchange: Exchange, usual: Behaviour) -> bytes:
     words = [word for word in exchange.argument.split() if not word.startswith(b"-")]
     if len(words) > 1:

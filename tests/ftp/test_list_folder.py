@@ -100,7 +100,14 @@ def test_each_folder_is_listed_in_each_format(server: ScriptedServer, trait: Tra
     in_session(server.port, check_all)
 
 
-@pytest.mark.parametrize("trait", [sites.lists_nothing_with_options, sites.takes_each_word_of_list_for_a_name])
+@pytest.mark.parametrize(
+    "trait",
+    [
+        sites.lists_nothing_with_options,
+        sites.takes_each_word_of_list_for_a_name,
+        sites.ignores_paths_of_list,
+    ],
+)
 def test_each_folder_is_listed_where_options_and_blanks_are_misread(server: ScriptedServer, trait: Trait) -> None:
     trait(server)
     in_session(server.port, check_all)
@@ -114,7 +121,7 @@ def test_each_folder_is_listed_where_an_option_or_a_path_is_refused(
     in_session(server.port, check_all)
 
 
-@pytest.mark.parametrize("kind", ["inetutils", "vsftpd"])
+@pytest.mark.parametrize("kind", ["inetutils", "vsftpd", "simple-ftpd"])
 def test_each_folder_is_listed_by_a_real_server_without_mlsd(kept_server: KeptServer, kind: Kind) -> None:
     server = kept_server(kind)
     for folder, names in SITE.items():
@@ -122,6 +129,11 @@ def test_each_folder_is_listed_by_a_real_server_without_mlsd(kept_server: KeptSe
         for name in names - FOLDERS:
             (server.docroot / folder / name).write_bytes(b"content")
     in_session(server.port, check_all)
+
+
+def test_whether_list_heeds_a_path_is_found_out_by_one_listing(server: ScriptedServer) -> None:
+    in_session(server.port, check_all)
+    assert sum("am-absent-" in line for line in server.commands()) <= 1
 
 
 def test_folder_that_cannot_be_listed_in_any_way_is_refused_and_not_absent(server: ScriptedServer) -> None:

@@ -27,6 +27,8 @@ class Kind:
     """or loses what comes while a transfer is under way"""
     keeps_ports: bool = True
     """or forgets a passive port with the next command that uses none"""
+    in_place: bool = False
+    """renames nothing, and the program is told to write files in place"""
 
     def __str__(self) -> str:
         odd = [
@@ -52,6 +54,7 @@ _OTHERWISE: dict[str, tuple[float, Any]] = {
     "times": (0.25, ""),
     "chmod": (0.15, False),
     "overtakes": (0.1, True),
+    "in_place": (0.06, True),
 }
 """How often a server does otherwise than most. What the program is not made for yet is left out."""
 
@@ -82,4 +85,8 @@ NAMED = {
     "one-read-one-command": Kind(one_read_one_command=True),
     "deaf-during-transfers": Kind(hears_during_transfers=False),
     "forgets-ports": Kind(keeps_ports=False),
+    "in-place": Kind(in_place=True),
+    "in-place-no-mlst": Kind(in_place=True, mlst=False),
+    "in-place-no-times": Kind(in_place=True, times="none"),
+    "in-place-times-told": Kind(in_place=True, times="told"),
 }

@@ -17,8 +17,11 @@ import os
 import pkgutil
 import random
 import secrets
+import shutil
 import socket
+import sqlite3
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Sequence
@@ -32,6 +35,20 @@ from .wire import HOST, Socket
 from .world import World
 
 NAME = "async_mirror"
+
+
+def believed(state: Path, torn: Sequence[bytes]) -> list[bytes]:
+    """Return those of the paths of which a state believes to know what the site has, or that nothing is there."""
+    with tempfile.TemporaryDirectory() as copy:
+        for database in state.rglob("*.sqlite3*") if torn else ():
+            shutil.copy(database, copy)
+        held: set[bytes] = set()
+        for name in Path(copy).glob("*.sqlite3"):
+            with contextlib.closing(sqlite3.connect(name)) as connection, contextlib.suppress(sqlite3.OperationalError):
+                held |= {path for (path,) in connection.execute("SELECT path FROM pending")}
+                rows = connection.execute("SELECT folder, name FROM held WHERE kind = 1 AND size = -1")
+                held |= {folder + b"/" + name if folder else name for folder, name in rows}
+        return [path for path in torn if path not in held]
 
 
 class _Now:

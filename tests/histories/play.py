@@ -111,6 +111,7 @@ class Stage:
         life.at_work = self.events.at_work
         options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
         options += ["--max-delete", "100%", *self.history.options]
+        options += ["--in-place"] * self.history.kind.in_place
         self.world.note("-- the program begins")
         try:
             result = package.sync(loop, self.source, self.state, self.home, options)
@@ -140,12 +141,20 @@ class Stage:
             result = self.run()
             self.events.end()
             killed = result is None
+            self._see_that_torn_ones_are_known()
         self.world.rest(QUIET_SECONDS)
         self._converge()
+
+    def _see_that_torn_ones_are_known(self) -> None:
+        """Where no pass is under way, a file that is not whole is one that the state holds as that."""
+        torn = [path[len(ROOT) + 1 :] for path in self.site.torn()]
+        if unknown := package.believed(self.state, torn):
+            self.world.found("what is torn is known", f"{shown(unknown[0])} is torn, and the state says nothing of it")
 
     def _converge(self) -> None:
         """In quiet two passes make both equal, and the third has nothing to do."""
         self.world.note("-- quiet")
+        self._see_that_torn_ones_are_known()
         self.run()
         self.world.rest(QUIET_SECONDS)
         code = self._code()

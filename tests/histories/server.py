@@ -209,6 +209,8 @@ class FtpSession(Process):
         self.say(200, "set")
 
     def do_rnfr(self, argument: bytes) -> None:
+        if self.kind.in_place:
+            raise No("Permission denied")
         self.renaming = self.path(argument)
         if not self.site.find(self.renaming):
             self.renaming = b""

@@ -74,7 +74,7 @@ class Site:
         there = self.find(path)
         if there and there.content is None:
             raise No("Is a directory")
-        if self._is_final(path):
+        if self._is_final(path) and not self.kind.in_place:
             self.world.found("old or new, never half", f"{shown(path)} is written in place")
         self._touches(there, "is overwritten")
         node = Node(there.path if there else path, b"", self.world.wall, 0o644, whole=False)
@@ -178,6 +178,12 @@ class Site:
         self.world.note(f"   others remove {shown(path)}")
 
     # Laws.
+
+    def torn(self) -> list[bytes]:
+        """Return the final paths at which there is no whole version of anything."""
+        files = [node for node in self.nodes.values() if node.content is not None and not node.others]
+        torn = [node.path for node in files if not (node.whole and node.content in self.local.contents)]
+        return [path for path in torn if self._is_final(path)]
 
     def _needs_parent(self, path: bytes) -> None:
         parent = self.find(path.rpartition(b"/")[0] or b"/")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from support.memory_site import MemorySession, MemorySite
+from support.memory_site import MemoryFile, MemorySession, MemorySite
 from support.program import MTIME, write
 
 from async_mirror.jobs import apply
@@ -13,6 +13,7 @@ from async_mirror.jobs.attempt import Publisher
 from async_mirror.model.change import Job, SendFile, Shapes
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Done, InDoubt, Outcome
+from async_mirror.model.temporary_names import IN_PLACE
 from async_mirror.remote.errors import ConnectionBroken
 from async_mirror.remote.session import Content, Target
 from async_mirror.source.look import look
@@ -63,3 +64,48 @@ def test_what_changed_while_it_was_sent_is_not_published_by_the_next_attempt(tmp
     done = asyncio.run(perform(MemorySession(site), cut))
     assert isinstance(done, Done)
     assert {path: file.content for path, file in site.files.items()} == {"file": b"new"}
+
+
+class LateSession(MemorySession):
+    """Is lost at the next upload: by a close of the server, or in silence."""
+
+    def __init__(self, site: MemorySite, *, closes: bool) -> None:
+        super().__init__(site)
+        self._closes = closes
+
+    async def store(self, path: str, content: Content, left: Callable[[], None], target: Target | None = None) -> int:
+        self._site.put(path, b"n")
+        raise ConnectionBroken("it was lost", by_server=self._closes)
+
+
+def sent_in_place_after(closes: bool, folder: Path, timeout_seconds: float) -> tuple[Outcome, MemorySite]:
+    """Send a file in place once over a session that is lost, and once more."""
+    write(folder / "file", "new", MTIME)
+    site = MemorySite(files={"file": MemoryFile(b"old", MTIME)})
+    publisher = Publisher(bytes(folder), "0" * 8, in_place=True, timeout_seconds=timeout_seconds)
+    entry = look(bytes(folder), "file")
+    assert entry
+    job = Job(SendFile(entry, entry._replace(digest=b"old"), "newer"), "t", 0, 1 | IN_PLACE)
+
+    async def perform() -> Outcome:
+        lost = await apply.perform(publisher, LateSession(site, closes=closes), job, None, NoProgress())
+        assert isinstance(lost, InDoubt)
+        assert lost.doubts[0].candidates.torn
+        async with asyncio.timeout(10):
+            return await apply.perform(publisher, MemorySession(site), job, lost, NoProgress())
+
+    return asyncio.run(perform()), site
+
+
+def test_what_the_server_has_closed_is_written_in_place_again_at_once(tmp_path: Path) -> None:
+    done, site = sent_in_place_after(closes=True, folder=tmp_path, timeout_seconds=1e6)
+    assert isinstance(done, Done)
+    assert site.files["file"].content == b"new"
+
+
+def test_what_a_lost_session_may_still_write_is_not_written_in_place_before_a_time_out(tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError):
+        sent_in_place_after(closes=False, folder=tmp_path, timeout_seconds=1e6)
+    done, _ = sent_in_place_after(closes=False, folder=tmp_path, timeout_seconds=0.01)
+    assert isinstance(done, Done)
+    assert done.unanswered

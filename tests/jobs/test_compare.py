@@ -117,14 +117,34 @@ def test_file_where_a_folder_was_and_the_reverse_are_not_ours() -> None:
     assert found.differing == ("d",)
 
 
-@pytest.mark.parametrize("tells", [False, True])
-def test_what_a_listing_left_out_though_it_is_there_is_neither_lost_nor_claimed(tells: bool) -> None:
+def test_what_a_listing_left_out_and_told_so_is_neither_lost_nor_claimed() -> None:
     at = site(a=(3, OLD), b=(3, OLD))
     at.folders["d"] = 0o755
-    found = looked_at(at, [file("a"), folder("d")], [file("a"), file("b"), folder("d")], "a", "b", "d", tells=tells)
+    found = looked_at(at, [file("a"), folder("d")], [file("a"), file("b"), folder("d")], "a", "b", "d", tells=True)
     assert set(found.adopted) == {file("a", UNKNOWN, digest=b""), file("b", UNKNOWN, digest=b""), folder("d")}
     assert not found.lost
     assert found.folders == {"d"}
+
+
+def test_what_a_listing_hides_is_held_if_it_is_as_it_was_sent_and_else_not_known() -> None:
+    at = site(a=(3, OLD), b=(4, OLD), c=(3, NEW))
+    at.folders["d"] = 0o755
+    held = [file("a"), file("b"), file("c"), folder("d")]
+    found = looked_at(at, held, held, *"abcd", tells=False)
+    assert set(found.adopted) == {
+        shown(file("a")),
+        file("b", UNKNOWN, digest=b""),
+        file("c", UNKNOWN, digest=b""),
+        folder("d"),
+    }
+    assert not found.lost
+
+
+def test_a_name_whose_like_is_not_shown_may_be_there() -> None:
+    at = site(**{"a.html": (3, OLD), "b.bak": (3, OLD)})
+    wanted = [file("a.html"), file("b.bak"), file("c.html")]
+    assert looked_at(at, wanted, [], "b.bak").unsure == ("b.bak",)
+    assert looked_at(site(), wanted, []).unsure == ()
 
 
 NAMES = st.sampled_from("abc")

@@ -154,3 +154,50 @@ def test_a_version_of_ours_that_nobody_knows_is_ruled_out_by_nothing_but_absence
             assert held_after("p", Candidates((lost, None)), seen_on(site, version)) == lost
     assert held_after("p", Candidates((lost, None)), None) is None
     assert held_after("p", Candidates((lost, None)), FOLDER) is None
+
+
+# What is written in place.
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_torn_version_is_never_taken_for_a_whole_one_nor_for_somebody_elses(site: str) -> None:
+    """A part of a version may have any size, also that of another one; its date is that of its upload."""
+    for versions in sets_on(site):
+        candidates = added(Candidates((), torn=True), versions)
+        for size in range(4):
+            seen = Entry("p", Kind.FILE, size, UNKNOWN if site == "no times" else UPLOADED_AT)
+            held = held_after("p", candidates, seen, sets_times=site == "sets times")
+            assert held, candidates
+            assert not held.is_folder
+            assert held.size == UNKNOWN, candidates
+            assert not held.digest
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_where_a_version_may_be_torn_a_whole_one_is_believed_only_if_it_is_there(site: str) -> None:
+    for versions in sets_on(site):
+        candidates = added(Candidates((), torn=True), versions)
+        for truth in versions:
+            seen = seen_on(site, truth)
+            if truth and truth.site_size != UNKNOWN and truth not in candidates.versions:
+                continue
+            held = held_after("p", candidates, seen, sets_times=site == "sets times")
+            assert (held is None) == (truth is None), (candidates, truth)
+            if held and truth and not truth.is_folder:
+                assert held.size == UNKNOWN or held.inode == truth.inode, (candidates, truth)
+
+
+def test_a_version_that_bears_the_date_it_was_given_is_whole_where_dates_are_set() -> None:
+    for version in versions_on("sets times"):
+        seen = seen_on("sets times", version)
+        candidates = added(Candidates((None,), torn=True), [version])
+        assert observed(candidates, seen, sets_times=True) == Candidates((version,))
+        held = held_after("p", candidates, seen, sets_times=True)
+        assert held
+        assert held.size == version.size
+
+
+def test_nothing_at_all_is_not_torn() -> None:
+    assert held_after("p", Candidates((None,), torn=True), None) is None
+    assert observed(Candidates((None,), torn=True), None) == NOTHING
+    assert not Candidates((None,), torn=True).are_one

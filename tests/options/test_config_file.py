@@ -71,6 +71,7 @@ SAMPLES: dict[str | None, Sample] = {
     ),
     "max_depth": Sample(1, "2", ("--max-depth", "3"), (2, 3)),
     "perms": flag("--no-perms", on=False),
+    "in_place": flag("--in-place"),
     "temp_name": text("--temp-name", "am-*.part", "am-*.tmp", "am-*.EXT"),
     "every": text("--every", 600, "1h30m", "90s"),
     "once": flag("--once"),

@@ -32,7 +32,7 @@ def make_handler(arguments: argparse.Namespace, log: TextIO) -> Any:
 
     LoggingHandler.timeout = arguments.timeout
     LoggingHandler.authorizer = DummyAuthorizer()
-    LoggingHandler.authorizer.add_user(arguments.user, arguments.password, arguments.docroot, perm="elradfmwMT")
+    LoggingHandler.authorizer.add_user(arguments.user, arguments.password, arguments.docroot, perm=arguments.perm)
     if arguments.tls:
         LoggingHandler.ssl_context = make_context(arguments)
         LoggingHandler.tls_control_required = LoggingHandler.tls_data_required = True
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--tls-version", choices=["1.2", "1.3"])
     parser.add_argument("--certificate", help="certificate and key in one file")
     parser.add_argument("--client-ca", help="clients must show a certificate that is from it")
+    parser.add_argument("--perm", default="elradfmwMT", help="what the user may do, a letter each")
     parser.add_argument("--timeout", type=int, default=300, help="seconds without a command until the session ends")
     arguments = parser.parse_args()
     os.umask(0o022)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from async_mirror.model.candidates import MOST, Candidates
+from async_mirror.model.candidates import MOST, Candidates, held_after
 from async_mirror.model.change import Change, Job, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile
-from async_mirror.model.entry import Entry, Kind
+from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.outcome import (
     Done,
     Doubt,
@@ -21,6 +21,7 @@ from async_mirror.model.outcome import (
     Skipped,
     Unmanaged,
 )
+from async_mirror.model.temporary_names import IN_PLACE
 from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
 from async_mirror.state.opening import open_state
 from async_mirror.state.store import State
@@ -303,3 +304,57 @@ def test_all_below_a_folder_renamed_in_case_alone_follows_it_or_is_forgotten(
     below = {"DIR/sub", "DIR/sub/f"} if moved else set()
     assert {entry.path for entry in state.held_below("")} == {"DIR", *below}
     assert rows(state) == 0
+
+
+# What is written in place.
+
+
+def in_place(change: Change) -> Job:
+    return Job(change, "t", 0, 1 | IN_PLACE)
+
+
+@pytest.mark.parametrize(
+    ("change", "torn"),
+    [
+        (SendFile(file("a", 5), file("a"), ""), {"a"}),
+        (Move(file("b"), file("a"), ""), {"b"}),
+        (MakeFolder(folder("d"), ""), set()),
+        (RemoveFile(file("a"), ""), set()),
+    ],
+)
+def test_a_file_that_is_written_in_place_may_be_torn_until_it_is_looked_at_for_good(
+    change: Change, torn: set[str], state: State
+) -> None:
+    state.hold([file("a")])
+    state.begin([in_place(change)])
+    pending = state.pending(NOW)
+    assert {each.path for each in pending if each.candidates.torn} == torn
+    assert {each.path for each in pending if each.may_be_written} == torn
+    assert not any(each.leftovers for each in pending)
+    for each in pending:
+        state.resolve(each, each.held, look_after=LATER)
+    assert state.pending(NOW) == []
+    late = state.pending(LATER)
+    assert {each.path for each in late if each.candidates.torn} == torn
+    assert not any(each.may_be_written for each in late)
+
+
+def test_a_confirmed_upload_in_place_leaves_nothing_open(state: State) -> None:
+    sent = in_place(SendFile(file("a", 5), None, "new"))
+    state.begin([sent])
+    state.commit([Done(sent, sent.change, file("a", 5))], NOW)
+    assert rows(state) == 0
+    assert state.held("a") == file("a", 5)
+
+
+def test_what_was_torn_is_held_as_a_file_of_no_known_version(state: State) -> None:
+    sent = in_place(SendFile(file("a", 5), file("a"), "newer"))
+    state.hold([file("a")])
+    state.begin([sent])
+    (pending,) = state.pending(NOW)
+    left = held_after("a", pending.candidates, Entry("a", Kind.FILE, 2, 99), sets_times=True)
+    assert left
+    state.resolve(pending, left)
+    held = state.held("a")
+    assert held
+    assert (held.size, held.digest) == (UNKNOWN, b"")

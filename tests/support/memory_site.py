@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import is_inside, join, parent, split
 from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, Refusal
-from async_mirror.remote.session import Content, Published, RemoteListing, RemoteSession, Removal, Target
+from async_mirror.remote.session import Barred, Content, Published, RemoteListing, RemoteSession, Removal, Target
 
 SECOND_NS = 1_000_000_000
 
@@ -181,6 +181,12 @@ class MemorySession:
 
     def found_removal(self, removal: Removal) -> None:
         raise AssertionError(removal)
+
+    def barred(self, folder: str) -> Barred | None:
+        return None
+
+    def found_barred(self, folder: str, what: Barred) -> None:
+        raise AssertionError(what)
 
     @property
     def sets_times(self) -> bool:

@@ -29,6 +29,12 @@ def test_no_law_is_broken_in_500_histories() -> None:
     assert int(last.split(", ")[1].split(" ")[0]) <= 50, f"too many in which nothing happens: {last}"
 
 
+@pytest.mark.parametrize("kind", ["in-place", "in-place-times-told"])
+def test_no_law_is_broken_where_files_are_written_in_place(kind: str) -> None:
+    looked = look("-n", "80", "--kind", kind, "--jobs", str(os.cpu_count() or 1), "--shrink", "1")
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+
+
 @pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.stem)
 def test_what_once_broke_a_law_breaks_none(kept: Path) -> None:
     looked = look("--file", kept)

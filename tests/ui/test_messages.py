@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from faults import reactions
@@ -206,8 +207,11 @@ def test_password_is_not_told_by_whoever_cannot_read_it(tmp_path: Path) -> None:
 # What a session says of a refusal.
 
 
-def in_session(server: ScriptedServer, ask: Callable[[RemoteSession], Awaitable[Failure | None]]) -> Failure | None:
-    async def talk() -> Failure | None:
+Result = TypeVar("Result")
+
+
+def in_session(server: ScriptedServer, ask: Callable[[RemoteSession], Awaitable[Result]]) -> Result:
+    async def talk() -> Result:
         site = Site("ftp", "127.0.0.1", server.port, USER, "")
         session = await connect(site, Secret(PASSWORD), timeout_seconds=5)
         try:
@@ -229,13 +233,23 @@ def test_refused_listing_tells_what_was_asked() -> None:
     assert failure == Failure("pictures", Problem.REFUSED, "the server answered MLSD with: 450 Not now.", True)
 
 
-def test_refusal_in_clearing_up_tells_so() -> None:
-    async def ask(session: RemoteSession) -> Failure | None:
-        return (await recover.settle(session, Pending("a.txt", Candidates((None,)), None, ("left behind",)))).failure
+def settled(refusal: bytes) -> recover.Settled:
+    """Settle a path with a temporary that the server does not delete."""
+
+    async def ask(session: RemoteSession) -> recover.Settled:
+        return await recover.settle(session, Pending("a.txt", Candidates((None,)), None, ("left behind",)))
 
     with ScriptedServer() as server:
         server.put(b"/left behind", b"half")
-        server.on("DELE", reactions.permission_denied, times=reactions.ALWAYS)
-        failure = in_session(server, ask)
-    detail = "while what an earlier run left there was looked at, the server answered DELE with: 550 Permission denied."
-    assert failure == Failure("a.txt", Problem.REFUSED, detail)
+        server.on("DELE", reactions.say(refusal), times=reactions.ALWAYS)
+        return in_session(server, ask)
+
+
+def test_refusal_for_the_moment_in_clearing_up_tells_so() -> None:
+    detail = "while what an earlier run left there was looked at, the server answered DELE with: 450 Not now."
+    assert settled(b"450 Not now.").failure == Failure("a.txt", Problem.REFUSED, detail, transient=True)
+
+
+def test_a_temporary_that_may_never_be_deleted_holds_up_no_path() -> None:
+    found = settled(b"550 Permission denied.")
+    assert (found.failure, found.stays) == (None, True)

@@ -66,3 +66,14 @@ def test_a_local_error_in_one_folder_alone_is_not_taken_for_a_full_site(mirror: 
     assert ran.code == 1, ran.said
     assert set(contents(tree_of(server))) == {b"well/%d.bin" % number for number in range(12)}
     assert "no room left" not in ran.said
+
+
+def test_folders_with_names_that_are_in_every_reply_are_told_apart_all_the_same(tmp_path: Path) -> None:
+    with ScriptedServer(has_room_for(1000, FAILURE)) as server:
+        answer_at_once(server)
+        mirror = Mirror(tmp_path, server.port)
+        for number in range(100):
+            mirror.write(f"{['4', '5', '1', 'a', 'e', 'local', 'file'][number % 7]}/{number}.bin", b"x" * 100)
+        ran = mirror.run("--multi", "S")
+        assert ran.code == 1, ran.said
+        assert ran.said.count("no room left") == 1, ran.said

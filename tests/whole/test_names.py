@@ -21,7 +21,7 @@ from faults.sites import (
 )
 from faults.traits import lacks
 from faults.tree import TEMPORARY
-from support.mirror import Mirror, assert_mirrored, assert_same, count, ended, temporaries_of
+from support.mirror import Mirror, assert_mirrored, assert_same, count, ended, in_folder, temporaries_of
 
 Make = Callable[..., tuple[ScriptedServer, Mirror]]
 
@@ -120,6 +120,30 @@ def test_a_folder_where_nothing_may_be_written_is_not_taken_for_a_refusal_of_nam
     assert ran.code == 1
     assert "temporary files are called" not in ran.said
     assert {b"/index.html", "/caf\u00e9".encode(), "/\u00fcmlaut/c".encode()} == server.files.keys()
+
+
+def test_where_nothing_may_be_written_that_is_found_out_once_and_each_file_is_told_of(made: Make) -> None:
+    server, mirror = made()
+    for number in range(20):
+        mirror.write(f"folder/{number}", "x")
+    server.on("STOR", reactions.say(b"550 Permission denied."), None, when=in_folder(b"/folder"))
+    ran = mirror.run("--multi", "S", "-v")
+    assert ran.code == 1
+    refused = [line for line in server.commands() if line.startswith("STOR folder/")]
+    assert len(refused) <= 22 + 4, "more empty files were tried than once in each shape"
+    assert all(f"folder/{number}  was refused" in ran.said for number in range(20)), ran.said
+
+
+def test_where_nothing_can_be_renamed_no_more_files_are_sent(made: Make) -> None:
+    server, mirror = made(lacks("RNFR", "RNTO"))
+    for number in range(20):
+        mirror.write(f"folder/{number}", "x")
+    ran = mirror.run("--multi", "S", "-v")
+    assert ran.code == 1
+    sent = [line for line in server.commands() if line.startswith("STOR folder/")]
+    assert len(sent) <= 1 + 4
+    assert all(f"folder/{number}  was refused: this server renames nothing" in ran.said for number in range(20))
+    assert server.files == {}
 
 
 @pytest.mark.parametrize("before", ["", "am-*.tmp"])

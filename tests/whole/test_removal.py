@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -90,6 +91,18 @@ def test_what_is_hidden_beside_a_name_with_a_dot_is_no_reason_to_trust_a_listing
     server.on("MLSD", cut, None, when=lambda exchange: exchange.path.startswith(b"/gallery"))
     mirror.run()
     assert b"/gallery/theirs" in server.files
+
+
+@pytest.mark.parametrize("name", [b".am-%s-0123456789z0.part", b"am-%s-0123456789z0"])
+@pytest.mark.parametrize("traits", [(removes_recursively,), ()])
+def test_a_late_temporary_of_ours_alone_keeps_no_folder_whatever_rmd_does(
+    traits: tuple[Trait, ...], name: bytes, made: Make
+) -> None:
+    server, mirror = made(*traits)
+    (state_id,) = {found[1] for line in server.commands() if (found := re.match(r"STOR .*am-([0-9a-f]{8})-", line))}
+    server.put(b"/gallery/" + name % state_id.encode(), b"late")
+    assert_mirrored(mirror, server)
+    assert server.folders == {b"/"}
 
 
 def test_it_is_found_out_once(made: Make) -> None:

@@ -1,0 +1,54 @@
+"""Names that a real server hides in its listings are there all the same: what is not listed is not absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers import Kind, ServerFactory
+from support.program import MTIME, Program, tree
+
+HIDDEN: Mapping[Kind, Mapping[str, Any]] = {
+    "vsftpd": {"hide_file": "{*.bak}"},
+    "proftpd": {"<Directory />\nHideFiles": '"[.]bak$"\n</Directory>'},
+}
+
+
+@pytest.fixture(params=HIDDEN)
+def hiding(request: pytest.FixtureRequest, server_factory: ServerFactory, tmp_path: Path) -> Program:
+    """Give the test a site of others with a file that is shown and one that is hidden."""
+    program = Program(tmp_path, server_factory(request.param, options=HIDDEN[request.param]))
+    for path in ("shop/index.html", "shop/old.bak"):
+        (program.site / path).parent.mkdir(exist_ok=True)
+        (program.site / path).write_text("theirs")
+        program.write(path, f"ours, {path}")
+    program.server.adopt()
+    return program
+
+
+@pytest.mark.parametrize("existing", ["overwrite", "skip", "fail"])
+def test_what_is_hidden_is_told_or_kept_as_any_other_file_of_others(existing: str, hiding: Program) -> None:
+    ran = hiding.sync("--existing", existing)
+    assert ran.code == (1 if existing == "fail" else 0), ran.err
+    theirs = {path for path in ("shop/index.html", "shop/old.bak") if (hiding.site / path).read_text() == "theirs"}
+    if existing == "overwrite":
+        assert ran.err.count("replaces a file of the site that differs") == 2, ran.err
+        assert not theirs
+    else:
+        assert theirs == {"shop/index.html", "shop/old.bak"}, ran.err
+
+
+def test_what_is_hidden_is_mirrored_once(hiding: Program) -> None:
+    assert hiding.sync().code == 0
+    assert tree(hiding.site) == tree(hiding.source)
+    again = hiding.sync("--resurvey")
+    assert again.code == 0, again.err
+    assert hiding.commands("STOR", "DELE") == [], again.err
+    hiding.write("shop/old.bak", "another content", MTIME + 7)
+    assert hiding.sync("--resurvey").code == 0
+    assert len(hiding.commands("STOR")) == 1
+    (hiding.source / "shop/old.bak").unlink()
+    assert hiding.sync("--resurvey").code == 0
+    assert tree(hiding.site) == tree(hiding.source)
