@@ -1,7 +1,5 @@
 """What is done about a folder: made, renamed with all that is in it, removed."""
 
-from contextlib import suppress
-
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import doubled, is_double
 from async_mirror.jobs.folder_check import shows, spelled, was_renamed
@@ -69,8 +67,9 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
                 await session.rename(old, new)
             attempt.confirm(old, None)
             return attempt.done(moved)
-    except Refusal:
-        pass
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
     outcome = await make(attempt, change.entry)
     if isinstance(outcome, Done) and was_tried:
         return outcome._replace(doubts=(Doubt(old, Candidates((change.held, None))),))
@@ -84,8 +83,12 @@ async def _has_both_names(session: RemoteSession, new: str) -> bool:
 
 async def _respelled(attempt: Attempt, old: str, moved: Entry) -> Outcome:
     """Rename what has both names to the site already, if the site will; what others have in it is found by either."""
-    with suppress(Refusal), attempt.touching((moved.path, None, moved)):
-        await attempt.session.rename(old, moved.path)
+    try:
+        with attempt.touching((moved.path, None, moved)):
+            await attempt.session.rename(old, moved.path)
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
     attempt.confirm(old, None)
     return attempt.done(moved)
 

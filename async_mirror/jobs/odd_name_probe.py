@@ -1,6 +1,7 @@
 """Tries whether a site keeps an odd name as it is, before anything bears it."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.model import odd_names, paths
@@ -38,7 +39,7 @@ async def _alters(attempt: Attempt, traits: frozenset[str]) -> bool:
     else:
         listing = await session.list_folder(box)
         found = [entry.path for entry in listing.entries] if listing else []
-        with suppress(Refusal):  # some list it as what it is not
+        with _may_be_kept():  # some list it as what it is not
             await session.remove_folder(tried)
     await remove_box(session, box)
     attempt.box = ""
@@ -67,10 +68,20 @@ async def make_box(attempt: Attempt) -> str:
 
 
 async def remove_box(session: RemoteSession, folder: str, levels: int = _MOST_LEVELS) -> None:
-    """Remove a folder of ours with all that a name has become in it; what the server keeps decides nothing."""
-    with suppress(Refusal):
+    """Remove a folder of ours with all that a name has become in it; what the server keeps for good decides nothing."""
+    with _may_be_kept():
         listing = await session.list_folder(folder) if levels else None
         for entry in listing.entries if listing else ():
             await remove_box(session, entry.path, levels - 1)
-    with suppress(Refusal):
+    with _may_be_kept():
         await session.remove_folder(folder)
+
+
+@contextmanager
+def _may_be_kept() -> Iterator[None]:
+    """Let the server refuse for good. Raises Refusal for the moment."""
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
