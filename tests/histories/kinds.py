@@ -26,7 +26,7 @@ class Kind:
     hears_during_transfers: bool = True
     """or loses what comes while a transfer is under way"""
     keeps_ports: bool = True
-    """or forgets a passive port with the next command that uses none"""
+    """or forgets, shortly after a transfer, the passive port that was asked for last"""
 
     def __str__(self) -> str:
         odd = [
@@ -52,8 +52,13 @@ _OTHERWISE: dict[str, tuple[float, Any]] = {
     "times": (0.25, ""),
     "chmod": (0.15, False),
     "overtakes": (0.1, True),
+    "heeds_case": (0.15, False),
+    "removes_full_folders": (0.15, True),
+    "one_read_one_command": (0.1, True),
+    "hears_during_transfers": (0.1, False),
+    "keeps_ports": (0.1, False),
 }
-"""How often a server does otherwise than most. What the program is not made for yet is left out."""
+"""How often a server does otherwise than most."""
 
 
 def draw(chance: Random) -> Kind:

@@ -32,6 +32,8 @@ from .wire import HOST, Socket
 from .world import World
 
 NAME = "async_mirror"
+OWN_ERROR = "met an error of ours"
+"""What it is called in the program's summary that something was never to happen."""
 
 
 class _Now:

@@ -125,7 +125,7 @@ class Stage:
         for line in result.log.splitlines():
             self.world.note(f"   says {line[21:].replace(str(self.source), 'SOURCE')}")
         self.world.note(f"-- exit {result.code} {result.problems}")
-        if loop.troubles or "unexpected" in str(result.problems):
+        if loop.troubles or package.OWN_ERROR in result.problems:
             self.world.found("no traceback", f"{loop.troubles} {result.log}")
         return result
 

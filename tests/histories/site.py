@@ -99,7 +99,8 @@ class Site:
         if node.content is None and (self.key(new) + b"/").startswith(self.key(old) + b"/") and there is not node:
             raise No("Invalid argument")
         for each in (node, *below):
-            self._touches(each, f"is renamed, with {shown(old)} to {shown(new)}")
+            if there is not node:  # where case is ignored, what is found by either name stays where it is
+                self._touches(each, f"is renamed, with {shown(old)} to {shown(new)}")
             del self.nodes[self.key(each.path)]
             self._let_go(each.path)
         for each in (node, *below):
