@@ -28,6 +28,9 @@ class Kind:
     keeps_ports: bool = True
     """or forgets, shortly after a transfer, the passive port that was asked for last"""
 
+    dot_names: bool = True
+    """or refuses to make anything whose name begins with a dot"""
+
     def __str__(self) -> str:
         odd = [
             f"{field.name}={getattr(self, field.name)}"
@@ -57,6 +60,7 @@ _OTHERWISE: dict[str, tuple[float, Any]] = {
     "one_read_one_command": (0.1, True),
     "hears_during_transfers": (0.1, False),
     "keeps_ports": (0.1, False),
+    "dot_names": (0.1, False),
 }
 """How often a server does otherwise than most."""
 
@@ -87,4 +91,5 @@ NAMED = {
     "one-read-one-command": Kind(one_read_one_command=True),
     "deaf-during-transfers": Kind(hears_during_transfers=False),
     "forgets-ports": Kind(keeps_ports=False),
+    "no-dot-names": Kind(dot_names=False),
 }

@@ -211,7 +211,8 @@ class _Excuses:
         """It cannot be mirrored, and the exit code is to say so."""
         if self.taken(path):
             return False
-        return self._collides(path) or self._blocked(path, content) or b"\n" in path or b"\r" in path
+        odd = b"\n" in path or b"\r" in path or (b"/." in path and not self._site.kind.dot_names)
+        return odd or self._collides(path) or self._blocked(path, content)
 
     def _collides(self, path: bytes) -> bool:
         """One of two names that this site takes for one, or below such a folder."""

@@ -71,6 +71,7 @@ class Site:
     def begin_file(self, path: bytes) -> Node:
         """Begin to write a file: from now on it is empty, and not whole."""
         self._needs_parent(path)
+        self._may_be_called(path)
         there = self.find(path)
         if there and there.content is None:
             raise No("Is a directory")
@@ -91,6 +92,7 @@ class Site:
         if node is None:
             raise No("No such file or directory")
         self._needs_parent(new)
+        self._may_be_called(new)
         if there is not None and there is not node:
             if there.content is None or node.content is None or not self.kind.renames_over:
                 raise No("File exists")
@@ -140,6 +142,7 @@ class Site:
         if self.find(path):
             raise No("File exists")
         self._needs_parent(path)
+        self._may_be_called(path)
         self.nodes[self.key(path)] = Node(path, None, self.world.wall, 0o755)
         self.ours.add(self.key(path))
         self.taken.discard(self.key(path))
@@ -179,6 +182,10 @@ class Site:
         self.world.note(f"   others remove {shown(path)}")
 
     # Laws.
+
+    def _may_be_called(self, path: bytes) -> None:
+        if not self.kind.dot_names and b"/." in path:
+            raise No("Prohibited name")
 
     def _needs_parent(self, path: bytes) -> None:
         parent = self.find(path.rpartition(b"/")[0] or b"/")
