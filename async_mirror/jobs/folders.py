@@ -4,15 +4,15 @@ from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import doubled, is_double
 from async_mirror.jobs.folder_check import shows, spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import name_problem
-from async_mirror.jobs.removal_proof import NOT_OURS, why_it_stays
+from async_mirror.jobs.removal_proof import NOT_OURS, cleared, why_it_stays
 from async_mirror.jobs.single_files import is_back
-from async_mirror.model import paths, temporary_names
+from async_mirror.model import paths
 from async_mirror.model.candidates import Candidates
 from async_mirror.model.change import FOUND, MakeFolder, Move
 from async_mirror.model.entry import UNKNOWN, Entry
 from async_mirror.model.outcome import Done, Doubt, Outcome
 from async_mirror.remote.errors import LINK_IN_THE_WAY, Refusal
-from async_mirror.remote.session import RemoteListing, RemoteSession
+from async_mirror.remote.session import RemoteSession
 
 _FILE_IN_THE_WAY = "a file of others is in the way (remove it from the site, or rename the folder)"
 
@@ -108,7 +108,7 @@ async def remove(attempt: Attempt, held: Entry) -> Outcome:
         listing = await attempt.session.list_folder(held.path)
         if listing is None or listing.is_empty:
             raise
-        if not (listing.complete and await _clear(attempt, listing)):
+        if not await cleared(attempt, listing):
             return attempt.unmanaged(NOT_OURS)
         await _remove(attempt, held)
     return attempt.done(None)
@@ -117,14 +117,3 @@ async def remove(attempt: Attempt, held: Entry) -> Outcome:
 async def _remove(attempt: Attempt, held: Entry) -> None:
     with attempt.touching((held.path, held, None)):
         await attempt.session.remove_folder(held.path)
-
-
-async def _clear(attempt: Attempt, listing: RemoteListing) -> bool:
-    """Remove what is in a folder if that is only temporaries of ours: a server may do a STOR long after it was sent."""
-    state_id = attempt.publisher.state_id
-    names = [paths.split(entry.path)[1] for entry in listing.entries if not entry.is_folder]
-    ours = [name for name in names if temporary_names.is_temporary_of(state_id, name)]
-    if listing.others or listing.oddities or len(ours) < len(listing.entries):
-        return False
-    await attempt.session.remove_files([entry.path for entry in listing.entries])
-    return True

@@ -2,9 +2,9 @@
 
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.odd_name_probe import make_box, remove_box
-from async_mirror.model import paths
+from async_mirror.model import paths, temporary_names
 from async_mirror.remote.errors import Refusal
-from async_mirror.remote.session import RemoteSession, Removal
+from async_mirror.remote.session import RemoteListing, RemoteSession, Removal
 
 NOT_OURS = "it holds things that are not ours"
 NOT_SURE = "this server removes a folder with all that is in it, and its listings do not show for sure that it is empty"
@@ -22,9 +22,20 @@ async def why_it_stays(attempt: Attempt, folder: str) -> str:
     listing = await session.list_folder(folder)
     if listing is None:
         return ""
-    if not listing.is_empty:
+    if not listing.is_empty and not await cleared(attempt, listing):
         return NOT_OURS
     return "" if removal is Removal.WHOLE and listing.complete else NOT_SURE
+
+
+async def cleared(attempt: Attempt, listing: RemoteListing) -> bool:
+    """Remove what is in a folder if that is only temporaries of ours: a server may do a STOR long after it was sent."""
+    state_id = attempt.publisher.state_id
+    names = [paths.split(entry.path)[1] for entry in listing.entries if not entry.is_folder]
+    ours = [name for name in names if temporary_names.is_temporary_of(state_id, name)]
+    if not listing.complete or listing.others or listing.oddities or len(ours) < len(listing.entries):
+        return False
+    await attempt.session.remove_files([entry.path for entry in listing.entries])
+    return True
 
 
 async def _prove(attempt: Attempt) -> Removal:
