@@ -28,8 +28,10 @@ from async_mirror.state.schema import (
 
 LOOKED_AT_AGAIN_AFTER_S = 300
 _VERSION = ", ".join(VERSION_COLUMNS)
-_NOTED_LATER = f"noted = noted AND kind = {Kind.FOLDER.value}"
-"""What was noted may no longer come to be there, for its temporary is gone; but a folder may still be made."""
+_NOTED_LATER = f"noted = noted AND (kind = {Kind.FOLDER.value} OR kind = {Kind.FILE.value} AND other != x'')"
+"""What was noted may no longer come to be there, for its temporary is gone; but a folder may still be made, or renamed,
+and so may a file that was sent before.
+"""
 
 
 class Journal(Held):
@@ -120,7 +122,7 @@ class Journal(Held):
         boxed = [Job(made, row.token, row.tries, row.shapes) for row in rows if is_odd or not row.makes]
         return Pending(
             path,
-            _candidates_at(connection, path, held, rows),
+            added(_candidates_at(connection, path, held, rows), self._late(path, rows)),
             held,
             self._temporaries(path, ((job, job.temporary_token(n)) for job in uploads for n in range(job.tries))),
             self._temporaries(path, ((job, job.aside_token) for job in uploads)),
@@ -131,6 +133,12 @@ class Journal(Held):
             all(row.answered for row in rows),
             is_alike,
         )
+
+    def _late(self, path: str, rows: Iterable["_Open"]) -> Iterator[Entry]:
+        """Yield what is held where a file is to come from: a rename that is late may bring that."""
+        for row in rows:
+            if row.other and row.version[0] == Kind.FILE and (held := self.held(decode(row.other))):
+                yield held._replace(path=path)
 
     def _temporaries(self, path: str, tokens: Iterable[tuple[Job, str]]) -> tuple[str, ...]:
         folder, name = split(path)
@@ -221,8 +229,8 @@ def _rows(job: Job) -> Iterator[tuple[object, ...]]:
 
 
 def _other(change: object, path: str) -> str:
-    """Return the second path of a rename by which either is recognised."""
-    if not isinstance(change, Move) or not (change.twin or change.entry.is_folder):
+    """Return the second path of a rename."""
+    if not isinstance(change, Move):
         return ""
     return change.entry.path if path == change.held.path else change.held.path
 
