@@ -39,28 +39,19 @@ async def cleared(attempt: Attempt, listing: RemoteListing) -> bool:
 
 
 async def _prove(attempt: Attempt) -> Removal:
-    """Remove a folder of ours that holds another; what cannot be tried is taken for the worst, and not noted."""
-    try:
-        box = await make_box(attempt)
-    except Refusal as refusal:
-        if refusal.transient:
-            raise
-        return Removal.BLIND
+    """Remove a folder of ours that holds another. Raises Refusal if that cannot be tried."""
+    box = await make_box(attempt)
     try:
         removal = await _tried(attempt.session, box)
     finally:
         await remove_box(attempt.session, box)
-    attempt.box = ""
-    if removal:
-        attempt.session.found_removal(removal)
-    return removal or Removal.BLIND
+        attempt.box = ""
+    attempt.session.found_removal(removal)
+    return removal
 
 
-async def _tried(session: RemoteSession, box: str) -> Removal | None:
-    try:
-        await session.make_folder(paths.join(box, "x"))
-    except Refusal:
-        return None
+async def _tried(session: RemoteSession, box: str) -> Removal:
+    await session.make_folder(paths.join(box, "x"))
     try:
         await session.remove_folder(box)
     except Refusal as refusal:
