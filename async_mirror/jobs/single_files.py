@@ -14,16 +14,17 @@ from async_mirror.source import files, look
 
 
 async def set_attributes(attempt: Attempt, change: SetAttributes) -> Outcome:
-    """Set the mode of a file or folder; a file is uploaded again where only that can set it."""
+    """Set the mode of a file or folder; a file whose mode is refused may be of another owner: it is replaced."""
     entry, held = change.entry, change.held
     mode = entry.mode | 0o700 if entry.is_folder else entry.mode
+    is_refused = False
     try:
         was_set = await attempt.session.set_mode(entry.path, mode)
     except Refusal as refusal:
         if refusal.transient or (entry.is_folder and await attempt.session.look(entry.path) is None):
             raise
-        was_set = False
-    if not was_set and held.digest:
+        was_set, is_refused = False, True
+    if is_refused and held.digest:
         return await Upload(attempt, entry, held, change.why).outcome()
     now = entry._replace(digest=held.digest, site_size=held.site_size, site_mtime_ns=held.site_mtime_ns)
     return attempt.done(now, "" if was_set else NO_MODES)
