@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from async_mirror.jobs.folder_check import spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import remove_box
-from async_mirror.model.candidates import held_after
+from async_mirror.model.candidates import added, held_after
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Failure, Pending, Problem
 from async_mirror.model.paths import parent, split
@@ -124,8 +124,8 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         for box in pending.boxes if clean else ():
             await remove_box(session, box)
         seen = await _look(session, pending)
-        if clean and pending.asides:
-            seen = await _settle_asides(session, pending, seen)
+        if clean and pending.asides and (back := await _settle_asides(session, pending, seen)) != seen:
+            seen, pending = back, pending._replace(candidates=added(pending.candidates, pending.earlier))
         moved = bool(pending.origin and seen) and await was_renamed(
             session, pending.origin, pending.path, pending.inside, twin=bool(pending.twin)
         )

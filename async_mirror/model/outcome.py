@@ -183,7 +183,8 @@ class Pending(NamedTuple):
     names. `twin` is the other path of a rename that changed case or Unicode form alone: a site to which the two are one
     must be asked how it spells the name. `origin` is the old path of any other folder that may have been renamed, with
     what was held `inside`. `answered` says that nothing that was sent about it can still be done later, `alike` that
-    another path of ours beside it differs in case or Unicode form alone, too.
+    another path of ours beside it differs in case or Unicode form alone, too. `earlier` are versions that stood there,
+    or were to: a late command may have set one aside.
     """
 
     path: str
@@ -197,3 +198,4 @@ class Pending(NamedTuple):
     inside: Inside = ()
     answered: bool = False
     alike: bool = False
+    earlier: tuple[Entry, ...] = ()

@@ -132,6 +132,7 @@ class Journal(Held):
             self._inside(origin) if origin and self.held(origin) else (),
             all(row.answered for row in rows),
             is_alike,
+            tuple(version for row in rows if row.tries and (version := version_of(path, row.version))),
         )
 
     def _late(self, path: str, rows: Iterable["_Open"]) -> Iterator[Entry]:
