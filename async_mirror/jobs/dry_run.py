@@ -1,6 +1,7 @@
 """What would come of a pass: looks at the site, changes nothing there."""
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from async_mirror.jobs import folders, recover
 from async_mirror.jobs.attempt import Attempt, Progress
@@ -77,6 +78,8 @@ class DryHands(Hands):
         """Say what would come of a change, given what has the name on the site."""
         if isinstance(change, MakeFolder) and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
+        if _is_plain_move(change) and await is_there(session, change.held.path) is False:
+            change = SendFile(change.entry, None, "new", asks=change.asks)
         double = "" if isinstance(change, Move) else change.double
         if double and await is_double(session, change.entry.path):
             return doubled(attempt, double)
@@ -88,11 +91,14 @@ class DryHands(Hands):
 
     async def _likely(self, change: Change) -> Change:
         """Return what a change would be in the end: a file that is not the one that was sent is not renamed."""
-        match change:
-            case Move(entry, held, twin=False) if not entry.is_folder:
-                if await digest_of(self.publisher.source, entry.path) != held.digest:
-                    return SendFile(entry, None, "new", asks=change.asks)
+        if _is_plain_move(change) and await digest_of(self.publisher.source, change.entry.path) != change.held.digest:
+            return SendFile(change.entry, None, "new", asks=change.asks)
         return change
+
+
+def _is_plain_move(change: Change) -> TypeGuard[Move]:
+    """Tell whether a file is to be renamed if it is there, and is what was sent."""
+    return isinstance(change, Move) and not (change.twin or change.entry.is_folder)
 
 
 async def _has_name(session: RootedSession, change: MakeFolder | SendFile | Move) -> bool | None:

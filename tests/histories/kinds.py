@@ -74,6 +74,8 @@ def draw(chance: Random) -> Kind:
         chosen["times"] = chance.choice(["told", "none"])
     if chosen.get("mlst") is False:
         chosen.pop("size", None)
+    if "removes_full_folders" in chosen:
+        chosen.pop("dot_names", None)  # whether listings show such names cannot be tried: empty folders stay
     return Kind(**chosen)
 
 

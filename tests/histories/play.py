@@ -11,6 +11,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from .world import Found, Killed, World
 
 QUIET_SECONDS = 900.0
 LONGEST_SECONDS = 120
+_FORETOLD = ("made_folders", "sent_files", "moved", "changed_modes", "removed_files", "removed_folders")
 _numbers = itertools.count()
 
 
@@ -103,14 +105,14 @@ class Stage:
             life.remains = asyncio.all_tasks(life.loop)
         life.end()
 
-    def run(self) -> package.Result | None:
-        """Run a pass; None if it was killed."""
+    def run(self, *more: str) -> package.Result | None:
+        """Run a pass, with more options; None if it was killed."""
         life = Life(self.world, self.server)
         self.lives.append(life)
         life.loop = loop = VirtualLoop(self.world, life)
         life.at_work = self.events.at_work
         options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
-        options += ["--max-delete", "100%", *self.history.options]
+        options += ["--max-delete", "100%", *self.history.options, *more]
         self.world.note("-- the program begins")
         try:
             result = package.sync(loop, self.source, self.state, self.home, options)
@@ -146,7 +148,12 @@ class Stage:
     def _converge(self) -> None:
         """In quiet two passes make both equal, and the third has nothing to do."""
         self.world.note("-- quiet")
-        self.run()
+        foretold = self._foretold() if self.history.seed % 4 == 0 else {}
+        result = self.run()
+        assert result is not None, "nobody kills it in quiet"
+        done = {what: result.told[what] for what in foretold}
+        if done != foretold and not result.told["failed"]:
+            self.world.found("a dry run tells what would be done", f"{foretold}, and it was {done}")
         self.world.rest(QUIET_SECONDS)
         code = self._code()
         self.world.rest(QUIET_SECONDS)
@@ -154,6 +161,15 @@ class Stage:
         before = self.server.commands
         if not self._code() and self.server.commands != before:
             self.world.found("the third pass is silent", f"{self.server.commands - before} commands")
+
+    def _foretold(self) -> dict[str, int]:
+        """Make a dry run, and return what it says would be done."""
+        before = deepcopy(self.site.nodes)
+        result = self.run("--dry-run")
+        assert result is not None, "nobody kills it in quiet"
+        if self.site.nodes != before:
+            self.world.found("a dry run changes nothing", f"{self.site.nodes} instead of {before}")
+        return {what: result.told[what] for what in _FORETOLD}
 
     def _code(self) -> int:
         result = self.run()

@@ -110,7 +110,7 @@ class Site:
             each.path = new + origin[len(old) :]
             self.nodes[self.key(each.path)] = each
             self.ours.add(self.key(each.path))
-            self.taken.discard(self.key(each.path))
+            self._is_back(each.path)
             self._arrives(each, origin if each is node else b"")
 
     def _arrives(self, node: Node, origin: bytes) -> None:
@@ -145,7 +145,7 @@ class Site:
         self._may_be_called(path)
         self.nodes[self.key(path)] = Node(path, None, self.world.wall, 0o755)
         self.ours.add(self.key(path))
-        self.taken.discard(self.key(path))
+        self._is_back(path)
 
     def remove_folder(self, path: bytes) -> None:
         node = self.find(path)
@@ -212,7 +212,12 @@ class Site:
 
     def _let_go(self, path: bytes) -> None:
         self.ours.discard(self.key(path))
-        self.taken.discard(self.key(path))
+        self._is_back(path)
+
+    def _is_back(self, path: bytes) -> None:
+        """Where case is ignored another one may be there instead, which the program has no reason to look for."""
+        if self.kind.heeds_case:
+            self.taken.discard(path)
 
 
 def shown(path: bytes) -> str:
