@@ -76,7 +76,8 @@ class DryHands(Hands):
         self, session: RootedSession, job: Job, change: MakeFolder | SendFile | Move, attempt: Attempt
     ) -> Outcome:
         """Say what would come of a change, given what has the name on the site."""
-        if isinstance(change, MakeFolder) and (reason := await folders.in_the_way(session, change.entry.path)):
+        is_asked = isinstance(change, MakeFolder) and change.asks
+        if is_asked and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
         if _is_plain_move(change) and await is_there(session, change.held.path) is False:
             change = SendFile(change.entry, None, "new", asks=change.asks)
