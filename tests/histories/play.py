@@ -190,7 +190,7 @@ class Stage:
             if path not in wanted and not node.others and not excused.kept(path):
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
                 self.world.found(law, f"{shown(path)} {node.content!r}; exit {code}")
-        if code and not told:
+        if code and not told and not any(map(excused.may_be_told, wanted)):
             self.world.found("what is mirrored is no failure", f"exit {code}")
 
     def _compare_one(self, path: bytes, content: bytes | None, code: int) -> None:
@@ -229,6 +229,10 @@ class _Excuses:
             return False
         odd = b"\n" in path or b"\r" in path or (b"/." in path and not self._site.kind.dot_names)
         return odd or self._collides(path) or self._blocked(path, content)
+
+    def may_be_told(self, path: bytes) -> bool:
+        """Somebody has taken one of two that this site takes for one, and the program need not know."""
+        return self.taken(path) and self._collides(path)
 
     def _collides(self, path: bytes) -> bool:
         """One of two names that this site takes for one, or below such a folder."""
