@@ -18,6 +18,7 @@ import pkgutil
 import random
 import secrets
 import socket
+import sqlite3
 import sys
 import time
 import warnings
@@ -26,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .durable import Durable, Sqlite
 from .local import Disk, Local
 from .loop import VirtualLoop
 from .wire import HOST, Socket
@@ -98,6 +100,7 @@ class _NoLocal:
 
 
 _CLOCK = _Clock()
+_SQLITE = Sqlite()
 _STAND_INS: list[tuple[object, object]] = [
     (time, _CLOCK),
     (time.monotonic, _CLOCK.monotonic),
@@ -105,6 +108,7 @@ _STAND_INS: list[tuple[object, object]] = [
     (secrets, _Secrets()),
     (random, _Chance()),
     (socket, _Sockets()),
+    (sqlite3, _SQLITE),
     (gc, _Garbage()),
     (os, Disk(_local)),  # type: ignore[arg-type]
 ]
@@ -160,8 +164,11 @@ def at_hand(world: World, local: Local) -> Any:
         sys.unraisablehook = before
 
 
-def sync(loop: VirtualLoop, source: Path, state: Path, home: Path, options: Sequence[str]) -> Result:
-    """Run the program's one pass in this loop."""
+def sync(
+    loop: VirtualLoop, source: Path, state: Path, home: Path, options: Sequence[str], durable: Durable | None = None
+) -> Result:
+    """Run the program's one pass in this loop; `durable` sees what of its state survives a power failure."""
+    _SQLITE.durable = durable
     command = importlib.import_module(f"{NAME}.cli").cli
     before = asyncio.new_event_loop
     asyncio.new_event_loop = lambda: loop
@@ -173,6 +180,7 @@ def sync(loop: VirtualLoop, source: Path, state: Path, home: Path, options: Sequ
             code = command(arguments, prog_name=NAME, standalone_mode=False)
     finally:
         asyncio.new_event_loop = before
+        _SQLITE.durable = None
         logging.getLogger().handlers.clear()
         logging.getLogger(NAME).handlers.clear()
     lines = out.getvalue().splitlines()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import package
+from .durable import Durable
 from .events import Events
 from .history import SITE_ACTS, History
 from .local import Act, Local
@@ -63,6 +64,8 @@ class Stage:
         self.server = FtpServer(self.world, history.kind, self.site, self.events, history.connections)
         self.lives: list[Life] = []
         self.deaths = 0
+        self.durable: Durable | None = None
+        self.may_lose_power = "power" in {each.fault for phase in history.phases for each in phase.incidents}
 
     @property
     def state(self) -> Path:
@@ -91,13 +94,13 @@ class Stage:
             size = len(there.content or b"") if there else 5
         return b"#" * size
 
-    def kill(self) -> None:
-        """Kill the program: what it has committed stays, what it has sent arrives."""
+    def kill(self, how: str) -> None:
+        """Kill the program: what it has committed stays ("power": what is on the disk), what it has sent arrives."""
         life = self.lives[-1]
         if life.dead:
             return
         self.world.note("   killed")
-        before = self.state
+        before = self.durable.survivors() if how == "power" and self.durable else self.state
         self.deaths += 1
         if before.exists():
             shutil.copytree(before, self.state)
@@ -115,7 +118,8 @@ class Stage:
         options += ["--max-delete", "100%", *self.history.options, *more]
         self.world.note("-- the program begins")
         try:
-            result = package.sync(loop, self.source, self.state, self.home, options)
+            self.durable = Durable(self.state, self.folder / "durable") if self.may_lose_power else None
+            result = package.sync(loop, self.source, self.state, self.home, options, self.durable)
         except Killed:
             return None
         except (Found, Exception) as error:
