@@ -76,6 +76,8 @@ class DryHands(Hands):
         self, session: RootedSession, job: Job, change: MakeFolder | SendFile | Move, attempt: Attempt
     ) -> Outcome:
         """Say what would come of a change, given what has the name on the site."""
+        if isinstance(change, Move) and change.entry.is_folder and not await folders.goes_whole(session, change):
+            change = MakeFolder(change.entry, "new", asks=change.asks)
         is_asked = isinstance(change, MakeFolder) and change.asks
         if is_asked and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))

@@ -76,6 +76,14 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     return outcome
 
 
+async def goes_whole(session: RemoteSession, change: Move) -> bool:
+    """Tell whether a folder can be renamed with all that is in it, as far as that is to be seen."""
+    old, new = change.held.path, change.entry.path
+    if change.twin and await _has_both_names(session, new):
+        return True
+    return await session.look(new) is None and await shows(session, old, change.inside)
+
+
 async def _has_both_names(session: RemoteSession, new: str) -> bool:
     """Tell whether the site takes the new name for the old one, and lists it as that."""
     return await session.look(new) is not None and await spelled(session, new) is None

@@ -156,6 +156,8 @@ class Stage:
         result = self.run()
         assert result is not None, "nobody kills it in quiet"
         done = {what: result.told[what] for what in foretold}
+        if foretold:
+            done["removed_folders"] += result.told["given_up"]  # whether others have something in it shows the attempt
         if done != foretold and not result.told["failed"]:
             self.world.found("a dry run tells what would be done", f"{foretold}, and it was {done}")
         self.world.rest(QUIET_SECONDS)
