@@ -9,6 +9,7 @@ from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.existing import doubled, is_double, is_there, kept
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
 from async_mirror.jobs.recover import Recover, Recovered, Settled
+from async_mirror.jobs.single_files import renamed
 from async_mirror.model.change import (
     FOUND,
     REPLACES,
@@ -90,7 +91,14 @@ class DryHands(Hands):
         if not isinstance(change, MakeFolder) and (outcome := kept(attempt)):
             return outcome
         told = _told(change, attempt.replaces)
-        return Done(job, told, pretended(told), bytes_sent=_size(told))
+        return Done(job, told, await self._pretended(told), bytes_sent=_size(told))
+
+    async def _pretended(self, change: Change) -> Entry | None:
+        """Return what the site would hold after a change; a twin is renamed though its content may be another."""
+        if isinstance(change, Move) and change.twin and not change.entry.is_folder:
+            is_same = await digest_of(self.publisher.source, change.entry.path) == change.held.digest
+            return change.entry if is_same else renamed(change.entry, change.held)
+        return pretended(change)
 
     async def _likely(self, change: Change) -> Change:
         """Return what a change would be in the end: a file that is not the one that was sent is not renamed."""
@@ -120,12 +128,7 @@ def _told(change: MakeFolder | SendFile | Move, replaces: bool | None) -> Change
 
 def pretended(change: Change) -> Entry | None:
     """Return what the site would hold after a change."""
-    match change:
-        case RemoveFile() | RemoveFolder():
-            return None
-        case Move(entry, held, twin=True) if not entry.same_content_as(held):
-            return held._replace(path=entry.path)
-    return change.entry
+    return None if isinstance(change, RemoveFile | RemoveFolder) else change.entry
 
 
 def _size(change: Change) -> int:

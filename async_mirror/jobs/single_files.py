@@ -49,7 +49,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     attempt.confirm(held.path, None)
     attempt.confirm(entry.path, moved)
     if not same_content:
-        return _moved(attempt, change, moved if _is_as_adopted(entry, held) else unknown(moved))
+        return _moved(attempt, change, renamed(entry, held))
     mtime_set = entry.mtime_ns == held.mtime_ns or await attempt.session.set_mtime(entry.path, entry.mtime_ns)
     mode = entry.mode if attempt.publisher.perms else held.mode
     mode_set = mode == held.mode or await _set_mode_quietly(attempt, entry)
@@ -69,6 +69,12 @@ async def _is_there(attempt: Attempt, change: Move) -> bool | None:
     if there and change.twin:
         return await spelled(attempt.session, change.entry.path) is not None
     return there
+
+
+def renamed(entry: Entry, held: Entry) -> Entry:
+    """Return what is held once a twin was renamed whose content is not known to be the same."""
+    moved = held._replace(path=entry.path)
+    return moved if _is_as_adopted(entry, held) else unknown(moved)
 
 
 def _is_as_adopted(entry: Entry, held: Entry) -> bool:

@@ -193,7 +193,7 @@ class Stage:
                 self._compare_one(path, wanted[path], code)
         for node in self.site.inside(ROOT):
             path = node.path
-            if path not in wanted and not node.others and not excused.kept(path):
+            if path not in wanted and not node.others and not excused.kept(path) and not _waits(path, told):
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
                 self.world.found(law, f"{shown(path)} {node.content!r}; exit {code}")
         if code and not told and not any(map(excused.may_be_told, wanted)):
@@ -264,6 +264,12 @@ class _Excuses:
         if any(each in _lineage(path) for each in self._left_out):
             return True
         return any(node.others or self.kept(node.path) for node in self._site.inside(path))
+
+
+def _waits(path: bytes, told: set[bytes]) -> bool:
+    """Tell whether something has not got its new name, which differs in case alone, for what is told."""
+    folded = [each.lower() for each in _lineage(path)]
+    return any(each.lower() in folded for each in told)
 
 
 def _lineage(path: bytes) -> list[bytes]:
