@@ -30,6 +30,8 @@ class Node:
     replaces_ours: bool = False
     """True if somebody else put it, or its origin, in the place of ours."""
     whole: bool = True
+    put_at: float = -1.0
+    """When somebody else put it there."""
     set_aside_from: bytes = b""
 
 
@@ -43,6 +45,7 @@ class Site:
     nodes: dict[bytes, Node] = field(default_factory=dict)
     ours: set[bytes] = field(default_factory=set)
     taken: set[bytes] = field(default_factory=set)
+    pass_began: float = 0.0
 
     def __post_init__(self) -> None:
         for path in (b"/", ROOT):
@@ -101,7 +104,8 @@ class Site:
         if node.content is None and (self.key(new) + b"/").startswith(self.key(old) + b"/") and there is not node:
             raise No("Invalid argument")
         for each in (node, *below):
-            if there is not node:  # where case is ignored, what is found by either name stays where it is
+            # Where case is ignored, what is found by either name stays where it is.
+            if there is not node and not self._came_meanwhile(each):
                 self._touches(each, f"is renamed, with {shown(old)} to {shown(new)}")
             del self.nodes[self.key(each.path)]
             self._let_go(each.path)
@@ -155,7 +159,8 @@ class Site:
         if below and not self.kind.removes_full_folders:
             raise No("Directory not empty")
         for each in (*below, node):
-            self._touches(each, f"is removed with {shown(path)}")
+            if not self._came_meanwhile(each):
+                self._touches(each, f"is removed with {shown(path)}")
             self._drop(each)
 
     # What others do.
@@ -169,6 +174,7 @@ class Site:
         ours = self.key(path) in self.ours
         name = there.path if there else path
         self.nodes[self.key(path)] = Node(name, content, mtime, 0o644, others=True, replaces_ours=ours)
+        self.nodes[self.key(path)].put_at = self.world.now
         self.world.note(f"   others put {shown(path)} {content!r}")
 
     def take(self, path: bytes) -> None:
@@ -182,6 +188,10 @@ class Site:
         self.world.note(f"   others remove {shown(path)}")
 
     # Laws.
+
+    def _came_meanwhile(self, node: Node) -> bool:
+        """Tell whether it was put there in the present pass: who looks first cannot see what comes after."""
+        return node.put_at >= self.pass_began
 
     def _may_be_called(self, path: bytes) -> None:
         if not self.kind.dot_names and b"/." in path:
