@@ -48,7 +48,7 @@ class Events:
         self._count(verb)
         goes_on = True
         for incident in self._meant(verb, "before"):
-            goes_on &= self._happens_before(incident, session, verb, line)
+            goes_on = goes_on and self._happens_before(incident, session, verb, line)
         if goes_on and verb == "STOR" and self._full:
             session.full = True
         return goes_on
@@ -59,7 +59,7 @@ class Events:
             return True
         goes_on = True
         for incident in self._meant(verb, "after"):
-            goes_on &= self._happens_after(incident, session, verb, reply)
+            goes_on = goes_on and self._happens_after(incident, session, verb, reply)
         return goes_on
 
     def content(self, session: Process, node: Node, pipe: Pipe) -> int:
