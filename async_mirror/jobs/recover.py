@@ -100,7 +100,7 @@ def _is_plain(pending: Pending) -> bool:
 async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *, clean: bool) -> dict[str, Settled]:
     """Settle paths by one look at all of them, but for those of which an old version may have to be put back."""
     leftovers = [path for each in pending for path in each.leftovers] if clean else []
-    asides = [aside for each in pending for aside in each.asides] if clean else []
+    asides = [aside for each in pending for aside in each.asides]
     places = [each.path for each in pending]
     seen = await session.look_at([*places, *asides], without=leftovers) if pending else []
     there = dict(zip([*places, *asides], seen, strict=True))
@@ -124,7 +124,8 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         for box in pending.boxes if clean else ():
             await remove_box(session, box)
         seen = await _look(session, pending)
-        if clean and pending.asides and (back := await _settle_asides(session, pending, seen)) != seen:
+        settle_asides = _settle_asides if clean else _would_be_back
+        if pending.asides and (back := await settle_asides(session, pending, seen)) != seen:
             seen, pending = back, pending._replace(candidates=added(pending.candidates, pending.earlier))
         moved = bool(pending.origin and seen) and await was_renamed(
             session, pending.origin, pending.path, pending.inside, twin=bool(pending.twin)
@@ -151,4 +152,12 @@ async def _settle_asides(session: RemoteSession, pending: Pending, seen: Entry |
         elif await session.size(aside) is not None:
             await session.rename(aside, pending.path)
             seen = await _look(session, pending)
+    return seen
+
+
+async def _would_be_back(session: RemoteSession, pending: Pending, seen: Entry | None) -> Entry | None:
+    """Return what would be seen at a path once an old version had its name back."""
+    for aside in pending.asides:
+        if seen is None and (there := await session.look(aside)):
+            seen = there._replace(path=pending.path)
     return seen
