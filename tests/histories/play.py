@@ -177,7 +177,8 @@ class Stage:
         assert result is not None, "nobody kills it in quiet"
         if self.site.nodes != before:
             self.world.found("a dry run changes nothing", f"{self.site.nodes} instead of {before}")
-        return {what: result.told[what] for what in _FORETOLD}
+        told = _FORETOLD if self.history.kind.chmod else [each for each in _FORETOLD if each != "changed_modes"]
+        return {what: result.told[what] for what in told}
 
     def _code(self) -> int:
         result = self.run()
