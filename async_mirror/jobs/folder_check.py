@@ -38,6 +38,14 @@ async def was_renamed(session: RemoteSession, old: str, new: str, inside: Inside
     return twin if is_found else await shows(session, new, inside)
 
 
+async def bears(session: RemoteSession, old: str, new: str, *, twin: bool = False) -> bool:
+    """Tell whether there is a folder of the new name, and nothing of the old one."""
+    if twin:
+        return await spelled(session, old) is None and await spelled(session, new) is not None
+    seen = await session.look(new) if await session.look(old) is None else None
+    return seen is not None and seen.is_folder
+
+
 async def spelled(session: RemoteSession, path: str) -> Entry | None:
     """Look for a path by its exact name, which only a listing shows; its time is to the second, or UNKNOWN."""
     listing = await session.list_folder(paths.parent(path))

@@ -2,7 +2,7 @@
 
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import doubled, is_double
-from async_mirror.jobs.folder_check import shows, spelled, was_renamed
+from async_mirror.jobs.folder_check import bears, shows, spelled
 from async_mirror.jobs.odd_name_probe import name_problem
 from async_mirror.jobs.removal_proof import NOT_OURS, cleared, why_it_stays
 from async_mirror.jobs.single_files import is_back
@@ -57,7 +57,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     moved = change.entry._replace(mode=change.held.mode, mount=change.entry.mount or change.held.mount)
     was_tried = new in attempt.doubts
     try:
-        if not attempt.is_first and await was_renamed(session, old, new, change.inside, twin=change.twin):
+        if was_tried and await bears(session, old, new, twin=change.twin):  # whatever others have in it meanwhile
             attempt.confirm(old, None)
             return attempt.done(moved)
         if change.twin and await _has_both_names(session, new):
