@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from async_mirror.jobs import folders, recover
 from async_mirror.jobs.attempt import Attempt, Progress
@@ -9,6 +10,7 @@ from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.existing import doubled, is_double, is_there, kept
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
 from async_mirror.jobs.recover import Recover, Recovered, Settled
+from async_mirror.jobs.single_files import renamed
 from async_mirror.model.change import (
     FOUND,
     REPLACES,
@@ -78,10 +80,15 @@ class DryHands(Hands):
         self, session: RootedSession, job: Job, change: MakeFolder | SendFile | Move, attempt: Attempt
     ) -> Outcome:
         """Say what would come of a change, given what has the name on the site."""
-        if isinstance(change, MakeFolder) and (reason := await folders.in_the_way(session, change.entry.path)):
+        if isinstance(change, Move) and change.entry.is_folder and not await folders.goes_whole(session, change):
+            change = MakeFolder(change.entry, "new", asks=change.asks)
+        is_asked = isinstance(change, MakeFolder) and change.asks
+        if is_asked and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
         if change.asks and not change.entry.is_folder and await _is_folder(session, change.entry.path):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, FOLDER_IN_THE_WAY))
+        if _is_plain_move(change) and await is_there(session, change.held.path) is False:
+            change = SendFile(change.entry, None, "new", asks=change.asks)
         double = "" if isinstance(change, Move) else change.double
         if double and await is_double(session, change.entry.path, double):
             return doubled(attempt, double)
@@ -89,14 +96,19 @@ class DryHands(Hands):
         if not isinstance(change, MakeFolder) and (outcome := kept(attempt)):
             return outcome
         told = _told(change, attempt.replaces)
-        return Done(job, told, pretended(told), bytes_sent=_size(told))
+        return Done(job, told, await self._pretended(told), bytes_sent=_size(told))
+
+    async def _pretended(self, change: Change) -> Entry | None:
+        """Return what the site would hold after a change; a twin is renamed though its content may be another."""
+        if isinstance(change, Move) and change.twin and not change.entry.is_folder:
+            is_same = await digest_of(self.publisher.source, change.entry.path) == change.held.digest
+            return change.entry if is_same else renamed(change.entry, change.held)
+        return pretended(change)
 
     async def _likely(self, change: Change) -> Change:
         """Return what a change would be in the end: a file that is not the one that was sent is not renamed."""
-        match change:
-            case Move(entry, held, twin=False) if not entry.is_folder:
-                if await digest_of(self.publisher.source, entry.path) != held.digest:
-                    return SendFile(entry, None, "new", asks=change.asks)
+        if _is_plain_move(change) and await digest_of(self.publisher.source, change.entry.path) != change.held.digest:
+            return SendFile(change.entry, None, "new", asks=change.asks)
         return change
 
 
@@ -105,6 +117,11 @@ async def _is_folder(session: RootedSession, path: str) -> bool:
     with suppress(Refusal):  # whose it is will be seen, or not told
         seen = await session.look(path)
     return seen is not None and seen.is_folder
+
+
+def _is_plain_move(change: Change) -> TypeGuard[Move]:
+    """Tell whether a file is to be renamed if it is there, and is what was sent."""
+    return isinstance(change, Move) and not (change.twin or change.entry.is_folder)
 
 
 async def _has_name(session: RootedSession, change: MakeFolder | SendFile | Move) -> bool | None:
@@ -123,12 +140,7 @@ def _told(change: MakeFolder | SendFile | Move, replaces: bool | None) -> Change
 
 def pretended(change: Change) -> Entry | None:
     """Return what the site would hold after a change."""
-    match change:
-        case RemoveFile() | RemoveFolder():
-            return None
-        case Move(entry, held, twin=True) if not entry.same_content_as(held):
-            return held._replace(path=entry.path)
-    return change.entry
+    return None if isinstance(change, RemoveFile | RemoveFolder) else change.entry
 
 
 def _size(change: Change) -> int:

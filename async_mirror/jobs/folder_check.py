@@ -30,13 +30,20 @@ async def shows(session: RemoteSession, folder: str, inside: Inside) -> bool:
 async def was_renamed(session: RemoteSession, old: str, new: str, inside: Inside, *, twin: bool = False) -> bool:
     """Tell whether a folder bears its new name already: what was inside is there, and the old name is nobody's.
 
-    Of a `twin` both names may be one to the site: only a listing shows which of them it bears.
+    Of a `twin` both names may be one to the site: only a listing shows which of them it bears, whatever is in it.
     """
+    if twin and (await spelled(session, old) is not None or await spelled(session, new) is None):
+        return False
+    is_found = await session.look(old) is not None
+    return twin if is_found else await shows(session, new, inside)
+
+
+async def bears(session: RemoteSession, old: str, new: str, *, twin: bool = False) -> bool:
+    """Tell whether there is a folder of the new name, and nothing of the old one."""
     if twin:
-        gone = await spelled(session, old) is None and await spelled(session, new) is not None
-    else:
-        gone = await session.look(old) is None
-    return gone and await shows(session, new, inside)
+        return await spelled(session, old) is None and await spelled(session, new) is not None
+    seen = await session.look(new) if await session.look(old) is None else None
+    return seen is not None and seen.is_folder
 
 
 async def spelled(session: RemoteSession, path: str) -> Entry | None:

@@ -1,12 +1,10 @@
 """What is done about a folder: made, renamed with all that is in it, removed."""
 
-from contextlib import suppress
-
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import doubled, is_double
-from async_mirror.jobs.folder_check import shows, spelled, was_renamed
+from async_mirror.jobs.folder_check import bears, shows, spelled
 from async_mirror.jobs.odd_name_probe import name_problem
-from async_mirror.jobs.removal_proof import NOT_OURS, clear, why_it_stays
+from async_mirror.jobs.removal_proof import NOT_OURS, cleared, why_it_stays
 from async_mirror.jobs.single_files import is_back
 from async_mirror.model import paths
 from async_mirror.model.candidates import Candidates
@@ -59,7 +57,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     moved = change.entry._replace(mode=change.held.mode, mount=change.entry.mount or change.held.mount)
     was_tried = new in attempt.doubts
     try:
-        if not attempt.is_first and await was_renamed(session, old, new, change.inside, twin=change.twin):
+        if was_tried and await bears(session, old, new, twin=change.twin):  # whatever others have in it meanwhile
             attempt.confirm(old, None)
             return attempt.done(moved)
         if change.twin and await _has_both_names(session, new):
@@ -69,12 +67,21 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
                 await session.rename(old, new)
             attempt.confirm(old, None)
             return attempt.done(moved)
-    except Refusal:
-        pass
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
     outcome = await make(attempt, change.entry)
     if isinstance(outcome, Done) and was_tried:
         return outcome._replace(doubts=(Doubt(old, Candidates((change.held, None))),))
     return outcome
+
+
+async def goes_whole(session: RemoteSession, change: Move) -> bool:
+    """Tell whether a folder can be renamed with all that is in it, as far as that is to be seen."""
+    old, new = change.held.path, change.entry.path
+    if change.twin and await _has_both_names(session, new):
+        return True
+    return await session.look(new) is None and await shows(session, old, change.inside)
 
 
 async def _has_both_names(session: RemoteSession, new: str) -> bool:
@@ -84,8 +91,12 @@ async def _has_both_names(session: RemoteSession, new: str) -> bool:
 
 async def _respelled(attempt: Attempt, old: str, moved: Entry) -> Outcome:
     """Rename what has both names to the site already, if the site will; what others have in it is found by either."""
-    with suppress(Refusal), attempt.touching((moved.path, None, moved)):
-        await attempt.session.rename(old, moved.path)
+    try:
+        with attempt.touching((moved.path, None, moved)):
+            await attempt.session.rename(old, moved.path)
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
     attempt.confirm(old, None)
     return attempt.done(moved)
 
@@ -105,7 +116,7 @@ async def remove(attempt: Attempt, held: Entry) -> Outcome:
         listing = await attempt.session.list_folder(held.path)
         if listing is None or listing.is_empty:
             raise
-        if not (listing.complete and await clear(attempt, listing)):
+        if not await cleared(attempt, listing):
             return attempt.unmanaged(NOT_OURS)
         await _remove(attempt, held)
     return attempt.done(None)

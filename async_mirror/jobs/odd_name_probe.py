@@ -1,6 +1,7 @@
 """Tries whether a site keeps an odd name as it is, before anything bears it."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.model import odd_names, paths
@@ -66,16 +67,26 @@ async def make_box(attempt: Attempt) -> str:
 
 async def remove_trial(session: RemoteSession, box: str, traits: frozenset[str]) -> None:
     """Remove a folder of ours in which a name with such traits may have been tried: some list it as what it is not."""
-    with suppress(Refusal):
+    with _may_be_kept():
         await session.remove_folder(paths.join(box, odd_names.sample(traits)))
     await remove_box(session, box)
 
 
 async def remove_box(session: RemoteSession, folder: str, levels: int = _MOST_LEVELS) -> None:
-    """Remove a folder of ours with all that a name has become in it; what the server keeps decides nothing."""
-    with suppress(Refusal):
+    """Remove a folder of ours with all that a name has become in it; what the server keeps for good decides nothing."""
+    with _may_be_kept():
         listing = await session.list_folder(folder) if levels else None
         for entry in listing.entries if listing else ():
             await remove_box(session, entry.path, levels - 1)
-    with suppress(Refusal):
+    with _may_be_kept():
         await session.remove_folder(folder)
+
+
+@contextmanager
+def _may_be_kept() -> Iterator[None]:
+    """Let the server refuse for good. Raises Refusal for the moment."""
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.transient:
+            raise

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from async_mirror.jobs.folder_check import spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import remove_trial
 from async_mirror.jobs.temporary_trial import Nothing
-from async_mirror.model.candidates import held_after
+from async_mirror.model.candidates import added, held_after
 from async_mirror.model.entry import Entry
 from async_mirror.model.odd_names import odd_traits
 from async_mirror.model.outcome import Failure, Pending, Problem
@@ -16,6 +16,8 @@ from async_mirror.model.paths import parent, split
 from async_mirror.remote.errors import CannotBeSent, ConnectionBroken, Refusal
 from async_mirror.remote.session import Barred, RemoteSession
 
+_ASKED_ONE_BY_ONE = 8
+"""So many temporaries of a folder are asked for one by one before its listing costs less."""
 _TOGETHER = 1000
 """Paths that are looked at together; what is learned of them is kept once all are through."""
 
@@ -79,6 +81,7 @@ async def settle_all(
     settled = {each.pending.path: each for each in (previous.settled if previous else ()) if not each.failure}
     left = [each for each in recover.pending if each.path not in settled]
     with suppress(Refusal, ConnectionBroken):  # whose it is, and whether it happens again, is seen one by one
+        left = await _narrowed(session, recover.folder, left) if clean else left
         settled |= await _settle_together(session, [each for each in left if _is_plain(each)], clean=clean)
     for each in left:
         if each.path not in settled:
@@ -86,14 +89,32 @@ async def settle_all(
     return Recovered(tuple(settled[each.path] for each in recover.pending))
 
 
+async def _narrowed(session: RemoteSession, folder: str, pending: Sequence[Pending]) -> list[Pending]:
+    """Leave out the temporaries that a listing of their folder does not show, where that costs less than to ask."""
+    if sum(len(each.leftovers) + len(each.asides) + len(each.boxes) for each in pending) <= _ASKED_ONE_BY_ONE:
+        return list(pending)
+    listing = await session.list_folder(folder)
+    listed = {entry.path for entry in listing.entries} if listing else set()
+
+    def perhaps(temporaries: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(
+            each for each in temporaries if each in listed or (listing and not listing.shows_absence_of(split(each)[1]))
+        )
+
+    return [
+        each._replace(leftovers=perhaps(each.leftovers), asides=perhaps(each.asides), boxes=perhaps(each.boxes))
+        for each in pending
+    ]
+
+
 def _is_plain(pending: Pending) -> bool:
-    return not (pending.boxes or pending.twin or pending.origin)
+    return not (pending.boxes or pending.twin or pending.alike or pending.origin)
 
 
 async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *, clean: bool) -> dict[str, Settled]:
     """Settle paths by one look at all of them, but for those of which an old version may have to be put back."""
     leftovers = [path for each in pending for path in each.leftovers] if clean else []
-    asides = [aside for each in pending for aside in each.asides] if clean else []
+    asides = [aside for each in pending for aside in each.asides]
     places = [each.path for each in pending]
     seen = await session.look_at([*places, *asides], without=leftovers) if pending else []
     there = dict(zip([*places, *asides], seen, strict=True))
@@ -118,8 +139,9 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         for box in pending.boxes if clean else ():
             await remove_trial(session, box, odd_traits(split(pending.path)[1]))
         seen = await _look(session, pending)
-        if clean and pending.asides:
-            seen = await _settle_asides(session, pending, seen)
+        settle_asides = _settle_asides if clean else _would_be_back
+        if pending.asides and (back := await settle_asides(session, pending, seen)) != seen:
+            seen, pending = back, pending._replace(candidates=added(pending.candidates, pending.earlier))
         moved = bool(pending.origin and seen) and await was_renamed(
             session, pending.origin, pending.path, pending.inside, twin=bool(pending.twin)
         )
@@ -168,7 +190,8 @@ async def _is_fixed(session: RemoteSession, temporaries: Sequence[str]) -> bool:
 
 
 async def _look(session: RemoteSession, pending: Pending) -> Entry | None:
-    return await (spelled(session, pending.path) if pending.twin else session.look(pending.path))
+    by_name = pending.twin or pending.alike
+    return await (spelled(session, pending.path) if by_name else session.look(pending.path))
 
 
 async def _settle_asides(session: RemoteSession, pending: Pending, seen: Entry | None) -> Entry | None:
@@ -179,4 +202,12 @@ async def _settle_asides(session: RemoteSession, pending: Pending, seen: Entry |
         elif await session.size(aside) is not None:
             await session.rename(aside, pending.path)
             seen = await _look(session, pending)
+    return seen
+
+
+async def _would_be_back(session: RemoteSession, pending: Pending, seen: Entry | None) -> Entry | None:
+    """Return what would be seen at a path once an old version had its name back."""
+    for aside in pending.asides:
+        if seen is None and (there := await session.look(aside)):
+            seen = there._replace(path=pending.path)
     return seen

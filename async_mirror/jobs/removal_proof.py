@@ -20,7 +20,7 @@ async def why_it_stays(attempt: Attempt, folder: str) -> str:
     if removal is Removal.REFUSED:
         return ""
     listing = await session.list_folder(folder)
-    if listing and listing.complete and await clear(attempt, listing):
+    if listing and not listing.is_empty and await cleared(attempt, listing):
         listing = await session.list_folder(folder)
     if listing is None:
         return ""
@@ -29,43 +29,32 @@ async def why_it_stays(attempt: Attempt, folder: str) -> str:
     return "" if removal is Removal.WHOLE and listing.complete else NOT_SURE
 
 
-async def clear(attempt: Attempt, listing: RemoteListing) -> bool:
+async def cleared(attempt: Attempt, listing: RemoteListing) -> bool:
     """Remove what is in a folder if that is only temporaries of ours: a server may do a STOR long after it was sent."""
-    if listing.is_empty:
-        return False
     state_id = attempt.publisher.state_id
     names = [paths.split(entry.path)[1] for entry in listing.entries if not entry.is_folder]
     ours = [name for name in names if temporary_names.is_temporary_of(state_id, name)]
-    if listing.others or listing.oddities or len(ours) < len(listing.entries):
+    if not listing.complete or listing.others or listing.oddities or len(ours) < len(listing.entries):
         return False
     await attempt.session.remove_files([entry.path for entry in listing.entries])
     return True
 
 
 async def _prove(attempt: Attempt) -> Removal:
-    """Remove a folder of ours that holds another; what cannot be tried is taken for the worst, and not noted."""
-    try:
-        box = await make_box(attempt)
-    except Refusal as refusal:
-        if refusal.transient:
-            raise
-        return Removal.BLIND
+    """Remove a folder of ours that holds another. Raises Refusal if that cannot be tried."""
+    box = await make_box(attempt)
     try:
         removal = await _tried(attempt.session, box)
     finally:
         await remove_box(attempt.session, box)
-    attempt.box = ""
-    if removal:
-        attempt.session.found_removal(removal)
-    return removal or Removal.BLIND
+        attempt.box = ""
+    attempt.session.found_removal(removal)
+    return removal
 
 
-async def _tried(session: RemoteSession, box: str) -> Removal | None:
+async def _tried(session: RemoteSession, box: str) -> Removal:
     inside = paths.join(box, "x")
-    try:
-        await session.make_folder(inside)
-    except Refusal:
-        return None
+    await session.make_folder(inside)
     try:
         await session.remove_folder(box)
     except Refusal as refusal:

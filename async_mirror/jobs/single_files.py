@@ -15,16 +15,17 @@ from async_mirror.source import files, look
 
 
 async def set_attributes(attempt: Attempt, change: SetAttributes) -> Outcome:
-    """Set the mode of a file or folder; a file is uploaded again where only that can set it."""
+    """Set the mode of a file or folder; a file whose mode is refused may be of another owner: it is replaced."""
     entry, held = change.entry, change.held
     mode = entry.mode | 0o700 if entry.is_folder else entry.mode
+    is_refused = False
     try:
         was_set = await attempt.session.set_mode(entry.path, mode)
     except Refusal as refusal:
         if refusal.transient or (entry.is_folder and await attempt.session.look(entry.path) is None):
             raise
-        was_set = False
-    if not was_set and held.digest:
+        was_set, is_refused = False, True
+    if is_refused and held.digest:
         return await upload(attempt, entry, held, change.why)
     now = entry._replace(digest=held.digest, site_size=held.site_size, site_mtime_ns=held.site_mtime_ns)
     return attempt.done(now, "" if was_set else NO_MODES)
@@ -49,7 +50,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     attempt.confirm(held.path, None)
     attempt.confirm(entry.path, moved)
     if not same_content:
-        return _moved(attempt, change, moved if _is_as_adopted(entry, held) else unknown(moved))
+        return _moved(attempt, change, renamed(entry, held))
     mtime_set = entry.mtime_ns == held.mtime_ns or await attempt.session.set_mtime(entry.path, entry.mtime_ns)
     mode = entry.mode if attempt.publisher.perms else held.mode
     mode_set = mode == held.mode or await _set_mode_quietly(attempt, entry)
@@ -69,6 +70,12 @@ async def _is_there(attempt: Attempt, change: Move) -> bool | None:
     if there and change.twin:
         return await spelled(attempt.session, change.entry.path) is not None
     return there
+
+
+def renamed(entry: Entry, held: Entry) -> Entry:
+    """Return what is held once a twin was renamed whose content is not known to be the same."""
+    moved = held._replace(path=entry.path)
+    return moved if _is_as_adopted(entry, held) else unknown(moved)
 
 
 def _is_as_adopted(entry: Entry, held: Entry) -> bool:

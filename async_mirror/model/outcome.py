@@ -186,7 +186,9 @@ class Pending(NamedTuple):
     got while a new one took its place. `boxes` are the folders where it may have been tried whether the site keeps odd
     names. `twin` is the other path of a rename that changed case or Unicode form alone: a site to which the two are one
     must be asked how it spells the name. `origin` is the old path of any other folder that may have been renamed, with
-    what was held `inside`. `answered` says that nothing that was sent about it can still be done later.
+    what was held `inside`. `answered` says that nothing that was sent about it can still be done later, `alike` that
+    another path of ours beside it differs in case or Unicode form alone, too. `earlier` are versions that stood there,
+    or were to: a late command may have set one aside.
     """
 
     path: str
@@ -199,6 +201,8 @@ class Pending(NamedTuple):
     origin: str = ""
     inside: Inside = ()
     answered: bool = False
+    alike: bool = False
+    earlier: tuple[Entry, ...] = ()
 
     @property
     def may_be_written(self) -> bool:

@@ -1,6 +1,7 @@
 """What is being done to the site, noted before it is done, and what came of it. Knows neither site nor source."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from typing import NamedTuple, TypeGuard
@@ -39,8 +40,10 @@ from async_mirror.state.schema import (
 
 LOOKED_AT_AGAIN_AFTER_S = 300
 _VERSION = ", ".join(VERSION_COLUMNS)
-_NOTED_LATER = f"noted = noted AND kind = {Kind.FOLDER.value}"
-"""What was noted may no longer come to be there, for its temporary is gone; but a folder may still be made."""
+_NOTED_LATER = f"noted = noted AND (kind = {Kind.FOLDER.value} OR kind = {Kind.FILE.value} AND other != x'')"
+"""What was noted may no longer come to be there, for its temporary is gone; but a folder may still be made, or renamed,
+and so may a file that was sent before.
+"""
 
 
 class Journal(Held):
@@ -116,9 +119,11 @@ class Journal(Held):
                 {"now": now},
             ).fetchall()
             opened = [_Open._make((*row[:8], row[8:])) for row in rows]
-            return [self._pending(connection, list(same)) for _, same in groupby(opened, lambda each: each.path)]
+            alike = _alike(connection, {each.path for each in opened})
+            each_path = groupby(opened, lambda each: each.path)
+            return [self._pending(connection, list(same), is_alike=path in alike) for path, same in each_path]
 
-    def _pending(self, connection: sqlite3.Connection, rows: list["_Open"]) -> Pending:
+    def _pending(self, connection: sqlite3.Connection, rows: list["_Open"], *, is_alike: bool) -> Pending:
         path = decode(rows[0].path)
         held = self.held(path)
         others = [(decode(row.other), row.version[0]) for row in rows if row.other]
@@ -130,7 +135,7 @@ class Journal(Held):
         boxed = [Job(made, row.token, row.tries, row.shapes) for row in rows if is_odd or not row.makes]
         return Pending(
             path,
-            _candidates_at(connection, path, held, rows),
+            added(_candidates_at(connection, path, held, rows), self._late(path, rows)),
             held,
             self._temporaries(path, ((job, job.temporary_token(n)) for job in uploads for n in range(job.tries))),
             self._temporaries(path, ((job, job.aside_token) for job in uploads)),
@@ -139,7 +144,15 @@ class Journal(Held):
             origin,
             self._inside(origin) if origin and self.held(origin) else (),
             all(row.answered for row in rows),
+            is_alike,
+            tuple(version for row in rows if row.tries and (version := version_of(path, row.version))),
         )
+
+    def _late(self, path: str, rows: Iterable["_Open"]) -> Iterator[Entry]:
+        """Yield what is held where a file is to come from: a rename that is late may bring that."""
+        for row in rows:
+            if row.other and row.version[0] == Kind.FILE and (held := self.held(decode(row.other))):
+                yield held._replace(path=path)
 
     def _temporaries(self, path: str, tokens: Iterable[tuple[Job, str]]) -> tuple[str, ...]:
         folder, name = split(path)
@@ -207,6 +220,21 @@ def _candidates_at(connection: sqlite3.Connection, path: str, held: Entry | None
     return candidates
 
 
+def _alike(connection: sqlite3.Connection, paths: Iterable[bytes]) -> set[bytes]:
+    """Return the paths beside which there may be another of ours that differs in case or Unicode form alone."""
+    by_folder: dict[str, set[str]] = {}
+    for (path,) in connection.execute("SELECT DISTINCT path FROM pending"):
+        folder, name = split(decode(path))
+        by_folder.setdefault(folder, set()).add(name)
+    found: set[bytes] = set()
+    for folder in {split(decode(path))[0] for path in paths}:
+        held = connection.execute("SELECT name FROM held WHERE folder = ?", (encode(folder),))
+        names = by_folder[folder].union(decode(name) for (name,) in held)
+        numbers = Counter(map(odd_names.folded, names))
+        found |= {encode(join(folder, name)) for name in names if numbers[odd_names.folded(name)] > 1}
+    return found
+
+
 def _rows(job: Job) -> list[tuple[object, ...]]:
     """Return the rows of a job: for each path that it touches, what it may make of that."""
     change, path, rows = job.change, path_of(job.change), []
@@ -218,8 +246,8 @@ def _rows(job: Job) -> list[tuple[object, ...]]:
 
 
 def _other(change: object, path: str) -> str:
-    """Return the second path of a rename by which either is recognised."""
-    if not isinstance(change, Move) or not (change.twin or change.entry.is_folder):
+    """Return the second path of a rename."""
+    if not isinstance(change, Move):
         return ""
     return change.entry.path if path == change.held.path else change.held.path
 

@@ -121,6 +121,8 @@ class Pass:
         self.known: dict[str, bool] = {}
         """The folders of which it is known what they hold, and whether that is so of names with a dot, too."""
         self.unsure: set[str] = set()
+        self.freed: set[str] = set()
+        """The paths that something of another kind had until it was removed in this pass."""
         self.untimed = 0
         self.in_doubt: set[str] = set()
         self.of_others: set[str] = set()
@@ -626,7 +628,7 @@ class Pass:
                 folder, name = paths.split(path)
                 is_listed = folder in self.known and (self.known[folder] or not name.startswith("."))
                 is_listed = is_listed and path not in self.differing and path not in self.unsure
-                if change.why == REPLACES or path in self.in_doubt or is_listed:
+                if change.why == REPLACES or path in self.in_doubt or path in self.freed or is_listed:
                     return change
                 return change._replace(asks=True)
         return change
@@ -649,6 +651,7 @@ class Pass:
         await self._remove(crew)
         await self._resume_uploads(crew)
         swapped = [swap.entry for swap in self.swaps if not await self.offload(self.state.held, swap.entry.path)]
+        self.freed.update(entry.path for entry in swapped)
         await self._perform(crew, self._publish_again([*swapped, *self.at_risk]), PUBLISHING_OVERLAP)
         await self._set_modes(crew)
         while (missing := self.missing - self.voided) and not self.stop.requested:

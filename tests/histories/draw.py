@@ -268,6 +268,8 @@ class _Drawing:
         moment = "before" if verb in {"CONNECT", "DATA"} or self.often(0.4) else "after"
         weights = _FAULTS.get(verb, _FAULTS_BEFORE if moment == "before" else _FAULTS_AFTER)
         fault = "" if verb == "PASS" and self.often(0.7) else self.one_of(weights)
+        if fault == "kill" and self.often(0.25):
+            fault = "power"
         if fault == "stall":
             fault += ":" + self.chance.choice(["1", "7", "20", "100", "250", "never"])
         if fault == "refuse":

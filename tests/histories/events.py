@@ -19,12 +19,12 @@ _SOON_S = 0.05
 
 
 class Events:
-    """The incidents of one pass, and what has come of all of them. `kill` ends the program."""
+    """The incidents of one pass, and what has come of all of them. `kill` ends the program, or all power."""
 
     def __init__(self, world: World, act: Callable[[Act], None]) -> None:
         self.world = world
         self.act = act
-        self.kill: Callable[[], None] = lambda: None
+        self.kill: Callable[[str], None] = lambda _: None
         self.coverage: Counter[tuple[str, str]] = Counter()
         self.incidents: tuple[Incident, ...] = ()
         self.refused: set[str] = set()
@@ -48,7 +48,7 @@ class Events:
         self._count(verb)
         goes_on = True
         for incident in self._meant(verb, "before"):
-            goes_on &= self._happens_before(incident, session, verb, line)
+            goes_on = goes_on and self._happens_before(incident, session, verb, line)
         if goes_on and verb == "STOR" and self._full:
             session.full = True
         return goes_on
@@ -59,7 +59,7 @@ class Events:
             return True
         goes_on = True
         for incident in self._meant(verb, "after"):
-            goes_on &= self._happens_after(incident, session, verb, reply)
+            goes_on = goes_on and self._happens_after(incident, session, verb, reply)
         return goes_on
 
     def content(self, session: Process, node: Node, pipe: Pipe) -> int:
@@ -77,8 +77,8 @@ class Events:
                 case "full":
                     self._full = session.full = True
                     kept = 3
-                case "kill":
-                    self.kill()
+                case "kill" | "power":
+                    self.kill(incident.fault)
                 case "stall":
                     session.sleep(_seconds(incident.fault))
         return kept
@@ -89,8 +89,8 @@ class Events:
             self._count("WORK")
         for incident in self._meant("WORK", moment):
             self._act(incident, "WORK")
-            if incident.fault == "kill":
-                self.kill()
+            if incident.fault in {"kill", "power"}:
+                self.kill(incident.fault)
 
     def _break_data(self, pipe: Pipe) -> None:
         if not pipe.cut:
@@ -145,8 +145,8 @@ class Events:
                 return True
             case "stall":
                 session.sleep(_seconds(incident.fault))
-            case "kill":
-                self.kill()
+            case "kill" | "power":
+                self.kill(incident.fault)
             case _:
                 return True
         if verb == "CONNECT":
@@ -176,8 +176,8 @@ class Events:
                 session.sleep(_seconds(incident.fault))
                 self.world.at(session.asleep_until, session.deliver, reply)
                 return False
-            case "kill":
-                self.kill()
+            case "kill" | "power":
+                self.kill(incident.fault)
             case _:
                 return True
         session.orphan()

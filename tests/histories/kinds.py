@@ -26,7 +26,9 @@ class Kind:
     hears_during_transfers: bool = True
     """or loses what comes while a transfer is under way"""
     keeps_ports: bool = True
-    """or forgets a passive port with the next command that uses none"""
+    """or forgets, shortly after a transfer, the passive port that was asked for last"""
+    dot_names: bool = True
+    """or refuses to make anything whose name begins with a dot"""
     in_place: bool = False
     """renames nothing, and the program is told to write files in place"""
 
@@ -54,9 +56,15 @@ _OTHERWISE: dict[str, tuple[float, Any]] = {
     "times": (0.25, ""),
     "chmod": (0.15, False),
     "overtakes": (0.1, True),
+    "heeds_case": (0.15, False),
+    "removes_full_folders": (0.15, True),
+    "one_read_one_command": (0.1, True),
+    "hears_during_transfers": (0.1, False),
+    "keeps_ports": (0.1, False),
+    "dot_names": (0.1, False),
     "in_place": (0.06, True),
 }
-"""How often a server does otherwise than most. What the program is not made for yet is left out."""
+"""How often a server does otherwise than most."""
 
 
 def draw(chance: Random) -> Kind:
@@ -68,6 +76,8 @@ def draw(chance: Random) -> Kind:
         chosen["times"] = chance.choice(["told", "none"])
     if chosen.get("mlst") is False:
         chosen.pop("size", None)
+    if "removes_full_folders" in chosen:
+        chosen.pop("dot_names", None)  # whether listings show such names cannot be tried: empty folders stay
     return Kind(**chosen)
 
 
@@ -89,4 +99,5 @@ NAMED = {
     "in-place-no-mlst": Kind(in_place=True, mlst=False),
     "in-place-no-times": Kind(in_place=True, times="none"),
     "in-place-times-told": Kind(in_place=True, times="told"),
+    "no-dot-names": Kind(dot_names=False),
 }

@@ -34,7 +34,12 @@ def _swapped_then_killed(history: History, verdict: Verdict) -> bool:
     found = re.search(r"is (b'[^']*'), not (b'[^']*')", verdict.how)
     same_size = bool(found) and len(str(found[1] if found else "")) == len(str(found[2] if found else ""))
     moved = bool(_acts(history) & {"swap", "rename", "stash", "unstash"})
-    return verdict.law == "equal in the end" and same_size and moved and bool(_faults(history) & (_LOST | {"kill"}))
+    return (
+        verdict.law == "equal in the end"
+        and same_size
+        and moved
+        and bool(_faults(history) & (_LOST | {"kill", "power"}))
+    )
 
 
 def _is_final(verdict: Verdict) -> bool:
@@ -52,7 +57,7 @@ def _dele_then_back(history: History, verdict: Verdict) -> bool:
 
 
 def _killed_then_deleted(history: History, verdict: Verdict) -> bool:
-    return _is_final(verdict) and "kill" in _faults(history) and bool(_acts(history) & _GOES)
+    return _is_final(verdict) and bool(_faults(history) & {"kill", "power"}) and bool(_acts(history) & _GOES)
 
 
 def _twin_gone(history: History, verdict: Verdict) -> bool:

@@ -29,12 +29,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .durable import Durable, Sqlite
 from .local import Disk, Local
 from .loop import VirtualLoop
 from .wire import HOST, Socket
 from .world import World
 
 NAME = "async_mirror"
+OWN_ERROR = "met an error of ours"
+"""What it is called in the program's summary that something was never to happen."""
 
 
 def believed(state: Path, torn: Sequence[bytes]) -> list[bytes]:
@@ -113,6 +116,7 @@ class _NoLocal:
 
 
 _CLOCK = _Clock()
+_SQLITE = Sqlite()
 _STAND_INS: list[tuple[object, object]] = [
     (time, _CLOCK),
     (time.monotonic, _CLOCK.monotonic),
@@ -120,6 +124,7 @@ _STAND_INS: list[tuple[object, object]] = [
     (secrets, _Secrets()),
     (random, _Chance()),
     (socket, _Sockets()),
+    (sqlite3, _SQLITE),
     (gc, _Garbage()),
     (os, Disk(_local)),  # type: ignore[arg-type]
 ]
@@ -175,8 +180,11 @@ def at_hand(world: World, local: Local) -> Any:
         sys.unraisablehook = before
 
 
-def sync(loop: VirtualLoop, source: Path, state: Path, home: Path, options: Sequence[str]) -> Result:
-    """Run the program's one pass in this loop."""
+def sync(
+    loop: VirtualLoop, source: Path, state: Path, home: Path, options: Sequence[str], durable: Durable | None = None
+) -> Result:
+    """Run the program's one pass in this loop; `durable` sees what of its state survives a power failure."""
+    _SQLITE.durable = durable
     command = importlib.import_module(f"{NAME}.cli").cli
     before = asyncio.new_event_loop
     asyncio.new_event_loop = lambda: loop
@@ -188,6 +196,7 @@ def sync(loop: VirtualLoop, source: Path, state: Path, home: Path, options: Sequ
             code = command(arguments, prog_name=NAME, standalone_mode=False)
     finally:
         asyncio.new_event_loop = before
+        _SQLITE.durable = None
         logging.getLogger().handlers.clear()
         logging.getLogger(NAME).handlers.clear()
     lines = out.getvalue().splitlines()

@@ -116,8 +116,6 @@ class Process:
             return
         verb = line.split(b" ", 1)[0].decode("latin-1").upper()
         self._verb = verb
-        if not self.kind.keeps_ports and verb not in _TRANSFERS:
-            self.done_with_pipe()
         self.commands += 1
         self.world.note(f"{self} > {line.decode('utf-8', 'backslashreplace')}")
         if self.trouble.before(self, verb, line):
@@ -167,8 +165,12 @@ class Process:
             on_pipe(pipe)
         return True
 
+    @property
+    def has_port(self) -> bool:
+        return bool(self._port)
+
     def with_pipe(self, use: Callable[[Pipe], None]) -> None:
-        """Use the data connection once it is there; wait for it for a minute."""
+        """Use the data connection once it is there; wait for it for a minute, if a port was asked for."""
         if not self._port:
             self.say(425, "no port was asked for")
         elif self._pipe:
@@ -185,3 +187,9 @@ class Process:
 
     def done_with_pipe(self) -> None:
         self._pipe, self._port = None, 0
+        if not self.kind.keeps_ports:
+            self.world.after(self.world.delay(), self._forget_port)
+
+    def _forget_port(self) -> None:
+        if not self._pipe and not self._on_pipe:
+            self._port = 0

@@ -68,6 +68,8 @@ class FtpSession(Process):
 
     def do_stor(self, argument: bytes) -> None:
         node = self.site.begin_file(self.path(argument))
+        if not self.has_port:
+            self.site.end_file(node, whole=True)  # as empty as all that was sent
         self.with_pipe(lambda pipe: self._store(node, pipe))
 
     def _store(self, node: Node, pipe: Pipe) -> None:

@@ -30,6 +30,8 @@ class Node:
     replaces_ours: bool = False
     """True if somebody else put it, or its origin, in the place of ours."""
     whole: bool = True
+    put_at: float = -1.0
+    """When somebody else put it there."""
     set_aside_from: bytes = b""
 
 
@@ -43,6 +45,7 @@ class Site:
     nodes: dict[bytes, Node] = field(default_factory=dict)
     ours: set[bytes] = field(default_factory=set)
     taken: set[bytes] = field(default_factory=set)
+    pass_began: float = 0.0
 
     def __post_init__(self) -> None:
         for path in (b"/", ROOT):
@@ -71,6 +74,7 @@ class Site:
     def begin_file(self, path: bytes) -> Node:
         """Begin to write a file: from now on it is empty, and not whole."""
         self._needs_parent(path)
+        self._may_be_called(path)
         there = self.find(path)
         if there and there.content is None:
             raise No("Is a directory")
@@ -91,6 +95,7 @@ class Site:
         if node is None:
             raise No("No such file or directory")
         self._needs_parent(new)
+        self._may_be_called(new)
         if there is not None and there is not node:
             if there.content is None or node.content is None or not self.kind.renames_over:
                 raise No("File exists")
@@ -99,7 +104,9 @@ class Site:
         if node.content is None and (self.key(new) + b"/").startswith(self.key(old) + b"/") and there is not node:
             raise No("Invalid argument")
         for each in (node, *below):
-            self._touches(each, f"is renamed, with {shown(old)} to {shown(new)}")
+            # Where case is ignored, what is found by either name stays where it is.
+            if there is not node and not self._came_meanwhile(each):
+                self._touches(each, f"is renamed, with {shown(old)} to {shown(new)}")
             del self.nodes[self.key(each.path)]
             self._let_go(each.path)
         for each in (node, *below):
@@ -107,7 +114,7 @@ class Site:
             each.path = new + origin[len(old) :]
             self.nodes[self.key(each.path)] = each
             self.ours.add(self.key(each.path))
-            self.taken.discard(self.key(each.path))
+            self._is_back(each.path)
             self._arrives(each, origin if each is node else b"")
 
     def _arrives(self, node: Node, origin: bytes) -> None:
@@ -139,9 +146,10 @@ class Site:
         if self.find(path):
             raise No("File exists")
         self._needs_parent(path)
+        self._may_be_called(path)
         self.nodes[self.key(path)] = Node(path, None, self.world.wall, 0o755)
         self.ours.add(self.key(path))
-        self.taken.discard(self.key(path))
+        self._is_back(path)
 
     def remove_folder(self, path: bytes) -> None:
         node = self.find(path)
@@ -151,7 +159,8 @@ class Site:
         if below and not self.kind.removes_full_folders:
             raise No("Directory not empty")
         for each in (*below, node):
-            self._touches(each, f"is removed with {shown(path)}")
+            if not self._came_meanwhile(each):
+                self._touches(each, f"is removed with {shown(path)}")
             self._drop(each)
 
     # What others do.
@@ -165,6 +174,7 @@ class Site:
         ours = self.key(path) in self.ours
         name = there.path if there else path
         self.nodes[self.key(path)] = Node(name, content, mtime, 0o644, others=True, replaces_ours=ours)
+        self.nodes[self.key(path)].put_at = self.world.now
         self.world.note(f"   others put {shown(path)} {content!r}")
 
     def take(self, path: bytes) -> None:
@@ -184,6 +194,14 @@ class Site:
         files = [node for node in self.nodes.values() if node.content is not None and not node.others]
         torn = [node.path for node in files if not (node.whole and node.content in self.local.contents)]
         return [path for path in torn if self._is_final(path)]
+
+    def _came_meanwhile(self, node: Node) -> bool:
+        """Tell whether it was put there in the present pass: who looks first cannot see what comes after."""
+        return node.put_at >= self.pass_began
+
+    def _may_be_called(self, path: bytes) -> None:
+        if not self.kind.dot_names and b"/." in path:
+            raise No("Prohibited name")
 
     def _needs_parent(self, path: bytes) -> None:
         parent = self.find(path.rpartition(b"/")[0] or b"/")
@@ -210,7 +228,12 @@ class Site:
 
     def _let_go(self, path: bytes) -> None:
         self.ours.discard(self.key(path))
-        self.taken.discard(self.key(path))
+        self._is_back(path)
+
+    def _is_back(self, path: bytes) -> None:
+        """Where case is ignored another one may be there instead, which the program has no reason to look for."""
+        if self.kind.heeds_case:
+            self.taken.discard(path)
 
 
 def shown(path: bytes) -> str:

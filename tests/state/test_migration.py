@@ -119,7 +119,7 @@ def test_migrated_state_knows_what_it_knew_and_that_it_knows_no_more(old: Path) 
         new = Entry("n", Kind.FILE, 4, 20, 0o640, 6, ctime_ns=UNKNOWN)
         assert state.pending(0.0) == [
             Pending("d/f", Candidates((file, None)), file, boxes=("d/.am-0123abcd-p.part",)),
-            Pending("n", Candidates((None, new)), None, leftovers, (aside,)),
+            Pending("n", Candidates((None, new)), None, leftovers, (aside,), earlier=(new,)),
         ]
 
 

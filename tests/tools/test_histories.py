@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from histories.draw import draw
 from histories.history import History
+from histories.package import OWN_ERROR
 from histories.shrink import shrink
+
+from async_mirror.model.outcome import Problem
 
 ROOT = Path(__file__).parents[2]
 KEPT = sorted((ROOT / "tests/histories/kept").glob("*.json"))
@@ -62,6 +65,10 @@ def test_a_file_that_is_published_though_it_changed_meanwhile_is_found(tmp_path:
         "-n", "1500", "--jobs", str(os.cpu_count() or 1), "--most", "1", "--shrink", "0", "--package", tmp_path
     )
     assert looked.returncode == 1, looked.stdout
+
+
+def test_an_error_of_the_program_itself_is_known_by_what_it_tells() -> None:
+    assert str(Problem.INTERNAL) == OWN_ERROR
 
 
 def test_a_history_survives_being_written_down() -> None:

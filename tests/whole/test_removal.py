@@ -60,6 +60,16 @@ def test_a_folder_that_is_empty_goes_whatever_rmd_does(traits: tuple[Trait, ...]
     assert server.folders == {b"/"}
 
 
+def test_a_temporary_of_ours_that_came_late_keeps_no_folder_where_rmd_removes_all(made: Make) -> None:
+    server, mirror = made(removes_recursively)
+    sent = [line.split(" ", 1)[1] for line in server.commands() if line.startswith("STOR gallery/")]
+    for temporary in sent:  # as a server does that was sent STOR and wakes up
+        server.put(b"/" + temporary.encode(), b"content")
+    assert sent
+    assert_mirrored(mirror, server)
+    assert server.folders == {b"/"}
+
+
 @pytest.mark.parametrize("trait", [hides_dot_names, refuses_dot_names])
 def test_where_rmd_removes_all_and_dot_names_may_not_be_seen_the_folder_stays_and_is_told(
     trait: Trait, made: Make
