@@ -108,8 +108,11 @@ class Transfers:
         if isinstance(broken, OutOfStep):
             self._features.give_back(Rung(rung), generation)
             return TooQuick(str(broken), broken.reply)
-        kind = TooQuick if self._features.doubt(Rung(rung)) else PerhapsTooQuick
-        return kind(str(broken), broken.reply, by_server=broken.by_server)
+        if self._features.doubt(Rung(rung)):
+            return TooQuick(str(broken), broken.reply, by_server=broken.by_server)
+        perhaps = PerhapsTooQuick(str(broken), broken.reply, by_server=broken.by_server)
+        perhaps.advice = broken.advice
+        return perhaps
 
     # Data connections.
 
