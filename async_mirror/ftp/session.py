@@ -64,7 +64,7 @@ _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 
 _ASKED_ONE_BY_ONE = 8
 """So many paths of a folder are asked for one by one before its listing costs less."""
-_REMOVED_UNSEEN = 64
+_REMOVED_UNSEEN = 16
 """So many paths of a folder that may be there are removed before it is listed which of them are."""
 
 _OF_THE_PATH = frozenset({450, 451})

@@ -16,8 +16,6 @@ from async_mirror.model.paths import parent, split
 from async_mirror.remote.errors import CannotBeSent, ConnectionBroken, Refusal
 from async_mirror.remote.session import Barred, RemoteSession
 
-_ASKED_ONE_BY_ONE = 8
-"""So many temporaries of a folder are asked for one by one before its listing costs less."""
 _TOGETHER = 1000
 """Paths that are looked at together; what is learned of them is kept once all are through."""
 
@@ -81,30 +79,11 @@ async def settle_all(
     settled = {each.pending.path: each for each in (previous.settled if previous else ()) if not each.failure}
     left = [each for each in recover.pending if each.path not in settled]
     with suppress(Refusal, ConnectionBroken):  # whose it is, and whether it happens again, is seen one by one
-        left = await _narrowed(session, recover.folder, left) if clean else left
         settled |= await _settle_together(session, [each for each in left if _is_plain(each)], clean=clean)
     for each in left:
         if each.path not in settled:
             settled[each.path] = await settle(session, each, clean=clean, in_place=in_place)
     return Recovered(tuple(settled[each.path] for each in recover.pending))
-
-
-async def _narrowed(session: RemoteSession, folder: str, pending: Sequence[Pending]) -> list[Pending]:
-    """Leave out the temporaries that a listing of their folder does not show, where that costs less than to ask."""
-    if sum(len(each.leftovers) + len(each.asides) + len(each.boxes) for each in pending) <= _ASKED_ONE_BY_ONE:
-        return list(pending)
-    listing = await session.list_folder(folder)
-    listed = {entry.path for entry in listing.entries} if listing else set()
-
-    def perhaps(temporaries: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(
-            each for each in temporaries if each in listed or (listing and not listing.shows_absence_of(split(each)[1]))
-        )
-
-    return [
-        each._replace(leftovers=perhaps(each.leftovers), asides=perhaps(each.asides), boxes=perhaps(each.boxes))
-        for each in pending
-    ]
 
 
 def _is_plain(pending: Pending) -> bool:

@@ -13,7 +13,7 @@ from async_mirror.jobs.attempt import Publisher
 from async_mirror.model.change import Job, Move, SendFile, SetAttributes, Shapes
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import Done, InDoubt, Outcome
-from async_mirror.remote.errors import ConnectionBroken
+from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import Published
 from async_mirror.source.look import look
 
@@ -86,7 +86,11 @@ def test_each_mark_of_a_version_counts(tmp_path: Path, change: str) -> None:
 
 
 def test_what_is_sent_in_place_of_a_rename_or_a_mode_is_noted(tmp_path: Path) -> None:
-    site = MemorySite(sets_mode=False)
+    class OfAnotherOwner(MemorySession):
+        async def set_mode(self, path: str, mode: int) -> bool:
+            raise Refusal("not yours", "550 not yours")
+
+    site = MemorySite()
     noted = Noted(site)
     write(tmp_path / "a", "a", MTIME)
     write(tmp_path / "b", "b", MTIME)
@@ -94,7 +98,7 @@ def test_what_is_sent_in_place_of_a_rename_or_a_mode_is_noted(tmp_path: Path) ->
     was_there = Entry("old", a.kind, a.size, a.mtime_ns, inode=a.inode, digest=b"another")
     held = b._replace(mode=0o600, digest=b"known")
     jobs = [Job(Move(a, was_there, "renamed"), "1", 4), Job(SetAttributes(b, held, "mode"), "2", 4)]
-    outcomes = performed(tmp_path, MemorySession(site), jobs, noted)
+    outcomes = performed(tmp_path, OfAnotherOwner(site), jobs, noted)
     assert [outcome.change for outcome in outcomes if isinstance(outcome, Done)] == [
         SendFile(a, None, "new"),
         SendFile(b, held, "mode"),
