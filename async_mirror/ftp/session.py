@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
 from async_mirror.ftp.features import SHORT_COMMAND, Features, Rung
 from async_mirror.ftp.figures import format_time
+from async_mirror.ftp.hashes import HashCommand, offered, parse_hash
 from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.login import client_for, greet, log_in
@@ -20,7 +21,7 @@ from async_mirror.ftp.proofs import SessionSpent, prove_ahead, prove_together
 from async_mirror.ftp.replies import Reply, parse_path
 from async_mirror.ftp.reply_flow import OutOfStep
 from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
-from async_mirror.ftp.transfer import Transfers
+from async_mirror.ftp.transfer import Taken, Transfers
 from async_mirror.model import escape, odd_names
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.facts import Facts
@@ -38,7 +39,7 @@ from async_mirror.remote.errors import (
     RootMissing,
     SiteUnusable,
 )
-from async_mirror.remote.session import Content, Published, RemoteListing, Removal, Target
+from async_mirror.remote.session import Content, Published, RemoteListing, Removal, SiteHash, Target
 
 _MOST_PROOFS = 5
 """More sessions are not spent on proofs: each rung may cost two."""
@@ -57,6 +58,7 @@ _TIMES = {"MFMT": "MFMT", "MDTM": "MDTM with a time", "SITE UTIME": "SITE UTIME"
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
 
+_HASHED_BYTES_PER_S = 20e6
 _ASKED_ONE_BY_ONE = 8
 """So many paths of a folder are asked for one by one before its listing costs less."""
 
@@ -134,6 +136,7 @@ class FtpSession:
         self._control = client.control
         self._site = site
         self._list_known = Known()
+        self._chosen_hash = ""
         self._features = Features(facts, site)
         self._lookup = Lookup(self._features, self._exchange, self._name, self.list_folder, self._is_folder)
         self._transfers = Transfers(
@@ -347,6 +350,52 @@ class FtpSession:
     async def size(self, path: str) -> int | None:
         """Ask SIZE, MLST, or look the file up in its folder's listing."""
         return await self._lookup.size(path)
+
+    async def hash_of(self, path: str, size: int) -> SiteHash | None:
+        """Ask by HASH, XSHA256, XSHA1, XMD5 or XCRC, whichever is offered and not known to tell what is wrong."""
+        for command in offered(self._features.offers):
+            stands = self._features.hash_stands(command.name)
+            if stands < 0 or self._features.lacks(command.name):
+                continue
+            reply = await self._ask_hash(command, path, size, is_proved=stands > 0)
+            if value := parse_hash(reply, command.algorithm):
+                return SiteHash(command.algorithm, value, command.name, is_proved=stands > 0)
+            if stands == 0 and await self.size(path) is not None:
+                self._features.lack(command.name)
+        return None
+
+    async def _ask_hash(self, command: HashCommand, path: str, size: int, *, is_proved: bool) -> Reply:
+        """Have a hash reckoned, which may take a server long; a way that breaks the connection is not tried again."""
+        line = f"{command.verb} {self._name(path)}"
+        await self._see_that_lines_fit(line)
+        try:
+            async with self._transfers.lock:
+                if command.choice and self._chosen_hash != command.choice:
+                    (chosen,) = await self._one_by_one([command.choice])
+                    if not chosen.succeeded:
+                        return chosen
+                    self._chosen_hash = command.choice
+                await self._control.room(self._control.window)
+                (awaited,) = self._control.send(line)
+                return await self._control.reply(awaited, self._control.timeout_seconds + size / _HASHED_BYTES_PER_S)
+        except ConnectionBroken:
+            if not is_proved:
+                self._features.found_hash(command.name, is_right=False)
+            raise
+
+    def found_hash(self, by: str, *, is_right: bool) -> None:
+        """Note whether a hash was right."""
+        self._features.found_hash(by, is_right=is_right)
+
+    async def read_back(
+        self, path: str, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
+    ) -> bool:
+        """Read a file by RETR."""
+        command = f"RETR {self._name(path)}"
+        await self._see_that_lines_fit(command)
+        reply, whole = await self._transfers.fetch(command, Taken(take, may_read))
+        self._check(reply)
+        return whole
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Set attributes and rename, in one write where the server takes that."""

@@ -9,7 +9,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
@@ -310,12 +310,13 @@ class Transfers:
 
     # Listings.
 
-    async def fetch(self, command: str, listing: ListingParser) -> tuple[Reply, bool]:
+    async def fetch(self, command: str, listing: "ListingParser | Taken") -> tuple[Reply, bool]:
         """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self.lock:
             quick = self._features.level >= Rung.BEHIND
             rung, generation = 0, 0
             early = quick and self._tls is None and not self._features.lacks(_EARLY_END)
+            early = early and isinstance(listing, ListingParser)
             try:
                 begun = await self._begin(command, [self._features.passive_command] if quick else [])
                 rung, generation = begun.rung, begun.generation
@@ -328,7 +329,7 @@ class Transfers:
                 raise self.judge(broken, rung, generation) from None
             return reply, begun.data.whole
 
-    async def _fetched(self, begun: "_Begun", listing: ListingParser, *, early: bool) -> Reply:
+    async def _fetched(self, begun: "_Begun", listing: "ListingParser | Taken", *, early: bool) -> Reply:
         try:
             await self._open(begun)
             await self._receive(begun, listing, early)
@@ -336,7 +337,7 @@ class Transfers:
             return refused.answer
         return await self._control.reply(begun.expected)
 
-    async def _receive(self, begun: "_Begun", listing: ListingParser, early: bool) -> None:
+    async def _receive(self, begun: "_Begun", listing: "ListingParser | Taken", early: bool) -> None:
         """Take all that comes. ProFTPD says 226 only after our end, which may come `early`: at once."""
         data = begun.data
         try:
@@ -345,6 +346,8 @@ class Transfers:
             while not listing.endless and (block := await data.receive()):
                 listing.feed(block)
                 await asyncio.sleep(0)  # receiving what is there already lets nobody else run
+                if isinstance(listing, Taken):
+                    await listing.may_read(len(block))
             with suppress(OSError):  # it has all been received
                 await data.finish()
         except (OSError, TimeoutError) as error:
@@ -357,6 +360,17 @@ class Transfers:
         data.close()
         if listing.endless:
             self._control.break_off("the server sent an endless listing")
+
+
+class Taken:
+    """Takes the bytes of a file that is fetched; `may_read` is awaited after each block."""
+
+    endless = False
+
+    def __init__(self, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]) -> None:
+        """Hand all on to `take`."""
+        self.feed = take
+        self.may_read = may_read
 
 
 class _Begun(NamedTuple):

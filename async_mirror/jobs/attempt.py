@@ -7,7 +7,7 @@ from typing import Protocol, assert_never
 
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
-from async_mirror.model.change import Change, Job, SetAttributes, Shapes, path_of
+from async_mirror.model.change import Deed, Job, SetAttributes, Shapes, path_of
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import (
     Done,
@@ -21,7 +21,7 @@ from async_mirror.model.outcome import (
     Skipped,
     Unmanaged,
 )
-from async_mirror.model.settings import Existing
+from async_mirror.model.settings import Existing, ExistingEqual
 from async_mirror.remote.errors import ConnectionBroken, PathTooLong, Refusal
 from async_mirror.remote.session import RemoteSession
 
@@ -54,7 +54,7 @@ class Publisher:
 
     `piece` is the most bytes to send without asking whether more may be sent; 0 where there is no limit. `shape` is
     that of all temporaries; None if it is to be found out which one the server takes. `existing` says what is done
-    about files of others.
+    about files of others, `existing_equal` which of them are adopted.
     """
 
     source: bytes
@@ -63,6 +63,7 @@ class Publisher:
     piece: int = 0
     shape: int | None = None
     existing: Existing = Existing.OVERWRITE
+    existing_equal: ExistingEqual = ExistingEqual.TIME
 
 
 class Attempt:
@@ -115,7 +116,7 @@ class Attempt:
 
     # How it ends.
 
-    def done(self, held: Entry | None, *notes: str, change: Change | None = None) -> Done:
+    def done(self, held: Entry | None, *notes: str, change: Deed | None = None) -> Done:
         """Tell that it was done, perhaps by another change than the one that was asked for."""
         told = tuple(note for note in notes if note)
         doubts = tuple(each for each in self._doubts if each.path != self.path and not each.candidates.are_one)

@@ -1,13 +1,16 @@
 """Compares a folder of the site with what should be there, entry by entry. Publishes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from async_mirror.jobs.attempt import Publisher
+from async_mirror.jobs.compare_content import same_content
 from async_mirror.model import odd_names, temporary_names
 from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.outcome import Failure, Problem
 from async_mirror.model.paths import join
+from async_mirror.model.settings import ExistingEqual
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteListing, RemoteSession
 
@@ -20,6 +23,9 @@ class Compare(NamedTuple):
     folder: str
     entries: tuple[Entry, ...]
     held: tuple[Entry, ...] = ()
+
+
+MayRead = Callable[[int], Awaitable[None]]
 
 
 class Compared(NamedTuple):
@@ -46,15 +52,16 @@ class Compared(NamedTuple):
     complete: bool = False
     shows_dot_names: bool = False
     alike: tuple[str, ...] = ()
+    notes: frozenset[str] = frozenset()
     failure: Failure | None = None
 
 
-async def compare(session: RemoteSession, task: Compare) -> Compared:
-    """List a folder and tell which of the source's entries the site holds already, by size and mtime."""
+async def compare(session: RemoteSession, task: Compare, equal: "Equal | None" = None) -> Compared:
+    """List a folder and tell which of the source's entries the site holds already, by size and mtime if not `equal`."""
     try:
         listing = await session.list_folder(task.folder)
         gone = Compared(task.folder, lost=tuple(entry.path for entry in task.held))
-        return await _compared(session, task, listing) if listing else gone
+        return await _compared(session, task, listing, equal) if listing else gone
     except Refusal as refusal:
         failure = Failure(task.folder, Problem.REFUSED, refusal.told, refusal.transient)
     except ConnectionBroken as broken:
@@ -62,7 +69,39 @@ async def compare(session: RemoteSession, task: Compare) -> Compared:
     return Compared(task.folder, failure=failure)
 
 
-async def _compared(session: RemoteSession, task: Compare, listing: RemoteListing) -> Compared:
+class Equal:
+    """Whether existing files are equal to those of the source, by other than their size and time."""
+
+    def __init__(self, publisher: Publisher, session: RemoteSession, may_read: MayRead) -> None:
+        """Compare with the source of a publisher, by size alone or by content, whatever it says."""
+        self._publisher = publisher
+        self._session = session
+        self._may_read = may_read
+        self.notes: set[str] = set()
+
+    async def version(self, seen: Entry, here: Entry) -> Entry | None:
+        """Return what is held from now on if a file is equal, None if not.
+
+        A site that sets times is to get that of the source, too: what is held has the one that it shows.
+        """
+        if seen.is_folder or here.is_folder:
+            return _as_seen(here, seen) if may_be(seen, here) else None
+        if seen.size != here.size:
+            return None
+        if self._publisher.existing_equal is ExistingEqual.SIZE:
+            return _as_seen(here, seen)
+        try:
+            found = await same_content(self._session, self._publisher.source, here, self._may_read)
+        except OSError:  # the upload will tell it
+            return None
+        if not found.is_same or not found.local:
+            return None
+        self.notes |= {found.note} - {""}
+        is_dated = may_be(seen, found.local) or seen.mtime_ns == UNKNOWN or not self._session.sets_times
+        return _as_seen(found.local if is_dated else found.local._replace(mtime_ns=seen.mtime_ns), seen)
+
+
+async def _compared(session: RemoteSession, task: Compare, listing: RemoteListing, equal: "Equal | None") -> Compared:
     source = {entry.path: entry for entry in task.entries}
     held = {entry.path: entry for entry in task.held}
     there = await _there(session, listing, source, held)
@@ -78,7 +117,11 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
         like = here if known or not odd_names.may_be_misread(path[start:]) else None
-        if version := _version(seen, known, like, keeps_times=keeps_times, sets_times=sets_times):
+        if like and not known and equal:
+            version = await equal.version(seen, like)
+        else:
+            version = _version(seen, known, like, keeps_times=keeps_times, sets_times=sets_times)
+        if version:
             adopted.append(version)
             continue
         lost += [path] if known else []
@@ -105,6 +148,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         listing.complete,
         listing.shows_dot_names,
         alike,
+        frozenset(equal.notes if equal else ()),
     )
 
 
@@ -115,12 +159,11 @@ def _version(
 
     What was held and is another version now is still ours if the source has it, so that it is sent again; else only if
     it has the size that it had and nothing here has its time, for there are servers that set no mtimes. On one that is
-    not known to set any, a version that was never seen there is known by its size, and from now on by its time. Of what
-    is taken for the source's nobody read the content, so that no ctime stands for it.
+    not known to set any, a version that was never seen there is known by its size, and from now on by its time.
     """
     if known and known.size == UNKNOWN:
         return known if known.kind is seen.kind else None
-    for version in (known, here and here._replace(ctime_ns=0)):
+    for version in (known, here):
         if version and may_be(seen, version):
             return _as_seen(version, seen)
     if known is None or known.is_folder or seen.is_folder:

@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 from async_mirror.crew.far import Performed, Verdict
 from async_mirror.jobs import apply, compare, recover
 from async_mirror.jobs.attempt import Progress, Publisher
-from async_mirror.jobs.compare import Compare, Compared
+from async_mirror.jobs.compare import Compare, Compared, Equal
 from async_mirror.jobs.recover import Recover, Recovered, Settled
 from async_mirror.model import odd_names
 from async_mirror.model.change import Job, MakeFolder, Move, RemoveFile, RemoveFolder, SendFile, SetAttributes, path_of
@@ -16,6 +16,7 @@ from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem, Skipped, Unmanaged
 from async_mirror.model.paths import is_plain, split
 from async_mirror.model.secret import Secret
+from async_mirror.model.settings import ExistingEqual
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import ConnectionRefused, LoginFailed, SiteUnusable
 from async_mirror.remote.session import Connect, RootedSession
@@ -123,7 +124,7 @@ class Hands:
         match item:
             case Compare():
                 progress.left()
-                return await compare.compare(session, item)
+                return await compare.compare(session, item, self._equal(session, progress))
             case Recover():
                 progress.left()
                 return await self.recover(session, item, previous)
@@ -132,6 +133,10 @@ class Hands:
                 return await self.do(session, item, before if isinstance(before, Outcome) else None, progress)
             case _ as never:
                 assert_never(never)
+
+    def _equal(self, session: RootedSession, progress: Progress) -> Equal | None:
+        by_time = self.publisher.existing_equal is ExistingEqual.TIME
+        return None if by_time else Equal(self.publisher, session, progress.may_do)
 
     async def recover(self, session: RootedSession, item: Recover, previous: Answer | None) -> Recovered:
         """Look what became of paths that a run left half-done."""

@@ -1,18 +1,18 @@
 """Puts one file of the source under its final name on the site, whole."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from async_mirror.jobs import temporary_trial
 from async_mirror.jobs.attempt import Attempt, Progress
 from async_mirror.jobs.bandwidth import LONGEST_PIECE
 from async_mirror.jobs.existing import doubled, is_double, is_there, kept
+from async_mirror.jobs.known_content import if_known
 from async_mirror.jobs.odd_name_probe import name_problem
 from async_mirror.jobs.temporary_trial import Blame
 from async_mirror.model.candidates import held_after
 from async_mirror.model.change import REPLACES, TRIES_PER_ATTEMPT, SendFile
 from async_mirror.model.entry import UNKNOWN, Entry
-from async_mirror.model.outcome import NO_MODES, UNTOLD, Outcome, Problem
+from async_mirror.model.outcome import NO_MODES, NO_MTIMES, UNTOLD, Outcome, Problem
 from async_mirror.model.settings import Existing
 from async_mirror.remote.errors import InTheWay, Refusal
 from async_mirror.remote.session import Published, Reader, Target
@@ -20,7 +20,6 @@ from async_mirror.source import files
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
 NO_RENAMES = "this server renames nothing, so that no file can be replaced whole"
-NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
 
 
 _MUCH = 1 << 20
@@ -87,6 +86,8 @@ class Upload:
             attempt.strays = ()
         if attempt.left_behind and (outcome := await self._finish_previous()):
             return outcome
+        if outcome := await if_known(attempt, self._change):
+            return outcome
         await attempt.note_shape()
         for _ in range(TRIES_PER_ATTEMPT):
             outcome = await self._send_in_some_shape()
@@ -138,11 +139,7 @@ class Upload:
         source, gone = self._attempt.publisher.source, "it is no longer in the source"
         file = None
         try:
-            file = await files.open_file(source, self._path)
-            if file and file.settles_in_s:
-                file.close()
-                await asyncio.sleep(file.settles_in_s)
-                file = await files.open_file(source, self._path)
+            file = await files.open_settled(source, self._path)
             if file is None:
                 return self._attempt.skipped(gone)
             return None if file.settles_in_s else await self._send(file)

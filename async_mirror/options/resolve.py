@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from async_mirror.model.escape import CONTROL, shown
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.selection import Selection
-from async_mirror.model.settings import DeleteLimit, Existing, Settings, UsageError
+from async_mirror.model.settings import Existing, ExistingEqual, FileLimit, Settings, UsageError
 from async_mirror.model.site import Site, Trust
 from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
@@ -187,8 +187,11 @@ def settings_of(options: dict[str, Any], source: Path, login: Login) -> Settings
         excluded_extensions=frozenset(options["exclude_ext"]),
         patterns=(*_patterns(options["exclude_from"]), *options["exclude"]),
         existing=Existing(options["existing"]),
+        existing_equal=ExistingEqual(options["existing_equal"]),
+        ctime=options["ctime"],
         delete=options["delete"],
-        delete_limit=options["max_delete"] or DeleteLimit(),
+        delete_limit=options["max_delete"] or FileLimit(),
+        verify_limit=options["max_verify_uploads"] or FileLimit(percent=10.0),
         allow_empty_source=options["allow_empty_source"],
         allow_unmounted=options["allow_unmounted"],
         perms=options["perms"],

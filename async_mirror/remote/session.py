@@ -75,6 +75,18 @@ class RemoteListing:
         return any(name.startswith(".") for name in names)
 
 
+class SiteHash(NamedTuple):
+    """What a site says is the hash of a file's content: `algorithm` is sha256, sha512, sha1, md5 or crc32.
+
+    `by` names the way it was asked; `is_proved` says that this one was seen to be right, of another file.
+    """
+
+    algorithm: str
+    value: bytes
+    by: str = ""
+    is_proved: bool = False
+
+
 class Removal(IntEnum):
     """What becomes of a folder that is not empty when it is to be removed."""
 
@@ -184,6 +196,26 @@ class RemoteSession(Protocol):
         """Return the size of a file in bytes, None when there is no such file, UNKNOWN if nothing tells its size.
 
         Raises Refusal if it cannot be told whether there is one; so does `look`.
+        """
+        ...
+
+    async def hash_of(self, path: str, size: int) -> SiteHash | None:
+        """Return the strongest hash that the site tells of a file of so many bytes; None if it tells none.
+
+        What was found to be wrong once is not asked for again.
+        """
+        ...
+
+    def found_hash(self, by: str, *, is_right: bool) -> None:
+        """Note whether the site was right about a hash."""
+        ...
+
+    async def read_back(
+        self, path: str, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
+    ) -> bool:
+        """Read a file and have all of it taken, block by block; False if its end was not surely all.
+
+        After each block `may_read` is awaited, with its length, before the next one is read.
         """
         ...
 

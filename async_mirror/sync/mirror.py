@@ -97,7 +97,13 @@ async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) 
         password=mirror.password,
         timeout_seconds=settings.timeout_seconds,
         publisher=Publisher(
-            source, state.id, settings.perms, mirror.pace.piece, shape=settings.shape, existing=settings.existing
+            source,
+            state.id,
+            settings.perms,
+            mirror.pace.piece,
+            shape=settings.shape,
+            existing=settings.existing,
+            existing_equal=settings.existing_equal,
         ),
         create_root=not holds and not mirror.dry_run,
         expected_root=root or "",

@@ -51,13 +51,15 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
         pytest.param(
             [a_file("a", mtime_ns=11)],
             [a_file("a")],
-            FolderPlan(changes=[SendFile(a_file("a", mtime_ns=11), a_file("a"), "newer")]),
+            FolderPlan(changes=[SendFile(a_file("a", mtime_ns=11), a_file("a"), "newer", compares=True)]),
             id="a later mtime",
         ),
         pytest.param(
             [a_file("a", mtime_ns=9)],
             [a_file("a")],
-            FolderPlan(changes=[SendFile(a_file("a", mtime_ns=9), a_file("a"), "older date than what was sent")]),
+            FolderPlan(
+                changes=[SendFile(a_file("a", mtime_ns=9), a_file("a"), "older date than what was sent", compares=True)]
+            ),
             id="an earlier mtime",
         ),
         pytest.param(
@@ -103,8 +105,8 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
         pytest.param(
             [a_file("a", inode=2)],
             [a_file("a")._replace(digest=b"d")],
-            FolderPlan(refreshed=[a_file("a", inode=2)._replace(digest=b"d")]),
-            id="only the inode: the digest stays known and nothing is sent",
+            FolderPlan(touched=[a_file("a", inode=2)]),
+            id="only the inode: it is to be read, and nothing is sent",
         ),
         pytest.param(
             [a_file("a")._replace(ctime_ns=7)],
@@ -115,14 +117,14 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
         pytest.param(
             [a_file("a", inode=2)._replace(ctime_ns=7)],
             [a_file("a")._replace(ctime_ns=UNKNOWN)],
-            FolderPlan(refreshed=[a_file("a", inode=2)]),
+            FolderPlan(touched=[a_file("a", inode=2)._replace(ctime_ns=7)]),
             id="such a row of another inode never does",
         ),
         pytest.param(
             [a_file("a")._replace(ctime_ns=7)],
             [a_file("a")._replace(ctime_ns=6)],
-            FolderPlan(),
-            id="only the ctime: that of the content as it was read stays known",
+            FolderPlan(touched=[a_file("a")._replace(ctime_ns=7)]),
+            id="only the ctime: it is to be read",
         ),
         pytest.param(
             [a_file("a", mode=0o600)._replace(ctime_ns=7)],
@@ -134,9 +136,10 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
                         a_file("a")._replace(digest=b"d", ctime_ns=6, site_size=1, site_mtime_ns=5),
                         "mode 644 -> 600",
                     )
-                ]
+                ],
+                touched=[a_file("a", mode=0o600)._replace(ctime_ns=7)],
             ),
-            id="a mode is set without a word about the content",
+            id="a mode is set without a word about the content, which is to be read",
         ),
         pytest.param(
             [a_folder("a", inode=2)],
@@ -345,7 +348,9 @@ def test_without_permissions_modes_are_neither_compared_nor_set() -> None:
     found = [a_file("a", mode=0o600), a_folder("b", 0o500), a_folder("c"), a_file("d", mode=0o600, inode=2)]
     held = [a_file("a"), a_folder("b"), a_file("d")]
     plan = plan_folder(Listing("", tuple(found)), held, perms=False)
-    assert plan == FolderPlan(changes=[MakeFolder(a_folder("c"), "new")], refreshed=[a_file("d", inode=2)])
+    assert plan == FolderPlan(
+        changes=[MakeFolder(a_folder("c"), "new")], touched=[a_file("d", mode=0o600, inode=2)]
+    )
 
 
 @pytest.mark.parametrize("perms", [True, False])
