@@ -348,9 +348,7 @@ def test_without_permissions_modes_are_neither_compared_nor_set() -> None:
     found = [a_file("a", mode=0o600), a_folder("b", 0o500), a_folder("c"), a_file("d", mode=0o600, inode=2)]
     held = [a_file("a"), a_folder("b"), a_file("d")]
     plan = plan_folder(Listing("", tuple(found)), held, perms=False)
-    assert plan == FolderPlan(
-        changes=[MakeFolder(a_folder("c"), "new")], touched=[a_file("d", mode=0o600, inode=2)]
-    )
+    assert plan == FolderPlan(changes=[MakeFolder(a_folder("c"), "new")], touched=[a_file("d", mode=0o600, inode=2)])
 
 
 @pytest.mark.parametrize("perms", [True, False])
