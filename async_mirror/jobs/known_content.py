@@ -13,7 +13,7 @@ from async_mirror.source.files import read_file
 async def if_known(attempt: Attempt, change: SendFile) -> Outcome | None:
     """Set the date of a file whose content is that of what is held; None if it is to be sent."""
     held = change.held
-    if not change.compares or held is None or not _is_sure(attempt, held):
+    if held is None or not _is_sure(attempt, held):
         return None
     try:
         found = await compared(attempt, change, held)

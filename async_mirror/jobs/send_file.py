@@ -86,7 +86,7 @@ class Upload:
             attempt.strays = ()
         if attempt.left_behind and (outcome := await self._finish_previous()):
             return outcome
-        if outcome := await if_known(attempt, self._change):
+        if self._change.compares and (outcome := await if_known(attempt, self._change)):
             return outcome
         await attempt.note_shape()
         for _ in range(TRIES_PER_ATTEMPT):

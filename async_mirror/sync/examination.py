@@ -8,11 +8,12 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from functools import partial
 
 from async_mirror.crew.off_loop import Offload
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.bandwidth import Pace
-from async_mirror.model import paths
+from async_mirror.model import escape, paths
 from async_mirror.model.entry import Entry, Listing, Marks
 from async_mirror.model.plan import FolderPlan, plan_read
 from async_mirror.model.settings import Settings
@@ -42,7 +43,7 @@ class Examination:
         self._settings = settings
         self._offload = offload
         self._stop = stop
-        self._inodes = Inodes(root, state)
+        self._inodes = Inodes(state, partial(mounts, root))
         self._unsized: list[str] = []
         self._touched: defaultdict[Mount | None, list[str]] = defaultdict(list)
 
@@ -91,25 +92,20 @@ class Examination:
         for start in range(0, len(waiting), AT_ONCE):
             some = waiting[start : start + AT_ONCE]
             plan = FolderPlan()
-            for held in await self._offload(self._held, some):
+            for now, held in await self._offload(self._both, some):
                 if bounds.are_reached:
                     break
-                if now := await self._read(held, bounds):
-                    _add(plan, plan_read(now, held, perms=self._settings.perms))
+                if read := (await self._content(held, bounds) if held.digest else now):
+                    _add(plan, plan_read(read, held, perms=self._settings.perms))
             yield plan
             if bounds.are_reached:
                 return
 
-    def _held(self, some: Iterable[str]) -> list[Entry]:
-        found = (self._state.held(path) for path in some)
-        return [held for held in found if held and not held.is_folder]
-
-    async def _read(self, held: Entry, bounds: "_Bounds") -> Entry | None:
-        """Return a file as it is now; with its digest, unless nobody has read what is held."""
-        if not held.digest:
-            now = await self._offload(look, self._root, held.path)
-            return None if now is None or now.is_folder else now
-        return await self._content(held, bounds)
+    def _both(self, some: Iterable[str]) -> list[tuple[Entry, Entry]]:
+        """Return files as they are now and as they are held, but for those that were sent meanwhile."""
+        found = ((look(self._root, path), self._state.held(path)) for path in some)
+        files = [(now, held) for now, held in found if now and held and not (now.is_folder or held.is_folder)]
+        return [(now, held) for now, held in files if now.marks != held.marks]
 
     async def _content(self, held: Entry, bounds: "_Bounds") -> Entry | None:
         await bounds.spend(held.size)
@@ -156,9 +152,9 @@ class Inodes:
     The proof is another mounting that shows the same ones: they count from then on, or never, if it shows others.
     """
 
-    def __init__(self, root: OpenedFolder, state: State) -> None:
-        """Look at nothing yet."""
-        self._root = root
+    def __init__(self, state: State, find: Callable[[], Sequence[Mount]]) -> None:
+        """Find the file systems when they are first asked for."""
+        self._find = find
         self._state = state
         self._mounts: Sequence[Mount] | None = None
         self._count: dict[Mount, bool] = {}
@@ -168,7 +164,7 @@ class Inodes:
     def mount_of(self, folder: str) -> Mount | None:
         """Return the file system that a folder is on, if the system tells."""
         if self._mounts is None:
-            self._mounts = mounts(self._root)
+            self._mounts = self._find()
             for mount in self._mounts:
                 self._recall(mount)
         return next((each for each in self._mounts if not each.folder or paths.is_inside(folder, each.folder)), None)
@@ -215,9 +211,7 @@ _ONCE, _SAME, _OTHER = "once", "same", "other"
 
 
 def _fact(mount: Mount) -> str:
-    return f"inodes of {mount.kind.decode('ascii', 'replace')} at {mount.folder}".encode(
-        "utf-8", "surrogateescape"
-    ).decode("utf-8", "backslashreplace")
+    return f"inodes of {mount.kind.decode('ascii', 'replace')} at {escape.shown(mount.folder)}"
 
 
 class _Bounds:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from faults.exchange import Exchange
 from faults.reactions import ALWAYS
 from faults.scripted import ScriptedServer
 from servers import ServerFactory
+from servers.configuration import library_path
+from servers.kinds import servers_folder
 from support.mirror import Mirror, assert_mirrored, assert_same, count
 from support.program import MTIME, Program, contents, touch, tree, write
 
@@ -196,13 +198,13 @@ MANY = [f"{number // 100}/{number}" for number in range(10_000)]
 @pytest.fixture
 def adopted(tmp_path: Path, server_factory: ServerFactory) -> Program:
     program = Program(tmp_path, server_factory("pyftpdlib"))
+    for name in MANY:
+        program.write(name, f"page {name:>8}")
     fill(program)
     return program
 
 
 def fill(program: Program) -> None:
-    for name in MANY:
-        program.write(name, f"page {name:>8}")
     shutil.copytree(program.source, program.site, dirs_exist_ok=True)
     result = program.sync()
     assert result.code == 0, result.err
@@ -220,55 +222,57 @@ def test_chown_of_ten_thousand_adopted_files_sends_none_and_a_swap_among_them_is
     assert (adopted.sync().code, adopted.server.connections()) == (0, 0)
 
 
-def mount(*arguments: str | Path) -> None:
-    subprocess.run(["mount", *arguments], check=True, capture_output=True)
+class Stacked:
+    """A source on a file system that is stacked upon a folder, and can be mounted anew."""
+
+    def __init__(self, program: Program, kind: str) -> None:
+        below = {name: program.home.parent / name for name in ("lower", "upper", "work")}
+        for folder in below.values():
+            folder.mkdir()
+        layers = f"lowerdir={below['lower']},upperdir={below['upper']},workdir={below['work']}"
+        bindfs = servers_folder() / "usr/bin/bindfs"
+        self._how: list[str | Path] = ["mount", "-t", "overlay", "overlay", "-o", layers, program.source]
+        if kind == "fuse":
+            self._how = [bindfs, below["lower"], program.source]
+        self.program = program
+        for name in MANY:
+            write(below["lower"] / name, f"page {name:>8}")
+
+    def mount(self) -> None:
+        environment = os.environ | {"LD_LIBRARY_PATH": library_path()}
+        subprocess.run(self._how, check=True, capture_output=True, env=environment)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", self.program.source], check=True, capture_output=True)
 
 
-@pytest.fixture
-def overlay(tmp_path: Path, server_factory: ServerFactory) -> Program:
-    if os.geteuid():
-        pytest.skip("only root can mount")
+@pytest.fixture(params=["overlay", "fuse"])
+def stacked(request: pytest.FixtureRequest, tmp_path: Path, server_factory: ServerFactory) -> Iterator[Stacked]:
     program = Program(tmp_path, server_factory("pyftpdlib"))
-    for name in ("lower", "upper", "work"):
-        (tmp_path / name).mkdir()
-    for name in MANY:
-        write(tmp_path / "lower" / name, f"page {name:>8}")
-    return program
-
-
-def mount_overlay(program: Program) -> None:
-    layers = (f"{kind}={program.home.parent / name}" for kind, name in LAYERS.items())
-    mount("-t", "overlay", "overlay", "-o", ",".join(layers), program.source)
-
-
-def unmount(program: Program) -> None:
-    subprocess.run(["umount", program.source], check=True, capture_output=True)
-
-
-LAYERS = {"lowerdir": "lower", "upperdir": "upper", "workdir": "work"}
-
-
-def test_chown_on_overlayfs_sends_none_and_a_swap_is_seen(overlay: Program) -> None:
-    """Each file that chown copies up has another ctime, and perhaps another inode."""
+    stacked = Stacked(program, request.param)
     try:
-        mount_overlay(overlay)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no overlayfs here: {error.stderr.decode()}")
-    try:
-        fill(overlay)
-        unmount(overlay)
-        mount_overlay(overlay)
-        overlay.sync()
-        assert overlay.published() == []
-        chown_all(overlay.source)
-        swap(overlay.source, MANY[7], MANY[4321])
-        result = overlay.sync()
-        assert result.code == 0, result.err
-        assert overlay.published() == sorted([MANY[7], MANY[4321]])
-        assert contents(overlay.site) == contents(overlay.source)
-    finally:
-        with suppress(subprocess.CalledProcessError):
-            unmount(overlay)
+        stacked.mount()
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no {request.param} here: {error}")
+    yield stacked
+    with suppress(subprocess.CalledProcessError):
+        stacked.unmount()
+
+
+def test_chown_on_a_stacked_file_system_sends_none_and_a_swap_is_seen(stacked: Stacked) -> None:
+    """What overlayfs copies up has another ctime, and a new mounting may show other inodes."""
+    program = stacked.program
+    fill(program)
+    stacked.unmount()
+    stacked.mount()
+    assert program.sync().code == 0
+    assert program.commands("STOR", "RETR") == []
+    chown_all(program.source)
+    swap(program.source, MANY[7], MANY[4321])
+    result = program.sync()
+    assert result.code == 0, result.err
+    assert program.published() == sorted([MANY[7], MANY[4321]])
+    assert contents(program.site) == contents(program.source)
 
 
 # What nobody has read.
