@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from functools import partial
 
-from async_mirror.crew.off_loop import Offload
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.model import escape, paths
 from async_mirror.model.entry import Entry, Listing, Marks
 from async_mirror.model.plan import FolderPlan, plan_read
 from async_mirror.model.settings import Settings
+from async_mirror.multi import Offload
 from async_mirror.source.files import read_file
 from async_mirror.source.look import look
 from async_mirror.source.mounts import Mount, mounts
