@@ -102,6 +102,8 @@ def _midnight(day: str) -> int:
 class ListingParser:
     """Turns the bytes of a whole listing, as they come, into entries; `end` gives what they are."""
 
+    what = "listing"
+
     def __init__(self, folder: str, *, facts: bool, now: float) -> None:
         """Begin with nothing received of a folder's listing, which is of MLSD (`facts`) or of LIST."""
         self.endless = False

@@ -388,12 +388,12 @@ class FtpSession:
         self._features.found_hash(by, is_right=is_right)
 
     async def read_back(
-        self, path: str, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
+        self, path: str, most: int, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
     ) -> bool:
         """Read a file by RETR."""
         command = f"RETR {self._name(path)}"
         await self._see_that_lines_fit(command)
-        reply, whole = await self._transfers.fetch(command, Taken(take, may_read))
+        reply, whole = await self._transfers.fetch(command, Taken(most, take, may_read))
         self._check(reply)
         return whole
 

@@ -11,12 +11,11 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Protocol
 
 from async_mirror.ftp.control import AwaitedReply, Control, ControlLock, length_of
 from async_mirror.ftp.data import Data, SecureData
 from async_mirror.ftp.features import Features, Rung
-from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.passive_ports import PassivePorts, Port, Refused
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.reply_flow import OutOfStep
@@ -43,6 +42,19 @@ _JUDGED = 400
 """Characters of a reply that are looked at: a hostile one must not cost more."""
 _EARLY_END = "an early end of a data connection"
 _VOID_PORT = re.compile(r"\b(?:PASV|EPSV)\b.*\b(?:PORT|EPRT)\b|\b(?:PORT|EPRT)\b.*\b(?:PASV|EPSV)\b|No connector")
+
+
+class Sink(Protocol):
+    """Takes what a server sends over a data connection."""
+
+    what: str
+    """What it is: a listing, or a file."""
+    endless: bool
+    """True once that is longer than any honest answer; nothing more is taken then."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
 
 
 class Transfers:
@@ -310,17 +322,16 @@ class Transfers:
 
     # Listings.
 
-    async def fetch(self, command: str, listing: "ListingParser | Taken") -> tuple[Reply, bool]:
-        """Give `listing` what a command sends over its data connection; return its reply, and whether that was all."""
+    async def fetch(self, command: str, sink: Sink) -> tuple[Reply, bool]:
+        """Give `sink` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self.lock:
             quick = self._features.level >= Rung.BEHIND
             rung, generation = 0, 0
-            early = quick and self._tls is None and not self._features.lacks(_EARLY_END)
-            early = early and isinstance(listing, ListingParser)
+            early = quick and sink.what == "listing" and self._tls is None and not self._features.lacks(_EARLY_END)
             try:
                 begun = await self._begin(command, [self._features.passive_command] if quick else [])
                 rung, generation = begun.rung, begun.generation
-                reply = await self._fetched(begun, listing, early=early)
+                reply = await self._fetched(begun, sink, early=early)
                 if early and reply.transient:
                     self._features.lack(_EARLY_END)
                 elif _is_void(reply):
@@ -329,25 +340,25 @@ class Transfers:
                 raise self.judge(broken, rung, generation) from None
             return reply, begun.data.whole
 
-    async def _fetched(self, begun: "_Begun", listing: "ListingParser | Taken", *, early: bool) -> Reply:
+    async def _fetched(self, begun: "_Begun", sink: Sink, *, early: bool) -> Reply:
         try:
             await self._open(begun)
-            await self._receive(begun, listing, early)
+            await self._receive(begun, sink, early)
         except Refused as refused:  # which the end of the data connection may tell of first
             return refused.answer
         return await self._control.reply(begun.expected)
 
-    async def _receive(self, begun: "_Begun", listing: "ListingParser | Taken", early: bool) -> None:
+    async def _receive(self, begun: "_Begun", sink: Sink, early: bool) -> None:
         """Take all that comes. ProFTPD says 226 only after our end, which may come `early`: at once."""
         data = begun.data
         try:
             if early:
                 await data.finish()
-            while not listing.endless and (block := await data.receive()):
-                listing.feed(block)
+            while not sink.endless and (block := await data.receive()):
+                sink.feed(block)
                 await asyncio.sleep(0)  # receiving what is there already lets nobody else run
-                if isinstance(listing, Taken):
-                    await listing.may_read(len(block))
+                if isinstance(sink, Taken):
+                    await sink.may_read(len(block))
             with suppress(OSError):  # it has all been received
                 await data.finish()
         except (OSError, TimeoutError) as error:
@@ -358,19 +369,27 @@ class Transfers:
             self._control.break_off("it was interrupted")
             raise
         data.close()
-        if listing.endless:
-            self._control.break_off("the server sent an endless listing")
+        if sink.endless:
+            self._control.break_off(f"the server sent an endless {sink.what}")
 
 
 class Taken:
-    """Takes the bytes of a file that is fetched; `may_read` is awaited after each block."""
+    """Hands the bytes of a file on, up to a number of them; `may_read` is awaited after each block."""
 
-    endless = False
+    what = "file"
 
-    def __init__(self, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]) -> None:
-        """Hand all on to `take`."""
-        self.feed = take
+    def __init__(self, most: int, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]) -> None:
+        """Hand on to `take`."""
+        self.endless = False
+        self._left = most
+        self._take = take
         self.may_read = may_read
+
+    def feed(self, data: bytes) -> None:
+        """Hand the next bytes on."""
+        self._left -= len(data)
+        self.endless = self._left < 0
+        self._take(data)
 
 
 class _Begun(NamedTuple):

@@ -60,10 +60,12 @@ async def same_content(
     told = await session.hash_of(path, entry.size)
     ours = _hashing(told.algorithm) if told else None
     local = await read_file(source, path, ours.update if ours else None)
-    if local is None or (told is None and await _size(session, path) not in {local.size, UNKNOWN}):
-        return SameContent(None if local is None else False, local)
+    if local is None:
+        return SameContent(None)
     if told and ours and told.is_proved:
         return SameContent(ours.digest() == told.value, local, BY_CRC * (told.algorithm == "crc32"))
+    if await _size(session, path) not in {local.size, UNKNOWN}:
+        return SameContent(is_same=False, local=local)
     return SameContent(await _is_read_back(session, local, told, may_read), local)
 
 
@@ -86,7 +88,7 @@ async def _is_read_back(
             theirs.update(block)
 
     try:
-        if not await session.read_back(local.path, take, may_read):
+        if not await session.read_back(local.path, local.size, take, may_read):
             return None
     except Refusal as refusal:
         if refusal.transient:

@@ -211,11 +211,12 @@ class RemoteSession(Protocol):
         ...
 
     async def read_back(
-        self, path: str, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
+        self, path: str, most: int, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
     ) -> bool:
         """Read a file and have all of it taken, block by block; False if its end was not surely all.
 
-        After each block `may_read` is awaited, with its length, before the next one is read.
+        After each block `may_read` is awaited, with its length, before the next one is read. More than `most` bytes end
+        the session.
         """
         ...
 

@@ -227,7 +227,7 @@ class MemorySession:
         raise AssertionError(by)
 
     async def read_back(
-        self, path: str, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
+        self, path: str, most: int, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
     ) -> bool:
         content = self._reach().file(path).content
         take(content)

@@ -211,13 +211,23 @@ def fill(program: Program) -> None:
     assert program.commands("STOR") == []
 
 
+def read_all(program: Program) -> list[str]:
+    """Run passes until all files were read that chown has touched; return what was sent. A pass reads for some time."""
+    published: list[str] = []
+    for number in range(20):
+        result = program.sync("--json")
+        assert result.code == 0, result.err
+        assert result.err.count("have another ctime or inode") == 1 or number
+        published += program.published()
+        if not json.loads(result.out)["unchanged_files"]:
+            break
+    return sorted(published)
+
+
 def test_chown_of_ten_thousand_adopted_files_sends_none_and_a_swap_among_them_is_seen(adopted: Program) -> None:
     chown_all(adopted.source)
     swap(adopted.source, MANY[7], MANY[4321])
-    result = adopted.sync()
-    assert result.code == 0, result.err
-    assert result.err.count("have another ctime or inode") == 1
-    assert adopted.published() == sorted([MANY[7], MANY[4321]])
+    assert read_all(adopted) == sorted([MANY[7], MANY[4321]])
     assert contents(adopted.site) == contents(adopted.source)
     assert (adopted.sync().code, adopted.server.connections()) == (0, 0)
 
@@ -269,9 +279,7 @@ def test_chown_on_a_stacked_file_system_sends_none_and_a_swap_is_seen(stacked: S
     assert program.commands("STOR", "RETR") == []
     chown_all(program.source)
     swap(program.source, MANY[7], MANY[4321])
-    result = program.sync()
-    assert result.code == 0, result.err
-    assert program.published() == sorted([MANY[7], MANY[4321]])
+    assert read_all(program) == sorted([MANY[7], MANY[4321]])
     assert contents(program.site) == contents(program.source)
 
 
