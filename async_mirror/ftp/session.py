@@ -393,7 +393,10 @@ class FtpSession:
         """Read a file by RETR."""
         command = f"RETR {self._name(path)}"
         await self._see_that_lines_fit(command)
-        reply, whole = await self._transfers.fetch(command, Taken(most, take, may_read))
+        taken = Taken(most, take, may_read)
+        reply, whole = await self._transfers.fetch(command, taken)
+        if taken.endless and self._control.broken:
+            raise self._control.broken
         self._check(reply)
         return whole
 
