@@ -77,7 +77,7 @@ class DryHands(Hands):
         return Done(job, change, pretended(change), bytes_sent=_size(change))
 
     async def _known(self, attempt: Attempt, change: SendFile) -> Outcome | None:
-        """Say whether just the date of a file would be set, or nothing; None if it would be sent."""
+        """Say whether just the date of a file would be set, if the site can, or nothing; None if it would be sent."""
         if not change.compares or change.held is None:
             return None
         try:
@@ -88,7 +88,7 @@ class DryHands(Hands):
             return attempt.skipped(UNCOMPARED)
         if not found.is_same or not found.local:
             return None
-        is_set = attempt.session.sets_times and found.local.mtime_ns != change.held.mtime_ns
+        is_set = found.local.mtime_ns != change.held.mtime_ns
         return attempt.done(found.local, found.note, change=SetDate(found.local, change.held, SAME, is_set))
 
     async def _looked(
