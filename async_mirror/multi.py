@@ -56,12 +56,13 @@ _WAKE: Ticket[Any, Any] = Ticket(None)
 class _Desk(Generic[I, R]):
     """Where items wait: for any lane, for one that is free, or for their next attempt."""
 
-    def __init__(self, ledger: Ledger[I, R], room: int) -> None:
+    def __init__(self, ledger: Ledger[I, R], room: int, news: asyncio.Event) -> None:
         self.closing = asyncio.Event()
         self.room = asyncio.Semaphore(room)
         self.idle = 0
         self.todo: asyncio.Queue[Ticket[I, R] | None] = asyncio.Queue()
         self._ledger = ledger
+        self._news = news
         self._left: deque[Ticket[I, R]] = deque()
         self._resting: dict[Ticket[I, R], asyncio.TimerHandle] = {}
 
@@ -101,6 +102,7 @@ class _Desk(Generic[I, R]):
             return self._left.popleft()
         while (ticket := await self.todo.get()) and not wanted(ticket.item):
             self._ledger.give_up(ticket)
+            self._news.set()
         return ticket
 
     def close(self, lanes: int) -> None:
@@ -147,11 +149,11 @@ class Crew(Generic[S, I, R]):
         self._mode = mode
         self._stop = stop
         self._ledger: Ledger[I, R] = Ledger(patience or Patience())
-        self._desk = _Desk(self._ledger, limits.most * ROOM_PER_LANE)
+        self._news = asyncio.Event()
+        self._desk = _Desk(self._ledger, limits.most * ROOM_PER_LANE, self._news)
         self._feeding: set[asyncio.Task[None]] = set()
         self._lanes: dict[asyncio.Task[None], _Lane[S, I, R]] = {}
         self._measuring: asyncio.TimerHandle | None = None
-        self._news = asyncio.Event()
         permits = asyncio.Semaphore(limits.most)
         closing = self._desk.closing
         self.door: Door[S] = Door(

@@ -304,6 +304,17 @@ class Features:
         if command not in self.offers:
             self._find(f"lacks {command}", 1, told=f"this server does not support {command}")
 
+    # Hashes.
+
+    def hash_stands(self, name: str) -> int:
+        """Tell how it stands with a way to ask for hashes: 1 if one was right, -1 if one was wrong, 0 if unknown."""
+        return self._number(f"hash by {name}")
+
+    def found_hash(self, name: str, *, is_right: bool) -> None:
+        """Note whether a hash was right."""
+        told = f"this server tells hashes of files by {name} that are " + ("right" if is_right else "wrong")
+        self._find(f"hash by {name}", 1 if is_right else -1, told=told)
+
     # Names.
 
     def keeps(self, traits: Iterable[str]) -> None:

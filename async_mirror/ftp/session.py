@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from async_mirror.ftp.client import Client
 from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
 from async_mirror.ftp.features import AHEAD, LONG_LINE, NO_UTF8, SHORT_COMMAND, TOGETHER, Features
 from async_mirror.ftp.figures import format_time
+from async_mirror.ftp.hashes import HashCommand, offered, parse_hash
 from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.login import client_for, greet, log_in
@@ -22,7 +23,7 @@ from async_mirror.ftp.proofs import prove_ahead, prove_together
 from async_mirror.ftp.replies import Reply, parse_path
 from async_mirror.ftp.reply_flow import OutOfStep
 from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
-from async_mirror.ftp.transfer import Transfers
+from async_mirror.ftp.transfer import Taken, Transfers
 from async_mirror.model import escape, odd_names
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.facts import Facts
@@ -42,7 +43,7 @@ from async_mirror.remote.errors import (
     RootMissing,
     SiteUnusable,
 )
-from async_mirror.remote.session import Barred, Content, Published, RemoteListing, Removal, Target
+from async_mirror.remote.session import Barred, Content, Published, RemoteListing, Removal, SiteHash, Target
 
 _MOST_PROOFS = 5
 """More sessions are not spent on proofs: each rung may cost two."""
@@ -62,6 +63,7 @@ _TIMES = {"MFMT": "MFMT", "MDTM": "MDTM with a time", "SITE UTIME": "SITE UTIME"
 _LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
 
+_HASHED_BYTES_PER_S = 20e6
 _ASKED_ONE_BY_ONE = 8
 """So many paths of a folder are asked for one by one before its listing costs less."""
 _REMOVED_UNSEEN = 16
@@ -139,6 +141,7 @@ class FtpSession:
         self._client = client  # whose end is that of the connection
         self._control = client.control
         self._site = site
+        self._chosen_hash = ""
         self._features = Features(facts, site)
         self._lookup = Lookup(self._features, self._exchange, self._name, self.list_folder, self._is_folder)
         self._transfers = Transfers(
@@ -381,6 +384,55 @@ class FtpSession:
     async def size(self, path: str) -> int | None:
         """Ask SIZE, MLST, or look the file up in its folder's listing."""
         return await self._lookup.size(path)
+
+    async def hash_of(self, path: str, size: int) -> SiteHash | None:
+        """Ask by HASH, XSHA256, XSHA1, XMD5 or XCRC, whichever is offered and not known to tell what is wrong."""
+        for command in offered(self._features.offers):
+            stands = self._features.hash_stands(command.name)
+            if stands < 0 or self._features.lacks(command.name):
+                continue
+            reply = await self._ask_hash(command, path, size, is_proved=stands > 0)
+            if value := parse_hash(reply, command.algorithm):
+                return SiteHash(command.algorithm, value, command.name, is_proved=stands > 0)
+            if stands == 0 and await self.size(path) is not None:
+                self._features.lack(command.name)
+        return None
+
+    async def _ask_hash(self, command: HashCommand, path: str, size: int, *, is_proved: bool) -> Reply:
+        """Have a hash reckoned, which may take a server long; a way that breaks the connection is not tried again."""
+        line = f"{command.verb} {self._name(path)}"
+        await self._see_that_lines_fit(line)
+        try:
+            async with self._transfers.lock:
+                if command.choice and self._chosen_hash != command.choice:
+                    (chosen,) = await self._one_by_one([command.choice])
+                    if not chosen.succeeded:
+                        return chosen
+                    self._chosen_hash = command.choice
+                await self._control.room(self._control.window)
+                (awaited,) = self._control.send(line)
+                return await self._control.reply(awaited, self._control.timeout_seconds + size / _HASHED_BYTES_PER_S)
+        except ConnectionBroken:
+            if not is_proved:
+                self._features.found_hash(command.name, is_right=False)
+            raise
+
+    def found_hash(self, by: str, *, is_right: bool) -> None:
+        """Note whether a hash was right."""
+        self._features.found_hash(by, is_right=is_right)
+
+    async def read_back(
+        self, path: str, most: int, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
+    ) -> bool:
+        """Read a file by RETR."""
+        command = f"RETR {self._name(path)}"
+        await self._see_that_lines_fit(command)
+        taken = Taken(most, take, may_read)
+        reply, whole = await self._transfers.fetch(command, taken)
+        if taken.endless and self._control.broken:
+            raise self._control.broken
+        self._check(reply)
+        return whole
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Set attributes and rename, in one write where the server takes that."""
@@ -642,12 +694,6 @@ class FtpSession:
         replies = await self._exchange(*(f"MDTM {self._name(path)}" for path in paths))
         return [told_time(reply) for reply in replies]
 
-    async def read(self, path: str, most: int) -> bytes | None:
-        """Read by RETR."""
-        content = _Bytes(most)
-        reply, whole = await self._transfers.fetch(f"RETR {self._name(path)}", content)
-        return bytes(content.data) if reply.succeeded and whole else None
-
     async def look(self, path: str) -> Entry | None:
         """Ask MLST; else SIZE and MDTM, and whether it can be entered; else look it up in its folder's listing."""
         return await self._lookup.look(path)
@@ -727,21 +773,6 @@ class FtpSession:
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
         self._transfers.ports.close()
         self._control.break_off("it was closed")
-
-
-class _Bytes:
-    """Keeps what comes over a data connection, up to a number of bytes."""
-
-    what = "file"
-
-    def __init__(self, most: int) -> None:
-        self.data = bytearray()
-        self.endless = False
-        self._most = most
-
-    def feed(self, data: bytes) -> None:
-        self.data += data
-        self.endless = len(self.data) > self._most
 
 
 class _Answer(NamedTuple):

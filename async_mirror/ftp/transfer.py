@@ -9,7 +9,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple, NoReturn, Protocol
 
@@ -366,6 +366,8 @@ class Transfers:
             while not sink.endless and (block := await data.receive()):
                 sink.feed(block)
                 await asyncio.sleep(0)  # receiving what is there already lets nobody else run
+                if isinstance(sink, Taken):
+                    await sink.may_read(len(block))
             with suppress(OSError):  # it has all been received
                 await data.finish()
         except (OSError, TimeoutError) as error:
@@ -378,6 +380,25 @@ class Transfers:
         data.close()
         if sink.endless:
             self._control.break_off(f"the server sent an endless {sink.what}")
+
+
+class Taken:
+    """Hands the bytes of a file on, up to a number of them; `may_read` is awaited after each block."""
+
+    what = "file"
+
+    def __init__(self, most: int, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]) -> None:
+        """Hand on to `take`."""
+        self.endless = False
+        self._left = most
+        self._take = take
+        self.may_read = may_read
+
+    def feed(self, data: bytes) -> None:
+        """Hand the next bytes on."""
+        self._left -= len(data)
+        self.endless = self._left < 0
+        self._take(data)
 
 
 class _Begun(NamedTuple):

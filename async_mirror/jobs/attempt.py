@@ -6,7 +6,7 @@ from typing import Protocol, assert_never
 
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
-from async_mirror.model.change import Change, Job, SetAttributes, Shapes, path_of
+from async_mirror.model.change import Deed, Job, SetAttributes, Shapes, path_of
 from async_mirror.model.entry import Entry
 from async_mirror.model.outcome import (
     Done,
@@ -20,7 +20,7 @@ from async_mirror.model.outcome import (
     Skipped,
     Unmanaged,
 )
-from async_mirror.model.settings import Existing
+from async_mirror.model.settings import Existing, ExistingEqual
 from async_mirror.remote.errors import CannotBeSent, ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteSession
 
@@ -53,8 +53,8 @@ class Publisher:
 
     `piece` is the most bytes to send without asking whether more may be sent; 0 where there is no limit. `shape` is
     that of all temporaries; None if it is to be found out which one the server takes. `existing` says what is done
-    about files of others. Files are written `in_place` if that is asked for; what a session that was lost may still
-    write there is waited for, `timeout_seconds` at the most.
+    about files of others, `existing_equal` which of them are adopted. Files are written `in_place` if that is asked
+    for; what a session that was lost may still write there is waited for, `timeout_seconds` at the most.
     """
 
     source: bytes
@@ -65,6 +65,7 @@ class Publisher:
     existing: Existing = Existing.OVERWRITE
     in_place: bool = False
     timeout_seconds: float = 60.0
+    existing_equal: ExistingEqual = ExistingEqual.TIME
 
 
 class Attempt:
@@ -109,7 +110,7 @@ class Attempt:
 
     # How it ends.
 
-    def done(self, held: Entry | None, *notes: str, change: Change | None = None) -> Done:
+    def done(self, held: Entry | None, *notes: str, change: Deed | None = None) -> Done:
         """Tell that it was done, perhaps by another change than the one that was asked for."""
         told = tuple(filter(None, notes))
         others = ((path, candidates) for path, candidates in self.doubts.items() if path != self.path)

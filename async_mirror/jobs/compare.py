@@ -1,15 +1,17 @@
 """Compares a folder of the site with what should be there, entry by entry. Publishes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os.path import splitext
 from typing import NamedTuple
 
-from async_mirror.jobs.same_content import CHEAP, cheap, with_content_of_site
+from async_mirror.jobs.attempt import Publisher
+from async_mirror.jobs.compare_content import same_content
 from async_mirror.model import odd_names, temporary_names
 from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.outcome import Failure, Problem
 from async_mirror.model.paths import join, split
+from async_mirror.model.settings import ExistingEqual
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteListing, RemoteSession
 
@@ -22,6 +24,9 @@ class Compare(NamedTuple):
     folder: str
     entries: tuple[Entry, ...]
     held: tuple[Entry, ...] = ()
+
+
+MayRead = Callable[[int], Awaitable[None]]
 
 
 class Compared(NamedTuple):
@@ -52,20 +57,17 @@ class Compared(NamedTuple):
     shows_dot_names: bool = False
     unsure: tuple[str, ...] = ()
     untimed: tuple[tuple[Entry, Entry], ...] = ()
+    notes: frozenset[str] = frozenset()
     failure: Failure | None = None
 
 
-async def compare(session: RemoteSession, task: Compare, source: bytes = b"", *, dry: bool = False) -> Compared:
-    """List a folder and tell which of the source's entries the site holds already, by size and mtime.
-
-    Where the site is not known to set times, small files are compared by content, if `source` tells where that is.
-    Nothing is changed if `dry`.
-    """
+async def compare(session: RemoteSession, task: Compare, equal: "Equal | None" = None) -> Compared:
+    """List a folder and tell which of the source's entries the site holds already: by size and mtime, or as `equal`."""
     try:
         listing = await session.list_folder(task.folder)
         gone = Compared(task.folder, lost=tuple(entry.path for entry in task.held))
-        compared = await _compared(session, task, listing) if listing else gone
-        return await _read_back(session, compared, source, dry=dry) if compared.untimed and source else compared
+        compared = await _compared(session, task, listing, equal) if listing else gone
+        return await _read_back(session, compared, equal) if compared.untimed and equal else compared
     except Refusal as refusal:
         failure = Failure(task.folder, Problem.REFUSED, refusal.told, refusal.transient)
     except ConnectionBroken as broken:
@@ -73,7 +75,59 @@ async def compare(session: RemoteSession, task: Compare, source: bytes = b"", *,
     return Compared(task.folder, failure=failure)
 
 
-async def _compared(session: RemoteSession, task: Compare, listing: RemoteListing) -> Compared:
+CHEAP = 64 * 1024
+"""Bytes of a file that costs hardly more to read than to send again."""
+CHEAP_IN_ALL = 4 * 1024 * 1024
+"""Bytes of all that is read back of one folder because it is cheap."""
+
+
+class Equal:
+    """Whether existing files are equal to those of the source, by other than their size and time.
+
+    By size alone or by content, whatever the publisher says; if that is by time, those that a site gives no times are
+    compared by content where that is cheap. Nothing is changed if `dry`.
+    """
+
+    def __init__(self, publisher: Publisher, session: RemoteSession, may_read: MayRead, *, dry: bool = False) -> None:
+        """Compare with the source of a publisher."""
+        self._publisher = publisher
+        self._session = session
+        self._may_read = may_read
+        self.dry = dry
+        self.notes: set[str] = set()
+
+    @property
+    def by_time(self) -> bool:
+        """True if size and time decide, as far as the site keeps times."""
+        return self._publisher.existing_equal is ExistingEqual.TIME
+
+    async def version(self, seen: Entry, here: Entry) -> Entry | None:
+        """Return what is held from now on if a file is equal, None if not.
+
+        A site that sets times is to get that of the source, too: what is held has the one that it shows.
+        """
+        if seen.is_folder or here.is_folder:
+            return _as_seen(here, seen) if may_be(seen, here) else None
+        if seen.size != here.size:
+            return None
+        if self._publisher.existing_equal is ExistingEqual.SIZE:
+            return _as_seen(here, seen)
+        if (local := await self.same(here)) is None:
+            return None
+        is_dated = may_be(seen, local) or seen.mtime_ns == UNKNOWN or not self._session.sets_times
+        return _as_seen(local if is_dated else local._replace(mtime_ns=seen.mtime_ns), seen)
+
+    async def same(self, here: Entry) -> Entry | None:
+        """Return a file as it is read now if the site has the same content, None if not, or if nobody can tell."""
+        try:
+            found = await same_content(self._session, self._publisher.source, here, self._may_read)
+        except OSError:  # the upload will tell it
+            return None
+        self.notes |= {found.note} - {""}
+        return found.local if found.is_same else None
+
+
+async def _compared(session: RemoteSession, task: Compare, listing: RemoteListing, equal: "Equal | None") -> Compared:
     source = {entry.path: entry for entry in task.entries}
     held = {entry.path: entry for entry in task.held}
     there = await _there(session, listing, source, held)
@@ -92,7 +146,11 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
         like = here if known or not odd_names.may_be_misread(path[start:]) else None
-        if version := _version(seen, known, like, keeps_times=keeps_times, sets_times=sets_times):
+        if like and not known and equal and not equal.by_time:
+            version = await equal.version(seen, like)
+        else:
+            version = _version(seen, known, like, keeps_times=keeps_times, sets_times=sets_times)
+        if version:
             adopted.append(version)
             continue
         lost += [path] if known else []
@@ -125,16 +183,17 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         listing.shows_dot_names,
         tuple(unsure),
         tuple(untimed),
+        frozenset(equal.notes if equal else ()),
     )
 
 
-async def _read_back(session: RemoteSession, compared: Compared, source: bytes, *, dry: bool) -> Compared:
+async def _read_back(session: RemoteSession, compared: Compared, equal: Equal) -> Compared:
     """Take over files whose content is the source's, though no time shows it; they get their time if that can be."""
     same: dict[str, Entry] = {}
     seen_of = {here: seen for seen, here in compared.untimed}
     for here in cheap(seen_of):
-        if version := await with_content_of_site(session, source, here):
-            dated = not dry and await session.set_mtime(here.path, here.mtime_ns)
+        if version := await equal.same(here):
+            dated = not equal.dry and await session.set_mtime(here.path, version.mtime_ns)
             seen = seen_of[here]
             same[here.path] = _as_seen(version, seen._replace(mtime_ns=UNKNOWN) if dated else seen)
     return compared._replace(
@@ -142,7 +201,18 @@ async def _read_back(session: RemoteSession, compared: Compared, source: bytes, 
         found=compared.found + len(same),
         differing=tuple(path for path in compared.differing if path not in same),
         untimed=tuple((seen, here) for seen, here in compared.untimed if here.path not in same and here.size > CHEAP),
+        notes=frozenset(equal.notes),
     )
+
+
+def cheap(entries: Iterable[Entry]) -> list[Entry]:
+    """Return as many as are worth reading back."""
+    left, some = CHEAP_IN_ALL, []
+    for entry in entries:
+        if entry.size <= min(CHEAP, left):
+            left -= entry.size
+            some.append(entry)
+    return some
 
 
 def _extension(path: str) -> str:
@@ -156,12 +226,11 @@ def _version(
 
     What was held and is another version now is still ours if the source has it, so that it is sent again; else only if
     it has the size that it had and nothing here has its time, for there are servers that set no mtimes. On one that is
-    not known to set any, a version that was never seen there is known by its size, and from now on by its time. Of what
-    is taken for the source's nobody read the content, so that no ctime stands for it.
+    not known to set any, a version that was never seen there is known by its size, and from now on by its time.
     """
     if known and known.size == UNKNOWN:
         return known if known.kind is seen.kind else None
-    for version in (known, here and here._replace(ctime_ns=0)):
+    for version in (known, here):
         if version and may_be(seen, version):
             return _as_seen(version, seen)
     if known is None or known.is_folder or seen.is_folder:

@@ -8,6 +8,7 @@ from async_mirror.jobs import folders, recover
 from async_mirror.jobs.attempt import Attempt, Progress
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.existing import doubled, is_double, is_there, kept
+from async_mirror.jobs.known_content import SAME, compared
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
 from async_mirror.jobs.recover import Recover, Recovered, Settled
 from async_mirror.jobs.single_files import renamed
@@ -22,9 +23,10 @@ from async_mirror.model.change import (
     RemoveFolder,
     SendFile,
     SetAttributes,
+    SetDate,
 )
 from async_mirror.model.entry import Entry
-from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Problem
+from async_mirror.model.outcome import UNCOMPARED, Done, Failed, Failure, Outcome, Problem
 from async_mirror.remote.errors import FOLDER_IN_THE_WAY, ConnectionBroken, Refusal, RootMissing
 from async_mirror.remote.session import RootedSession
 from async_mirror.source.files import digest_of
@@ -70,11 +72,29 @@ class DryHands(Hands):
         """Say what would come of it."""
         change = await self._likely(job.change)
         if not isinstance(session, Nowhere) and not isinstance(change, RemoveFile | RemoveFolder | SetAttributes):
+            attempt = Attempt(self.publisher, session, job, before, progress)
             try:
-                return await self._looked(session, job, change, Attempt(self.publisher, session, job, before, progress))
+                if isinstance(change, SendFile) and (outcome := await self._known(attempt, change)):
+                    return outcome
+                return await self._looked(session, job, change, attempt)
             except (Refusal, ConnectionBroken) as error:
                 return Failed(job, Failure(change.entry.path, Problem.REFUSED, error.told))
         return Done(job, change, pretended(change), bytes_sent=_size(change))
+
+    async def _known(self, attempt: Attempt, change: SendFile) -> Outcome | None:
+        """Say whether just the date of a file would be set, if the site can, or nothing; None if it would be sent."""
+        if not change.compares or change.held is None:
+            return None
+        try:
+            found = await compared(attempt, change, change.held)
+        except OSError:
+            return None
+        if found.is_same is None and found.local:
+            return attempt.skipped(UNCOMPARED)
+        if not found.is_same or not found.local:
+            return None
+        is_set = found.local.mtime_ns != change.held.mtime_ns
+        return attempt.done(found.local, found.note, change=SetDate(found.local, change.held, SAME, is_set))
 
     async def _looked(
         self, session: RootedSession, job: Job, change: MakeFolder | SendFile | Move, attempt: Attempt

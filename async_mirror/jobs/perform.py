@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, assert_never
 from async_mirror.crew.work import Performed, Verdict
 from async_mirror.jobs import apply, compare, recover
 from async_mirror.jobs.attempt import Progress, Publisher
-from async_mirror.jobs.compare import Compare, Compared
+from async_mirror.jobs.compare import Compare, Compared, Equal
 from async_mirror.jobs.recover import Recover, Recovered, Settled
 from async_mirror.model import odd_names
 from async_mirror.model.change import Job, MakeFolder, Move, SendFile, path_of
@@ -129,7 +129,7 @@ class Hands:
         match item:
             case Compare():
                 progress.left()
-                return self.compare(session, item, previous)
+                return self.compare(session, item, previous, progress)
             case Recover():
                 progress.left()
                 return self.recover(session, item, previous)
@@ -139,9 +139,12 @@ class Hands:
             case _ as never:
                 assert_never(never)
 
-    async def compare(self, session: RootedSession, item: Compare, previous: Answer | None) -> Compared:
-        """Compare a folder; no file is read back once that has failed."""
-        return await compare.compare(session, item, b"" if previous else self.publisher.source, dry=self.is_dry)
+    async def compare(
+        self, session: RootedSession, item: Compare, previous: Answer | None, progress: Progress
+    ) -> Compared:
+        """Compare a folder; where times decide, no file is read back once that has failed."""
+        equal = Equal(self.publisher, session, progress.may_do, dry=self.is_dry)
+        return await compare.compare(session, item, None if previous and equal.by_time else equal)
 
     async def recover(self, session: RootedSession, item: Recover, previous: Answer | None) -> Recovered:
         """Look what became of paths that a run left half-done."""

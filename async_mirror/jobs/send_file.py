@@ -1,18 +1,18 @@
 """Sends one file of the source to the site: under a temporary name, and once all of it is there, its final one."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from async_mirror.jobs import temporary_trial
 from async_mirror.jobs.attempt import Attempt, Progress
 from async_mirror.jobs.bandwidth import LONGEST_PIECE
 from async_mirror.jobs.existing import doubled, is_double, is_there, kept
+from async_mirror.jobs.known_content import if_known
 from async_mirror.jobs.odd_name_probe import name_problem
 from async_mirror.jobs.temporary_trial import Blame
 from async_mirror.model.candidates import held_after
 from async_mirror.model.change import REPLACES, TRIES_PER_ATTEMPT, SendFile
 from async_mirror.model.entry import UNKNOWN, Entry
-from async_mirror.model.outcome import NO_MODES, UNTOLD, Outcome, Problem
+from async_mirror.model.outcome import NO_MODES, NO_MTIMES, UNTOLD, Outcome, Problem
 from async_mirror.model.paths import parent
 from async_mirror.model.settings import Existing
 from async_mirror.remote.errors import NO_CHANGES, InTheWay, Refusal
@@ -21,7 +21,6 @@ from async_mirror.source import files
 
 NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
 NO_RENAMES = "this server renames nothing, so that no file can be replaced whole (--in-place replaces them otherwise)"
-NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
 
 
 _OVERWRITE = Existing.OVERWRITE
@@ -100,6 +99,8 @@ class Upload:
             attempt.strays = ()
         if attempt.left_behind and (outcome := await self._finish_previous()):
             return outcome
+        if self._change.compares and (outcome := await if_known(attempt, self._change)):
+            return outcome
         await attempt.note_shape()
         return None
 
@@ -147,11 +148,7 @@ class Upload:
         source, gone = self._attempt.publisher.source, "it is no longer in the source"
         file = None
         try:
-            file = await files.open_file(source, self._path)
-            if file and file.settles_in_s:
-                file.close()
-                await asyncio.sleep(file.settles_in_s)
-                file = await files.open_file(source, self._path)
+            file = await files.open_settled(source, self._path)
             if file is None:
                 return self._attempt.skipped(gone)
             return None if file.settles_in_s else await self._send(file)

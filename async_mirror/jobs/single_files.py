@@ -3,13 +3,13 @@
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import is_there, kept
 from async_mirror.jobs.folder_check import spelled
+from async_mirror.jobs.known_content import set_mode_quietly
 from async_mirror.jobs.odd_name_probe import name_problem
-from async_mirror.jobs.send_file import NO_MTIMES
 from async_mirror.jobs.upload import upload
 from async_mirror.model.candidates import held_after, unknown
 from async_mirror.model.change import REPLACES, Move, SetAttributes
 from async_mirror.model.entry import UNKNOWN, Entry
-from async_mirror.model.outcome import NO_MODES, UNTOLD, Outcome, Problem
+from async_mirror.model.outcome import NO_MODES, NO_MTIMES, UNTOLD, Outcome, Problem
 from async_mirror.remote.errors import Refusal
 from async_mirror.source import files, look
 
@@ -53,7 +53,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
         return _moved(attempt, change, renamed(entry, held))
     mtime_set = entry.mtime_ns == held.mtime_ns or await attempt.session.set_mtime(entry.path, entry.mtime_ns)
     mode = entry.mode if attempt.publisher.perms else held.mode
-    mode_set = mode == held.mode or await _set_mode_quietly(attempt, entry)
+    mode_set = mode == held.mode or await set_mode_quietly(attempt.session, entry.path, entry.mode)
     notes = ("" if mtime_set else NO_MTIMES, "" if mode_set else NO_MODES)
     return _moved(attempt, change, entry._replace(digest=held.digest, mode=mode), *notes)
 
@@ -102,13 +102,6 @@ async def _was_renamed(attempt: Attempt, change: Move, moved: Entry) -> bool:
     seen = await attempt.session.look(moved.path)
     held = held_after(moved.path, doubt, seen, sets_times=attempt.session.sets_times)
     return held is not None and held.size != UNKNOWN and held.is_content_of(moved)
-
-
-async def _set_mode_quietly(attempt: Attempt, entry: Entry) -> bool:
-    try:
-        return await attempt.session.set_mode(entry.path, entry.mode)
-    except Refusal:
-        return False
 
 
 async def _has_digest(attempt: Attempt, path: str, digest: bytes) -> bool:

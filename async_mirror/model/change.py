@@ -24,7 +24,8 @@ class SendFile(NamedTuple):
     """Publish a file under its final name, whole. `held` is the version the site is known to hold, if any.
 
     `asks`: nothing has told yet whether somebody else's file has the name, so the site is to be asked. `double` is the
-    path of another thing of the source that some sites take for the same.
+    path of another thing of the source that some sites take for the same. `compares`: the content may be that of `held`
+    all the same; then only its date is set.
     """
 
     entry: Entry
@@ -32,6 +33,16 @@ class SendFile(NamedTuple):
     why: str
     asks: bool = False
     double: str = ""
+    compares: bool = False
+
+
+class SetDate(NamedTuple):
+    """Set the date of a file whose content the site holds already; not `is_set` where it has that, or takes none."""
+
+    entry: Entry
+    held: Entry
+    why: str
+    is_set: bool = True
 
 
 class SetAttributes(NamedTuple):
@@ -74,9 +85,11 @@ class RemoveFolder(NamedTuple):
 
 
 Change = MakeFolder | SendFile | SetAttributes | Move | RemoveFile | RemoveFolder
+Deed = Change | SetDate
+"""What was done in the end."""
 
 
-def path_of(change: Change) -> str:
+def path_of(change: Deed) -> str:
     """Return the path that a change is about; for a Move, the new one."""
     if isinstance(change, SendFile):  # nearly all are, and a type that is asked for in vain costs more than the rest
         return change.entry.path
@@ -127,7 +140,7 @@ FOUND = "is on the site already"
 """Why a folder did not have to be made."""
 
 
-def touches(change: Change) -> tuple[tuple[str, Entry | None, Entry | None], ...]:
+def touches(change: Deed) -> tuple[tuple[str, Entry | None, Entry | None], ...]:
     """Return each path that a change touches, with what is held there before and after; None for nothing.
 
     What is after is noted before the change is begun. If another version is sent, that is noted when it was read.
@@ -135,6 +148,8 @@ def touches(change: Change) -> tuple[tuple[str, Entry | None, Entry | None], ...
     match change:
         case SendFile():  # nearly all are one, and to take it apart in a pattern takes longer
             return ((change.entry.path, change.held, change.entry),)
+        case SetDate(entry, held):
+            return ((entry.path, held, entry),)
         case MakeFolder(entry):
             return ((entry.path, None, entry._replace(mode=UNKNOWN)),)
         case SetAttributes(entry, held):
@@ -149,7 +164,7 @@ def touches(change: Change) -> tuple[tuple[str, Entry | None, Entry | None], ...
             assert_never(never)
 
 
-def touched(change: Change) -> tuple[str, ...]:
+def touched(change: Deed) -> tuple[str, ...]:
     """Return the paths that a change touches."""
     if isinstance(change, Move) and (change.twin or not change.entry.is_folder):
         return change.held.path, change.entry.path

@@ -31,7 +31,8 @@ class Entry(NamedTuple):
 
     What is held has what the source had when it was sent, and beside it what the site showed: `site_size`, UNKNOWN
     until it was seen, and `site_mtime_ns` as that server tells it, UNKNOWN if it does not. A held `ctime_ns` is the one
-    that the content was read at: 0 if none is known to be, UNKNOWN in a state from before ctimes were kept.
+    that the content was read at, or taken for that of the site: 0 if none is known to be, UNKNOWN in a state from
+    before ctimes were kept. Without a `digest` nobody has read what is held.
     """
 
     path: str
@@ -67,6 +68,19 @@ class Entry(NamedTuple):
     def marks(self) -> tuple[int, int, int, int]:
         """What tells a version of a file from another in the source: size, mtime, ctime, inode."""
         return self.size, self.mtime_ns, self.ctime_ns, self.inode
+
+
+class Marks(NamedTuple):
+    """Which marks of a file, beside size and mtime, tell that it was written or replaced; not all do everywhere."""
+
+    ctime: bool = True
+    inode: bool = True
+
+    def agree(self, entry: Entry, held: Entry) -> bool:
+        """Tell whether a file has the marks it had when its content was read; without a ctime of then, any will do."""
+        if self.inode and entry.inode != held.inode:
+            return False
+        return not self.ctime or held.ctime_ns <= 0 or entry.ctime_ns == held.ctime_ns
 
 
 class Tally(NamedTuple):

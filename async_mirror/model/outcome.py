@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from async_mirror.model.candidates import Candidates
-from async_mirror.model.change import Change, Inside, Job
+from async_mirror.model.change import Deed, Inside, Job
 from async_mirror.model.entry import Entry
 
 
@@ -71,6 +71,8 @@ class Problem(StrEnum):
     INTERNAL = "met an error of ours", "this is a defect of async-mirror: please report it with the log of -v"
 
 
+NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
+"""The note of an outcome whose time the site did not take."""
 NO_MODES = "this server does not set every mode: some stay as the server makes them (--no-perms leaves all alone)"
 """The note of an outcome whose mode the site did not take."""
 
@@ -79,6 +81,10 @@ UNTOLD = "the server does not tell of every new name whether others have it: wha
 """The note of an outcome that may have replaced something."""
 KEPT = "others have this name on the site, and --existing skip leaves it to them"
 """Why a file was skipped."""
+
+
+UNCOMPARED = "its content cannot be compared with that of the site"
+"""Why a file was skipped, or sent, that looks as it was and yet may be another."""
 
 
 class Failure(NamedTuple):
@@ -125,13 +131,14 @@ class Doubt(NamedTuple):
 class Done(NamedTuple):
     """The site holds `held` at the path now (None: nothing).
 
-    `change` is what was done in the end: a Move may have become a SendFile or a MakeFolder. `unanswered` says that an
-    attempt before this one was sent what may still be done: the path is looked at again later. `doubts` are of other
-    paths that the job touched, as the origin of a Move that may have been renamed before it was sent.
+    `change` is what was done in the end: a Move may have become a SendFile or a MakeFolder, a SendFile a SetDate.
+    `unanswered` says that an attempt before this one was sent what may still be done: the path is looked at again
+    later. `doubts` are of other paths that the job touched, as the origin of a Move that may have been renamed before
+    it was sent.
     """
 
     job: Job
-    change: Change
+    change: Deed
     held: Entry | None
     notes: tuple[str, ...] = ()
     bytes_sent: int = 0

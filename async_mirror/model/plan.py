@@ -5,9 +5,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from async_mirror.model.change import Change, MakeFolder, Move, SendFile, SetAttributes
-from async_mirror.model.entry import UNKNOWN, Entry, Listing
+from async_mirror.model.entry import UNKNOWN, Entry, Listing, Marks
 from async_mirror.model.odd_names import folded
 from async_mirror.model.paths import split
+
+ALL_MARKS = Marks()
+UNREAD = "it may have been replaced, and nobody has read what the site holds"
+CHANGED_BENEATH = "its content changed, its size and date did not"
+"""Why a file is sent of which only the ctime or the inode told."""
 
 
 class Swap(NamedTuple):
@@ -25,6 +30,8 @@ class FolderPlan:
     over: `moves`, `swaps`, what is `gone` from the source, the `modes` of folders, set after their content, and
     `doubles`, files with names that some sites take for that of another one, which goes first.
     `refreshed` are held entries of which only what is local changed. Below `unmounted` folders nothing may be removed.
+    `touched` files have the size and date of what is held and another ctime or inode; `unsized` ones can be known by
+    their content alone: both are to be read, see `plan_read`.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -34,6 +41,8 @@ class FolderPlan:
     modes: list[SetAttributes] = field(default_factory=list)
     doubles: list[SendFile] = field(default_factory=list)
     refreshed: list[Entry] = field(default_factory=list)
+    touched: list[Entry] = field(default_factory=list)
+    unsized: list[Entry] = field(default_factory=list)
     unmounted: list[str] = field(default_factory=list)
 
 
@@ -44,10 +53,12 @@ def plan_folder(
     renamed: Mapping[str, Move] | None = None,
     *,
     perms: bool = True,
+    marks: Marks = ALL_MARKS,
 ) -> FolderPlan:
     """Compare a folder's listing with what is held there.
 
     `held` are the visible held entries of the folder; what is a link or a special file now counts as not visible.
+    `marks` says which marks count there.
     `origins` gives, for new files, the held file that has the same
     inode and whose own path is gone; `renamed`, for new folders, the Move that brings one with all that is in it.
     From a listing that is not complete nothing is ever gone, and no folder renamed.
@@ -63,7 +74,7 @@ def plan_folder(
             plan.swaps.append(Swap(entry, old))
             plan.unmounted.extend([entry.path] if old.mount else [])
         else:
-            _plan_known(plan, entry, old, perms)
+            _plan_known(plan, entry, old, marks, perms=perms)
     if not listing.complete:
         missing.clear()
     if new:
@@ -76,14 +87,36 @@ def plan_folder(
     return plan
 
 
-def _plan_known(plan: FolderPlan, entry: Entry, held: Entry, perms: bool) -> None:
+def plan_read(now: Entry, held: Entry, *, perms: bool = True) -> FolderPlan:
+    """Plan what is to be done about a `touched` or `unsized` file, given what the source has now, its digest too.
+
+    Where nobody has read what is held, the site is to tell.
+    """
+    plan = FolderPlan()
+    if held.size != UNKNOWN and not now.same_content_as(held):
+        _plan_changed(plan, now, held)
+    elif not held.digest:
+        plan.changes.append(SendFile(now, held, UNREAD, compares=True))
+    elif now.digest != held.digest:
+        plan.changes.append(SendFile(now, held, CHANGED_BENEATH))
+    else:
+        same = held._replace(size=now.size, inode=now.inode, ctime_ns=now.ctime_ns)
+        plan.refreshed.append(same)
+        _plan_known(plan, now, same, ALL_MARKS, perms=perms)
+    return plan
+
+
+def _plan_known(plan: FolderPlan, entry: Entry, held: Entry, marks: Marks, *, perms: bool) -> None:
     if held.mount and not entry.mount:
         plan.unmounted.append(entry.path)
         entry = entry._replace(mount=True)
     if not entry.same_content_as(held):
-        plan.changes.append(SendFile(entry, held, why_sent(entry, held)))
+        _plan_changed(plan, entry, held)
         return
-    refreshed = _refreshed(entry, held)
+    touched = not entry.is_folder and not marks.agree(entry, held)
+    if touched:
+        plan.touched.append(entry)
+    refreshed = _refreshed(entry, held, touched=touched)
     if perms and entry.mode != held.mode:
         change = SetAttributes(refreshed._replace(mode=entry.mode), held, _why_mode(entry, held))
         (plan.modes if entry.is_folder else plan.changes).append(change)
@@ -91,17 +124,22 @@ def _plan_known(plan: FolderPlan, entry: Entry, held: Entry, perms: bool) -> Non
         plan.refreshed.append(refreshed)
 
 
-def _refreshed(entry: Entry, held: Entry) -> Entry:
+def _plan_changed(plan: FolderPlan, entry: Entry, held: Entry) -> None:
+    if held.size == UNKNOWN and held.digest:
+        plan.unsized.append(entry)
+        return
+    plan.changes.append(SendFile(entry, held, why_sent(entry, held), compares=entry.size == held.size))
+
+
+def _refreshed(entry: Entry, held: Entry, *, touched: bool) -> Entry:
     """Return what is held with what is local as it is now.
 
-    A held ctime stays, for nobody has read the content since; one from before ctimes were kept becomes the present one,
-    and below another inode there is none that the content is known to have.
+    The marks of a `touched` file stay, for nobody has read it since. A held ctime stays, too, where none is known it
+    becomes the present one.
     """
-    ctime_ns = held.ctime_ns
-    if not held.is_folder and entry.inode != held.inode:
-        ctime_ns = 0
-    elif ctime_ns == UNKNOWN:
-        ctime_ns = entry.ctime_ns
+    if touched:
+        return held._replace(mount=entry.mount)
+    ctime_ns = held.ctime_ns if held.ctime_ns > 0 else entry.ctime_ns
     return held._replace(inode=entry.inode, mount=entry.mount, ctime_ns=ctime_ns)
 
 

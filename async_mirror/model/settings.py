@@ -21,21 +21,32 @@ class Existing(StrEnum):
     FAIL = "fail"
 
 
+class ExistingEqual(StrEnum):
+    """What of an existing file has to be as in the source for it to be adopted."""
+
+    TIME = "time"
+    """Size and time, as far as the server keeps times."""
+    SIZE = "size"
+    CONTENT = "content"
+
+
 @dataclass(frozen=True, slots=True)
-class DeleteLimit:
-    """How many held files one pass may remove: a number, or a percentage of those held once there are so many."""
+class FileLimit:
+    """How many of the held files one pass may touch: a number, or a percentage of them once there are so many."""
 
     number: int | None = None
     percent: float = 50.0
     counts_from: int = 21
 
-    def allows(self, removals: int, held: int) -> bool:
-        """Tell whether `removals` out of `held` files are within the limit."""
+    def allows(self, files: int, held: int) -> bool:
+        """Tell whether so many files out of `held` ones are within the limit."""
+        return files <= self.share_of(held)
+
+    def share_of(self, held: int) -> int:
+        """Return how many files out of `held` ones are within the limit."""
         if self.number is not None:
-            return removals <= self.number
-        if held < self.counts_from:
-            return True
-        return removals * 100 <= held * self.percent
+            return self.number
+        return held if held < self.counts_from else int(held * self.percent / 100)
 
     def __str__(self) -> str:
         """Return the limit as the user would write it."""
@@ -53,8 +64,11 @@ class Settings:
     excluded_extensions: frozenset[str] = field(default_factory=frozenset)
     patterns: tuple[str, ...] = ()
     existing: Existing = Existing.OVERWRITE
+    existing_equal: ExistingEqual = ExistingEqual.TIME
+    ctime: bool = True
+    verify_limit: FileLimit = field(default_factory=lambda: FileLimit(percent=10.0))
     delete: bool = True
-    delete_limit: DeleteLimit = field(default_factory=DeleteLimit)
+    delete_limit: FileLimit = field(default_factory=FileLimit)
     allow_empty_source: bool = False
     allow_unmounted: bool = False
     perms: bool = True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from async_mirror.crew.mode import Mode
-    from async_mirror.model.settings import DeleteLimit
+    from async_mirror.model.settings import FileLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,11 @@ class Asked(AskedMirror):
     dry_run: bool
     resurvey: bool
     existing: str
+    existing_equal: str
+    ctime: bool
+    max_verify_uploads: "FileLimit | None"
     delete: bool
-    max_delete: "DeleteLimit | None"
+    max_delete: "FileLimit | None"
     allow_empty_source: bool
     allow_unmounted: bool
     multi: "Mode"

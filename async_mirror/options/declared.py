@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from async_mirror.crew.ledger import Patience
-from async_mirror.model.settings import Existing, Settings, UsageError
+from async_mirror.model.settings import Existing, ExistingEqual, Settings, UsageError
 from async_mirror.model.site import SCHEMES
 from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
 from async_mirror.options.click_types import ENVIRONMENT, Argument, FileName, Option, Parsed, Pattern
 from async_mirror.options.values import (
-    parse_delete_limit,
     parse_extension,
+    parse_file_limit,
     parse_interval,
     parse_pin,
     parse_rate,
@@ -37,7 +37,7 @@ def _mode(text: str) -> Any:
 
 MODE = Parsed("mode", _mode)
 INTERVAL = Parsed("interval", parse_interval, numbers=True)
-LIMIT = Parsed("limit", parse_delete_limit, numbers=True)
+LIMIT = Parsed("limit", parse_file_limit, numbers=True)
 RATE = Parsed("rate", parse_rate, numbers=True)
 EXTENSION = Parsed("extension", parse_extension)
 PIN = Parsed("pin", parse_pin)
@@ -184,6 +184,31 @@ SYNC: list[click.Parameter] = [
         show_default=True,
         group=_SAFETY,
         help="What becomes of a file of others that has the name of one here; fail leaves it, too, and exits 1.",
+    ),
+    Option(
+        ["--existing-equal"],
+        type=click.Choice([str(each) for each in ExistingEqual]),
+        default=str(Settings.existing_equal),
+        show_default=True,
+        group=_SAFETY,
+        help="When a file that is there already is taken for equal: same size and time, same size, or same content"
+        " (its hash, else it is read back).",
+    ),
+    Option(
+        ["--ctime/--no-ctime"],
+        default=Settings.ctime,
+        show_default=True,
+        group=_WHAT,
+        help="Whether a file is read again whose ctime or inode changed, and neither size nor date.",
+    ),
+    Option(
+        ["--max-verify-uploads"],
+        type=LIMIT,
+        metavar="N|N%",
+        group=_SAFETY,
+        unset="it is 10%, from 21 held files on",
+        help="Send no more files than this in a pass only because their content cannot be compared with the site's."
+        "  [default: 10% from 21 held files on]",
     ),
     Option(
         ["--delete/--no-delete"],

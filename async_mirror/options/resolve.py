@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from async_mirror.model.escape import CONTROL, shown
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.selection import Selection
-from async_mirror.model.settings import DeleteLimit, Existing, Settings, UsageError
+from async_mirror.model.settings import Existing, ExistingEqual, FileLimit, Settings, UsageError
 from async_mirror.model.site import Site, Trust
 from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
@@ -172,8 +172,11 @@ def settings_of(asked: Asked, source: Path, login: Login) -> Settings:
         excluded_extensions=frozenset(asked.exclude_ext),
         patterns=(*_patterns(asked.exclude_from), *asked.exclude),
         existing=Existing(asked.existing),
+        existing_equal=ExistingEqual(asked.existing_equal),
+        ctime=asked.ctime,
         delete=asked.delete,
-        delete_limit=asked.max_delete or DeleteLimit(),
+        delete_limit=asked.max_delete or FileLimit(),
+        verify_limit=asked.max_verify_uploads or FileLimit(percent=10.0),
         allow_empty_source=asked.allow_empty_source,
         allow_unmounted=asked.allow_unmounted,
         perms=asked.perms,

@@ -3,7 +3,7 @@
 import math
 import re
 
-from async_mirror.model.settings import SLOWEST_BYTES_PER_S, DeleteLimit, UsageError
+from async_mirror.model.settings import SLOWEST_BYTES_PER_S, FileLimit, UsageError
 
 _RATE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmg]?)(i?)(?:b(?:/s|ps)?)?", re.IGNORECASE)
 _INTERVAL = re.compile(
@@ -43,17 +43,17 @@ def parse_rate(text: str) -> float:
     return rate
 
 
-def parse_delete_limit(text: str) -> DeleteLimit:
+def parse_file_limit(text: str) -> FileLimit:
     """Read a number of files or a percentage (`100`, `25%`)."""
     found = re.fullmatch(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,15})?)\s*%", text.strip())
     if not found:
         raise UsageError(f"{text!r} is no limit: write a number of files (100) or a percentage of the mirror (25%)")
     if found[1]:
-        return DeleteLimit(number=int(found[1]))
+        return FileLimit(number=int(found[1]))
     percent = float(found[2])
     if percent > 100:
         raise UsageError(f"{text!r} is no limit: a percentage goes from 0% to 100%")
-    return DeleteLimit(percent=percent, counts_from=0)
+    return FileLimit(percent=percent, counts_from=0)
 
 
 def parse_pin(text: str) -> str:

@@ -75,6 +75,18 @@ class RemoteListing:
         return any(name.startswith(".") for name in names)
 
 
+class SiteHash(NamedTuple):
+    """What a site says is the hash of a file's content: `algorithm` is sha256, sha512, sha1, md5 or crc32.
+
+    `by` names the way it was asked; `is_proved` says that this one was seen to be right, of another file.
+    """
+
+    algorithm: str
+    value: bytes
+    by: str = ""
+    is_proved: bool = False
+
+
 class Removal(IntEnum):
     """What becomes of a folder that is not empty when it is to be removed."""
 
@@ -206,6 +218,27 @@ class RemoteSession(Protocol):
         """
         ...
 
+    async def hash_of(self, path: str, size: int) -> SiteHash | None:
+        """Return the strongest hash that the site tells of a file of so many bytes; None if it tells none.
+
+        What was found to be wrong once is not asked for again.
+        """
+        ...
+
+    def found_hash(self, by: str, *, is_right: bool) -> None:
+        """Note whether the site was right about a hash."""
+        ...
+
+    async def read_back(
+        self, path: str, most: int, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
+    ) -> bool:
+        """Read a file and have all of it taken, block by block; False if its end was not surely all.
+
+        After each block `may_read` is awaited, with its length, before the next one is read. More than `most` bytes end
+        the session.
+        """
+        ...
+
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         """Give `temporary` the mtime of `entry` and `mode` (None: leave it), then its final name `entry.path`.
 
@@ -244,10 +277,6 @@ class RemoteSession(Protocol):
 
     async def modified(self, paths: Iterable[str]) -> list[int]:
         """Return the mtimes in ns of files, to the second; UNKNOWN where the site does not say."""
-        ...
-
-    async def read(self, path: str, most: int) -> bytes | None:
-        """Return all that is in a file, None if it cannot be read; more than `most` bytes end the session."""
         ...
 
     async def look(self, path: str) -> Entry | None:

@@ -1,11 +1,10 @@
 """Opens and reads single files of the source, and never writes. Knows nothing of the site."""
 
+import asyncio
 import os
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiofiles
@@ -17,6 +16,7 @@ from async_mirror.multi import batched
 if TYPE_CHECKING:
     from blake3 import blake3
 from async_mirror.source.look import NO_FILE, entry_of, local_path, open_folder
+from async_mirror.source.mounts import mounts
 
 BLOCK = 256 * 1024
 SMALL = 64 * 1024
@@ -39,7 +39,7 @@ def settling_seconds(mtime_ns: int, now_ns: int) -> float:
 _DIGEST_BYTES = 16
 
 
-def _new_hash() -> "blake3":
+def new_hash() -> "blake3":
     """Return what digests: large files wait for little else, and with AVX-512 SHA-256 takes three times as long."""
     from blake3 import blake3  # noqa: PLC0415 - a pass that sends nothing needs none
 
@@ -84,7 +84,7 @@ class LocalFile:
         """How long to wait before what was read can be believed to be of this mtime alone; then it is read anew."""
         self._descriptor = descriptor
         self._times = times
-        self._hash = _new_hash()
+        self._hash = new_hash()
         if whole is not None:
             self._hash.update(whole)
 
@@ -164,21 +164,8 @@ def _how_at_hand(root: bytes) -> int | None:
 
     One of the network may even wait for its server to open a file, for ever perhaps. What is mounted below counts, too.
     """
-    try:
-        real = os.path.realpath(root)
-        mounts = [line.split(b" ") for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
-        points = {re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), mount[4]): mount for mount in mounts}
-    except (OSError, IndexError):
-        return None
-    above = max((point for point in points if _is_below(real, point)), key=len, default=None)
-    below = [point for point in points if _is_below(point, real)]
-    kinds = {points[point][points[point].index(b"-") + 1] for point in [*([above] if above else []), *below]}
-    flags = {_AT_HAND.get(kind) for kind in kinds}
+    flags = {_AT_HAND.get(mount.kind) for mount in mounts(root)}
     return flags.pop() if len(flags) == 1 else None
-
-
-def _is_below(path: bytes, folder: bytes) -> bool:
-    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
 _IF_IN_MEMORY = getattr(os, "RWF_NOWAIT", 0)
@@ -256,24 +243,38 @@ def _open_plainly(root: bytes, path: str, _: str, flags: int) -> int:
         os.close(inside)
 
 
-async def digest_of(root: bytes, path: str) -> bytes | None:
-    """Return the digest of a file's content; None if it is gone, or changed while it was read."""
+async def open_settled(root: bytes, path: str) -> LocalFile | None:
+    """Open a file as `open_file` does, after a short wait if it was written to just now; see `settling_seconds`."""
     file = await open_file(root, path)
+    if file and file.settles_in_s:
+        file.close()
+        await asyncio.sleep(file.settles_in_s)
+        file = await open_file(root, path)
+    return file
+
+
+async def read_file(root: bytes, path: str, take: Callable[[bytes], None] | None = None) -> Entry | None:
+    """Read a file, and return it with its digest; None if it is gone, or changed meanwhile. `take` gets all blocks.
+
+    Raises OSError when it cannot be read.
+    """
+    file = await open_settled(root, path)
     if file is None:
         return None
     try:
-        async for _ in file.blocks():
-            pass
-        return file.digest if file.is_unchanged() else None
+        async for block in file.blocks():
+            if take:
+                take(block)
+        sure = file.is_unchanged() and not file.settles_in_s
+        return file.entry._replace(digest=file.digest) if sure else None
     finally:
         file.close()
 
 
-def digest_of_bytes(content: bytes) -> bytes:
-    """Return the digest that a file with this content has."""
-    digest = _new_hash()
-    digest.update(content)
-    return digest.digest(_DIGEST_BYTES)
+async def digest_of(root: bytes, path: str) -> bytes | None:
+    """Return the digest of a file's content; None if it is gone, or changed while it was read."""
+    read = await read_file(root, path)
+    return read.digest if read else None
 
 
 def has_digest(root: bytes, path: str, digest: bytes) -> bool:
@@ -283,7 +284,7 @@ def has_digest(root: bytes, path: str, digest: bytes) -> bool:
             entry = entry_of(path, os.fstat(file.fileno()))
             if entry is None or entry.is_folder:
                 return False
-            content = _new_hash()
+            content = new_hash()
             while block := file.read(BLOCK):
                 content.update(block)
             return content.digest(_DIGEST_BYTES) == digest

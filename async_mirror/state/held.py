@@ -6,7 +6,18 @@ from collections.abc import Iterable, Iterator
 from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing, Tally
 from async_mirror.model.paths import decode, encode, split
 from async_mirror.state.database import Database
-from async_mirror.state.schema import HELD, IN_STEP, VERSION_COLUMNS, chunks, entry_of, insert, marks, row_of, signed
+from async_mirror.state.schema import (
+    HELD,
+    IN_STEP,
+    UNREAD,
+    VERSION_COLUMNS,
+    chunks,
+    entry_of,
+    insert,
+    marks,
+    row_of,
+    signed,
+)
 
 _MOST_BYTES = (1 << 63) - 1
 _VERSION = ", ".join(VERSION_COLUMNS)
@@ -66,10 +77,29 @@ class Held:
             rows = connection.execute("SELECT folder, name FROM held WHERE kind = 2 ORDER BY folder")
             return [_path(folder, name) for folder, name in rows]
 
-    def count_held_files(self) -> int:
-        """Return how many files are held."""
+    def count_held_files(self, folder: str = "") -> int:
+        """Return how many files are held below a folder."""
+        condition, values = _below(folder)
         with self._database.reading() as connection:
-            return int(connection.execute("SELECT count(*) FROM held WHERE kind = 1").fetchone()[0])
+            return int(
+                connection.execute(f"SELECT count(*) FROM held WHERE kind = 1 AND ({condition})", values).fetchone()[0]
+            )
+
+    def held_unread(self, after: str, most: int) -> list[Entry]:
+        """Return some held files that have no digest, in an order of their paths, those that come after a path."""
+        where = f"({UNREAD}) AND (folder, name) > (?, ?) ORDER BY folder, name LIMIT ?"
+        return self._found(where, (*map(encode, split(after)), most))
+
+    def hold_digests(self, entries: Iterable[Entry]) -> None:
+        """Record the digests of held files whose marks are still those."""
+        with self._database.transaction(durable=False) as connection:
+            for entry in entries:
+                folder, name = split(entry.path)
+                connection.execute(
+                    "UPDATE held SET digest = ? WHERE folder = ? AND name = ? AND size = ? AND mtime_ns = ?"
+                    " AND ctime_ns = ? AND inode = ?",
+                    (entry.digest, encode(folder), encode(name), *entry.marks[:3], signed(entry.inode)),
+                )
 
     def holds_anything(self) -> bool:
         """Tell whether anything is held."""

@@ -108,13 +108,18 @@ IN_STEP = Table(
 
 TABLES = (FACTS, HELD, PENDING, CANDIDATES, PARTIAL, IN_STEP)
 
+UNREAD = "kind = 1 AND digest = x'' AND size >= 0"
+"""What is held of a known version whose content nobody has read."""
+
 _AROUND = (
+    f"CREATE INDEX IF NOT EXISTS held_unread ON held (folder, name) WHERE {UNREAD}",
     "CREATE INDEX IF NOT EXISTS held_inode ON held (inode) WHERE kind = 1",
     "CREATE INDEX IF NOT EXISTS held_folder_inode ON held (inode) WHERE kind = 2",
     """CREATE TRIGGER IF NOT EXISTS held_inserted AFTER INSERT ON held BEGIN
     DELETE FROM in_step WHERE folder = NEW.folder;
 END""",
-    """CREATE TRIGGER IF NOT EXISTS held_updated AFTER UPDATE ON held BEGIN
+    """CREATE TRIGGER IF NOT EXISTS held_updated
+AFTER UPDATE OF folder, name, kind, size, mtime_ns, mode, inode, mount, ctime_ns ON held BEGIN
     DELETE FROM in_step
     WHERE folder IN (OLD.folder, NEW.folder, CAST(ltrim(OLD.folder || '/' || OLD.name, '/') AS BLOB));
 END""",
@@ -233,6 +238,7 @@ def _complete(connection: sqlite3.Connection) -> None:
 def _from_1(connection: sqlite3.Connection) -> None:
     """Fill what 2 has: ctimes, what the site showed, candidates. Folders are compared anew: ctimes count there."""
     connection.execute("ALTER TABLE pending RENAME TO pending_1")
+    connection.execute("DROP TRIGGER IF EXISTS held_updated")  # it was another one
     _complete(connection)
     connection.execute("DELETE FROM in_step")
     connection.execute(

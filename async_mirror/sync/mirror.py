@@ -109,6 +109,7 @@ async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) 
             existing=settings.existing,
             in_place=settings.in_place,
             timeout_seconds=settings.timeout_seconds,
+            existing_equal=settings.existing_equal,
         ),
         create_root=not holds and not mirror.dry_run,
         expected_root=root or "",

@@ -34,19 +34,29 @@ from async_mirror.model.change import (
     path_of,
 )
 from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
-from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem, Skipped, Unmanaged
+from async_mirror.model.outcome import (
+    UNCOMPARED,
+    Done,
+    Failed,
+    Failure,
+    InDoubt,
+    Outcome,
+    Problem,
+    Skipped,
+    Unmanaged,
+)
 from async_mirror.model.plan import FolderPlan, Swap, plan_folder
 from async_mirror.model.settings import Existing
 from async_mirror.model.temporary_names import IN_PLACE
 from async_mirror.multi import Offload
 from async_mirror.remote.errors import RemoteError
-from async_mirror.source.files import has_digest
 from async_mirror.source.look import is_gone, look
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.source.scan import read_folder, walk
 from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
 from async_mirror.state.store import State
 from async_mirror.sync.deletions import Removal
+from async_mirror.sync.examination import Examination
 from async_mirror.sync.feed import BEGUN_AT_ONCE, Feed
 from async_mirror.sync.folder_gates import Gates
 from async_mirror.sync.folder_renames import Renamed
@@ -72,7 +82,7 @@ _BUILT_UPON = {Move, RemoveFolder}
 """Changes that others may be planned upon: what came of them is remembered at once."""
 SCANNED_FOR_S, SCANNED_AT_ONCE = 0.02, 64
 CLEAN_UP_SECONDS = 3.0
-PLANNER = 2
+PLANNER = 3
 """To be counted up when a listing may be planned otherwise than before: what was in step may be so no longer."""
 NAMES_TOLD, LONGEST_NAME = 10, 255
 """How many names that no site may have are told of a folder, and how much of each."""
@@ -109,6 +119,8 @@ class Pass:
         self.ahead = Ahead(root, self.selection, state, offload, self.report)
         self.renamed = Renamed(root, state, self.selection)
         self.removal = Removal(self.settings, state, offload, self.selection, self.report)
+        self.examination = Examination(root, state, self.settings, offload, stop)
+        self.uncompared: list[SendFile] = []
         self.voided: set[str] = set()
         self.unsettled: set[str] = set()
         self.unseen: set[str] = set()
@@ -139,7 +151,8 @@ class Pass:
 
     async def _run(self) -> None:
         self.root_known = bool(await self.offload(self.state.fact, "root"))
-        await self.offload(self.state.keep_rules, f"{PLANNER} {self.selection.rules} {self.settings.perms}")
+        settings = self.settings
+        await self.offload(self.state.keep_rules, f"{PLANNER} {self.selection.rules} {settings.perms} {settings.ctime}")
         crew = await self._crew(self.stop, self.mirror.patience)
         try:
             async with crew:
@@ -152,6 +165,8 @@ class Pass:
                 async with multi.beside() as start:
                     await self._perform(crew, self._publish("", start), PUBLISHING_OVERLAP)
                 await self._settle(crew)
+            if not self.mirror.dry_run:
+                await self.examination.digest()
         finally:
             self._tell_room()
             self.report.counts.connections += crew.door.opened
@@ -268,6 +283,8 @@ class Pass:
         match outcome:
             case Failed(_, _, str(missing)) | InDoubt(_, _, _, str(missing)) if missing not in self.voided:
                 self.missing.add(missing)
+            case Skipped(Job(SendFile() as upload), why) if why == UNCOMPARED:
+                self.uncompared.append(upload)
             case _:
                 self.report.outcome(outcome)
         made = True
@@ -427,6 +444,8 @@ class Pass:
         if compared.failure:
             self.unseen.add(compared.folder)
             self.report.failure(compared.failure)
+        for note in compared.notes:
+            self.report.note(note)
         folder = compared.folder or "/"
         if compared.cut:
             self.report.note(f"the server cut its listing of {folder} short; what it left out is sent again")
@@ -498,18 +517,17 @@ class Pass:
         """Plan a folder. Nothing but its listing, what is held there, and the rules decides whether that is empty."""
         if listing.known:
             self.renamed.saw(listing.folder)
+            self.examination.saw(listing, ())
             return FolderPlan()
-        held = self._doubted(self.selection.visible(self.state.held_in(listing.folder)), listing)
-        resolved = [self._resolved(entry) for entry in held if entry.size == UNKNOWN and entry.digest]
-        if resolved:
-            held = list({entry.path: entry for entry in [*held, *resolved]}.values())
+        held = self.selection.visible(self.state.held_in(listing.folder))
+        self.examination.saw(listing, held)
         known = {entry.path for entry in held}
         new = [entry for entry in listing.entries if entry.path not in known and not entry.is_folder]
         origins = self._origins(new) if new and self.settings.delete else {}
         renamed = self.renamed.moves(listing, known) if self.settings.delete else {}
-        plan = plan_folder(listing, held, origins, renamed, perms=self.settings.perms)
+        marks = self.examination.marks(listing.folder)
+        plan = plan_folder(listing, held, origins, renamed, perms=self.settings.perms, marks=marks)
         plan.changes = [self._with_inside(each) if isinstance(each, Move) else each for each in plan.changes]
-        plan.refreshed += resolved
         return plan
 
     def _with_inside(self, move: Move) -> Move:
@@ -517,29 +535,6 @@ class Pass:
         if move.twin and move.entry.is_folder:
             return move._replace(inside=self.renamed.inside(move.held.path))
         return move
-
-    def _doubted(self, held: list[Entry], listing: Listing) -> list[Entry]:
-        """Doubt files that look as they were and yet are not: another inode or ctime may be another content.
-
-        If the digest is known it decides. Else it is sent again if it is known when it was read; what nobody read, for
-        it was found on the site, is doubted only if another held one had its inode: the two may have changed places.
-        """
-        now = {entry.path: entry for entry in listing.entries}
-        changed = {each.path: now[each.path].inode for each in held if _is_touched(each, now.get(each.path))}
-        if not changed:
-            return held
-        owners: dict[int, set[str]] = {}
-        for owner in self.state.held_with_inodes(changed.values()):
-            owners.setdefault(owner.inode, set()).add(owner.path)
-        doubted = {path for path, inode in changed.items() if owners.get(inode, set()) - {path}}
-        doubted |= {each.path for each in held if each.path in changed and (each.digest or each.ctime_ns > 0)}
-        return [entry._replace(size=UNKNOWN) if entry.path in doubted else entry for entry in held]
-
-    def _resolved(self, held: Entry) -> Entry:
-        """Find out whether what the site is known to hold by its content alone is what the source has."""
-        now = look(self.root, held.path)
-        same = now is not None and not self.stop.requested and has_digest(self.root, held.path, held.digest)
-        return held._replace(size=now.size, inode=now.inode, ctime_ns=now.ctime_ns) if now and same else held
 
     def _origins(self, new: Iterable[Entry]) -> dict[str, Entry]:
         """Find, for new files, the held file of the same inode and size whose own path is gone, and not left out."""
@@ -570,6 +565,7 @@ class Pass:
         doubles = filter(self._can_be_sent, plan.doubles)
         self.doubles += filter(self._can_be_told_apart, doubles)
         self.swaps += plan.swaps
+        self.examination.take(plan)
         self.modes += plan.modes
         if not self.settings.allow_unmounted:
             self.removal.unmounted += plan.unmounted
@@ -613,6 +609,8 @@ class Pass:
                 continue
             if path in self.differing and path not in self.in_doubt and isinstance(change, SendFile):
                 change = change._replace(why=REPLACES)  # noqa: PLW2901
+            if isinstance(change, SendFile) and change.compares and path_of(change) in self.in_doubt:
+                change = change._replace(compares=False)  # noqa: PLW2901
             self.jobs_made += 1
             makes = isinstance(change, SendFile) or not isinstance(change, RemoveFile | RemoveFolder)
             jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries, shapes * makes))
@@ -654,12 +652,37 @@ class Pass:
         self.freed.update(entry.path for entry in swapped)
         await self._perform(crew, self._publish_again([*swapped, *self.at_risk]), PUBLISHING_OVERLAP)
         await self._set_modes(crew)
+        await self._examine(crew)
         while (missing := self.missing - self.voided) and not self.stop.requested:
             topmost = {each for each in missing if not missing.intersection(paths.lineage(each))}
             await self._make_missing(crew, topmost)
             await self._send_doubles(crew)
             self.voided |= missing
             await self._set_modes(crew)
+
+    async def _examine(self, crew: MirrorCrew) -> None:
+        """Read what may have other content than it seems to, and upload that."""
+        await self._perform(crew, self._examined(), PUBLISHING_OVERLAP)
+        if not self.uncompared or self.stop.requested:
+            return
+        held = await self.offload(self.state.count_held_files)
+        uncompared, self.uncompared = self.uncompared, []
+        within = self.settings.verify_limit.share_of(held)
+        uploads = [change._replace(why=UNCOMPARED, compares=False) for change in uncompared[:within]]
+        await self._perform(crew, self.feed.begun(self._jobs(uploads)), PUBLISHING_OVERLAP)
+        if later := len(uncompared) - len(uploads):
+            self.report.warn(
+                f"{plural(later, 'file')} that may have changed cannot be compared with the site: not sent in this"
+                f" pass, for --max-verify-uploads is {self.settings.verify_limit}"
+            )
+
+    async def _examined(self) -> AsyncGenerator[Item, None]:
+        async with aclosing(self.examination.found(self.report.note)) as found:
+            async for plan in found:
+                self.report.unchanged(len(plan.refreshed))
+                async with aclosing(self.feed.begun(await self._take_plan(plan))) as begun:
+                    async for job in begun:
+                        yield job
 
     async def _resume_uploads(self, crew: MirrorCrew) -> None:
         """Try one of the uploads that wait for room, now that all is deleted that may be; if it fits, do the others."""
@@ -706,7 +729,8 @@ class Pass:
         for entry in entries:
             held = None if entry.is_folder else await self.offload(self.state.held, entry.path)
             listing = Listing(paths.parent(entry.path), (entry,))
-            plan = plan_folder(listing, [held] if held else (), perms=self.settings.perms)
+            marks = self.examination.marks(listing.folder)
+            plan = plan_folder(listing, [held] if held else (), perms=self.settings.perms, marks=marks)
             async with aclosing(self.feed.begun(await self._take_plan(plan))) as begun:
                 async for job in begun:
                     yield job
@@ -773,13 +797,6 @@ def _some(told: tuple[str, ...]) -> str:
 def _is_kept_back(folder: str, start: str, swapped: str) -> bool:
     """Tell whether a folder takes the place of a file that is still there, and its turn comes later."""
     return paths.is_inside(folder, swapped) and not paths.is_inside(start, swapped)
-
-
-def _is_touched(held: Entry, entry: Entry | None) -> bool:
-    """Tell whether a file of the same size and date as what is held was written, replaced or renamed since."""
-    if entry is None or held.is_folder or not entry.same_content_as(held):
-        return False
-    return entry.inode != held.inode or (held.ctime_ns > 0 and entry.ctime_ns != held.ctime_ns)
 
 
 def _depth(entry: Entry) -> int:

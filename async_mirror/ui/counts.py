@@ -7,12 +7,23 @@ from dataclasses import dataclass, field
 from async_mirror.model.outcome import Problem
 from async_mirror.ui.text import human_size, plural
 
-PRESENT = {"made": "make", "sent": "send", "moved": "move", "removed": "remove", "changed": "change"}
+PRESENT = {
+    "made": "make",
+    "sent": "send",
+    "dated": "date",
+    "moved": "move",
+    "removed": "remove",
+    "changed": "change",
+    "set": "set",
+}
 
 
 @dataclass
 class Counts:
-    """What one pass came to. `done` counts by verb: `made folder`, `sent`, `mode`, `moved`, `removed` (`… folder`)."""
+    """What one pass came to.
+
+    `done` counts by verb: `made folder`, `sent`, `dated`, `same`, `mode`, `moved`, `removed` (`… folder`).
+    """
 
     files: int = 0
     folders: int = 0
@@ -67,6 +78,8 @@ class Counts:
             "kept_files": self.kept,
             "existing_unknown": self.untold,
             "sent_bytes": self.bytes_sent,
+            "dates_set": done["dated"],
+            "unchanged_files": done["same"],
             "changed_modes": done["mode"],
             "moved": done["moved"],
             "removed_files": done["removed"],
@@ -104,6 +117,7 @@ class Counts:
         for past, nouns in (
             ("made", {"made folder": "folder"}),
             ("sent", {"sent": "file"}),
+            ("set", {"dated": "date"}),
             ("changed", {"mode": "mode"}),
             ("moved", {"moved": "path"}),
             ("removed", {"removed": "file", "removed folder": "folder"}),
@@ -112,6 +126,8 @@ class Counts:
             replacing = f" ({others:,} in the place of others on the site)" if others else ""
             if numbers := [plural(done[key], noun) for key, noun in nouns.items() if done[key]]:
                 yield f"{PRESENT[past] if planned else past} {' and '.join(numbers)}{replacing}"
+        if done["same"]:
+            yield f"{plural(done['same'], 'touched file')} with the same content"
         if self.untold:
             yield f"{plural(self.untold, 'name')} not known to be free before"
         if self.kept:

@@ -11,6 +11,7 @@ from typing import assert_never
 from async_mirror.model.change import (
     REPLACES,
     Change,
+    Deed,
     MakeFolder,
     Move,
     RemoveFile,
@@ -194,7 +195,12 @@ class Report:
             self.note(f"the folder {old} could not be renamed as a whole: what is in it is renamed or sent by itself")
         self._done(change)
 
-    def _done(self, change: Change) -> None:
+    def unchanged(self, files: int) -> None:
+        """Count files that were read, because they might have changed, and had not."""
+        if files:
+            self.counts.done["same"] += files
+
+    def _done(self, change: Deed) -> None:
         if isinstance(change, SetAttributes) and change.entry.is_folder and change.why == "new":
             return
         verb = verb_of(change)

@@ -4,13 +4,14 @@ from typing import assert_never
 
 from async_mirror.model.change import (
     REPLACES,
-    Change,
+    Deed,
     MakeFolder,
     Move,
     RemoveFile,
     RemoveFolder,
     SendFile,
     SetAttributes,
+    SetDate,
     path_of,
 )
 from async_mirror.model.entry import UNKNOWN
@@ -61,25 +62,28 @@ _VERBS = {
     MakeFolder: "made",
     SendFile: "sent",
     SetAttributes: "mode",
+    SetDate: "dated",
     Move: "moved",
     RemoveFile: "removed",
     RemoveFolder: "removed",
 }
 
 
-def verb_of(change: Change) -> str:
+def verb_of(change: Deed) -> str:
     """Return the verb for a change that was made."""
-    return _VERBS[type(change)]
+    return "same" if isinstance(change, SetDate) and not change.is_set else _VERBS[type(change)]
 
 
-def described(change: Change) -> str:
+def described(change: Deed) -> str:
     """Return what follows the verb for a change that was made."""
     path = quoted(path_of(change))
     match change:
-        case MakeFolder(_, why):
+        case MakeFolder(_, why) | RemoveFolder(_, why):
             return f"{path}/  ({why})"
         case SendFile(entry, _, why):
             return f"{path}  {human_size(entry.size)}  ({shown(why)})"
+        case SetDate(_, _, why):
+            return f"{path}  ({why})"
         case SetAttributes(entry, _, why):
             return f"{path}{'/' * entry.is_folder}  ({why})"
         case Move(entry, held, why):
@@ -88,7 +92,5 @@ def described(change: Change) -> str:
         case RemoveFile(held, why):
             size = "" if held.size == UNKNOWN else f"  {human_size(held.size)}"
             return f"{path}{size}  ({why})"
-        case RemoveFolder(_, why):
-            return f"{path}/  ({why})"
         case _ as never:
             assert_never(never)

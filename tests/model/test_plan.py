@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_mirror.model.change import MakeFolder, Move, SendFile, SetAttributes, path_of
-from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
+from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing, Marks
 from async_mirror.model.odd_names import folded
-from async_mirror.model.plan import FolderPlan, Swap, plan_folder
+from async_mirror.model.plan import CHANGED_BENEATH, UNREAD, FolderPlan, Swap, plan_folder, plan_read
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
 
@@ -51,13 +51,15 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
         pytest.param(
             [a_file("a", mtime_ns=11)],
             [a_file("a")],
-            FolderPlan(changes=[SendFile(a_file("a", mtime_ns=11), a_file("a"), "newer")]),
+            FolderPlan(changes=[SendFile(a_file("a", mtime_ns=11), a_file("a"), "newer", compares=True)]),
             id="a later mtime",
         ),
         pytest.param(
             [a_file("a", mtime_ns=9)],
             [a_file("a")],
-            FolderPlan(changes=[SendFile(a_file("a", mtime_ns=9), a_file("a"), "older date than what was sent")]),
+            FolderPlan(
+                changes=[SendFile(a_file("a", mtime_ns=9), a_file("a"), "older date than what was sent", compares=True)]
+            ),
             id="an earlier mtime",
         ),
         pytest.param(
@@ -103,8 +105,8 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
         pytest.param(
             [a_file("a", inode=2)],
             [a_file("a")._replace(digest=b"d")],
-            FolderPlan(refreshed=[a_file("a", inode=2)._replace(digest=b"d")]),
-            id="only the inode: the digest stays known and nothing is sent",
+            FolderPlan(touched=[a_file("a", inode=2)]),
+            id="only the inode: it is to be read, and nothing is sent",
         ),
         pytest.param(
             [a_file("a")._replace(ctime_ns=7)],
@@ -115,14 +117,14 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
         pytest.param(
             [a_file("a", inode=2)._replace(ctime_ns=7)],
             [a_file("a")._replace(ctime_ns=UNKNOWN)],
-            FolderPlan(refreshed=[a_file("a", inode=2)]),
+            FolderPlan(touched=[a_file("a", inode=2)._replace(ctime_ns=7)]),
             id="such a row of another inode never does",
         ),
         pytest.param(
             [a_file("a")._replace(ctime_ns=7)],
             [a_file("a")._replace(ctime_ns=6)],
-            FolderPlan(),
-            id="only the ctime: that of the content as it was read stays known",
+            FolderPlan(touched=[a_file("a")._replace(ctime_ns=7)]),
+            id="only the ctime: it is to be read",
         ),
         pytest.param(
             [a_file("a", mode=0o600)._replace(ctime_ns=7)],
@@ -134,9 +136,10 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
                         a_file("a")._replace(digest=b"d", ctime_ns=6, site_size=1, site_mtime_ns=5),
                         "mode 644 -> 600",
                     )
-                ]
+                ],
+                touched=[a_file("a", mode=0o600)._replace(ctime_ns=7)],
             ),
-            id="a mode is set without a word about the content",
+            id="a mode is set without a word about the content, which is to be read",
         ),
         pytest.param(
             [a_folder("a", inode=2)],
@@ -345,7 +348,7 @@ def test_without_permissions_modes_are_neither_compared_nor_set() -> None:
     found = [a_file("a", mode=0o600), a_folder("b", 0o500), a_folder("c"), a_file("d", mode=0o600, inode=2)]
     held = [a_file("a"), a_folder("b"), a_file("d")]
     plan = plan_folder(Listing("", tuple(found)), held, perms=False)
-    assert plan == FolderPlan(changes=[MakeFolder(a_folder("c"), "new")], refreshed=[a_file("d", inode=2)])
+    assert plan == FolderPlan(changes=[MakeFolder(a_folder("c"), "new")], touched=[a_file("d", mode=0o600, inode=2)])
 
 
 @pytest.mark.parametrize("perms", [True, False])
@@ -501,3 +504,72 @@ def test_carrying_out_a_plan_converges(situation: tuple[Listing, list[Entry], di
         assert held.keys() == {entry.path for entry in listing.entries}
     for entry in listing.entries:
         assert entry.same_content_as(held[entry.path])
+
+
+# What was read.
+
+
+READ = a_file("a", inode=2)._replace(digest=b"one", ctime_ns=7)
+HELD_READ = a_file("a")._replace(digest=b"one", ctime_ns=5, site_size=1, site_mtime_ns=3)
+
+
+@pytest.mark.parametrize(
+    ("now", "held", "expected"),
+    [
+        pytest.param(
+            READ, HELD_READ, FolderPlan(refreshed=[HELD_READ._replace(inode=2, ctime_ns=7)]), id="the same content"
+        ),
+        pytest.param(
+            READ._replace(digest=b"two"),
+            HELD_READ,
+            FolderPlan(changes=[SendFile(READ._replace(digest=b"two"), HELD_READ, CHANGED_BENEATH)]),
+            id="another content",
+        ),
+        pytest.param(
+            READ,
+            HELD_READ._replace(digest=b""),
+            FolderPlan(changes=[SendFile(READ, HELD_READ._replace(digest=b""), UNREAD, compares=True)]),
+            id="nobody has read what is held: the site is to tell",
+        ),
+        pytest.param(
+            READ._replace(size=2),
+            HELD_READ,
+            FolderPlan(changes=[SendFile(READ._replace(size=2), HELD_READ, "size 1 -> 2")]),
+            id="written to since it was planned",
+        ),
+        pytest.param(
+            READ,
+            HELD_READ._replace(size=UNKNOWN),
+            FolderPlan(refreshed=[HELD_READ._replace(inode=2, ctime_ns=7)]),
+            id="known by its content alone, after a rename",
+        ),
+        pytest.param(
+            READ._replace(mtime_ns=11),
+            HELD_READ._replace(size=UNKNOWN),
+            FolderPlan(
+                refreshed=[HELD_READ._replace(inode=2, ctime_ns=7)],
+                changes=[
+                    SendFile(
+                        READ._replace(mtime_ns=11),
+                        HELD_READ._replace(inode=2, ctime_ns=7),
+                        "newer",
+                        compares=True,
+                    )
+                ],
+            ),
+            id="renamed, and touched then: its date is set",
+        ),
+    ],
+)
+def test_what_was_read_decides(now: Entry, held: Entry, expected: FolderPlan) -> None:
+    assert plan_read(now, held) == expected
+
+
+@pytest.mark.parametrize(
+    ("marks", "touched"), [(Marks(), True), (Marks(inode=False), False), (Marks(False, False), False)]
+)
+def test_inode_that_does_not_count_is_kept_without_a_word(marks: Marks, touched: bool) -> None:
+    held = a_file("a")._replace(digest=b"d", ctime_ns=7)
+    now = a_file("a", inode=2)._replace(ctime_ns=7)
+    plan = plan_folder(Listing("", (now,)), [held], marks=marks)
+    assert plan == (FolderPlan(touched=[now]) if touched else FolderPlan(refreshed=[held._replace(inode=2)]))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from async_mirror.model.settings import DeleteLimit, UsageError
-from async_mirror.options.values import parse_delete_limit, parse_extension, parse_interval, parse_pin
+from async_mirror.model.settings import FileLimit, UsageError
+from async_mirror.options.values import parse_extension, parse_file_limit, parse_interval, parse_pin
 
 DIGITS = "0123456789abcdef" * 4
 COLONS = ":".join(DIGITS[place : place + 2] for place in range(0, 64, 2))
@@ -89,23 +89,23 @@ def test_an_endless_interval_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "limit", "written"),
     [
-        ("100", DeleteLimit(100), "100"),
-        ("0", DeleteLimit(0), "0"),
-        ("25%", DeleteLimit(percent=25.0, counts_from=0), "25%"),
-        ("0%", DeleteLimit(percent=0.0, counts_from=0), "0%"),
-        ("100%", DeleteLimit(percent=100.0, counts_from=0), "100%"),
-        (" 2.5 % ", DeleteLimit(percent=2.5, counts_from=0), "2.5%"),
+        ("100", FileLimit(100), "100"),
+        ("0", FileLimit(0), "0"),
+        ("25%", FileLimit(percent=25.0, counts_from=0), "25%"),
+        ("0%", FileLimit(percent=0.0, counts_from=0), "0%"),
+        ("100%", FileLimit(percent=100.0, counts_from=0), "100%"),
+        (" 2.5 % ", FileLimit(percent=2.5, counts_from=0), "2.5%"),
     ],
 )
-def test_a_delete_limit_is_read_and_written(text: str, limit: DeleteLimit, written: str) -> None:
-    assert parse_delete_limit(text) == limit
+def test_a_delete_limit_is_read_and_written(text: str, limit: FileLimit, written: str) -> None:
+    assert parse_file_limit(text) == limit
     assert str(limit) == written
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "101%", "-1%", "%", "10%%", "1 0", "inf", "nan%"])
 def test_a_delete_limit_that_cannot_be_meant_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no limit"):
-        parse_delete_limit(text)
+        parse_file_limit(text)
 
 
 @pytest.mark.parametrize(("text", "extension"), [(".tmp", ".tmp"), ("tmp", ".tmp"), ("TMP", ".TMP"), ("~", ".~")])

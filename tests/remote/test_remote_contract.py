@@ -461,6 +461,40 @@ def test_store_tells_whether_others_have_the_final_name(subject: Subject) -> Non
 
 
 @on_every_site
+@pytest.mark.parametrize("size", [0, 1, 2**20 + 3])
+def test_file_is_read_back_as_it_is_and_the_session_goes_on(subject: Subject, size: int) -> None:
+    content, read, asked = pattern(size), bytearray(), 0
+    subject.put("file", content)
+
+    async def may_read(amount: int) -> None:
+        nonlocal asked
+        asked += amount
+
+    async def conversation(session: RemoteSession) -> None:
+        assert await session.read_back("file", size, read.extend, may_read)
+        with pytest.raises(Refusal):
+            await session.read_back("absent", size, read.extend, may_read)
+        assert await session.store("after", Bytes(b"after"), nothing) == 5
+
+    run(conversation, subject)
+    assert (bytes(read), asked) == (content, size)
+
+
+def test_file_that_is_longer_than_it_can_be_ends_the_session(ftp_subject: FtpSubject) -> None:
+    ftp_subject.put("file", pattern(2**20))
+
+    async def may_read(_: int) -> None:
+        return
+
+    async def conversation(session: RemoteSession) -> None:
+        with pytest.raises(ConnectionBroken):
+            await session.read_back("file", 1000, lambda _: None, may_read)
+        assert not session.usable
+
+    run(conversation, ftp_subject)
+
+
+@on_every_site
 def test_made_folder_is_told_from_one_that_was_found(subject: Subject) -> None:
     subject.put_folder("there")
     assert run(lambda session: session.make_folder("there"), subject) is False

@@ -77,7 +77,7 @@ class Configuration:
     def _in_namespace(self, argv: list[str], mounts: list[str]) -> tuple[list[str], dict[str, str]]:
         """Run the mounts and then the server in a mount namespace, where the docroot lies at `_site`."""
         bind = f"mount --bind {shlex.quote(str(self.docroot))} {self._site}"
-        server = f"exec env LD_LIBRARY_PATH={shlex.quote(_library_path())} {shlex.join(argv)}"
+        server = f"exec env LD_LIBRARY_PATH={shlex.quote(library_path())} {shlex.join(argv)}"
         script = " && ".join([bind, *mounts, server])
         unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC"}
@@ -224,7 +224,7 @@ class Configuration:
             [servers_folder() / "usr/bin/pure-pw", "mkdb", database, "-f", users],
             check=True,
             capture_output=True,
-            env={"LD_LIBRARY_PATH": _library_path()},
+            env={"LD_LIBRARY_PATH": library_path()},
         )
         switches: dict[str, object] = {
             "-S": f"{self.host},{self.port}",
@@ -299,5 +299,6 @@ class Configuration:
         return argv
 
 
-def _library_path() -> str:
+def library_path() -> str:
+    """Return where the libraries are that this machine lacks for what was fetched."""
     return ":".join(str(folder) for part in ("lib", "usr/lib") for folder in servers_folder().glob(f"{part}/*-linux-*"))

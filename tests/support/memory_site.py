@@ -6,7 +6,7 @@ Must not know FTP: it stands for whatever keeps the promises, with the weaknesse
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -14,7 +14,16 @@ from typing import NamedTuple, TypeVar
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import is_inside, join, parent, split
 from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, Refusal
-from async_mirror.remote.session import Barred, Content, Published, RemoteListing, RemoteSession, Removal, Target
+from async_mirror.remote.session import (
+    Barred,
+    Content,
+    Published,
+    RemoteListing,
+    RemoteSession,
+    Removal,
+    SiteHash,
+    Target,
+)
 
 SECOND_NS = 1_000_000_000
 
@@ -226,6 +235,20 @@ class MemorySession:
         found = site.files.get(site.locate(path))
         return None if found is None else len(found.content)
 
+    async def hash_of(self, path: str, size: int) -> SiteHash | None:
+        return None
+
+    def found_hash(self, by: str, *, is_right: bool) -> None:
+        raise AssertionError(by)
+
+    async def read_back(
+        self, path: str, most: int, take: Callable[[bytes], None], may_read: Callable[[int], Awaitable[None]]
+    ) -> bool:
+        content = self._reach().file(path).content
+        take(content)
+        await may_read(len(content))
+        return True
+
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
         site = self._reach()
         mtime_set = site.set_mtime(temporary, entry.mtime_ns)
@@ -282,10 +305,6 @@ class MemorySession:
     async def modified(self, paths: Iterable[str]) -> list[int]:
         found = map(self._reach().entry, paths)
         return [UNKNOWN if entry is None else entry.mtime_ns for entry in found]
-
-    async def read(self, path: str, most: int) -> bytes | None:
-        content = self._reach().file(path).content
-        return content if len(content) <= most else None
 
     async def look(self, path: str) -> Entry | None:
         return self._reach().entry(path)

@@ -197,7 +197,7 @@ def complete(folder: Path, *words: str) -> list[str]:
 def test_bash_completes_commands_and_options_and_choices(tmp_path: Path) -> None:
     (tmp_path / "async-mirror.toml").write_text("nonsense = 1")  # which is no reason to be silent
     assert complete(tmp_path, "") == ["config", "demo", "healthcheck", "sync"]
-    assert complete(tmp_path, "sync", "--ex") == ["--exclude", "--exclude-from", "--exclude-ext", "--existing"]
+    assert complete(tmp_path, "sync", "--exc") == ["--exclude", "--exclude-from", "--exclude-ext"]
     assert complete(tmp_path, "sync", "--log-format", "") == ["text", "json"]
 
 
