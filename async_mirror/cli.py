@@ -235,7 +235,7 @@ def _mirror(
         memory=ServerMemory(None if options["dry_run"] else state_folder / server_memory.NAME),
         pace=Pace(options["bwlimit"]),
         dry_run=options["dry_run"],
-        resurvey=options["resurvey"],
+        rescan=options["rescan"],
     )
     return mirror, display
 

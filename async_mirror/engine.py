@@ -58,7 +58,7 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
     begun = clock()
     failed = 0
     stop.listen(mirror.report.ending)
-    if mirror.resurvey:
+    if mirror.rescan:
         state.learn(surveyed=None)
     while True:
         code = await run_pass(mirror, state, stop)

@@ -167,10 +167,10 @@ SYNC: list[click.Parameter] = [
         help="Print what one pass would do, and change nothing anywhere.",
     ),
     Option(
-        ["--resurvey"],
+        ["--rescan"],
         is_flag=True,
         group=_WHEN,
-        help="Look at the site again first: after it, or this machine, was restored from a backup.",
+        help="List the site again first: after it, or this machine, was restored from a backup.",
     ),
     Option(
         ["--existing"],

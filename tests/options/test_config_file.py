@@ -75,7 +75,7 @@ SAMPLES: dict[str | None, Sample] = {
     "every": text("--every", 600, "1h30m", "90s"),
     "once": flag("--once"),
     "dry_run": flag("-n"),
-    "resurvey": flag("--resurvey"),
+    "rescan": flag("--rescan"),
     "existing": Sample("skip", "fail", ("--existing", "overwrite"), ("fail", "overwrite")),
     "delete": flag("--no-delete", on=False),
     "max_delete": text("--max-delete", 100, "25%", "7"),

@@ -48,7 +48,7 @@ def test_nothing_tracked_is_sent_again(odd: str, serve: Serve, tmp_path: Path) -
     assert mirror.run().code == 0
     sent = count(server, "STOR")
     for _ in range(2):
-        ran = mirror.run("--resurvey")
+        ran = mirror.run("--rescan")
         assert ran.code == 0, ran.said
         assert count(server, "STOR") == sent, ran.said
         assert "left alone" not in ran.said
