@@ -133,6 +133,10 @@ def sync(**options: Any) -> int:
             mirror.report.say(f"{settings.source} -> {settings.site.shown}")
             for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(file.path))):
                 mirror.report.warn(warning)
+            if state.holder:
+                mirror.report.warn(
+                    f"another run is under way ({state.holder}): what it is doing now is planned here, too"
+                )
             return _run(mirror, state, display, once=options["once"] or options["dry_run"])
     except StateError as error:
         raise Failed(str(error), 6) from None

@@ -12,10 +12,12 @@ from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.outcome import Problem
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
+from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
 from async_mirror.sync.one_pass import Pass
+from async_mirror.sync.remaining import tell_remaining
 from async_mirror.sync.source_folder import open_source
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat
@@ -133,6 +135,16 @@ async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) 
     source = await open_source(mirror, state, offload)
     if source is None:
         return
+    try:
+        await _run_pass_over(mirror, state, stop, offload, source)
+    except (StateError, RemoteError):
+        await tell_remaining(mirror, source, state, stop, offload)
+        raise
+    if stop.requested or mirror.report.counts.halts:
+        await tell_remaining(mirror, source, state, stop, offload)
+
+
+async def _run_pass_over(mirror: Mirror, state: State, stop: Stop, offload: Offload, source: OpenedFolder) -> None:
     try:
         await Pass(mirror, state, stop, offload, source).run()
     except RootMissing as error:

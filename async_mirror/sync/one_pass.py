@@ -18,7 +18,9 @@ from async_mirror.jobs.perform import Answer, Item
 from async_mirror.jobs.recover import Recovered, Settled, by_folder
 from async_mirror.model import escape, odd_names, paths
 from async_mirror.model.change import (
+    CHANGED,
     FOUND,
+    MISSING,
     REPLACES,
     TRIES_PER_ATTEMPT,
     Change,
@@ -115,6 +117,8 @@ class Pass:
         self.known: dict[str, bool] = {}
         """The folders of which it is known what they hold, and whether that is so of names with a dot, too."""
         self.alike: set[str] = set()
+        self.changed: dict[str, str] = {}
+        """Why files are sent that the site, when it was looked at, did not show as they were sent."""
         self.in_doubt: set[str] = set()
 
     # The pass.
@@ -303,6 +307,9 @@ class Pass:
     async def _recover(self, crew: MirrorCrew) -> None:
         pending = await self.offload(self.state.pending, time.time())
         if pending:
+            if self.state.holder:
+                await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
+                return
             left = plural(len(pending), "path")
             self.report.say(f"looking what became of {left} that an earlier run left half-done")
             await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
@@ -391,6 +398,8 @@ class Pass:
         self.report.compared(compared.found, compared.foreign)
         self.differing.update(compared.differing)
         self.alike.update(compared.alike)
+        self.changed.update(dict.fromkeys(compared.changed, CHANGED))
+        self.changed.update(dict.fromkeys(compared.lost, MISSING))
         if compared.complete:
             self.known[compared.folder] = self.known.get(compared.folder, False) or compared.shows_dot_names
         if compared.failure:
@@ -556,14 +565,14 @@ class Pass:
         double = change.double if isinstance(change, MakeFolder | SendFile) else ""
         if not double or not takes_for_one(self.mirror, path_of(change), double):
             return True
-        self.report.failure(Failure(path_of(change), Problem.SAME_NAME, f"the other one is {double}"))
+        self.report.failure(Failure(path_of(change), Problem.SAME_NAME, f"the other one is {double}"), change)
         self.gates.open(change, made=False)
         return False
 
     def _can_be_sent(self, change: Change) -> bool:
         reason = odd_names.refusal(paths.split(path_of(change))[1])
         if reason:
-            self.report.failure(Failure(path_of(change), Problem.UNSENDABLE, reason))
+            self.report.failure(Failure(path_of(change), Problem.UNSENDABLE, reason), change)
             self.gates.open(change, made=False)
         return reason is None
 
@@ -577,18 +586,20 @@ class Pass:
             if not self.room.takes(change):
                 self.room.wait(change)
                 continue
-            if (
-                isinstance(change, SendFile)
-                and (path := path_of(change)) in self.differing
-                and path not in self.in_doubt
-            ):
-                change = change._replace(why=REPLACES)  # noqa: PLW2901
+            if isinstance(change, SendFile) and change.entry.path not in self.in_doubt:
+                change = self._explained(change)  # noqa: PLW2901
             self.jobs_made += 1
             makes = not isinstance(change, RemoveFile | RemoveFolder)
             jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries, shapes * makes))
             self.gates.shut(change)
             self.report.planned(change)
         return jobs
+
+    def _explained(self, change: SendFile) -> SendFile:
+        """Give as the reason of an upload what was seen of the file when the site was looked at, if anything was."""
+        path = change.entry.path
+        why = REPLACES if path in self.differing else self.changed.get(path, change.why)
+        return change._replace(why=why)
 
     def _asking(self, change: Change) -> Change:
         """Have the site asked before a name is used that nobody is known to have, nor not to have."""
@@ -607,7 +618,7 @@ class Pass:
         path = path_of(change)
         self.report.finished(change)
         if not any(paths.is_inside(path, each) for each in self.missing - self.voided):
-            self.report.not_tried(path)
+            self.report.not_tried(change)
         self.gates.open(change, made=False)
 
     # Settle.
@@ -645,8 +656,8 @@ class Pass:
         for failed in tried:
             self._record_outcome(failed)
         if untried and not self.stop.requested:
-            for path in untried:
-                self.report.not_tried(path)
+            for change in untried:
+                self.report.not_tried(change)
             self.report.warn(f"the site has no room left: {plural(len(untried), 'file')} not tried in this pass")
 
     async def _send_doubles(self, crew: MirrorCrew) -> None:
