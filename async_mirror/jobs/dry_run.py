@@ -1,6 +1,6 @@
 """What would come of a pass: looks at the site, changes nothing there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from async_mirror.jobs import folders, recover
 from async_mirror.jobs.attempt import Attempt, Progress
@@ -8,6 +8,8 @@ from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.existing import doubled, is_double, is_there, kept
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
 from async_mirror.jobs.recover import Recover, Recovered, Settled
+from async_mirror.jobs.removal_proof import NOT_OURS
+from async_mirror.model import paths, temporary_names
 from async_mirror.model.change import (
     FOUND,
     REPLACES,
@@ -19,9 +21,10 @@ from async_mirror.model.change import (
     RemoveFolder,
     SendFile,
     SetAttributes,
+    path_of,
 )
 from async_mirror.model.entry import Entry
-from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Problem
+from async_mirror.model.outcome import Done, Failed, Failure, Outcome, Problem, Unmanaged
 from async_mirror.remote.errors import ConnectionBroken, Refusal, RootMissing
 from async_mirror.remote.session import RootedSession
 from async_mirror.source.files import digest_of
@@ -43,7 +46,9 @@ class Nowhere:
 
 @dataclass(frozen=True)
 class DryHands(Hands):
-    """Looks, and only pretends to do."""
+    """Looks, and only pretends to do. `away` are the paths that were removed or renamed so."""
+
+    away: set[str] = field(default_factory=set)
 
     async def open(self) -> RootedSession:
         """Open a session, if there is a root to be in."""
@@ -64,17 +69,26 @@ class DryHands(Hands):
     async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
         """Say what would come of it."""
         change = await self._likely(job.change)
-        if not isinstance(session, Nowhere) and not isinstance(change, RemoveFile | RemoveFolder | SetAttributes):
+        outcome: Outcome = Done(job, change, pretended(change), bytes_sent=_size(change))
+        if not isinstance(session, Nowhere) and not isinstance(change, RemoveFile | SetAttributes):
             try:
-                return await self._looked(session, job, change, Attempt(self.publisher, session, job, before, progress))
+                outcome = await self._looked(session, change, Attempt(self.publisher, session, job, before, progress))
             except (Refusal, ConnectionBroken) as error:
-                return Failed(job, Failure(change.entry.path, Problem.REFUSED, error.told))
-        return Done(job, change, pretended(change), bytes_sent=_size(change))
+                outcome = Failed(job, Failure(path_of(change), Problem.REFUSED, error.told))
+        if isinstance(outcome, Done) and isinstance(outcome.change, Move | RemoveFile | RemoveFolder):
+            self.away.add(outcome.change.held.path)
+        return outcome
 
     async def _looked(
-        self, session: RootedSession, job: Job, change: MakeFolder | SendFile | Move, attempt: Attempt
+        self, session: RootedSession, change: MakeFolder | SendFile | Move | RemoveFolder, attempt: Attempt
     ) -> Outcome:
-        """Say what would come of a change, given what has the name on the site."""
+        """Say what would come of a change, given what the site has there."""
+        job = attempt.job
+        if isinstance(change, RemoveFolder):
+            is_ours = await self._holds_nothing_else(session, change.held.path)
+            return Done(job, change, None) if is_ours else Unmanaged(job, NOT_OURS)
+        if isinstance(change, Move) and change.entry.is_folder and not await folders.goes_as_a_whole(session, change):
+            change = MakeFolder(change.entry, "new", asks=change.asks)
         if isinstance(change, MakeFolder) and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
         double = "" if isinstance(change, Move) else change.double
@@ -85,6 +99,17 @@ class DryHands(Hands):
             return outcome
         told = _told(change, attempt.replaces)
         return Done(job, told, pretended(told), bytes_sent=_size(told))
+
+    async def _holds_nothing_else(self, session: RootedSession, folder: str) -> bool:
+        """Tell whether a folder holds only what was pretended to go, or a temporary file of ours."""
+        listing = await session.list_folder(folder)
+        if listing is None:
+            return True
+        ours = self.publisher.state_id
+        return not (listing.others or listing.oddities) and all(
+            each.path in self.away or temporary_names.is_temporary_of(ours, paths.split(each.path)[1])
+            for each in listing.entries
+        )
 
     async def _likely(self, change: Change) -> Change:
         """Return what a change would be in the end: a file that is not the one that was sent is not renamed."""

@@ -64,7 +64,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
             return attempt.done(moved)
         if change.twin and await _has_both_names(session, new):
             return await _respelled(attempt, old, moved)
-        if await session.look(new) is None and await shows(session, old, change.inside):
+        if await _is_free_to_move(session, change):
             with attempt.touching((new, None, moved)):
                 await session.rename(old, new)
             attempt.confirm(old, None)
@@ -75,6 +75,20 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     if isinstance(outcome, Done) and was_tried:
         return outcome._replace(doubts=(Doubt(old, Candidates((change.held, None))),))
     return outcome
+
+
+async def goes_as_a_whole(session: RemoteSession, change: Move) -> bool:
+    """Tell whether `move` would rename a folder, as far as the site shows that; else it makes one."""
+    try:
+        return (change.twin and await _has_both_names(session, change.entry.path)) or await _is_free_to_move(
+            session, change
+        )
+    except Refusal:
+        return False
+
+
+async def _is_free_to_move(session: RemoteSession, change: Move) -> bool:
+    return await session.look(change.entry.path) is None and await shows(session, change.held.path, change.inside)
 
 
 async def _has_both_names(session: RemoteSession, new: str) -> bool:
