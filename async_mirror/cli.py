@@ -170,27 +170,40 @@ def show_config(**options: Any) -> None:
     short_help="Tell by the exit code whether the mirror is kept.",
 )
 def healthcheck(**options: Any) -> int:
-    """Tell whether the mirror is kept: exit 0 while the last good pass is young enough, else 1 and the reason.
+    """Tell how well the mirror is kept, without connecting: exit 0 if healthy or degraded, else 1 and the reason.
 
-    A pass is good if it went through, though single files may have failed. SOURCE and DESTINATION, or the environment
-    and the file, name the mirror as for `sync`.
-    """
+    \b
+    healthy    the last pass that went through mirrored everything
+    degraded   it left single paths out, which are named (exit 1 with --strict)
+    unhealthy  it is too old: older than twice the --every of `sync`
+
+    SOURCE and DESTINATION, or the environment and the file, name the mirror as for `sync`. The interval is the one that
+    the last `sync` was given with --every: give it to a `sync --once` that cron starts, too.
+    """  # fmt: skip
     import time
 
     from async_mirror.options import resolve
     from async_mirror.state.database import StateError
     from async_mirror.state.opening import facts_of
-    from async_mirror.ui.health import complaint, praise
+    from async_mirror.ui.health import Failing, complaint, praise, regret
 
     file = resolve.state_file_of(options, resolve.source_of(options), resolve.login_of(options).site)
     try:
         facts = facts_of(file.found)
     except StateError as error:
         raise Failed(str(error), 1) from None
-    reason = complaint(facts.get("last_good"), facts.get("last_result"), time.time())
-    if reason:
-        raise Failed(f"not healthy: {reason}", 1)
-    click.echo(praise(facts["last_good"], time.time()))
+    now = time.time()
+    if reason := complaint(facts.get("last_good"), facts.get("last_result"), now):
+        raise Failed(f"unhealthy: {reason}", 1)
+    failing = Failing.read(facts.get("failing"))
+    if not failing.number:
+        click.echo(praise(facts["last_good"], now))
+        return 0
+    degraded = regret(facts["last_good"], failing, now)
+    longest = 0.0 if options["strict"] else options["strict_after"]
+    if longest is not None and failing.seconds(now) >= longest:
+        raise Failed(degraded, 1)
+    click.echo(degraded)
     return 0
 
 
@@ -225,9 +238,9 @@ def _mirror(
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     caution = resolve.caution_about(trust)
     report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched, about=about, caution=caution)
-    password = _password(login)
     display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
     _set_up_log(options, display)
+    password = _password(login)
     mirror = Mirror(
         settings=settings,
         mode=options["multi"],

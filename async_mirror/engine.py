@@ -20,7 +20,7 @@ from async_mirror.sync.one_pass import Pass
 from async_mirror.sync.remaining import tell_remaining
 from async_mirror.sync.source_folder import open_source
 from async_mirror.ui.counts import Counts
-from async_mirror.ui.health import Beat
+from async_mirror.ui.health import Beat, Failing
 
 FIRST_RETRY_SECONDS = 10.0
 LOGIN_RETRY_SECONDS = 300.0
@@ -118,8 +118,10 @@ def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
     """Note how the pass ended, for whoever asks whether the mirror is kept."""
     counts = mirror.report.counts
     if counts.is_whole:
-        beat = Beat(time.time(), counts.seconds, mirror.settings.every_seconds)
-        state.learn(last_result=code.name.lower(), last_good=str(beat))
+        now = time.time()
+        beat = Beat(now, counts.seconds, mirror.settings.every_seconds)
+        failing = Failing.read(state.fact("failing")).followed_by(counts.failures, counts.failed_paths, now)
+        state.learn(last_result=code.name.lower(), last_good=str(beat), failing=str(failing))
     else:
         state.learn(last_result=code.name.lower())
 

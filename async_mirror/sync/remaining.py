@@ -43,7 +43,7 @@ class Remaining:
         """Begin with nothing counted."""
         self._settings = mirror.settings
         self._selection = mirror.selection
-        self._accounted = mirror.report.counts.accounted
+        self._accounted = mirror.report.counts.failed_paths | mirror.report.counts.skipped_paths
         self._state = state
         self._walking = walk(root, self._selection, "", state.in_step)
         self._renamed = Renamed(root, state, self._selection)

@@ -45,8 +45,8 @@ class Counts:
     untried: Counter[str] = field(default_factory=Counter)
     recounted: bool = False
     """True if `untried` has all that a pass that was cut short did not come to."""
-    accounted: set[str] = field(default_factory=set)
-    """The paths that failed, or were left as they are on purpose."""
+    failed_paths: set[str] = field(default_factory=set)
+    skipped_paths: set[str] = field(default_factory=set)
     first_failures: list[dict[str, str]] = field(default_factory=list)
     halts: list[str] = field(default_factory=list)
     trouble: str = ""

@@ -168,7 +168,7 @@ class Report:
                 self._tell_done(outcome, path)
             case Skipped(_, why):
                 self.counts.kept += why == KEPT
-                self.counts.accounted.add(path)
+                self.counts.skipped_paths.add(path)
                 _tell(logging.INFO, "skipped", f"{quoted(path)}  ({why})", path=path)
             case Unmanaged(job, why):
                 self.counts.given_up += 1
@@ -219,7 +219,7 @@ class Report:
         """
         counts, problem = self.counts, failure.problem
         counts.problems[problem] += 1
-        counts.accounted.add(path_of(change) if change else failure.path)
+        counts.failed_paths.add(path_of(change) if change else failure.path)
         if change and is_counted(change):
             counts.failing[verb_of(change)] += 1
         line = f"{quoted(failure.path)}  {problem}{': ' if failure.detail else ''}{shown(failure.detail)}"
