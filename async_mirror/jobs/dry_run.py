@@ -46,9 +46,13 @@ class Nowhere:
 
 @dataclass(frozen=True)
 class DryHands(Hands):
-    """Looks, and only pretends to do. `away` are the paths that were removed or renamed so."""
+    """Looks, and only pretends to do.
+
+    `away` are the paths on the site that were removed or renamed so, `former` the old paths of folders by the new ones.
+    """
 
     away: set[str] = field(default_factory=set)
+    former: dict[str, str] = field(default_factory=dict)
 
     async def open(self) -> RootedSession:
         """Open a session, if there is a root to be in."""
@@ -75,9 +79,22 @@ class DryHands(Hands):
                 outcome = await self._looked(session, change, Attempt(self.publisher, session, job, before, progress))
             except (Refusal, ConnectionBroken) as error:
                 outcome = Failed(job, Failure(path_of(change), Problem.REFUSED, error.told))
-        if isinstance(outcome, Done) and isinstance(outcome.change, Move | RemoveFile | RemoveFolder):
-            self.away.add(outcome.change.held.path)
+        if isinstance(outcome, Done):
+            self._note(outcome.change)
         return outcome
+
+    def _note(self, change: Change) -> None:
+        if isinstance(change, Move | RemoveFile | RemoveFolder):
+            self.away.add(self._on_site(change.held.path))
+        if isinstance(change, Move) and change.entry.is_folder:
+            self.former[change.entry.path] = change.held.path
+
+    def _on_site(self, path: str) -> str:
+        """Return where on the site a path is that has been renamed with its folder."""
+        for folder in [path, *paths.lineage(path)[::-1]]:
+            if old := self.former.get(folder):
+                return self._on_site(old + path[len(folder) :])
+        return path
 
     async def _looked(
         self, session: RootedSession, change: MakeFolder | SendFile | Move | RemoveFolder, attempt: Attempt
@@ -85,9 +102,9 @@ class DryHands(Hands):
         """Say what would come of a change, given what the site has there."""
         job = attempt.job
         if isinstance(change, RemoveFolder):
-            is_ours = await self._holds_nothing_else(session, change.held.path)
+            is_ours = await self._holds_nothing_else(session, self._on_site(change.held.path))
             return Done(job, change, None) if is_ours else Unmanaged(job, NOT_OURS)
-        if isinstance(change, Move) and change.entry.is_folder and not await folders.goes_as_a_whole(session, change):
+        if isinstance(change, Move) and change.entry.is_folder and not await self._goes_as_a_whole(session, change):
             change = MakeFolder(change.entry, "new", asks=change.asks)
         if isinstance(change, MakeFolder) and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
@@ -99,6 +116,10 @@ class DryHands(Hands):
             return outcome
         told = _told(change, attempt.replaces)
         return Done(job, told, pretended(told), bytes_sent=_size(told))
+
+    async def _goes_as_a_whole(self, session: RootedSession, change: Move) -> bool:
+        old, new = (each._replace(path=self._on_site(each.path)) for each in (change.held, change.entry))
+        return await folders.goes_as_a_whole(session, change._replace(held=old, entry=new))
 
     async def _holds_nothing_else(self, session: RootedSession, folder: str) -> bool:
         """Tell whether a folder holds only what was pretended to go, or a temporary file of ours."""
