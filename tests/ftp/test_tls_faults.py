@@ -1,4 +1,4 @@
-"""What servers, and who is on the way, do wrong with TLS, and what is right then; the rows are those of FAULTS.md.
+"""What servers, and who is on the way, do wrong with TLS, and what is right then; the rows are those of docs/faults.md.
 
 Whatever they do: no name, no password and no byte of a file crosses the wire outside TLS.
 """

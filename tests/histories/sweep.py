@@ -42,6 +42,8 @@ FAULTS = (
     ("after", "kill"),
 )
 """4xx, 5xx, a hang, a cut and a kill, before a command is done and after."""
+KINDS = sorted(NAMED.keys() - {"forgets-ports"})
+"""The kinds of servers; on one that forgets ports the history fails even if nothing goes wrong."""
 MODES = {"S": (1, ("--multi=S",)), "A4": (4, ())}
 
 
@@ -136,7 +138,7 @@ def cases(player: Player, kinds: list[str], modes: list[str]) -> Iterator[Case]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sweep", description="Let everything go wrong at each command of a history.")
-    parser.add_argument("--kind", choices=sorted(NAMED), action="append", help="this kind of server alone (all)")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="this kind of server alone (all)")
     parser.add_argument("--mode", choices=MODES, action="append", help="this mode alone (S and A4)")
     parser.add_argument("--sample", type=int, metavar="N", help="so many of all cases, drawn by the seed (all of them)")
     parser.add_argument("--seed", type=int, default=0, help="for the sample, and for how long things take (0)")
@@ -168,7 +170,7 @@ def main() -> int:
         again = [sys.executable, "-m", (__package__ or "histories") + ".sweep", *sys.argv[1:]]
         os.execve(sys.executable, again, os.environ | {"PYTHONHASHSEED": "0"})
     arguments = _arguments()
-    kinds, modes = arguments.kind or sorted(NAMED), arguments.mode or list(MODES)
+    kinds, modes = arguments.kind or KINDS, arguments.mode or list(MODES)
     with folder() as base:
         if arguments.replay:
             return _replay(Case.read(kinds[0], arguments.replay), Player(base), arguments.seed)

@@ -1,4 +1,4 @@
-"""What servers, networks and disks do wrong, and what is right then; the rows are those of FAULTS.md."""
+"""What servers, networks and disks do wrong, and what is right then; the rows are those of docs/faults.md."""
 
 from __future__ import annotations
 
