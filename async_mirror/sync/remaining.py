@@ -4,12 +4,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from async_mirror.crew.off_loop import Offload
 from async_mirror.crew.stop import Stop
 from async_mirror.model import paths
 from async_mirror.model.change import Change, Move, RemoveFile, SendFile, path_of
 from async_mirror.model.entry import UNKNOWN, Entry, Listing
 from async_mirror.model.plan import plan_folder
+from async_mirror.multi import Offload
 from async_mirror.source.scan import walk
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
