@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 from servers import REAL, FtpServer
+from support.law import sitecustomize as law
 
 from .killing import Killing, Wrong
 
@@ -34,6 +36,7 @@ def main() -> int:
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="kills-") as name:
             base = Path(name)
+            os.environ.setdefault(law.VARIABLE, name)
             with FtpServer(kind, base / "docroot", base / "server", tls=way == "tls") as server:
                 killing = Killing(base, server, Random(f"{arguments.seed} {kind} {way}"))
                 for _ in range(kills):
