@@ -124,7 +124,7 @@ class Attempt:
 
     def unmanaged(self, why: str) -> Unmanaged:
         """Tell that what is there is not ours."""
-        return Unmanaged(self.job, why)
+        return Unmanaged(self.job, why, unanswered=bool(self.box))
 
     def skipped(self, why: str) -> Outcome:
         """Tell that nothing is to be done; unless it is not known what an attempt before this one did."""

@@ -40,8 +40,8 @@ async def _alters(attempt: Attempt, traits: frozenset[str]) -> bool:
         found = [entry.path for entry in listing.entries] if listing else []
         with suppress(Refusal):  # some list it as what it is not
             await session.remove_folder(tried)
-    await remove_box(session, box)
-    attempt.box = ""
+    if await remove_box(session, box):
+        attempt.box = ""
     if found == [tried]:
         session.keeps(traits)
     return found is not None and found != [tried]
@@ -66,11 +66,17 @@ async def make_box(attempt: Attempt) -> str:
     raise refused
 
 
-async def remove_box(session: RemoteSession, folder: str, levels: int = _MOST_LEVELS) -> None:
-    """Remove a folder of ours with all that a name has become in it; what the server keeps decides nothing."""
+async def remove_box(session: RemoteSession, folder: str, levels: int = _MOST_LEVELS) -> bool:
+    """Remove a folder of ours with all that a name has become in it; tell whether the server said that it is gone.
+
+    What it keeps decides nothing, and is looked at once more, later.
+    """
     with suppress(Refusal):
         listing = await session.list_folder(folder) if levels else None
         for entry in listing.entries if listing else ():
             await remove_box(session, entry.path, levels - 1)
-    with suppress(Refusal):
+    try:
         await session.remove_folder(folder)
+    except Refusal:
+        return False
+    return True

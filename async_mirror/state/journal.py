@@ -75,7 +75,7 @@ class Journal(Held):
                         _apply(connection, outcome)
             _close(connection, _keys(each.job for each in every if not _stays_open(each)))
             for each in every:
-                if isinstance(each, Done | InDoubt) and _stays_open(each):
+                if isinstance(each, Done | InDoubt | Unmanaged) and _stays_open(each):
                     _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
             _close_older(connection, (path for outcome in confirmed for path, _ in noted(outcome.change)))
 
@@ -285,14 +285,20 @@ def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:
 
 
 def _stays_open(outcome: Outcome) -> bool:
-    return isinstance(outcome, InDoubt) or (isinstance(outcome, Done) and bool(outcome.unanswered or outcome.doubts))
+    match outcome:
+        case InDoubt():
+            return True
+        case Done():
+            return bool(outcome.unanswered or outcome.doubts)
+    return isinstance(outcome, Unmanaged) and outcome.unanswered
 
 
-def _keep_open(connection: sqlite3.Connection, outcome: Done | InDoubt, later: int) -> None:
+def _keep_open(connection: sqlite3.Connection, outcome: Done | InDoubt | Unmanaged, later: int) -> None:
     """Keep paths of a job open: those in doubt with their candidates, others until nothing can be done any more."""
     in_doubt = isinstance(outcome, InDoubt)
     unanswered = outcome.left.unanswered if isinstance(outcome, InDoubt) else outcome.unanswered
-    doubted = {(encode(doubt.path), outcome.job.token): doubt for doubt in outcome.doubts}
+    doubts = () if isinstance(outcome, Unmanaged) else outcome.doubts
+    doubted = {(encode(doubt.path), outcome.job.token): doubt for doubt in doubts}
     keys = set(_keys([outcome.job]))
     waiting = set() if in_doubt else keys - doubted.keys()
     if not unanswered:
