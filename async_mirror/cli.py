@@ -153,6 +153,8 @@ def sync(**options: Any) -> int:
         mirror.report.say(f"{settings.source} -> {settings.site.shown}")
         for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(file.path))):
             mirror.report.warn(warning)
+        if state.holder:
+            mirror.report.warn(f"another run is under way ({state.holder}): what it is doing now is planned here, too")
         return _run(mirror, state, display, once=asked.once or asked.dry_run)
 
 
@@ -186,29 +188,42 @@ def show_config(**options: Any) -> None:
     short_help="Tell by the exit code whether the mirror is kept.",
 )
 def healthcheck(**options: Any) -> int:
-    """Tell whether the mirror is kept: exit 0 while the last good pass is young enough, else 1 and the reason.
+    """Tell how well the mirror is kept, without connecting: exit 0 if healthy or degraded, else 1 and the reason.
 
-    A pass is good if it went through, though single files may have failed. SOURCE and DESTINATION, or the environment
-    and the file, name the mirror as for `sync`.
-    """
+    \b
+    healthy    the last pass that went through mirrored everything
+    degraded   it left single paths out, which are named (exit 1 with --strict)
+    unhealthy  it is too old: older than twice the --every of `sync`
+
+    SOURCE and DESTINATION, or the environment and the file, name the mirror as for `sync`. The interval is the one that
+    the last `sync` was given with --every: give it to a `sync --once` that cron starts, too.
+    """  # fmt: skip
     import time
 
     from async_mirror.options import resolve
-    from async_mirror.options.asked import AskedMirror
+    from async_mirror.options.asked import AskedHealth
     from async_mirror.state.database import StateError
     from async_mirror.state.opening import facts_of
-    from async_mirror.ui.health import complaint, praise
+    from async_mirror.ui.health import Failing, complaint, praise, regret
 
-    asked = AskedMirror(**options)
+    asked = AskedHealth(**options)
     file = resolve.state_file_of(asked, resolve.source_of(asked), resolve.login_of(asked).site)
     try:
         facts = facts_of(file.found)
     except StateError as error:
         raise Failed(str(error), 1) from None
-    reason = complaint(facts.get("last_good"), facts.get("last_result"), time.time())
-    if reason:
-        raise Failed(f"not healthy: {reason}", 1)
-    click.echo(praise(facts["last_good"], time.time()))
+    now = time.time()
+    if reason := complaint(facts.get("last_good"), facts.get("last_result"), now):
+        raise Failed(f"unhealthy: {reason}", 1)
+    failing = Failing.read(facts.get("failing"))
+    if not failing.number:
+        click.echo(praise(facts["last_good"], now))
+        return 0
+    degraded = regret(facts["last_good"], failing, now)
+    longest = 0.0 if asked.strict else asked.strict_after
+    if longest is not None and failing.seconds(now) >= longest:
+        raise Failed(degraded, 1)
+    click.echo(degraded)
     return 0
 
 
@@ -243,9 +258,9 @@ def _mirror(
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     caution = resolve.caution_about(trust)
     report = Report(dry_run=asked.dry_run, tell_pass=tell_pass, watched=watched, about=about, caution=caution)
-    password = _password(login)
     display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
     _set_up_log(asked, display)
+    password = _password(login)
     mirror = Mirror(
         settings=settings,
         mode=asked.multi,
@@ -257,7 +272,7 @@ def _mirror(
         memory=ServerMemory(None if asked.dry_run else state_folder / server_memory.NAME),
         pace=Pace(asked.bwlimit),
         dry_run=asked.dry_run,
-        resurvey=asked.resurvey,
+        rescan=asked.rescan,
     )
     return mirror, display
 

@@ -12,13 +12,15 @@ from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
+from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
 from async_mirror.sync.one_pass import Pass
+from async_mirror.sync.remaining import tell_remaining
 from async_mirror.sync.source_folder import open_source
 from async_mirror.ui.counts import Counts
-from async_mirror.ui.health import Beat
+from async_mirror.ui.health import Beat, Failing
 
 FIRST_RETRY_SECONDS = 10.0
 LOGIN_RETRY_SECONDS = 300.0
@@ -58,7 +60,7 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
     begun = clock()
     failed = 0
     stop.listen(mirror.report.ending)
-    if mirror.resurvey:
+    if mirror.rescan:
         state.learn(surveyed=None)
     while True:
         code = await run_pass(mirror, state, stop)
@@ -116,8 +118,10 @@ def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
     """Note how the pass ended, for whoever asks whether the mirror is kept."""
     counts = mirror.report.counts
     if counts.is_whole:
-        beat = Beat(time.time(), counts.seconds, mirror.settings.every_seconds)
-        state.learn(last_result=code.name.lower(), last_good=str(beat))
+        now = time.time()
+        beat = Beat(now, counts.seconds, mirror.settings.every_seconds)
+        failing = Failing.read(state.fact("failing")).followed_by(counts.failures, counts.failed_paths, now)
+        state.learn(last_result=code.name.lower(), last_good=str(beat), failing=str(failing))
     else:
         state.learn(last_result=code.name.lower())
 
@@ -133,6 +137,16 @@ async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) 
     source = await open_source(mirror, state, offload)
     if source is None:
         return
+    try:
+        await _run_pass_over(mirror, state, stop, offload, source)
+    except (StateError, RemoteError):
+        await tell_remaining(mirror, source, state, stop, offload)
+        raise
+    if stop.requested or mirror.report.counts.halts:
+        await tell_remaining(mirror, source, state, stop, offload)
+
+
+async def _run_pass_over(mirror: Mirror, state: State, stop: Stop, offload: Offload, source: OpenedFolder) -> None:
     try:
         await Pass(mirror, state, stop, offload, source).run()
     except RootMissing as error:

@@ -120,7 +120,7 @@ class Attempt:
 
     def unmanaged(self, why: str) -> Unmanaged:
         """Tell that what is there is not ours."""
-        return Unmanaged(self.job, why, self.bytes_sent)
+        return Unmanaged(self.job, why, self.bytes_sent, unanswered=bool(self.box))
 
     def skipped(self, why: str) -> Outcome:
         """Tell that nothing is to be done; unless it is not known what an attempt before this one did."""

@@ -32,8 +32,8 @@ MayRead = Callable[[int], Awaitable[None]]
 class Compared(NamedTuple):
     """What a remote folder holds that the source has too: `adopted` equals it, of `folders` it has the like.
 
-    `found` counts the files among them. `adopted` holds what is
-    as it was thought to be, too, and `lost` are the paths of what is not (any more).
+    `found` counts the files among them that the source has just so. `adopted` holds what is as it was thought to be,
+    too, `changed` are the paths of what was held and is another version now, `lost` those of what is not (any more).
     `differing` are paths of files that both have and that are not equal; they will be replaced. `foreign` counts what
     the source does not have and what is not held; it is not ours. What a `complete` listing does
     not show is not there; if its name begins with a dot, only if `shows_dot_names`. `unsure` are paths of the source
@@ -47,6 +47,7 @@ class Compared(NamedTuple):
     adopted: tuple[Entry, ...] = ()
     found: int = 0
     lost: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
     folders: frozenset[str] = frozenset()
     differing: tuple[str, ...] = ()
     foreign: int = 0
@@ -136,6 +137,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     lost: list[str] = []
     untimed: list[tuple[Entry, Entry]] = []
     unsure: list[str] = []
+    changed: list[str] = []
     foreign = 0
     strange: dict[str, Entry] = {}
     both = [(there[entry.path], entry) for entry in task.held if not entry.is_folder and entry.path in there]
@@ -152,6 +154,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
             version = _version(seen, known, like, keeps_times=keeps_times, sets_times=sets_times)
         if version:
             adopted.append(version)
+            changed += [path] if known and version.size == UNKNOWN != known.size else []
             continue
         lost += [path] if known else []
         if here is None:
@@ -171,8 +174,9 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     return Compared(
         task.folder,
         (*adopted, *unlisted),
-        sum(entry.kind is Kind.FILE and entry.path in source for entry in adopted),
+        sum(entry.kind is Kind.FILE and _is_here(entry, source.get(entry.path)) for entry in adopted),
         tuple(lost),
+        tuple(changed),
         frozenset(entry.path for entry in (*adopted, *unlisted) if entry.kind is Kind.FOLDER),
         tuple(differing),
         foreign - len(strange.keys() & {odd_names.folded(entry.path) for entry in unlisted}),
@@ -240,6 +244,10 @@ def _version(
     if here:
         return unknown(known)
     return known if known.size == seen.size and not keeps_times else None
+
+
+def _is_here(held: Entry, here: Entry | None) -> bool:
+    return here is not None and here.kind is held.kind and here.same_content_as(held)
 
 
 def _as_seen(version: Entry, seen: Entry) -> Entry:

@@ -1,7 +1,7 @@
 """What would come of a pass: looks at the site, changes nothing there."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from async_mirror.jobs import folders, recover
@@ -11,11 +11,14 @@ from async_mirror.jobs.existing import doubled, is_double, is_there, kept
 from async_mirror.jobs.known_content import SAME, compared
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
 from async_mirror.jobs.recover import Recover, Recovered, Settled
+from async_mirror.jobs.removal_proof import NOT_OURS
 from async_mirror.jobs.single_files import renamed
+from async_mirror.model import paths, temporary_names
 from async_mirror.model.change import (
     FOUND,
     REPLACES,
     Change,
+    Deed,
     Job,
     MakeFolder,
     Move,
@@ -24,9 +27,10 @@ from async_mirror.model.change import (
     SendFile,
     SetAttributes,
     SetDate,
+    path_of,
 )
 from async_mirror.model.entry import Entry
-from async_mirror.model.outcome import UNCOMPARED, Done, Failed, Failure, Outcome, Problem
+from async_mirror.model.outcome import UNCOMPARED, Done, Failed, Failure, Outcome, Problem, Unmanaged
 from async_mirror.remote.errors import FOLDER_IN_THE_WAY, ConnectionBroken, Refusal, RootMissing
 from async_mirror.remote.session import RootedSession
 from async_mirror.source.files import digest_of
@@ -48,7 +52,13 @@ class Nowhere:
 
 @dataclass(frozen=True)
 class DryHands(Hands):
-    """Looks, and only pretends to do."""
+    """Looks, and only pretends to do.
+
+    `away` are the paths on the site that were removed or renamed so, `former` the old paths of folders by the new ones.
+    """
+
+    away: set[str] = field(default_factory=set)
+    former: dict[str, str] = field(default_factory=dict)
 
     is_dry = True
 
@@ -71,15 +81,30 @@ class DryHands(Hands):
     async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
         """Say what would come of it."""
         change = await self._likely(job.change)
-        if not isinstance(session, Nowhere) and not isinstance(change, RemoveFile | RemoveFolder | SetAttributes):
+        outcome: Outcome = Done(job, change, pretended(change), bytes_sent=_size(change))
+        if not isinstance(session, Nowhere) and not isinstance(change, RemoveFile | SetAttributes):
             attempt = Attempt(self.publisher, session, job, before, progress)
             try:
-                if isinstance(change, SendFile) and (outcome := await self._known(attempt, change)):
-                    return outcome
-                return await self._looked(session, job, change, attempt)
+                known = await self._known(attempt, change) if isinstance(change, SendFile) else None
+                outcome = known or await self._looked(session, change, attempt)
             except (Refusal, ConnectionBroken) as error:
-                return Failed(job, Failure(change.entry.path, Problem.REFUSED, error.told))
-        return Done(job, change, pretended(change), bytes_sent=_size(change))
+                outcome = Failed(job, Failure(path_of(change), Problem.REFUSED, error.told))
+        if isinstance(outcome, Done):
+            self._note(outcome.change)
+        return outcome
+
+    def _note(self, change: Deed) -> None:
+        if isinstance(change, Move | RemoveFile | RemoveFolder):
+            self.away.add(self._on_site(change.held.path))
+        if isinstance(change, Move) and change.entry.is_folder:
+            self.former[change.entry.path] = change.held.path
+
+    def _on_site(self, path: str) -> str:
+        """Return where on the site a path is that has been renamed with its folder."""
+        for folder in [path, *paths.lineage(path)[::-1]]:
+            if old := self.former.get(folder):
+                return self._on_site(old + path[len(folder) :])
+        return path
 
     async def _known(self, attempt: Attempt, change: SendFile) -> Outcome | None:
         """Say whether just the date of a file would be set, if the site can, or nothing; None if it would be sent."""
@@ -97,17 +122,21 @@ class DryHands(Hands):
         return attempt.done(found.local, found.note, change=SetDate(found.local, change.held, SAME, is_set))
 
     async def _looked(
-        self, session: RootedSession, job: Job, change: MakeFolder | SendFile | Move, attempt: Attempt
+        self, session: RootedSession, change: MakeFolder | SendFile | Move | RemoveFolder, attempt: Attempt
     ) -> Outcome:
-        """Say what would come of a change, given what has the name on the site."""
-        if isinstance(change, Move) and change.entry.is_folder and not await folders.goes_whole(session, change):
+        """Say what would come of a change, given what the site has there."""
+        job = attempt.job
+        if isinstance(change, RemoveFolder):
+            is_ours = await self._holds_nothing_else(session, self._on_site(change.held.path))
+            return Done(job, change, None) if is_ours else Unmanaged(job, NOT_OURS)
+        if isinstance(change, Move) and change.entry.is_folder and not await self._goes_whole(session, change):
             change = MakeFolder(change.entry, "new", asks=change.asks)
         is_asked = isinstance(change, MakeFolder) and change.asks
         if is_asked and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
         if change.asks and not change.entry.is_folder and await _is_folder(session, change.entry.path):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, FOLDER_IN_THE_WAY))
-        if _is_plain_move(change) and await is_there(session, change.held.path) is False:
+        if _is_plain_move(change) and await is_there(session, self._on_site(change.held.path)) is False:
             change = SendFile(change.entry, None, "new", asks=change.asks)
         double = "" if isinstance(change, Move) else change.double
         if double and await is_double(session, change.entry.path, double):
@@ -124,6 +153,21 @@ class DryHands(Hands):
             is_same = await digest_of(self.publisher.source, change.entry.path) == change.held.digest
             return change.entry if is_same else renamed(change.entry, change.held)
         return pretended(change)
+
+    async def _goes_whole(self, session: RootedSession, change: Move) -> bool:
+        old, new = (each._replace(path=self._on_site(each.path)) for each in (change.held, change.entry))
+        return await folders.goes_whole(session, change._replace(held=old, entry=new))
+
+    async def _holds_nothing_else(self, session: RootedSession, folder: str) -> bool:
+        """Tell whether a folder holds only what was pretended to go, or a temporary file of ours."""
+        listing = await session.list_folder(folder)
+        if listing is None:
+            return True
+        ours = self.publisher.state_id
+        return not (listing.others or listing.oddities) and all(
+            each.path in self.away or temporary_names.is_temporary_of(ours, paths.split(each.path)[1])
+            for each in listing.entries
+        )
 
     async def _likely(self, change: Change) -> Change:
         """Return what a change would be in the end: a file that is not the one that was sent is not renamed."""

@@ -62,7 +62,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
             return attempt.done(moved)
         if change.twin and await _has_both_names(session, new):
             return await _respelled(attempt, old, moved)
-        if await session.look(new) is None and await shows(session, old, change.inside):
+        if await _is_free_to_move(session, change):
             with attempt.touching((new, None, moved)):
                 await session.rename(old, new)
             attempt.confirm(old, None)
@@ -77,11 +77,16 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
 
 
 async def goes_whole(session: RemoteSession, change: Move) -> bool:
-    """Tell whether a folder can be renamed with all that is in it, as far as that is to be seen."""
-    old, new = change.held.path, change.entry.path
-    if change.twin and await _has_both_names(session, new):
-        return True
-    return await session.look(new) is None and await shows(session, old, change.inside)
+    """Tell whether `move` would rename a folder, as far as the site shows that; else it makes one."""
+    try:
+        twins = change.twin and await _has_both_names(session, change.entry.path)
+        return twins or await _is_free_to_move(session, change)
+    except Refusal:
+        return False
+
+
+async def _is_free_to_move(session: RemoteSession, change: Move) -> bool:
+    return await session.look(change.entry.path) is None and await shows(session, change.held.path, change.inside)
 
 
 async def _has_both_names(session: RemoteSession, new: str) -> bool:

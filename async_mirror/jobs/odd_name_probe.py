@@ -39,8 +39,8 @@ async def _alters(attempt: Attempt, traits: frozenset[str]) -> bool:
     else:
         listing = await session.list_folder(box)
         found = [entry.path for entry in listing.entries] if listing else []
-    await remove_trial(session, box, traits)
-    attempt.box = ""
+    if await remove_trial(session, box, traits):
+        attempt.box = ""
     if found == [tried]:
         session.keeps(traits)
     return found is not None and found != [tried]
@@ -65,21 +65,26 @@ async def make_box(attempt: Attempt) -> str:
     raise refused
 
 
-async def remove_trial(session: RemoteSession, box: str, traits: frozenset[str]) -> None:
+async def remove_trial(session: RemoteSession, box: str, traits: frozenset[str]) -> bool:
     """Remove a folder of ours in which a name with such traits may have been tried: some list it as what it is not."""
     with _may_be_kept():
         await session.remove_folder(paths.join(box, odd_names.sample(traits)))
-    await remove_box(session, box)
+    return await remove_box(session, box)
 
 
-async def remove_box(session: RemoteSession, folder: str, levels: int = _MOST_LEVELS) -> None:
-    """Remove a folder of ours with all that a name has become in it; what the server keeps for good decides nothing."""
+async def remove_box(session: RemoteSession, folder: str, levels: int = _MOST_LEVELS) -> bool:
+    """Remove a folder of ours with all that a name has become in it; tell whether the server said that it is gone.
+
+    What it keeps for good decides nothing, and is looked at once more, later. Raises Refusal for the moment.
+    """
     with _may_be_kept():
         listing = await session.list_folder(folder) if levels else None
         for entry in listing.entries if listing else ():
             await remove_box(session, entry.path, levels - 1)
     with _may_be_kept():
         await session.remove_folder(folder)
+        return True
+    return False
 
 
 @contextmanager

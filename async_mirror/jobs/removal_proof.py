@@ -46,8 +46,8 @@ async def _prove(attempt: Attempt) -> Removal:
     try:
         removal = await _tried(attempt.session, box)
     finally:
-        await remove_box(attempt.session, box)
-        attempt.box = ""
+        if await remove_box(attempt.session, box):
+            attempt.box = ""
     attempt.session.found_removal(removal)
     return removal
 

@@ -136,6 +136,9 @@ class Job(NamedTuple):
 REPLACES = "replaces a file of the site that differs"
 """Why a file is sent that has the name of another on the site."""
 
+CHANGED, MISSING = "changed on the site", "missing on the site"
+"""Why a file is sent that the site has no longer as it was sent."""
+
 FOUND = "is on the site already"
 """Why a folder did not have to be made."""
 

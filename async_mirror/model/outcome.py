@@ -155,11 +155,15 @@ class Skipped(NamedTuple):
 
 
 class Unmanaged(NamedTuple):
-    """What is there is not ours, or holds what is not: it stays, and is tracked no longer."""
+    """What is there is not ours, or holds what is not: it stays, and is tracked no longer.
+
+    `unanswered` says that something of ours may be left beside it: the path is looked at again later.
+    """
 
     job: Job
     why: str
     bytes_sent: int = 0
+    unanswered: bool = False
 
 
 class Failed(NamedTuple):

@@ -22,6 +22,14 @@ class AskedMirror:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskedHealth(AskedMirror):
+    """What `healthcheck` may be asked for."""
+
+    strict: bool
+    strict_after: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(AskedMirror):
     """All that `sync` may be asked for; seconds, bytes per second and numbers of connections are read already."""
 
@@ -33,7 +41,7 @@ class Asked(AskedMirror):
     every: float
     once: bool
     dry_run: bool
-    resurvey: bool
+    rescan: bool
     existing: str
     existing_equal: str
     ctime: bool

@@ -22,7 +22,7 @@ def use(ctx: click.Context, chosen: Path | None, params: Iterable[click.Paramete
     """Make the file's settings the defaults of a command. A relative path in it counts from the file's folder.
 
     The file is the `chosen` one, else the one in the current folder, else the one in the user's configuration folder,
-    else none. Raises ConfigError.
+    else none. A link is judged by what it leads to; one that leads nowhere is no missing file. Raises ConfigError.
     """
     path = chosen or _found()
     if path is None:
@@ -54,14 +54,14 @@ def key(param: click.Parameter) -> str:
 
 def _found() -> Path | None:
     here = Path(NAME)
-    if os.path.exists(here):
-        if here.stat().st_uid not in {0, os.geteuid()}:
+    if os.path.lexists(here):
+        if os.path.exists(here) and here.stat().st_uid not in {0, os.geteuid()}:
             raise ConfigError(f"{here.absolute()} belongs to another user: name it with --config if you trust it")
         return here
     from platformdirs import user_config_path  # noqa: PLC0415 - only needed here
 
     users = user_config_path("async-mirror") / NAME
-    return users if os.path.exists(users) else None  # in a home that may not be entered there is none for us
+    return users if os.path.lexists(users) else None  # in a home that may not be entered there is none for us
 
 
 def _read(path: Path) -> dict[str, Any]:

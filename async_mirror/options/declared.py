@@ -172,10 +172,10 @@ SYNC: list[click.Parameter] = [
         help="Print what one pass would do, and change nothing anywhere.",
     ),
     Option(
-        ["--resurvey"],
+        ["--rescan"],
         is_flag=True,
         group=_WHEN,
-        help="Look at the site again first: after it, or this machine, was restored from a backup.",
+        help="List the site again first: after it, or this machine, was restored from a backup.",
     ),
     Option(
         ["--existing"],
@@ -375,4 +375,25 @@ SYNC: list[click.Parameter] = [
     CONFIG,
     STATE_DIR,
 ]
-HEALTHCHECK: list[click.Parameter] = [SOURCE, DESTINATION, PASSWORD_FILE, PASSWORD_COMMAND, TLS, CONFIG, STATE_DIR]
+HEALTHCHECK: list[click.Parameter] = [
+    SOURCE,
+    DESTINATION,
+    Option(
+        ["--strict"],
+        is_flag=True,
+        group=_WHEN,
+        help="Exit 1 also while single paths fail.",
+    ),
+    Option(
+        ["--strict-after"],
+        type=INTERVAL,
+        metavar="INTERVAL",
+        group=_WHEN,
+        help="Exit 1 also once a path has failed for so long, as in 1h.",
+    ),
+    PASSWORD_FILE,
+    PASSWORD_COMMAND,
+    TLS,
+    CONFIG,
+    STATE_DIR,
+]

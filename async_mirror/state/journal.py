@@ -333,15 +333,18 @@ def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:
             forget(connection, path_of(change))
 
 
-def _stays_open(outcome: Outcome) -> TypeGuard[Done | InDoubt]:
-    return isinstance(outcome, InDoubt) or (isinstance(outcome, Done) and bool(outcome.unanswered or outcome.doubts))
+def _stays_open(outcome: Outcome) -> TypeGuard[Done | InDoubt | Unmanaged]:
+    if isinstance(outcome, Done):
+        return bool(outcome.unanswered or outcome.doubts)
+    return isinstance(outcome, InDoubt) or (isinstance(outcome, Unmanaged) and outcome.unanswered)
 
 
-def _keep_open(connection: sqlite3.Connection, outcome: Done | InDoubt, later: int) -> None:
+def _keep_open(connection: sqlite3.Connection, outcome: Done | InDoubt | Unmanaged, later: int) -> None:
     """Keep paths of a job open: those in doubt with their candidates, others until nothing can be done any more."""
     in_doubt = isinstance(outcome, InDoubt)
     unanswered = outcome.left.unanswered if isinstance(outcome, InDoubt) else outcome.unanswered
-    doubted = {(encode(doubt.path), outcome.job.token): doubt for doubt in outcome.doubts}
+    doubts = () if isinstance(outcome, Unmanaged) else outcome.doubts
+    doubted = {(encode(doubt.path), outcome.job.token): doubt for doubt in doubts}
     keys = set(_keys([outcome.job]))
     waiting = set() if in_doubt else keys - doubted.keys()
     if not unanswered:

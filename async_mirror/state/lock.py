@@ -31,6 +31,26 @@ def lock(path: Path) -> int:
     return descriptor
 
 
+def holder_of(path: Path) -> str:
+    """Return which process has a state locked by this file, "" if none has; nothing is written.
+
+    For a moment the lock is shared, and only where the process that is named there lives.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return ""
+    try:
+        holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
+        if holder and not _has_ended(holder):
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return shown(holder)
+    finally:
+        os.close(descriptor)
+    return ""
+
+
 def _holder_after(descriptor: int, seconds: float) -> str:
     """Take the lock and return "", or return who has it; what a killed process left running is waited for so long."""
     end = time.monotonic() + seconds

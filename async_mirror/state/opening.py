@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from async_mirror.state import private_files, schema
 from async_mirror.state.database import DamagedStateError, Database, StateError, explained, set_aside
-from async_mirror.state.lock import lock
+from async_mirror.state.lock import holder_of, lock
 from async_mirror.state.store import State
 
 
@@ -51,7 +51,7 @@ def facts_of(path: Path) -> dict[str, str]:
 def open_copy(path: Path) -> State:
     """Return a copy of a state in memory, which can be changed without a trace; a new one if there is none.
 
-    Raises StateError if it cannot be read.
+    It knows who else has the state at this moment. Raises StateError if it cannot be read.
     """
     copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     try:
@@ -63,7 +63,7 @@ def open_copy(path: Path) -> State:
     except BaseException:
         copy.close()
         raise
-    return State(Database(path, copy), None)
+    return State(Database(path, copy), None, holder_of(path.with_suffix(".lock")))
 
 
 def _read_into(copy: sqlite3.Connection, path: Path) -> None:

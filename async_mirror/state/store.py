@@ -12,10 +12,11 @@ from async_mirror.state.journal import Journal
 class State(Journal):
     """The state of one mirror, open and locked. Its methods block; they are called from one thread at a time."""
 
-    def __init__(self, database: Database, lock: int | None) -> None:
-        """Hold an open database; see `opening.open_state`."""
+    def __init__(self, database: Database, lock: int | None, holder: str = "") -> None:
+        """Hold an open database; see `opening.open_state`. A copy names the `holder` of what it was copied from."""
         super().__init__(database)
         self._lock = lock
+        self.holder = holder
         self.id = self.fact("id") or self._new_id()
 
     def __enter__(self) -> Self:

@@ -51,7 +51,7 @@ class Mirror:
     pace: Pace = field(default_factory=Pace)
     facts: Facts = field(default_factory=Facts)
     dry_run: bool = False
-    resurvey: bool = False
+    rescan: bool = False
 
     @property
     def selection(self) -> Selection:

@@ -20,7 +20,9 @@ from async_mirror.jobs.perform import Answer, Item
 from async_mirror.jobs.recover import Recovered, Settled, by_folder
 from async_mirror.model import escape, odd_names, paths
 from async_mirror.model.change import (
+    CHANGED,
     FOUND,
+    MISSING,
     REPLACES,
     TRIES_PER_ATTEMPT,
     Change,
@@ -136,6 +138,8 @@ class Pass:
         self.freed: set[str] = set()
         """The paths that something of another kind had until it was removed in this pass."""
         self.untimed = 0
+        self.changed: dict[str, str] = {}
+        """Why files are sent that the site, when it was looked at, did not show as they were sent."""
         self.in_doubt: set[str] = set()
         self.of_others: set[str] = set()
 
@@ -334,6 +338,9 @@ class Pass:
     async def _recover(self, crew: MirrorCrew) -> None:
         pending = await self.offload(self.state.pending, time.time())
         if pending:
+            if self.state.holder:
+                await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
+                return
             left = plural(len(pending), "path")
             self.report.say(f"looking what became of {left} that an earlier run left half-done")
             if not self.mirror.dry_run and any(each.may_be_written for each in pending):
@@ -439,6 +446,8 @@ class Pass:
         self.differing.update(compared.differing)
         self.unsure.update(compared.unsure)
         self.untimed += len(compared.untimed)
+        self.changed.update(dict.fromkeys(compared.changed, CHANGED))
+        self.changed.update(dict.fromkeys(compared.lost, MISSING))
         if compared.complete:
             self.known[compared.folder] = self.known.get(compared.folder, False) or compared.shows_dot_names
         if compared.failure:
@@ -583,14 +592,14 @@ class Pass:
         double = change.double if isinstance(change, MakeFolder | SendFile) else ""
         if not double or not takes_for_one(self.mirror, path_of(change), double):
             return True
-        self.report.failure(Failure(path_of(change), Problem.SAME_NAME, f"the other one is {double}"))
+        self.report.failure(Failure(path_of(change), Problem.SAME_NAME, f"the other one is {double}"), change)
         self.gates.open(change, made=False)
         return False
 
     def _can_be_sent(self, change: Change) -> bool:
         reason = odd_names.refusal(paths.split(path_of(change))[1])
         if reason:
-            self.report.failure(Failure(path_of(change), Problem.UNSENDABLE, reason))
+            self.report.failure(Failure(path_of(change), Problem.UNSENDABLE, reason), change)
             self.gates.open(change, made=False)
         return reason is None
 
@@ -607,16 +616,22 @@ class Pass:
             if not self.room.takes(change):
                 self.room.wait(change)
                 continue
-            if path in self.differing and path not in self.in_doubt and isinstance(change, SendFile):
-                change = change._replace(why=REPLACES)  # noqa: PLW2901
-            if isinstance(change, SendFile) and change.compares and path_of(change) in self.in_doubt:
-                change = change._replace(compares=False)  # noqa: PLW2901
+            if isinstance(change, SendFile):
+                change = self._explained(change)  # noqa: PLW2901
             self.jobs_made += 1
             makes = isinstance(change, SendFile) or not isinstance(change, RemoveFile | RemoveFolder)
             jobs.append(Job(change, f"{self.token}{self.jobs_made:x}z", tries, shapes * makes))
             self.gates.shut(change)
             self.report.planned(change)
         return jobs
+
+    def _explained(self, change: SendFile) -> SendFile:
+        """Give as the reason of an upload what was seen of the file when the site was looked at, if anything was."""
+        path = change.entry.path
+        if path in self.in_doubt:
+            return change._replace(compares=False) if change.compares else change
+        why = REPLACES if path in self.differing else self.changed.get(path)
+        return change._replace(why=why) if why else change
 
     def _asking(self, change: Change) -> Change:
         """Have the site asked before a name is used that nobody is known to have, nor not to have."""
@@ -635,7 +650,7 @@ class Pass:
         path = path_of(change)
         self.report.finished(change)
         if not any(paths.is_inside(path, each) for each in self.missing - self.voided):
-            self.report.not_tried(path)
+            self.report.not_tried(change)
         self.gates.open(change, made=False)
 
     # Settle.
@@ -699,8 +714,8 @@ class Pass:
         for failed in tried:
             self._record_outcome(failed)
         if untried and not self.stop.requested:
-            for path in untried:
-                self.report.not_tried(path)
+            for change in untried:
+                self.report.not_tried(change)
             self.report.warn(f"the site has no room left: {plural(len(untried), 'file')} not tried in this pass")
 
     async def _send_doubles(self, crew: MirrorCrew) -> None:

@@ -66,10 +66,10 @@ class Room:
         waiting, self._waiting = self._waiting, {}
         return [change for change, _ in waiting.values()]
 
-    def left(self) -> tuple[list[Vain], list[str]]:
-        """Return what was tried in vain, and the paths of what was not tried."""
+    def left(self) -> tuple[list[Vain], list[SendFile]]:
+        """Return what was tried in vain, and what was not tried."""
         tried = [*self._without.values(), *(failed for _, failed in self._waiting.values() if failed)]
-        return tried, [path for path, (_, failed) in self._waiting.items() if not failed]
+        return tried, [change for change, failed in self._waiting.values() if not failed]
 
     # What is learned.
 

@@ -4,9 +4,20 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from async_mirror.model.change import Change, MakeFolder, RemoveFolder, SetAttributes
+from async_mirror.model.entry import UNKNOWN
 from async_mirror.model.outcome import Problem
 from async_mirror.ui.text import human_size, plural
 
+FILES = {
+    "sent": "uploaded",
+    "dated": "dated",
+    "same": "compared",
+    "moved": "renamed",
+    "removed": "deleted",
+    "mode": "changed",
+}
+"""The verbs of what is counted as planned: all but folders made and removed."""
 PRESENT = {
     "made": "make",
     "sent": "send",
@@ -16,6 +27,13 @@ PRESENT = {
     "changed": "change",
     "set": "set",
 }
+
+
+def is_counted(change: Change) -> bool:
+    """Tell whether a change counts as planned: folders made and removed do not, nor does their first mode."""
+    if isinstance(change, MakeFolder | RemoveFolder):
+        return False
+    return not (isinstance(change, SetAttributes) and change.entry.is_folder and change.held.mode == UNKNOWN)
 
 
 @dataclass
@@ -40,6 +58,13 @@ class Counts:
     bytes_sent: int = 0
     given_up: int = 0
     problems: Counter[Problem] = field(default_factory=Counter)
+    failing: Counter[str] = field(default_factory=Counter)
+    """Of what failed, how many changes there were of each verb."""
+    untried: Counter[str] = field(default_factory=Counter)
+    recounted: bool = False
+    """True if `untried` has all that a pass that was cut short did not come to."""
+    failed_paths: set[str] = field(default_factory=set)
+    skipped_paths: set[str] = field(default_factory=set)
     first_failures: list[dict[str, str]] = field(default_factory=list)
     halts: list[str] = field(default_factory=list)
     trouble: str = ""
@@ -49,9 +74,33 @@ class Counts:
     seconds: float = 0.0
 
     @property
+    def failed(self) -> int:
+        """How many paths failed."""
+        return self.problems.total()
+
+    @property
+    def not_attempted(self) -> int | None:
+        """How many changes were planned and not tried; None if that is not known."""
+        return self.untried.total() if self.is_whole or self.recounted else None
+
+    @property
+    def planned(self) -> int | None:
+        """How many changes there were to make, folders made and removed left out; None if that is not known."""
+        return None if self.not_attempted is None else self._done + self.failed + self.not_attempted
+
+    @property
+    def _done(self) -> int:
+        return sum(self.done[verb] for verb in FILES)
+
+    @property
     def failures(self) -> int:
-        """How many paths were not mirrored."""
-        return sum(self.problems.values())
+        """How many paths were not mirrored, whether or not that was tried."""
+        return self.failed + self.untried.total()
+
+    @property
+    def is_incomplete(self) -> bool:
+        """True if the pass was cut short: there is, or may be, what it did not try."""
+        return bool(self.untried or self.halts or self.trouble) or not (self.is_whole or self.recounted)
 
     @property
     def is_whole(self) -> bool:
@@ -85,7 +134,11 @@ class Counts:
             "removed_files": done["removed"],
             "removed_folders": done["removed folder"],
             "given_up": self.given_up,
-            "failed": self.failures,
+            "incomplete": self.is_incomplete,
+            "planned": self.planned,
+            "done": self._done,
+            "failed": self.failed,
+            "not_attempted": self.not_attempted,
             "failures": {str(problem): number for problem, number in self.problems.items()},
             "first_failures": self.first_failures,
             "halts": self.halts,
@@ -137,6 +190,15 @@ class Counts:
         if self.given_up:
             yield f"gave up {plural(self.given_up, 'path')} with things of others"
 
-    def failed(self) -> str:
+    def incomplete(self) -> str:
+        """Return how much of what was planned a pass came to that was cut short."""
+        if self.not_attempted is None:
+            return f"incomplete: {self.done['sent']:,} uploaded, {self.failed:,} failed, the rest not attempted"
+        planned = self.done + self.failing + self.untried
+        kinds = [f"{self.done[verb]:,} of {planned[verb]:,} {FILES[verb]}" for verb in FILES if planned[verb]]
+        done = ", ".join(kinds or ["0 of 0 uploaded"])
+        return f"incomplete: {done}, {self.failed:,} failed, {self.not_attempted:,} not attempted"
+
+    def by_problem(self) -> str:
         """Return how many paths failed, by kind."""
         return ", ".join(f"{number:,} x {problem}" for problem, number in self.problems.items())

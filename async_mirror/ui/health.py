@@ -1,12 +1,15 @@
-"""Tells whether a mirror is kept as it ought to be, from what its passes left in the state. Pure."""
+"""Tells how well a mirror is kept, from what its passes left in the state. Pure."""
 
 import json
 import math
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from async_mirror.ui.text import human_time
+from async_mirror.ui.text import human_time, plural, quoted
 
 ALLOWANCE_S = 60.0
+MOST_REMEMBERED, MOST_NAMED = 100, 10
+"""How many failing paths are remembered, and how many are named."""
 
 
 class Beat(NamedTuple):
@@ -30,9 +33,55 @@ class Beat(NamedTuple):
         return beat if all(map(math.isfinite, beat)) else cls(0.0, 0.0, 0.0)
 
 
+class Failing(NamedTuple):
+    """How many paths the last good pass did not mirror, and since when (seconds since 1970) each of the first fails."""
+
+    number: int = 0
+    since: Mapping[str, float] = {}
+
+    def __str__(self) -> str:
+        """Return it as the state keeps it."""
+        return json.dumps(self)
+
+    @classmethod
+    def read(cls, text: str | None) -> "Failing":
+        """Read what `str` wrote; what is no such thing is read as nothing failing."""
+        try:
+            number, since = json.loads(text or "")
+            return cls(int(number), {str(path): float(time) for path, time in since.items()})
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+
+    def followed_by(self, number: int, paths: Collection[str], now: float) -> "Failing":
+        """Return what a good pass leaves that ended now: what failed before keeps its time."""
+        still = {path: time for path, time in self.since.items() if path in paths}
+        new = sorted(set(paths) - still.keys())[: MOST_REMEMBERED - len(still)]
+        return Failing(number, still | dict.fromkeys(new, now))
+
+    def seconds(self, now: float) -> float:
+        """Return for how long the first of the paths has been failing."""
+        return now - min(self.since.values(), default=now)
+
+    def told(self, now: float) -> str:
+        """Name the paths that fail, those that do so for longest first."""
+        first = sorted(self.since.items(), key=lambda each: each[1])[:MOST_NAMED]
+        named = ", ".join(f"{quoted(path)} (for {human_time(now - since)})" for path, since in first)
+        more = f" and {self.number - len(first):,} more" if self.number > len(first) else ""
+        return f"{plural(self.number, 'path')} not mirrored: {named}{more}"
+
+
 def praise(last_good: str, now: float) -> str:
     """Return what to say where there is nothing to complain of."""
-    return f"healthy: the last good pass ended {human_time(now - Beat.read(last_good).ended)} ago"
+    return f"healthy: {_age(last_good, now)}"
+
+
+def regret(last_good: str, failing: Failing, now: float) -> str:
+    """Return what to say where the passes go through, and some paths fail."""
+    return f"degraded: {failing.told(now)}; {_age(last_good, now)}"
+
+
+def _age(last_good: str, now: float) -> str:
+    return f"the last good pass ended {human_time(now - Beat.read(last_good).ended)} ago"
 
 
 def complaint(last_good: str | None, last_result: str | None, now: float) -> str | None:

@@ -1,7 +1,9 @@
 """Where log records go, and how they are written there. Knows no event by name."""
 
+import errno
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from logging.handlers import TimedRotatingFileHandler
@@ -37,7 +39,7 @@ class JsonLines(logging.Formatter):
 
 
 class _DailyFile(TimedRotatingFileHandler):
-    """A new file at midnight. A disk that is full is told of once, and stops nothing."""
+    """A new file at midnight. A disk that is full later is told of once, and stops nothing."""
 
     _told = False
 
@@ -64,8 +66,27 @@ def set_up(
     _log.addHandler(screen)
     logging.getLogger().addHandler(screen)  # what libraries have to say must not write into a display
     if file:
+        _refuse_what_is_no_file(file)
         handler = _DailyFile(file, when="midnight", backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace")
+        _try(file)
         handler.setFormatter(
             JsonLines() if as_json else TextLines("%(asctime)s.%(msecs)03d  %(levelname)-7s  %(message)s", _DATE)
         )
         _log.addHandler(handler)
+
+
+def _refuse_what_is_no_file(file: Path) -> None:
+    """Raise OSError for what would block, or be renamed at midnight, and where nothing can be renamed then."""
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    if file.parent.is_dir() and not os.access(file.parent, os.W_OK | os.X_OK, effective_ids=True):
+        raise OSError(errno.EACCES, "its folder cannot be written, where a new file begins at midnight")
+
+
+def _try(file: Path) -> None:
+    """Write to a file, and take it back. Raises OSError."""
+    with file.open("ab") as stream:
+        size = stream.tell()
+        stream.write(b"\n")
+        stream.flush()
+        stream.truncate(size)

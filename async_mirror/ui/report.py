@@ -37,7 +37,7 @@ from async_mirror.model.outcome import (
 )
 from async_mirror.remote.errors import RemoteError
 from async_mirror.ui.activity import Activity, Errand
-from async_mirror.ui.counts import PRESENT, Counts
+from async_mirror.ui.counts import PRESENT, Counts, is_counted
 from async_mirror.ui.text import described, human_size, human_time, plural, quoted, verb_of
 
 log = logging.getLogger("async_mirror")
@@ -169,14 +169,15 @@ class Report:
                 self._tell_done(outcome, path)
             case Skipped(_, why):
                 self.counts.kept += why == KEPT
+                self.counts.skipped_paths.add(path)
                 _tell(logging.INFO, "skipped", f"{quoted(path)}  ({why})", path=path)
             case Unmanaged(job, why):
                 self.counts.given_up += 1
                 named = quoted(path) + "/" * isinstance(job.change, RemoveFolder)
                 text = f"{named}  ({why}: it stays, and is no longer looked after)"
                 _tell(logging.WARNING, "given up", text, path=path)
-            case Failed(_, failure) | InDoubt(_, failure):
-                self.failure(failure)
+            case Failed(job, failure) | InDoubt(job, failure):
+                self.failure(failure, job.change)
             case _ as never:
                 assert_never(never)
 
@@ -217,10 +218,16 @@ class Report:
 
     # What goes wrong.
 
-    def failure(self, failure: Failure) -> None:
-        """Tell that a path is not mirrored; of many failures of one kind only the first are told one by one."""
+    def failure(self, failure: Failure, change: Change | None = None) -> None:
+        """Tell that a path is not mirrored, and which change failed if one did.
+
+        Of many failures of one kind only the first are told one by one.
+        """
         counts, problem = self.counts, failure.problem
         counts.problems[problem] += 1
+        counts.failed_paths.add(path_of(change) if change else failure.path)
+        if change and is_counted(change):
+            counts.failing[verb_of(change)] += 1
         line = f"{quoted(failure.path)}  {problem}{': ' if failure.detail else ''}{shown(failure.detail)}"
         told = self._failures_told[problem] < SAME_PROBLEM_SHOWN
         self.activity.fail(line)
@@ -246,11 +253,18 @@ class Report:
         line = f"{quoted(failure.path)}  {failure.problem}: {shown(failure.detail)}"
         _tell(logging.INFO, "waiting", f"{line}; trying again in {human_time(seconds)}", path=failure.path)
 
-    def not_tried(self, path: str) -> None:
-        """Count a path whose folder could not be made; that was told already."""
-        self.counts.problems[Problem.NOT_TRIED] += 1
+    def not_tried(self, change: Change) -> None:
+        """Count a change that something stands in the way of; that was told already."""
+        if is_counted(change):
+            self.counts.untried[verb_of(change)] += 1
+        path = path_of(change)
         text = f"{quoted(path)}  {Problem.NOT_TRIED}"
         _tell(logging.DEBUG, "failed", text, path=path, problem=str(Problem.NOT_TRIED), detail="")
+
+    def recounted(self, untried: Mapping[str, int]) -> None:
+        """Note all that the pass did not come to, by the verbs of the changes."""
+        self.counts.untried = Counter(untried)
+        self.counts.recounted = True
 
     def note(self, text: str) -> None:
         """Tell something that is worth knowing once."""
@@ -331,10 +345,13 @@ class Report:
 
     def _sentence(self) -> str:
         counts = self.counts
-        title = "pass, interrupted" if counts.interrupted else "pass"
         if self._dry_run:
-            title = "plan, interrupted, nothing was changed" if counts.interrupted else "plan, nothing was changed"
-        text = f"{title}: {counts.sentence(planned=self._dry_run)}"
+            title = f"{'incomplete ' * counts.is_incomplete}plan, nothing was changed: "
+        elif counts.is_incomplete:
+            title = f"{counts.incomplete()}; "
+        else:
+            title = "pass, interrupted: " if counts.interrupted else "pass: "
+        text = f"{title}{counts.sentence(planned=self._dry_run)}"
         if self._dry_run:
             size = f", {human_size(counts.bytes_sent)}" if counts.bytes_sent else ""
             text += f"{size}; looked for {human_time(counts.seconds)}"
@@ -344,7 +361,7 @@ class Report:
         else:
             needed = " needed" if counts.is_whole else ""
             text += f"; {human_time(counts.seconds)}, no connection{needed}"
-        return f"{text}; FAILED: {counts.failed()}" if counts.failures else text
+        return f"{text}; FAILED: {counts.by_problem()}" if counts.failed else text
 
 
 def _is_of_a_folder(change: Change) -> bool:

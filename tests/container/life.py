@@ -212,7 +212,13 @@ def test_image_has_what_it_needs_and_nothing_else(podman: Podman, image: str) ->
     assert config["User"] == f"{NUMBER}:{NUMBER}"
     assert (config["Entrypoint"], config["Cmd"]) == (["async-mirror"], ["sync"])
     assert list(config["Volumes"]) == ["/state"]
-    assert (told.get("HealthCheck") or told["Healthcheck"])["Test"] == ["CMD", "async-mirror", "healthcheck"]
+    assert (told.get("HealthCheck") or told["Healthcheck"])["Test"] == [
+        "CMD",
+        "async-mirror",
+        "healthcheck",
+        "--strict-after",
+        "1h",
+    ]
     assert not [each for each in config["Env"] if "PASS" in each or "pip" in each.lower()]
     run = ("run", "--rm", "--network", "none", "--read-only")
     assert podman(*run, image, "--version").startswith("async-mirror ")

@@ -214,7 +214,7 @@ def test_folder_that_can_be_neither_listed_nor_entered_is_not_taken_for_absent(s
         server.behaviours[verb] = lambda exchange, usual=usual: (  # type: ignore[misc]
             b"550 Permission denied." if exchange.path.startswith(b"/shut") else usual(exchange)
         )
-    ran = mirror.run("--resurvey")
+    ran = mirror.run("--rescan")
     assert "shut  was refused" in ran.said, ran.said
     assert "sent" not in ran.said
 

@@ -39,9 +39,9 @@ def test_option_of_list_that_shows_nothing_is_tried_in_one_run_only(
     for number in range(12):
         mirror.write(f"folder {number}/file", "content")
     mirrored(mirror, server)
-    learning = mirrored(mirror, server, "--resurvey")
+    learning = mirrored(mirror, server, "--rescan")
     assert any(command.startswith("LIST -a") for command in learning)
-    later = mirrored(mirror, server, "--resurvey")
+    later = mirrored(mirror, server, "--rescan")
     assert any(command.startswith("LIST") for command in later)
     assert not any(command.startswith("LIST -a") for command in later)
 
@@ -55,8 +55,8 @@ def test_path_that_list_takes_for_two_names_is_tried_in_one_run_only(
     for number in range(6):
         mirror.write(f"folder{number}/file", "content")
     mirrored(mirror, server)
-    mirrored(mirror, server, "--resurvey")
-    later = mirrored(mirror, server, "--resurvey")
+    mirrored(mirror, server, "--rescan")
+    later = mirrored(mirror, server, "--rescan")
     assert sum(command.startswith("LIST") for command in later) == 7, later
 
 

@@ -1,4 +1,4 @@
-"""What servers, and who is on the way, do wrong with TLS, and what is right then; the rows are those of FAULTS.md.
+"""What servers, and who is on the way, do wrong with TLS, and what is right then; the rows are those of docs/faults.md.
 
 Whatever they do: no name, no password and no byte of a file crosses the wire outside TLS.
 """
@@ -6,8 +6,10 @@ Whatever they do: no name, no password and no byte of a file crosses the wire ou
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +23,10 @@ from faults.identities import Identities
 from faults.proxy import FtpProxy
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
+from faults.wire import Wire
 from servers import PASSWORD, REAL, USER, RealKind, ServerFactory
 from support.mirror import Mirror, Ran, answer_at_once, count, temporaries_of, tree_of
-from support.program import contents
+from support.program import MTIME, contents
 
 from async_mirror.ftp import session
 from async_mirror.ftp.tls import Tls
@@ -674,6 +677,37 @@ def test_upload_that_the_server_cuts_and_calls_a_success_is_not_published(
     assert shown(server) == {b"page.html": OLD}
     cue.times_left = 1
     assert_sent(mirror.run(), server)
+
+
+# Row 17: of bytes that are altered on a plain line nobody learns if as many arrive; TLS tells.
+def test_upload_that_is_altered_on_the_way_is_sent_again(mirror: Mirror, server: ScriptedServer) -> None:
+    mirror.write("page.html", os.urandom(200_000), MTIME + 9)
+    usual = server.wire
+
+    def altered(sock: socket.socket) -> Wire:
+        wire = usual(sock)
+        hear = wire._hear
+
+        def hear_altered(size: int) -> bytes:
+            block = hear(size)
+            return block[:-1] + bytes([block[-1] ^ 1]) if len(block) > 1000 else block
+
+        wire._hear = hear_altered  # type: ignore[method-assign]
+        return wire
+
+    def alter(exchange: Exchange) -> None:
+        server.wire = altered  # type: ignore[method-assign]
+        try:
+            exchange.reply(exchange.perform())
+        finally:
+            server.wire = usual  # type: ignore[method-assign]
+
+    cue = server.on("STOR", alter)
+    ran = mirror.run("--multi", "S")
+    assert cue.reached.is_set()
+    assert ran.code == 0, ran.said
+    assert count(server, "STOR") == 2
+    assert shown(server) == {b"page.html": (mirror.source / "page.html").read_bytes()}
 
 
 # Row 33.

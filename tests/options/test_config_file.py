@@ -76,7 +76,7 @@ SAMPLES: dict[str | None, Sample] = {
     "every": text("--every", 600, "1h30m", "90s"),
     "once": flag("--once"),
     "dry_run": flag("-n"),
-    "resurvey": flag("--resurvey"),
+    "rescan": flag("--rescan"),
     "existing": Sample("skip", "fail", ("--existing", "overwrite"), ("fail", "overwrite")),
     "existing_equal": Sample("size", "content", ("--existing-equal", "time"), ("content", "time")),
     "ctime": flag("--no-ctime", on=False),
@@ -787,6 +787,46 @@ def test_file_that_holds_a_password_is_not_published_though_another_one_is_used(
     assert result.code == 2
     assert "would be published" in result.err
     assert CANARY not in result.err
+
+
+def test_a_link_to_a_configuration_is_judged_by_what_it_leads_to(program: Program, tmp_path: Path) -> None:
+    """Whether others can read the password in it, and whether it lies in the source: of the link neither counts."""
+    program.write("file", "content")
+    original = f"127.0.0.1,{USER},{PASSWORD},,{program.server.port}"
+    config = write(tmp_path / "mine.toml", f"source = 'source'\ndestination = '{original}'\n", mode=0o600)
+    link = program.source / "link.toml"
+    link.symlink_to(config)
+    options = ("--once", "--state-dir", program.state, "--config", link, program.source)
+    result = program.run("sync", *options)
+    assert (result.code, "can read the password" in result.err) == (0, False), result.err
+    config.chmod(0o644)
+    assert f"others on this machine can read the password in {link}" in program.run("sync", *options).err
+    inside = program.write("inside.toml", config.read_text(), mode=0o600)
+    outside = tmp_path / "outside.toml"
+    outside.symlink_to(inside)
+    result = program.run("sync", "--once", "--state-dir", program.state, "--config", outside, program.source)
+    assert result.code == 2
+    assert f"the file {outside} with the password lies in the source and would be published" in result.err
+    assert names(program.site) == {"file"}
+
+
+@pytest.mark.parametrize("where", ["here", "users", "named"])
+def test_a_link_that_leads_nowhere_is_no_missing_configuration(here: Here, where: str) -> None:
+    """What it was to leave out would be mirrored."""
+    link = {"here": here.folder / FILE, "users": here.users / FILE, "named": here.folder / "other.toml"}[where]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to("nowhere.toml")
+    arguments = ("--config", link) if where == "named" else ()
+    assert re.search(r"the configuration \S+ cannot be read: No such file", here.refused(*arguments))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_link_here_is_of_whoever_has_the_file_that_it_leads_to(here: Here) -> None:
+    (here.folder / FILE).symlink_to(here.write("multi = 'S'", "elsewhere.toml"))
+    os.lchown(here.folder / FILE, 12345, 12345)
+    assert here.config()["multi"][0] == "S"
+    os.chown(here.folder / "elsewhere.toml", 12345, 12345)
+    assert "belongs to another user" in here.refused()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

@@ -15,7 +15,7 @@ from support.program import Program, names, write
 
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
-from async_mirror.options.asked import Asked, AskedMirror
+from async_mirror.options.asked import Asked, AskedHealth
 from async_mirror.options.credentials import Login
 from async_mirror.options.declared import HEALTHCHECK, SYNC
 from async_mirror.options.resolve import caution_about, warnings_about
@@ -284,7 +284,7 @@ def test_a_certificate_without_its_key_may_be_published(program: Program, files:
 
 
 def test_each_parameter_has_a_field_and_each_field_a_parameter() -> None:
-    for params, asked in ((SYNC, Asked), (HEALTHCHECK, AskedMirror)):
+    for params, asked in ((SYNC, Asked), (HEALTHCHECK, AskedHealth)):
         assert {param.name for param in params if param.expose_value} == {field.name for field in fields(asked)}
 
 

@@ -56,9 +56,18 @@ class Mirror:
     def write(self, path: str, content: bytes | str, mtime_s: int = MTIME, mode: int = 0o644) -> Path:
         return write(self.source / path, content, mtime_s, mode)
 
-    def start(self, *options: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start one pass; an option given here wins over the usual ones."""
-        usual = ["--once", "--multi", "A3", "--timeout", "2s", "--retries", "3", *map(str, self.options)]
+    def start(self, *options: str, before: Sequence[str] = (), stays: bool = False) -> subprocess.Popen[str]:
+        """Start one pass, or one that `stays`; an option given here wins over the usual ones."""
+        usual = [
+            *["--once"] * (not stays),
+            "--multi",
+            "A3",
+            "--timeout",
+            "2s",
+            "--retries",
+            "3",
+            *map(str, self.options),
+        ]
         places = ["--password-file", str(self._password_file), "--state-dir", str(self.state)]
         return subprocess.Popen(
             [*self.before, *before, *PROGRAM, "sync", *places, *usual, *options, "--", str(self.source), self._url],

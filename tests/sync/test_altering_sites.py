@@ -49,7 +49,7 @@ def test_nothing_tracked_is_sent_again(odd: str, serve: Serve, tmp_path: Path) -
     assert mirror.run().code == 0
     sent = count(server, "STOR")
     for _ in range(2):
-        ran = mirror.run("--resurvey")
+        ran = mirror.run("--rescan")
         assert ran.code == 0, ran.said
         assert count(server, "STOR") == sent, ran.said
         assert "left alone" not in ran.said
@@ -89,7 +89,7 @@ def test_what_a_site_without_times_holds_already_is_compared_by_content_if_it_is
     assert contents(tree_of(server)) == contents(tree(mirror.source))
     for said in (planned.said, ran.said):
         assert "so they are sent: 1 file (--existing-equal size" in said
-    assert mirror.run("--resurvey").code == 0
+    assert mirror.run("--rescan").code == 0
     assert count(server, "STOR") == 2
 
 

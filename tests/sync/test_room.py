@@ -38,7 +38,7 @@ def test_three_files_without_room_and_no_success_between_stop_the_uploads() -> N
     assert room.is_full
     assert not room.takes(upload("d"))
     room.wait(upload("d"))
-    assert room.left() == ([full("a"), full("b"), full("c")], ["d"])
+    assert room.left() == ([full("a"), full("b"), full("c")], [upload("d")])
 
 
 def test_file_that_finds_no_room_between_others_that_do_is_too_large_itself() -> None:
@@ -97,7 +97,7 @@ def test_one_success_lets_all_others_go_on_and_one_failure_ends_it() -> None:
     assert does_not.is_sure
     tried, untried = does_not.left()
     assert {each.failure.path for each in tried} == {"a", "b", "c"}
-    assert untried == ["d"]
+    assert untried == [upload("d")]
 
 
 def test_a_local_error_that_turned_out_to_mean_a_full_site_is_told_as_that() -> None:

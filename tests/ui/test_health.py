@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import time
@@ -11,7 +12,7 @@ import pytest
 from servers import PASSWORD, USER
 from support.program import Node, Program, Result, tree, write
 
-from async_mirror.ui.health import ALLOWANCE_S, Beat, complaint
+from async_mirror.ui.health import ALLOWANCE_S, MOST_REMEMBERED, Beat, Failing, complaint
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -70,6 +71,32 @@ def test_what_a_pass_leaves_reads_back() -> None:
     assert Beat.read(str(left)) == left
 
 
+# What fails, and since when.
+
+
+def test_what_goes_on_failing_keeps_its_time_and_what_does_not_is_forgotten() -> None:
+    first = Failing().followed_by(2, {"a", "b"}, NOW)
+    second = first.followed_by(2, {"b", "c"}, NOW + HOUR)
+    assert second == Failing(2, {"b": NOW, "c": NOW + HOUR})
+    assert Failing.read(str(second)) == second
+    assert second.seconds(NOW + 2 * HOUR) == 2 * HOUR
+    assert second.followed_by(0, set(), NOW + 2 * HOUR) == Failing()
+
+
+def test_of_many_failing_paths_those_that_fail_longest_are_remembered_and_named() -> None:
+    old = Failing().followed_by(1, {"zz"}, NOW - HOUR)
+    many = old.followed_by(5_000, {"zz", *map(str, range(4_999))}, NOW)
+    assert (many.number, len(many.since), many.seconds(NOW)) == (5_000, MOST_REMEMBERED, HOUR)
+    told = many.told(NOW)
+    assert told.startswith("5,000 paths not mirrored: zz (for 1h), ")
+    assert told.endswith("and 4,990 more")
+
+
+@pytest.mark.parametrize("text", [None, "", "nonsense", "[]", "[1]", "[1, 2]", '["x", {}]', '[1, {"a": "b"}]', "{}"])
+def test_a_damaged_memory_of_what_fails_is_read_as_nothing_failing(text: str | None) -> None:
+    assert Failing.read(text) == Failing()
+
+
 # Real passes.
 
 
@@ -79,10 +106,10 @@ def program(program: Program) -> Program:
     return program
 
 
-def check(program: Program) -> Result:
+def check(program: Program, *options: str) -> Result:
     """Ask whether the mirror is kept; whatever the answer is, nothing is changed and nobody is asked."""
     before, connections = kept(program), program.server.connections()
-    result = program.run("healthcheck", "--state-dir", program.state, program.source, program.url)
+    result = program.run("healthcheck", *options, "--state-dir", program.state, program.source, program.url)
     assert program.server.connections() == connections
     assert kept(program) == before
     return result
@@ -98,6 +125,11 @@ def reason(result: Result) -> str:
     assert (result.code, result.out) == (1, "")
     (line,) = result.err.splitlines()
     return line
+
+
+def is_degraded(result: Result) -> bool:
+    """Tell whether the passes go through and paths fail, in one line on standard output."""
+    return (result.code, result.err) == (0, "") and bool(re.fullmatch("degraded: .*\n", result.out))
 
 
 def is_healthy(result: Result) -> bool:
@@ -118,6 +150,16 @@ def age(program: Program, seconds: float) -> None:
     database.close()
 
 
+def fail_since(program: Program, seconds: float) -> None:
+    """Let what fails have failed for so much longer."""
+    (path,) = program.state.glob("*.sqlite3")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        (text,) = database.execute("SELECT value FROM facts WHERE name = 'failing'").fetchone()
+        left = Failing.read(text)
+        aged = left._replace(since={path: since - seconds for path, since in left.since.items()})
+        database.execute("UPDATE facts SET value = ? WHERE name = 'failing'", (str(aged),))
+
+
 def test_a_mirror_is_healthy_after_a_good_pass_and_not_before(program: Program) -> None:
     program.write("file", "content")
     assert "no pass" in reason(check(program))
@@ -136,6 +178,45 @@ def test_a_file_that_the_server_refuses_does_not_make_a_pass_bad(program: Progra
     program.server.adopt()
     assert program.sync("--retries", "0").code == 1
     assert check(program).code == 0
+
+
+def test_a_path_that_fails_makes_it_degraded_until_it_is_mirrored(program: Program) -> None:
+    program.write("file", "content")
+    program.write("a\nb", "no site may have such a name")
+    assert program.sync().code == 1
+    told = check(program)
+    assert is_degraded(told), told
+    assert re.match(r"degraded: 1 path not mirrored: a\\x0ab \(for \d\.\d s\); the last good pass ended ", told.out)
+    assert reason(check(program, "--strict")).startswith("async-mirror: degraded: 1 path not mirrored: ")
+    assert is_degraded(check(program, "--strict-after", "1h"))
+    fail_since(program, HOUR + 1)
+    assert program.sync().code == 1
+    assert is_degraded(check(program))
+    assert "(for 1h)" in reason(check(program, "--strict-after", "1h"))
+    (program.source / "a\nb").unlink()
+    assert program.sync().code == 0
+    assert is_healthy(check(program, "--strict"))
+    assert is_healthy(check(program, "--strict-after", "1h"))
+
+
+def test_an_hour_of_failing_begins_anew_once_a_path_was_mirrored_in_between(program: Program) -> None:
+    odd = program.write("a\nb", "no site may have such a name")
+    program.write("file", "content")
+    assert program.sync().code == 1
+    fail_since(program, HOUR)
+    odd.unlink()
+    assert program.sync().code == 0
+    program.write("a\nb", "again")
+    assert program.sync().code == 1
+    assert is_degraded(check(program, "--strict-after", "1m"))
+
+
+def test_a_mirror_that_is_too_old_is_unhealthy_whatever_failed(program: Program) -> None:
+    program.write("a\nb", "no site may have such a name")
+    program.write("file", "content")
+    assert program.sync("--every", "1s").code == 1
+    age(program, HOUR)
+    assert reason(check(program)).startswith("async-mirror: unhealthy: the last good pass ended 1h ago")
 
 
 def test_a_mirror_that_was_not_kept_for_long_is_not_healthy_until_the_next_pass(program: Program) -> None:

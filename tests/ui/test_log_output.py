@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from servers import USER, ServerFactory
-from support.program import PROGRAM, PROJECT, Program, Result, contents, names, touch, tree, write
+from support.program import PROGRAM, PROJECT, Program, Result, contents, names, run_to_end, touch, tree, write
 
 from async_mirror.engine import Exit
 
@@ -143,7 +144,12 @@ def test_log_file_that_cannot_be_opened_is_told_in_one_line_before_anything_is_d
     program.bind_by_permissions()
     program.write("file", "content")
     locked = write(tmp_path / "locked", mode=0o400)
-    for path in (tmp_path / "missing/sync.log", tmp_path, locked, Path("/proc/sync.log")):
+    in_locked = write(tmp_path / "folder/sync.log")
+    in_locked.parent.chmod(0o500)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    missing = tmp_path / "missing/sync.log"
+    for path in (missing, tmp_path, locked, in_locked, pipe, Path("/proc/sync.log"), Path("/dev/null")):
         result = program.sync("--log-file", path)
         assert (result.code, result.out) == (2, "")
         (line,) = result.err.splitlines()
@@ -151,14 +157,32 @@ def test_log_file_that_cannot_be_opened_is_told_in_one_line_before_anything_is_d
         assert (program.server.connections(), program.state.exists()) == (0, False)
 
 
-def test_full_disk_under_the_log_file_is_told_once_and_stops_nothing(program: Program) -> None:
+def sync_with_log_of(program: Program, log: Path, room: int) -> Result:
+    """Run a pass with a log file that has room for so many bytes more; no other file comes near its size."""
+    most = 1 << 28
+    with log.open("wb") as stream:
+        stream.truncate(most - room)
+    arguments = program.arguments("--once", "--log-file", log)
+    return run_to_end(["prlimit", f"--fsize={most}", *PROGRAM, *arguments], program.environment)
+
+
+def test_log_file_without_any_room_is_an_error_before_anything_is_done(program: Program, log: Path) -> None:
+    program.write("file", "content")
+    result = sync_with_log_of(program, log, 0)
+    assert (result.code, result.out) == (2, "")
+    (line,) = result.err.splitlines()
+    assert f"the log file {log} cannot be written" in line
+    assert (program.server.connections(), program.state.exists()) == (0, False)
+
+
+def test_log_file_that_finds_no_room_later_is_told_of_once_and_stops_nothing(program: Program, log: Path) -> None:
     for number in range(5):
         program.write(f"{number}", "content")
-    result = program.sync("--log-file", "/dev/full")
+    result = sync_with_log_of(program, log, 300)
     assert result.code == 0
     assert tree(program.site) == tree(program.source)
-    assert len(re.findall("No space left on device", result.err)) == 1
-    others = [line for line in result.err.splitlines() if "No space left on device" not in line]
+    assert len(re.findall("File too large", result.err)) == 1
+    others = [line for line in result.err.splitlines() if "File too large" not in line]
     assert len(lines_of("\n".join(others))) == len(others) > 5
 
 
@@ -283,7 +307,11 @@ def test_pass_is_told_as_one_object_with_the_documented_keys(program: Program) -
         "removed_files": 0,
         "removed_folders": 0,
         "given_up": 0,
+        "incomplete": False,
+        "planned": 2,
+        "done": 2,
         "failed": 0,
+        "not_attempted": 0,
         "failures": {},
         "first_failures": [],
         "halts": [],

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from async_mirror.model.change import SendFile
+from async_mirror.model.entry import Entry, Kind
 from async_mirror.model.outcome import Failure, Problem
 from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, Refusal
 from async_mirror.ui.log_output import JsonLines
@@ -110,13 +112,15 @@ def test_as_many_failures_as_are_shown_are_not_folded(heard: Heard, report: Repo
 
 
 def test_paths_below_a_folder_that_was_refused_crowd_out_no_failure(heard: Heard, report: Report) -> None:
+    report.scanned()
     report.failure(refused("folder"))
     for number in range(SAME_PROBLEM_SHOWN + 5):
-        report.not_tried(f"folder/{number}")
+        report.not_tried(SendFile(Entry(f"folder/{number}", Kind.FILE), None, "new"))
     report.failure(Failure("in the way", Problem.NOT_TRIED, "something of another kind has this name on the site"))
     assert [line.split("  ")[1].strip() for line in heard.lines("failed")] == ["folder", "in the way"]
     report.end("partly", 1, None)
-    assert heard.lines("failed")[-1] == f"failed   and {SAME_PROBLEM_SHOWN + 5} more paths: was not tried"
+    assert heard.lines("failed")[2:] == []
+    assert "2 failed, 25 not attempted" in heard.lines("pass")[0]
 
 
 def test_advice_comes_once_for_each_kind_and_pass(heard: Heard, report: Report) -> None:

@@ -95,7 +95,7 @@ def test_help_of_sync_has_each_option_in_one_group(empty: Path) -> None:
     ("group", "options"),
     [
         ("What is mirrored", {"exclude", "exclude_from", "exclude_ext", "max_depth", "perms"}),
-        ("When", {"every", "once", "dry_run", "resurvey"}),
+        ("When", {"every", "once", "dry_run", "rescan"}),
         ("Safety", {"in_place", "existing", "delete", "max_delete", "allow_empty_source", "allow_unmounted"}),
         ("Connection", {"multi", "bwlimit", "timeout", "retries", "temp_name", "pasv_address"}),
         (

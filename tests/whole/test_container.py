@@ -56,7 +56,7 @@ def test_the_image_runs_commands_that_exist_without_a_shell() -> None:
     assert entry[0] in scripts
     assert command == ["sync"]
     probe = json.loads(last("HEALTHCHECK").partition(" CMD ")[2])
-    assert probe == ["async-mirror", "healthcheck"]
+    assert probe == ["async-mirror", "healthcheck", "--strict-after", "1h"]
     assert {command[0], probe[1]} <= set(cli.commands)
 
 

@@ -381,7 +381,7 @@ def test_hash_that_was_wrong_once_is_not_asked_for_again(mirror: Mirror, server:
     a_tree(mirror)
     adopt(mirror, server)
     for _ in range(2):
-        ran = mirror.run("--existing-equal", "content", "--multi", "A1", "--resurvey")
+        ran = mirror.run("--existing-equal", "content", "--multi", "A1", "--rescan")
         assert ran.code == 0, ran.said
         assert (count(server, "RETR"), count(server, "STOR"), count(server, "XSHA256")) == (len(NAMES), 0, 1), ran.said
 

@@ -113,7 +113,8 @@ def test_what_users_see_of_a_server_is_explained_with_the_messages() -> None:
 
 
 def test_every_module_that_a_document_draws_exists() -> None:
-    modules = set(re.findall(r"\b(?:[a-z_]+/)?[a-z_]+\.py\b", "".join(DOCUMENTS.values())))
+    texts = (text for name, text in DOCUMENTS.items() if name != "faults.md")  # that one names tests
+    modules = set(re.findall(r"\b(?:[a-z_]+/)?[a-z_]+\.py\b", "".join(texts)))
     assert "multi.py" in modules
     assert {module for module in modules if not (PROJECT / "async_mirror" / module).is_file()} == set()
 

@@ -473,7 +473,7 @@ def test_a_name_that_a_forged_state_holds_never_becomes_a_command(
         database.execute("UPDATE forged SET folder = x'', name = ?, kind = ?", (name, kind))
         database.execute("INSERT INTO held SELECT * FROM forged")
     before = len(server.log)
-    for options in ([], ["--resurvey"]):
+    for options in ([], ["--rescan"]):
         ran = mirror.run("--max-delete", "100%", *options)
         assert ran.code == 1, ran.said
         assert "leads out of the mirror" in ran.said

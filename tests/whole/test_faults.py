@@ -1,4 +1,4 @@
-"""What servers, networks and disks do wrong, and what is right then; the rows are those of FAULTS.md."""
+"""What servers, networks and disks do wrong, and what is right then; the rows are those of docs/faults.md."""
 
 from __future__ import annotations
 
@@ -542,7 +542,7 @@ def test_what_is_to_be_done_in_a_folder_that_could_not_be_looked_at_is_done(
         exchange.reply(b"450 Not now." if exchange.argument == b"folder" else exchange.perform())
 
     server.on("MLSD", list_others, times=ALWAYS)
-    ran = mirror.run("--resurvey", "--retries", "0")
+    ran = mirror.run("--rescan", "--retries", "0")
     assert ran.code == 1, ran.said
     assert_same(mirror, server, ran.said)
 

@@ -43,12 +43,12 @@ def test_what_is_hidden_is_told_or_kept_as_any_other_file_of_others(existing: st
 def test_what_is_hidden_is_mirrored_once(hiding: Program) -> None:
     assert hiding.sync().code == 0
     assert tree(hiding.site) == tree(hiding.source)
-    again = hiding.sync("--resurvey")
+    again = hiding.sync("--rescan")
     assert again.code == 0, again.err
     assert hiding.commands("STOR", "DELE") == [], again.err
     hiding.write("shop/old.bak", "another content", MTIME + 7)
-    assert hiding.sync("--resurvey").code == 0
+    assert hiding.sync("--rescan").code == 0
     assert len(hiding.commands("STOR")) == 1
     (hiding.source / "shop/old.bak").unlink()
-    assert hiding.sync("--resurvey").code == 0
+    assert hiding.sync("--rescan").code == 0
     assert tree(hiding.site) == tree(hiding.source)

@@ -1,6 +1,6 @@
 """Killed at any moment: each final path is old or new, the next pass converges, and no temporary is left.
 
-The rows are those of FAULTS.md. Nothing here waits for time to pass: a cue of the scripted server, or what a real
+The rows are those of docs/faults.md. Nothing here waits for time to pass: a cue of the scripted server, or what a real
 server's log has, says when the program is killed.
 """
 

@@ -1,4 +1,4 @@
-"""`--resurvey`: the site is looked at again, because it or this machine was restored from a backup."""
+"""`--rescan`: the site is looked at again, because it or this machine was restored from a backup."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_site_restored_by_its_host_is_made_equal_again_and_the_rest_is_not_sent(
     (program.site / "img/b.png").chmod(0o600)
     assert program.sync("--multi", multi).code == 0
     assert program.server.connections() == 0, "nothing told it that the site changed"
-    result = program.sync("--multi", multi, "--resurvey")
+    result = program.sync("--multi", multi, "--rescan")
     assert result.code == 0, result.err
     assert tree(program.site) == tree(program.source)
     assert program.published() == ["img/a.png", "index.html", "pages/deep/three.html", "pages/one.html"]
@@ -62,7 +62,7 @@ def test_machine_restored_from_a_backup_ends_in_its_own_tree_and_removes_nothing
     for folder in ("state", "source"):
         shutil.rmtree(program.source.parent / folder)
         shutil.copytree(backup / folder, program.source.parent / folder)
-    result = program.sync("--multi", multi, "--resurvey")
+    result = program.sync("--multi", multi, "--rescan")
     assert result.code == 0, result.err
     assert contents(program.site) == contents(program.source) | {"news/today.html": b"published after the backup"}
     assert program.published() == ["img/b.png", "index.html"]
@@ -70,7 +70,7 @@ def test_machine_restored_from_a_backup_ends_in_its_own_tree_and_removes_nothing
 
 def test_unchanged_site_is_looked_at_and_not_touched(program: Program) -> None:
     before = untouched(program.site)
-    result = program.sync("--resurvey")
+    result = program.sync("--rescan")
     assert result.code == 0
     assert "found 6 files there already" in result.err
     assert untouched(program.site) == before
@@ -87,7 +87,7 @@ def test_what_somebody_else_put_in_the_place_of_a_removed_file_stays(program: Pr
     (program.source / "pages/one.html").unlink()
     (program.source / "pages/two.html").unlink()
     shutil.rmtree(program.source / "pages/deep")
-    result = program.sync("--multi", multi, "--resurvey")
+    result = program.sync("--multi", multi, "--rescan")
     assert result.code == 0, result.err
     assert {name for name in names(program.site) if name.startswith("pages/")} == {
         "pages/",
@@ -100,28 +100,28 @@ def test_what_somebody_else_put_in_the_place_of_a_removed_file_stays(program: Pr
     assert program.server.connections() == 0, "what was given up is said once"
 
 
-def test_dry_run_tells_what_a_resurvey_would_bring_and_changes_nothing(program: Program) -> None:
+def test_dry_run_tells_what_a_rescan_would_bring_and_changes_nothing(program: Program) -> None:
     (program.site / "pages/one.html").unlink()
     before = untouched(program.site), untouched(program.state)
-    result = program.sync("--resurvey", "--dry-run")
+    result = program.sync("--rescan", "--dry-run")
     assert result.code == 0
     assert [line.split("  (")[0] for line in result.out.splitlines()] == ["send     pages/one.html  14 B"]
     assert (untouched(program.site), untouched(program.state)) == before
     assert program.sync("--dry-run").out == ""
 
 
-def test_left_out_files_are_still_held_after_a_resurvey(program: Program) -> None:
-    result = program.sync("--resurvey", "--exclude", "img/")
+def test_left_out_files_are_still_held_after_a_rescan(program: Program) -> None:
+    result = program.sync("--rescan", "--exclude", "img/")
     assert result.code == 0, result.err
     assert tree(program.site) == tree(program.source)
     (program.source / "img/a.png").unlink()
-    assert program.sync("--resurvey").code == 0
+    assert program.sync("--rescan").code == 0
     assert tree(program.site) == tree(program.source), "it was known for ours all the time"
 
 
 def test_only_the_first_pass_of_a_long_run_looks_again(program: Program) -> None:
     program.server.mark()
-    with program.started("--resurvey", "--every", "1s", "--multi", "S") as running:
+    with program.started("--rescan", "--every", "1s", "--multi", "S") as running:
         running.wait_for("found 6 files there already")
         running.wait_for("nothing to do")
         running.wait_for("nothing to do")
@@ -131,18 +131,18 @@ def test_only_the_first_pass_of_a_long_run_looks_again(program: Program) -> None
 def test_folder_that_could_not_be_looked_at_is_looked_at_in_the_next_pass(program: Program) -> None:
     write(program.site / "pages/one.html", "somebody's", MTIME + 5000)
     (program.site / "pages").chmod(0)
-    result = program.sync("--resurvey")
+    result = program.sync("--rescan")
     assert (result.code == 1) is (tree(program.site) != tree(program.source)), result.err
     (program.site / "pages").chmod(0o755)
     assert program.sync().code == 0
     assert tree(program.site) == tree(program.source)
 
 
-def test_dry_run_of_a_resurvey_tells_that_all_is_sent_to_a_site_that_is_gone(program: Program) -> None:
+def test_dry_run_of_a_rescan_tells_that_all_is_sent_to_a_site_that_is_gone(program: Program) -> None:
     program.url += "www"
     assert program.sync().code == 0
     shutil.rmtree(program.site / "www")
-    result = program.sync("--resurvey", "--dry-run")
+    result = program.sync("--rescan", "--dry-run")
     assert result.code == 0, result.err
     assert "is not there and would be made" in result.err
     assert sum(line.startswith("send ") for line in result.out.splitlines()) == 6

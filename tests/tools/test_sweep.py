@@ -1,0 +1,34 @@
+"""Samples of the two tools that let everything go wrong: the sweep in virtual time, and kills on real servers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from servers import REAL, available
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": "tests"}
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+
+
+def test_no_law_is_broken_by_a_fault_at_any_command_of_a_sample() -> None:
+    swept = run("tests.histories.sweep", "--sample", "120", "--jobs", str(os.cpu_count() or 1))
+    assert swept.returncode == 0, swept.stdout + swept.stderr
+    assert swept.stdout.splitlines()[-1].startswith("120 cases, 0 failed")
+
+
+def test_nothing_is_wrong_after_a_sample_of_kills() -> None:
+    missing = [reason for kind in REAL if (reason := available(kind))]
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(missing[0])
+    killed = run("kills", "-n", "6")
+    assert killed.returncode == 0, killed.stdout + killed.stderr
+    assert killed.stdout.splitlines()[-1] == "6 kills, 0 with something wrong afterwards"

@@ -1,0 +1,153 @@
+"""A dry run tells what the run then does: each path once, with its true reason, whatever others have on the site."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from faults import reactions
+from faults.reactions import ALWAYS
+from faults.scripted import ScriptedServer
+from servers import FtpServer
+from support.mirror import Mirror, Ran, ended, tree_of
+from support.program import MTIME, Program, touch, untouched, write
+
+PAST = {"make": "made", "send": "sent", "move": "moved", "remove": "removed", "mode": "mode"}
+DONE = re.compile(r"(?:[-\d]+ [:\d]+  )?(make|made|send|sent|move|moved|remove|removed|mode|given up) +(.*)")
+
+
+def told(said: str) -> list[tuple[str, str]]:
+    """Return what a run or a dry run said that was or would be done, in order of the paths."""
+    found = [DONE.fullmatch(line) for line in said.splitlines()]
+    return sorted((PAST.get(each[1], each[1]), each[2]) for each in found if each)
+
+
+def assert_foretold(mirror: Mirror, server: ScriptedServer, *options: str) -> Ran:
+    """See that a dry run tells just what the run after it does, that both exit alike, and return the dry run."""
+    before = tree_of(server), untouched(mirror.state)
+    plan = mirror.run("--dry-run", *options)
+    assert (tree_of(server), untouched(mirror.state)) == before
+    ran = mirror.run(*options)
+    assert told(plan.said) == told(ran.said), plan.said + ran.said
+    assert plan.code == ran.code
+    return plan
+
+
+# Folders that were renamed, with something of others in them.
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        ("/a/theirs",),
+        ("/a/deep/theirs",),
+        ("/a/their own/file",),
+        ("/a/deep/.hidden",),
+        ("/b/theirs",),
+        ("/b/1",),
+        ("/b/deep/theirs", "/a/theirs"),
+        (),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("multi", ["S", "A4"])
+def test_a_renamed_folder_is_foretold_whatever_others_have_in_it(
+    mirror: Mirror, server: ScriptedServer, theirs: Sequence[str], multi: str
+) -> None:
+    for name in ("1", "2", "3", "deep/4", "deep/5"):
+        mirror.write(f"a/{name}", f"content of {name}")
+    assert mirror.run().code == 0
+    for path in theirs:
+        server.put(path.encode(), b"theirs")
+    (mirror.source / "a").rename(mirror.source / "b")
+    assert_foretold(mirror, server, "--multi", multi)
+
+
+def test_a_folder_that_is_gone_is_foretold_to_stay_where_others_have_something_in_it(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    for name in ("gone/1", "gone/deep/2", "empty/3", "stays"):
+        mirror.write(name, f"content of {name}")
+    assert mirror.run().code == 0
+    server.put(b"/gone/deep/theirs", b"theirs")
+    for name in ("gone/1", "gone/deep/2", "empty/3"):
+        (mirror.source / name).unlink()
+    for name in ("gone/deep", "gone", "empty"):
+        (mirror.source / name).rmdir()
+    plan = assert_foretold(mirror, server, "--max-delete", "100%")
+    assert ("removed", "empty/  (gone from the source)") in told(plan.said)
+    assert [path.split("/")[0] for verb, path in told(plan.said) if verb == "given up"] == ["gone"] * 2
+
+
+# A site that is looked at again.
+
+
+def test_each_path_of_a_rescan_is_counted_once_and_with_its_true_reason(mirror: Mirror, server: ScriptedServer) -> None:
+    for number in range(6):
+        mirror.write(f"{number}.txt", f"content of {number}")
+    assert mirror.run().code == 0
+    server.put(b"/0.txt", b"other content, which somebody put there")
+    del server.files[b"/1.txt"]
+    mirror.write("2.txt", "longer content in the source")
+    touch(mirror.source / "3.txt", MTIME + 100)
+    mirror.write("new.txt", "new")
+    server.put(b"/theirs.txt", b"theirs")
+    mirror.write("theirs.txt", "ours")
+    for options in (["--rescan", "--dry-run"], ["--rescan"]):
+        ran = mirror.run(*options)
+        assert ran.code == 0, ran.said
+        assert "found 2 files there already" in ran.said
+        reasons = {path.split("  ")[0]: path.rpartition("  ")[2] for verb, path in told(ran.said) if verb == "sent"}
+        assert reasons == {
+            "0.txt": "(changed on the site)",
+            "1.txt": "(missing on the site)",
+            "2.txt": "(size 12 -> 28)",
+            "3.txt": "(newer)",
+            "new.txt": "(new)",
+            "theirs.txt": "(replaces a file of the site that differs)",
+        }, ran.said
+
+
+def test_a_rescan_is_foretold(mirror: Mirror, server: ScriptedServer) -> None:
+    for number in range(6):
+        mirror.write(f"folder/{number}.txt", f"content of {number}")
+    assert mirror.run().code == 0
+    server.put(b"/folder/0.txt", b"other content")
+    del server.files[b"/folder/1.txt"]
+    (mirror.source / "folder/2.txt").unlink()
+    (mirror.source / "folder/3.txt").rename(mirror.source / "renamed.txt")
+    assert_foretold(mirror, server, "--rescan")
+
+
+# Beside a run.
+
+
+def test_a_dry_run_beside_a_run_says_that_it_is_under_way(mirror: Mirror, server: ScriptedServer) -> None:
+    for number in range(4):
+        mirror.write(f"{number}.txt", "content")
+    server.on("STOR", reactions.stay_silent, times=ALWAYS)
+    process = mirror.start("--multi", "S", "--timeout", "60s")
+    assert server.wait_until(lambda: any("STOR" in line for line in server.commands()), 30)
+    plan = mirror.run("--dry-run")
+    process.send_signal(signal.SIGTERM)
+    assert ended(process).code == 143
+    assert plan.code == 0, plan.said
+    assert f"another run is under way (process {process.pid} on " in plan.said
+    assert "left half-done" not in plan.said
+    assert len(told(plan.said)) == 4
+    assert "another run is under way" not in mirror.run("--dry-run").said
+
+
+@pytest.mark.parametrize("real_server", ["vsftpd"], indirect=True)
+def test_a_dry_run_keeps_no_run_from_its_state(real_server: FtpServer, tmp_path: Path) -> None:
+    program = Program(tmp_path, real_server)
+    program.write("file", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        assert "another run is under way" in program.sync("--dry-run").err
+    write(program.source / "other", "content")
+    result = program.sync()
+    assert (result.code, "under way" in result.err) == (0, False)
