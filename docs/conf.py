@@ -17,6 +17,7 @@ project_copyright = author
 extensions = ["myst_parser", "sphinx_click"]
 exclude_patterns = ["rapport"]
 myst_heading_anchors = 3
+smartquotes = False  # of `--` in running text it would make a dash that no shell understands
 
 html_theme = "furo"
 html_title = project
