@@ -29,7 +29,8 @@ man_make_section_directory = False
 
 
 def setup(app: Sphinx) -> None:
-    """Write the options as the help does: in its groups, with its defaults, as text and not as markup."""
+    """Write the options as the help does, in its groups, as text and not as markup; list all messages in order."""
+    app.connect("source-read", _list_messages)
     app.connect("sphinx-click-process-description", _write_description)
     app.connect("sphinx-click-process-usage", _write_usage)
     app.connect("sphinx-click-process-options", _write_options)
@@ -75,3 +76,17 @@ def _leave_out(_: Sphinx, __: click.Context, lines: list[str]) -> None:
 def _escaped(text: str) -> str:
     """Return a text in which reStructuredText finds no markup."""
     return re.sub(r"([\\*`|_]|(?<=:)(?=//))", r"\\\1", text)
+
+
+def _list_messages(__: Sphinx, page: str, source: list[str]) -> None:
+    """Add a list to the page of messages in which each is found by its first words."""
+    if page != "messages":
+        return
+    found = []
+    for section in source[0].split("\n## ")[1:]:
+        heading, _, text = section.partition("\n")
+        anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        messages = re.findall(r"^\| (`+[^|]+`+) \|", text, re.MULTILINE)
+        found += [f"- {message}: [{heading}](#{anchor})" for message in messages]
+    found.sort(key=lambda line: re.sub(r"[^a-z]+", " ", line.lower()).strip())
+    source[0] += "\n## All messages, by their first words\n\n" + "\n".join(found) + "\n"

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.messages import EXIT_CODES, quoted, rows
 from support.pages import PAGES
 from support.program import PROJECT
 
@@ -84,6 +85,13 @@ def test_every_option_is_on_its_page_and_in_the_man_page_with_its_help(site: Pat
             text = getattr(param, "help", None) or ""
             assert " ".join(text.split()) in page, param.name
             assert " ".join(text.split()) in man, param.name
+
+
+def test_every_message_is_listed_by_its_first_words(site: Path) -> None:
+    page = told(site, "messages.html").partition("All messages, by their first words")[2]
+    messages = [text for heading, cells in rows() if heading != EXIT_CODES and (text := quoted(cells[0]))]
+    assert len(messages) > 200
+    assert [message for message in messages if " ".join(message.split()) not in page] == []
 
 
 def test_the_man_page_can_be_shown(site: Path) -> None:
