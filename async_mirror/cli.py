@@ -13,6 +13,7 @@ import click
 
 from async_mirror import __version__
 from async_mirror.model.escape import shown
+from async_mirror.model.settings import UsageError
 from async_mirror.options import config_file
 from async_mirror.options.click_types import Command, Failed
 from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from async_mirror.model.secret import Secret
     from async_mirror.model.settings import Settings
     from async_mirror.model.site import Site, Trust
+    from async_mirror.options.asked import Asked
     from async_mirror.options.credentials import Login
     from async_mirror.remote.session import RootedSession
     from async_mirror.state.store import State
@@ -53,8 +55,26 @@ def main() -> None:
             raise
         click.echo(f"async-mirror: standard output cannot be written: {error.strerror}", err=True)
         code = 1
+    except Exception as error:
+        if (known := _exit_code(error)) is None:
+            raise
+        click.echo(f"async-mirror: {shown(str(error).replace(chr(10), ' '))}", err=True)
+        code = known
     _let_go_of_streams()
     sys.exit(code or 0)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """Return what the command ends with for an error that is told in one line."""
+    from async_mirror.state.database import StateError
+
+    match error:
+        case UsageError():
+            return 2
+        case StateError():
+            return 6
+        case _:
+            return None
 
 
 def _have_streams() -> None:
@@ -119,23 +139,21 @@ def sync(**options: Any) -> int:
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
     from async_mirror.options import resolve
-    from async_mirror.state.database import StateError
+    from async_mirror.options.asked import Asked
     from async_mirror.state.opening import open_copy, open_state, open_to_others
 
-    source = resolve.source_of(options)
-    login = resolve.login_of(options)
-    settings = resolve.settings_of(options, source, login)
-    trust = resolve.trust_of(options, login.site)
-    file = resolve.state_file_of(options, source, login.site)
-    mirror, display = _mirror(options, settings, login, trust, file.path.parent)
-    try:
-        with open_copy(file.found) if mirror.dry_run else open_state(*file) as state:
-            mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-            for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(file.path))):
-                mirror.report.warn(warning)
-            return _run(mirror, state, display, once=options["once"] or options["dry_run"])
-    except StateError as error:
-        raise Failed(str(error), 6) from None
+    asked = Asked(**options)
+    source = resolve.source_of(asked)
+    login = resolve.login_of(asked)
+    settings = resolve.settings_of(asked, source, login)
+    trust = resolve.trust_of(asked, login.site)
+    file = resolve.state_file_of(asked, source, login.site)
+    mirror, display = _mirror(asked, settings, login, trust, file.path.parent)
+    with open_copy(file.found) if mirror.dry_run else open_state(*file) as state:
+        mirror.report.say(f"{settings.source} -> {settings.site.shown}")
+        for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(file.path))):
+            mirror.report.warn(warning)
+        return _run(mirror, state, display, once=asked.once or asked.dry_run)
 
 
 @cli.command("config", cls=Command, params=SYNC, context_settings=CONTEXT)
@@ -145,17 +163,19 @@ def show_config(**options: Any) -> None:
     What is printed is a configuration file; secrets are left out.
     """
     from async_mirror.options import resolve
+    from async_mirror.options.asked import Asked
 
+    asked = Asked(**options)
     context = click.get_current_context()
-    lines = [resolve.setting_line(context, param) for param in SYNC if param.expose_value]
+    lines = [resolve.setting_line(context, param, asked) for param in SYNC if param.expose_value]
     used = config_file.file(context)
     click.echo(f"# the configuration file: {shown(str(used)) if used else 'there is none'}")
     click.echo("\n".join(lines))
-    if options["destination"]:
+    if asked.destination:
         try:
-            where = resolve.login_of(options).where or "not found, it is asked for on a terminal"
-        except Failed as error:
-            where = error.message
+            where = resolve.login_of(asked).where or "not found, it is asked for on a terminal"
+        except UsageError as error:
+            where = str(error)
         click.echo(f"# the password: {shown(where)}")
 
 
@@ -174,11 +194,13 @@ def healthcheck(**options: Any) -> int:
     import time
 
     from async_mirror.options import resolve
+    from async_mirror.options.asked import AskedMirror
     from async_mirror.state.database import StateError
     from async_mirror.state.opening import facts_of
     from async_mirror.ui.health import complaint, praise
 
-    file = resolve.state_file_of(options, resolve.source_of(options), resolve.login_of(options).site)
+    asked = AskedMirror(**options)
+    file = resolve.state_file_of(asked, resolve.source_of(asked), resolve.login_of(asked).site)
     try:
         facts = facts_of(file.found)
     except StateError as error:
@@ -206,9 +228,9 @@ def demo(folder: Path | None) -> int:
 
 
 def _mirror(
-    options: dict[str, Any], settings: "Settings", login: "Login", trust: "Trust", state_folder: Path
+    asked: "Asked", settings: "Settings", login: "Login", trust: "Trust", state_folder: Path
 ) -> tuple["Mirror", "Display | None"]:
-    from async_mirror import multi
+    from async_mirror.crew.ledger import Patience
     from async_mirror.jobs.bandwidth import Pace
     from async_mirror.options import resolve
     from async_mirror.state import server_memory
@@ -216,26 +238,26 @@ def _mirror(
     from async_mirror.sync.mirror import Mirror
     from async_mirror.ui.report import Report
 
-    watched = _is_watched(options)
-    tell_pass = _print_pass if options["json"] else None
+    watched = _is_watched(asked)
+    tell_pass = _print_pass if asked.json else None
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     caution = resolve.caution_about(trust)
-    report = Report(dry_run=options["dry_run"], tell_pass=tell_pass, watched=watched, about=about, caution=caution)
+    report = Report(dry_run=asked.dry_run, tell_pass=tell_pass, watched=watched, about=about, caution=caution)
     password = _password(login)
     display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
-    _set_up_log(options, display)
+    _set_up_log(asked, display)
     mirror = Mirror(
         settings=settings,
-        mode=options["multi"],
-        connect=partial(ftp_session, trust=trust, pasv_address_believed=options["pasv_address"] == "server"),
+        mode=asked.multi,
+        connect=partial(ftp_session, trust=trust, pasv_address_believed=asked.pasv_address == "server"),
         password=password,
         report=report,
-        patience=multi.Patience(retries=options["retries"]),
-        max_connections=options["max_connections"],
-        memory=ServerMemory(None if options["dry_run"] else state_folder / server_memory.NAME),
-        pace=Pace(options["bwlimit"]),
-        dry_run=options["dry_run"],
-        resurvey=options["resurvey"],
+        patience=Patience(retries=asked.retries),
+        max_connections=asked.max_connections,
+        memory=ServerMemory(None if asked.dry_run else state_folder / server_memory.NAME),
+        pace=Pace(asked.bwlimit),
+        dry_run=asked.dry_run,
+        resurvey=asked.resurvey,
     )
     return mirror, display
 
@@ -249,10 +271,7 @@ def _print_pass(line: str) -> None:
 
 
 def _password(login: "Login") -> "Secret":
-    try:
-        password = login.ask()
-    except ValueError as error:
-        raise Failed(str(error), 2) from None
+    password = login.ask()
     return password if password is not None else _ask_password(login)
 
 
@@ -261,56 +280,56 @@ def _ask_password(login: "Login") -> "Secret":
     from async_mirror.options.credentials import sendable
 
     if not sys.stdin.isatty():
-        raise Failed(
+        raise UsageError(
             f"no password for {login.site.shown}: give --password-file, --password-command, ASYNC_MIRROR_PASSWORD_FILE,"
-            " ASYNC_MIRROR_PASSWORD or an entry in ~/.netrc",
-            2,
+            " ASYNC_MIRROR_PASSWORD or an entry in ~/.netrc"
         )
     answer = Secret(click.prompt(f"Password for {shown(login.site.shown)}", hide_input=True, err=True))
     try:
         sendable(replace(login, password=answer, where="your answer"))
     except ValueError as error:
-        raise Failed(str(error), 2) from None
+        raise UsageError(str(error)) from None
     return answer
 
 
-def _is_watched(options: dict[str, Any]) -> bool:
+def _is_watched(asked: "Asked") -> bool:
     """Tell whether there is a terminal that nothing else is printed on."""
-    prints = options["dry_run"] or (options["json"] and sys.stdout.isatty())
-    unwanted = options["no_progress"] or options["quiet"] or prints
+    prints = asked.dry_run or (asked.json and sys.stdout.isatty())
+    unwanted = asked.no_progress or asked.quiet or prints
     return not unwanted and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _display(report: "Report", title: str) -> "Display | None":
+    from async_mirror import multi
     from async_mirror.ui.terminal import Display
 
     try:
-        return Display(report.activity, title)
+        return Display(report.activity, title, on_signal=multi.on_signal)
     except ValueError:  # rich makes no sense of the environment
         return None
 
 
-def _set_up_log(options: dict[str, Any], display: "Display | None") -> None:
+def _set_up_log(asked: "Asked", display: "Display | None") -> None:
     import logging
 
     from async_mirror.ui.log_output import set_up
 
-    file: Path | None = options["log_file"]
+    file: Path | None = asked.log_file
     try:
         set_up(
             display.lines_above if display else logging.StreamHandler(sys.stderr),
-            quiet=options["quiet"],
-            verbose=options["verbose"],
+            quiet=asked.quiet,
+            verbose=asked.verbose,
             file=file,
-            as_json=options["log_format"] == "json",
+            as_json=asked.log_format == "json",
             is_screen_text=display is not None,
         )
     except OSError as error:
-        raise Failed(f"the log file {file} cannot be written ({error.strerror}): name another --log-file", 2) from None
+        raise UsageError(f"the log file {file} cannot be written ({error.strerror}): name another --log-file") from None
 
 
 def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: bool) -> int:
-    from async_mirror.crew import off_loop
+    from async_mirror import multi
     from async_mirror.crew.stop import Stop
     from async_mirror.engine import keep
 
@@ -318,7 +337,7 @@ def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: b
         with display.shown() if display else nullcontext():
             return await keep(mirror, state, stop, once=once)
 
-    return off_loop.run(program, display.restore if display else None)
+    return multi.run(program, display.restore if display else None)
 
 
 async def ftp_session(

@@ -20,7 +20,8 @@ import click
 from aioftp.common import StreamIO
 
 from async_mirror import multi
-from async_mirror.crew import off_loop
+from async_mirror.crew.ledger import Patience
+from async_mirror.crew.mode import Mode
 from async_mirror.crew.stop import Stop
 from async_mirror.engine import keep
 from async_mirror.ftp.session import connect
@@ -78,7 +79,7 @@ def show(folder: Path | None) -> int:
             _copy(folder, source)
         else:
             _make_site(source)
-        return off_loop.run(lambda stop: _show(work, source, stop))
+        return multi.run(lambda stop: _show(work, source, stop))
 
 
 async def _show(work: Path, source: Path, stop: Stop) -> int:
@@ -145,11 +146,11 @@ class _Demonstration:
         begun = time.monotonic()
         mirror = Mirror(
             settings=Settings(self.source, Site("ftp", "127.0.0.1", self.server.server_port, _USER, name)),
-            mode=multi.Mode.parse(mode),
+            mode=Mode.parse(mode),
             connect=connect,
             password=Secret(_PASSWORD),
             report=self.report,
-            patience=multi.Patience(),
+            patience=Patience(),
         )
         with open_state(self.work / "state" / f"{name}.sqlite3") as state:
             code = await keep(mirror, state, self.stop, once=True)

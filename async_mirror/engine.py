@@ -7,10 +7,10 @@ import time
 from enum import IntEnum
 from functools import partial
 
-from async_mirror.crew.off_loop import Offload
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.outcome import Problem
+from async_mirror.multi import Offload
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State

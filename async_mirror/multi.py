@@ -1,181 +1,123 @@
-"""Schedules items on lanes, each with a session of its own. Knows concurrency, and neither FTP nor files.
+"""The one file of multiprogramming: whatever starts something stands here. Knows neither FTP nor files.
 
-One coroutine, the lane, does all the work: it opens a session when it first needs one, takes an item, performs it,
-gives back the result and replaces a session that broke. Its hands work in this event loop, in a thread or in a process:
-that is all the difference between A, T and P. Everything else here decides how many lanes there are.
+A crew schedules items on lanes, each with a session of its own. One coroutine, the lane, does all the work: it opens a
+session when it first needs one, takes an item, performs it, gives back the result and replaces a session that broke.
+Its hands work in this event loop, in a thread or in a process: that is all the difference between A, T and P.
 
-Tasks, threads, processes, queues and semaphores are made here and in two modules of `crew` on which this one
-stands, which know nothing of the program either: `far` (hands elsewhere) and `off_loop` (what any program needs of an
-event loop).
+The second half is what any program needs: an event loop and signals, threads for what blocks, programs.
 """
 
 import asyncio
+import gc
 import itertools
+import multiprocessing
 import os
-import random
-import re
+import signal
+import socket
+import subprocess
+import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+from multiprocessing import reduction, resource_tracker
+from typing import Any, Generic, Protocol, Self, TypeVar
+from weakref import WeakKeyDictionary
 
-from async_mirror.crew.far import FarHands, Hands, NotBegun, Performed, Session, Verdict, WorkerDied
-from async_mirror.crew.stop import Stop, cancel, ended, set_within
+from async_mirror.crew.cap import Cap, FixedCap, Meter
+from async_mirror.crew.door import Door
+from async_mirror.crew.far import LAST_SECONDS, FarHands, Worker
+from async_mirror.crew.ledger import Ledger, Patience, Ticket
+from async_mirror.crew.mode import Mode
+from async_mirror.crew.stop import Stop, cancel, ended
+from async_mirror.crew.wire import Wire
+from async_mirror.crew.work import Finished, Hands, I, NotBegun, Performed, R, S, Terms, Watcher, WorkerDied
 
-MOST_LANES = 256
 ROOM_PER_LANE = 32
-DEATHS = 3
-"""How often what works on an item may die before the item is given up."""
-EXCUSES = 3
-"""How often an attempt at an item may be none of the item's and not count."""
-OPENINGS_PER_S = 20
-MEASURED_EVERY_S = 0.5
+_MEASURED_EVERY_S = 0.5
+_MOST_AT_ONCE = 64
+_MOST_STEPS = 256
+"""Threads at work in steps: as many as there may be lanes."""
+_HALTS_WITHIN_S = 2.0
+_BESIDE, _LONG_S = 4, 0.002
+"""A batch that has taken so long gets others beside it, so many in all."""
 
-S = TypeVar("S", bound=Session)
-I = TypeVar("I")  # noqa: E741
-R = TypeVar("R")
+A = TypeVar("A")
+T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """Where the hands of the lanes work, and how many lanes there are; 0 lets the crew find out."""
-
-    kind: str
-    lanes: int
-
-    ALLOWED = (
-        "A (asynchronous, as many connections as help), A<n>, T<n> (threads), P<n> (processes), T, P (one per core)"
-        f" or S (serial); n is the number of connections, 1 to {MOST_LANES}"
-    )
-
-    @classmethod
-    def parse(cls, text: str) -> "Mode":
-        """Read a mode, in either case. Raises ValueError with one line that says what is allowed."""
-        found = re.fullmatch(r"([ATP])([0-9]{0,9})|S", text.strip().upper())
-        if not found:
-            raise ValueError(f"{text!r} is no mode: use {cls.ALLOWED}")
-        kind = found[1] or "S"
-        if found[2]:
-            lanes = int(found[2])
-            if not 1 <= lanes <= MOST_LANES:
-                raise ValueError(f"{text!r} is no mode: use {cls.ALLOWED}")
-        else:
-            lanes = {"S": 1, "A": 0}.get(kind, min(MOST_LANES, os.cpu_count() or 1))
-        return cls(kind, lanes)
-
-    def overlap(self, wanted: int) -> int:
-        """Return how many performs may overlap on one session: serial means one, whatever was wanted."""
-        return 1 if self.kind == "S" else wanted
-
-    def hands(self, hands: Hands[S, I, R], kept: Iterable[int]) -> Hands[Any, I, R]:
-        """Return hands for one lane, where this mode has them work."""
-        return FarHands(hands, in_process=self.kind == "P", kept=kept) if self.kind in "TP" else hands
-
-    def __str__(self) -> str:
-        """Return the mode as the user would write it."""
-        return self.kind if self.kind == "S" or not self.lanes else f"{self.kind}{self.lanes}"
-
-
-class Cap(Protocol):
-    """How many lanes are right."""
-
-    @property
-    def lanes(self) -> int:
-        """The number at this moment, 1 or more."""
-        ...
-
-    @property
-    def most(self) -> int:
-        """More than this it never is."""
-        ...
-
-    def lower(self, lanes: int) -> None:
-        """More than so many sessions cannot be had."""
-        ...
-
-    def measured(self, seconds: float, items: int, amount: int, lanes: int, *, busy: bool) -> None:
-        """Learn what so many lanes brought; `busy` says that all had work all the time."""
-        ...
-
-
-class FixedCap:
-    """As many lanes as were asked for, fewer if they cannot be had."""
-
-    def __init__(self, lanes: int) -> None:
-        """Ask for so many."""
-        self.most = max(1, lanes)
-        self.lanes = self.most
-
-    def lower(self, lanes: int) -> None:
-        """More than so many cannot be had."""
-        self.lanes = max(1, min(self.lanes, lanes))
-
-    def measured(self, seconds: float, items: int, amount: int, lanes: int, *, busy: bool) -> None:
-        """Learn nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait before trying again: doubled each time, with jitter, up to a limit; and how often."""
-
-    retries: int = 5
-    first_seconds: float = 0.5
-    most_seconds: float = 30.0
-
-    def pause(self, attempt: int) -> float:
-        """Return the seconds to wait before the attempt that follows `attempt` failed ones (from 1)."""
-        longest: float = min(self.most_seconds, self.first_seconds * 2.0 ** min(attempt - 1, 20))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311
-
-
-class Watcher(Generic[I, R]):
-    """Is told what happens in a crew. This one does not listen."""
-
-    def waiting(self, error: Exception, seconds: float) -> None:
-        """No session could be had; it is tried again in so many seconds."""
-
-    def again(self, result: R, seconds: float) -> None:
-        """An item is tried again in so many seconds."""
-
-    def begun(self, lane: int, item: I) -> None:
-        """A lane (numbered from 1) began an attempt at an item."""
-
-    def advanced(self, lane: int, item: I, amount: int) -> None:
-        """So much more of an item is done."""
-
-    def ended(self, lane: int, item: I) -> None:
-        """An attempt at an item ended."""
-
-
-class Finished(NamedTuple, Generic[I, R]):
-    """An item that ended: with a result; or with an `error` (its perform raised, or was cut short); or unbegun."""
-
-    item: I
-    result: R | None
-    error: str = ""
-
-    @property
-    def unbegun(self) -> bool:
-        """True if no perform ever saw the item."""
-        return self.result is None and not self.error
-
-
-@dataclass(eq=False, slots=True)
-class _Ticket(Generic[I, R]):
-    item: I
-    attempt: int = 0
-    previous: R | None = None
-    deaths: int = 0
-    death: str = ""
-    excuses: int = 0
-
-
-_WAKE: _Ticket[Any, Any] = _Ticket(None)
+_WAKE: Ticket[Any, Any] = Ticket(None)
 """What is put up for a lane that waits, to have it look for an item that was left to the free ones."""
 
 
+class _Desk(Generic[I, R]):
+    """Where items wait: for any lane, for one that is free, or for their next attempt."""
+
+    def __init__(self, ledger: Ledger[I, R], room: int) -> None:
+        self.closing = asyncio.Event()
+        self.room = asyncio.Semaphore(room)
+        self.idle = 0
+        self.todo: asyncio.Queue[Ticket[I, R] | None] = asyncio.Queue()
+        self._ledger = ledger
+        self._left: deque[Ticket[I, R]] = deque()
+        self._resting: dict[Ticket[I, R], asyncio.TimerHandle] = {}
+
+    @property
+    def is_short_of_lanes(self) -> bool:
+        """True if something waits that no idle lane will take."""
+        return self.idle < self.todo.qsize() and not self.closing.is_set()
+
+    def put(self, ticket: Ticket[I, R]) -> None:
+        """Put an item up for whichever lane is free, for the first time or once more."""
+        self._resting.pop(ticket, None)
+        if self.closing.is_set():
+            self._ledger.give_up(ticket)
+        else:
+            self.todo.put_nowait(ticket)
+
+    def rest(self, ticket: Ticket[I, R], seconds: float, put: Callable[[Ticket[I, R]], None]) -> None:
+        """Let an item rest, and `put` it then."""
+        self._resting[ticket] = asyncio.get_running_loop().call_later(seconds, put, ticket)
+
+    def leave_to_others(self, ticket: Ticket[I, R]) -> None:
+        """Take back an item that clashes with what a lane does, for whichever is free first."""
+        if self.closing.is_set():
+            self._ledger.give_up(ticket)
+        else:
+            self._left.append(ticket)
+
+    def wake(self) -> bool:
+        """Have a lane that waits for an item see whether one was left to it."""
+        if self._left:
+            self.todo.put_nowait(_WAKE)
+        return bool(self._left)
+
+    async def take(self, *, busy: bool, wanted: Callable[[I], bool]) -> Ticket[I, R] | None:
+        """Give a lane, which may be busy, its next item; None means that the lane is to end."""
+        if self._left and not busy:
+            return self._left.popleft()
+        while (ticket := await self.todo.get()) and not wanted(ticket.item):
+            self._ledger.give_up(ticket)
+        return ticket
+
+    def close(self, lanes: int) -> None:
+        """Give up what waits, and send so many lanes home."""
+        self.closing.set()
+        while not self.todo.empty():
+            if (ticket := self.todo.get_nowait()) and ticket is not _WAKE:
+                self._ledger.give_up(ticket)
+        while self._left:
+            self._ledger.give_up(self._left.popleft())
+        for ticket, timer in self._resting.items():
+            timer.cancel()
+            self._ledger.give_up(ticket)
+        self._resting.clear()
+        for _ in range(lanes):
+            self.todo.put_nowait(None)
+
+
 class Crew(Generic[S, I, R]):
-    """Lanes over one event loop, never more than `cap` of them, and never more open sessions."""
+    """Lanes over one event loop, never more than the cap says, and never more open sessions."""
 
     def __init__(
         self,
@@ -186,72 +128,43 @@ class Crew(Generic[S, I, R]):
         *,
         watcher: Watcher[I, R] | None = None,
         cap: Cap | None = None,
-        wait_for: Callable[[int, float], float] | None = None,
-        keep: Callable[[I, Any], Awaitable[None]] | None = None,
-        kept: Iterable[int] = (),
-        wanted: Callable[[I], bool] | None = None,
-        grace_seconds: float = 3.0,
+        terms: Terms[I] | None = None,
     ) -> None:
         """Prepare a crew; nothing is opened before there is an item to perform.
 
-        `cap` says how many lanes there are, else the mode does. `wait_for(amount, now)` reserves so much of what all
-        lanes together may do, and returns the seconds to wait before. `keep(item, what)` is awaited when a perform has
-        something kept for good. Worker processes hold the descriptors `kept`. What is not `wanted` when its turn comes
-        is not tried (any more).
+        `cap` says how many lanes there are, else the mode does.
         """
-        self.limits = cap or FixedCap(mode.lanes)
-        self.refused = False
-        self.failure: Exception | None = None
-        self.opened = 0
-        self.most_open = 0
+        limits = cap or FixedCap(mode.lanes)
         self.hands = hands
+        self.watcher = watcher or Watcher()
+        self.terms = terms or Terms()
         self.overlap = 1
         self.ending = 0
-        self.watcher = watcher or Watcher()
+        self.meter = Meter()
         self._mode = mode
         self._stop = stop
-        self._patience = patience or Patience()
-        self._grace_seconds = grace_seconds
-        self._deadline: float | None = None
-        self._todo: asyncio.Queue[_Ticket[I, R] | None] = asyncio.Queue()
-        self._left: deque[_Ticket[I, R]] = deque()
-        self._room = asyncio.Semaphore(self.limits.most * ROOM_PER_LANE)
-        self._permits = asyncio.Semaphore(self.limits.most)
-        self._wait_for = wait_for
-        self._keep = keep
-        self._kept = tuple(kept)
-        self._wanted = wanted or (lambda _: True)
-        self._openings: deque[float] = deque(maxlen=OPENINGS_PER_S)
-        self._measuring: asyncio.TimerHandle | None = None
-        self._measured = (0.0, 0, 0)
-        self._items = self._amount = 0
-        self._busy = True
-        self._door = asyncio.Lock()
-        self._proved = False
-        self._open = 0
-        self._idle = 0
-        self._lanes: dict[asyncio.Task[None], _Lane[S, I, R]] = {}
+        self._ledger: Ledger[I, R] = Ledger(patience or Patience())
+        self._desk = _Desk(self._ledger, limits.most * ROOM_PER_LANE)
         self._feeding: set[asyncio.Task[None]] = set()
-        self._opening: set[asyncio.Task[Any]] = set()
-        self._resting: dict[_Ticket[I, R], asyncio.TimerHandle] = {}
-        self._results: deque[Finished[I, R]] = deque()
-        self._outstanding = 0
-        self._closing = asyncio.Event()
+        self._lanes: dict[asyncio.Task[None], _Lane[S, I, R]] = {}
+        self._measuring: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
-
-    @property
-    def cap(self) -> int:
-        """How many lanes there may be at this moment."""
-        return self.limits.lanes
+        permits = asyncio.Semaphore(limits.most)
+        closing = self._desk.closing
+        self.door: Door[S] = Door(
+            limits, permits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail
+        )
 
     async def __aenter__(self) -> Self:
         """Listen for the request to end."""
-        self._stop.listen(self._news.set)
+        self._stop.listen(self._stopped)
+        if self._stop.requested:
+            self._stopped()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         """End all lanes and their sessions."""
-        self._stop.forget(self._news.set)
+        self._stop.forget(self._stopped)
         if self._measuring:
             self._measuring.cancel()
         self._begin_closing()
@@ -261,6 +174,12 @@ class Crew(Generic[S, I, R]):
         await ended(self._feeding)
         await ended(self._lanes)
 
+    def _stopped(self) -> None:
+        """Let what has begun go on for a while, then cut it."""
+        self._begin_closing()
+        asyncio.get_running_loop().call_later(self.terms.grace_seconds, self._cut)
+        self._news.set()
+
     async def run(self, items: AsyncGenerator[I, None], overlap: int = 1) -> AsyncGenerator[list[Finished[I, R]], None]:
         """Perform all items, and yield what ended, in lists. Every item that was taken from `items` ends exactly once.
 
@@ -269,7 +188,7 @@ class Crew(Generic[S, I, R]):
         unbegun. What `items` raises is raised here, after all that was taken has ended.
         """
         self.overlap = self._mode.overlap(overlap)
-        feeding = asyncio.create_task(self._feed(items))
+        feeding = start(self._feed(items))
         feeding.add_done_callback(lambda _: self._news.set())
         self._feeding.add(feeding)
         feeding.add_done_callback(self._feeding.discard)
@@ -277,7 +196,7 @@ class Crew(Generic[S, I, R]):
             while batch := await self._next(feeding):
                 yield batch
                 for _ in batch:
-                    self._room.release()
+                    self._desk.room.release()
             if not feeding.cancelled():
                 feeding.result()
         finally:
@@ -287,71 +206,47 @@ class Crew(Generic[S, I, R]):
 
     async def _feed(self, items: AsyncGenerator[I, None]) -> None:
         while True:
-            await self._room.acquire()
+            await self._desk.room.acquire()
             try:
                 item = await anext(items)
             except StopAsyncIteration:
-                self._room.release()
+                self._desk.room.release()
                 return
-            self._outstanding += 1
-            self.put(_Ticket(item))
+            self.put(self._ledger.enter(item))
 
     async def _next(self, feeding: "asyncio.Task[None]") -> list[Finished[I, R]]:
         while True:
-            if self._stop.requested and self._deadline is None:
-                self._deadline = asyncio.get_running_loop().time() + self._grace_seconds
-                self._begin_closing()
-            if self._closing.is_set() and not feeding.done():
+            if self._desk.closing.is_set() and not feeding.done():
                 feeding.cancel()
                 await ended({feeding})
-            if self._results:
-                batch = list(self._results)
-                self._results.clear()
+            if batch := self._ledger.finished():
                 return batch
-            if feeding.done() and not self._outstanding:
+            if feeding.done() and not self._ledger.outstanding:
                 return []
             self._news.clear()
-            try:
-                async with asyncio.timeout_at(self._deadline):
-                    await self._news.wait()
-            except TimeoutError:
-                self._deadline = float("inf")
-                self._cut()
+            await self._news.wait()
 
     def _cut(self) -> None:
         """Cancel what runs; a lane that is saying goodbye to its session is let finish, which is bounded."""
         cancel(task for task, lane in self._lanes.items() if not lane.ending)
 
     def _begin_closing(self) -> None:
-        if self._closing.is_set():
-            return
-        self._closing.set()
-        while not self._todo.empty():
-            if (ticket := self._todo.get_nowait()) and ticket is not _WAKE:
-                self._give_up(ticket)
-        while self._left:
-            self._give_up(self._left.popleft())
-        for ticket, timer in self._resting.items():
-            timer.cancel()
-            self._give_up(ticket)
-        self._resting.clear()
-        for _ in self._lanes:
-            self._todo.put_nowait(None)
-        cancel(self._opening)
+        if not self._desk.closing.is_set():
+            self._desk.close(len(self._lanes))
+            self.door.close()
 
-    def _fail(self, error: Exception) -> None:
-        self.failure = self.failure or error
+    def _fail(self) -> None:
         self._begin_closing()
         self._news.set()
 
     def _staff(self) -> None:
         """Add lanes while there is work that no idle lane will take."""
-        while self._idle < self._todo.qsize() and self._manned < self.cap and not self._closing.is_set():
-            self._idle += 1  # until it has taken its first item
+        while self._desk.is_short_of_lanes and self._manned < self.door.limits.lanes:
+            self._desk.idle += 1  # until it has taken its first item
             numbers = {lane.number for lane in self._lanes.values()}
             number = next(number for number in itertools.count(1) if number not in numbers)
-            lane = _Lane(self, number, self._mode.hands(self.hands, self._kept))
-            task = asyncio.create_task(lane.work())
+            lane = _Lane(self, number, _placed(self.hands, self._mode, self.terms.kept))
+            task = start(lane.work())
             self._lanes[task] = lane
             task.add_done_callback(self._lane_ended)
         if self._lanes and not self._measuring:
@@ -364,207 +259,82 @@ class Crew(Generic[S, I, R]):
     def _measure(self) -> None:
         """Tell the cap what the lanes brought, every now and then."""
         loop = asyncio.get_running_loop()
-        then, items, amount = self._measured
-        self._measured = now, *_ = loop.time(), self._items, self._amount
-        if then:
-            busy = self._busy and not self._idle
-            self.limits.measured(now - then, self._items - items, self._amount - amount, self._open, busy=busy)
-            self._busy = not self._idle
-        self._measuring = loop.call_later(MEASURED_EVERY_S, self._measure)
+        self.meter.tell(self.door.limits, loop.time(), self._ledger.items, self.door.open_now, idle=self._desk.idle > 0)
+        self._measuring = loop.call_later(_MEASURED_EVERY_S, self._measure)
         self._staff()
 
     def _lane_ended(self, lane: "asyncio.Task[None]") -> None:
         self.ending -= self._lanes.pop(lane).ending
         if not lane.cancelled() and (error := lane.exception()):
-            self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+            self.door.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._staff()
         self._news.set()
 
     # What a lane asks of its crew.
 
-    def put(self, ticket: _Ticket[I, R]) -> None:
+    def put(self, ticket: Ticket[I, R]) -> None:
         """Put an item up for whichever lane is free, for the first time or once more."""
-        self._resting.pop(ticket, None)
-        if self._closing.is_set():
-            self._give_up(ticket)
+        self._desk.put(ticket)
+        if self._desk.closing.is_set():
+            self._news.set()
         else:
-            self._todo.put_nowait(ticket)
             self._staff()
 
-    def leave_to_others(self, ticket: _Ticket[I, R]) -> None:
+    def leave_to_others(self, ticket: Ticket[I, R]) -> None:
         """Take back an item that clashes with what a lane does, for whichever is free first."""
-        if self._closing.is_set():
-            self._give_up(ticket)
-        else:
-            self._left.append(ticket)
-            self.wake()
+        self._desk.leave_to_others(ticket)
+        self._news.set()
+        self.wake()
 
     def wake(self) -> None:
         """Have a lane that waits for an item see whether one was left to it."""
-        if self._left:
-            self._todo.put_nowait(_WAKE)
+        if self._desk.wake():
             self._staff()
 
-    async def take(self, *, first: bool, busy: bool) -> _Ticket[I, R] | None:
+    async def take(self, *, first: bool, busy: bool) -> Ticket[I, R] | None:
         """Give a lane, which may be busy, its next item, perhaps its first one; None means that the lane is to end."""
-        self._idle += not first
+        self._desk.idle += not first
         try:
-            if self._closing.is_set() or self._manned > self.cap:
+            if self._desk.closing.is_set() or self._manned > self.door.limits.lanes:
                 return None
-            if self._left and not busy:
-                return self._left.popleft()
-            self._busy = self._busy and not self._todo.empty()
-            while (ticket := await self._todo.get()) and not self._wanted(ticket.item):
-                self._give_up(ticket)
-            return ticket
+            self.meter.busy = self.meter.busy and not self._desk.todo.empty()
+            return await self._desk.take(busy=busy, wanted=self.terms.wanted)
         finally:
-            self._idle -= 1
+            self._desk.idle -= 1
 
-    def give(self, ticket: _Ticket[I, R], performed: Performed[R]) -> None:
+    def give(self, ticket: Ticket[I, R], performed: Performed[R]) -> None:
         """Take a result, and let the item rest before another attempt if it deserves one."""
-        ticket.previous = performed.result
-        ticket.death = ""
-        if performed.again and self._is_excused(ticket, performed):
-            self.watcher.again(performed.result, 0.0)
-            self.put(ticket)
+        excused = performed.again and (performed.excused or (performed.crowded and self.door.crowded()))
+        pause = self._ledger.after(ticket, performed, excused=excused, last=self._desk.closing.is_set())
+        if pause is None:
+            self._news.set()
             return
-        ticket.attempt += 1
-        if not performed.again or self._closing.is_set() or ticket.attempt > self._patience.retries:
-            self.end(ticket, performed.result)
+        self.watcher.again(performed.result, pause)
+        if pause:
+            self._desk.rest(ticket, pause, self.put)
         else:
-            pause = self._patience.pause(ticket.attempt)
-            self.watcher.again(performed.result, pause)
-            self._resting[ticket] = asyncio.get_running_loop().call_later(pause, self.put, ticket)
-
-    def _is_excused(self, ticket: _Ticket[I, R], performed: Performed[R]) -> bool:
-        """Tell whether an attempt does not count; where there are too many sessions there are fewer from now on."""
-        if performed.crowded and self._open > 1:
-            self.refused = True
-            self.limits.lower(self._open - 1)
-        elif not performed.excused:
-            return False
-        ticket.excuses += 1
-        return ticket.excuses <= EXCUSES
-
-    def died(self, ticket: _Ticket[I, R], what: str) -> None:
-        """Give an item to another lane, unless it seems to be what kills them."""
-        ticket.deaths += 1
-        ticket.death = what
-        ticket.previous = self.hands.lost(ticket.item, ticket.previous, what)
-        if ticket.deaths < DEATHS:
             self.put(ticket)
-        else:
-            self.end(ticket, ticket.previous, f"{what}, {DEATHS} times")
 
-    def _give_up(self, ticket: _Ticket[I, R]) -> None:
-        """End an item that is not tried again. What an attempt did that nobody heard of is not known."""
-        self.end(ticket, ticket.previous, ticket.death)
+    def died(self, ticket: Ticket[I, R], what: str) -> None:
+        """Give an item to another lane, unless it seems to be what kills them."""
+        if self._ledger.died(ticket, what, self.hands.lost(ticket.item, ticket.previous, what)):
+            self.put(ticket)
+        self._news.set()
 
-    def advanced(self, lane: int, item: I, amount: int) -> None:
-        """Take note that so much more of an item is done."""
-        self._amount += amount
-        self.watcher.advanced(lane, item, amount)
+    def end(self, ticket: Ticket[I, R], error: str) -> None:
+        """End an item for good, with the result of the attempt before."""
+        self._ledger.end(ticket, ticket.previous, error)
+        self._news.set()
 
     async def may_do(self, amount: int) -> None:
         """Wait until so much more may be done."""
-        if self._wait_for:
-            await asyncio.sleep(self._wait_for(amount, asyncio.get_running_loop().time()))
+        if self.terms.wait_for:
+            await asyncio.sleep(self.terms.wait_for(amount, asyncio.get_running_loop().time()))
 
     async def keep(self, item: I, what: Any) -> None:
         """Wait until something about an item is kept for good."""
-        if self._keep:
-            await self._keep(item, what)
-
-    def end(self, ticket: _Ticket[I, R], result: R | None, error: str = "") -> None:
-        """End an item for good."""
-        self._items += 1
-        self._outstanding -= 1
-        self._results.append(Finished(ticket.item, result, error))
-        self._news.set()
-
-    async def open(self, hands: Hands[S, I, R], *, had_one: bool) -> S | None:
-        """Open a session for a lane; None means that the lane is to retire.
-
-        The very first session is opened alone: a wrong password is tried once, not once per lane.
-        """
-        await self._permits.acquire()
-        session = None
-        try:
-            session = await self._opened(hands, had_one)
-        finally:
-            if session is None:
-                self._permits.release()
-        return session
-
-    async def _opened(self, hands: Hands[S, I, R], had_one: bool) -> S | None:
-        if not self._proved:
-            async with self._door:
-                if not self._proved:
-                    return await self._try_to_open(hands, had_one)
-        return await self._try_to_open(hands, had_one)
-
-    async def _try_to_open(self, hands: Hands[S, I, R], had_one: bool) -> S | None:
-        failures = 0
-        while not self._closing.is_set():
-            try:
-                return await self._open_one(hands)
-            except Exception as error:  # noqa: BLE001 - whatever it is, `judge` says what it means
-                failures += 1
-                error_met = error
-                if self._gives_up(hands.judge(error), error, failures, had_one):
-                    return None
-            pause = self._patience.pause(failures)
-            self.watcher.waiting(error_met, pause)
-            await set_within(self._closing, pause)
-        return None
-
-    async def _open_one(self, hands: Hands[S, I, R]) -> S:
-        task = asyncio.current_task()
-        assert task is not None
-        self._opening.add(task)
-        try:
-            if isinstance(hands, FarHands):
-                await hands.start()  # that may take longer than the turn lasts
-            await self._turn_to_open()
-            session = await hands.open()
-        finally:
-            self._opening.discard(task)
-        self._proved = True
-        self._open += 1
-        self.opened += 1
-        self.most_open = max(self.most_open, self._open)
-        return session
-
-    async def _turn_to_open(self) -> None:
-        """Wait until one more opening is not one too many in any second: some servers ban for that."""
-        clock = asyncio.get_running_loop().time
-        turn = now = clock()
-        if len(self._openings) == OPENINGS_PER_S:
-            turn = max(now, self._openings[0] + 1.0)
-        self._openings.append(turn)
-        await asyncio.sleep(turn - now)
-
-    def _gives_up(self, verdict: Verdict, error: Exception, failures: int, had_one: bool) -> bool:
-        hopeless = verdict is Verdict.FATAL or failures > self._patience.retries
-        if not self._open:
-            if hopeless:
-                self._fail(error)
-            return hopeless
-        refused = verdict is Verdict.REFUSED and not had_one
-        if refused:
-            self.refused = True
-            self.limits.lower(self._open + len(self._opening))
-        elif hopeless:
-            self.limits.lower(self.cap - 1)
-        return refused or hopeless
-
-    async def close(self, session: S) -> None:
-        """End a session and free its permit."""
-        try:
-            await session.close()
-        finally:
-            self._open -= 1
-            self._permits.release()
+        if self.terms.keep:
+            await self.terms.keep(item, what)
 
 
 class _Lane(Generic[S, I, R]):
@@ -603,7 +373,7 @@ class _Lane(Generic[S, I, R]):
             if isinstance(self.hands, FarHands):
                 await self.hands.close()
 
-    async def ready_for(self, ticket: _Ticket[I, R]) -> bool:
+    async def ready_for(self, ticket: Ticket[I, R]) -> bool:
         """Have a usable session; else give the item back, and tell that there is none."""
         ready = False
         try:
@@ -611,7 +381,7 @@ class _Lane(Generic[S, I, R]):
                 await ended(self.running)
                 await self.close_session()
             if self.session is None:
-                self.session = await self.crew.open(self.hands, had_one=self.had_one)
+                self.session = await self.crew.door.open(self.hands, had_one=self.had_one)
                 self.had_one = True
             ready = self.session is not None
         finally:
@@ -619,10 +389,10 @@ class _Lane(Generic[S, I, R]):
                 self.crew.put(ticket)
         return ready
 
-    async def begin(self, ticket: _Ticket[I, R]) -> None:
+    async def begin(self, ticket: Ticket[I, R]) -> None:
         """Start an item, and wait until the next one may start."""
         progress = _Progress(self, ticket.item)
-        task = asyncio.create_task(self.perform(ticket, progress))
+        task = start(self.perform(ticket, progress))
         self.running[task] = ticket.item
         while not progress.has_left or len(self.running) >= self.crew.overlap:
             self.turn = asyncio.get_running_loop().create_future()
@@ -633,19 +403,19 @@ class _Lane(Generic[S, I, R]):
         if self.turn and not self.turn.done():
             self.turn.set_result(None)
 
-    async def perform(self, ticket: _Ticket[I, R], progress: "_Progress[I]") -> None:
+    async def perform(self, ticket: Ticket[I, R], progress: "_Progress[I]") -> None:
         assert self.session is not None
         self.crew.watcher.begun(self.number, ticket.item)
         try:
             performed = await self.hands.perform(self.session, ticket.item, ticket.previous, progress)
         except asyncio.CancelledError:
-            self.crew.end(ticket, ticket.previous, "it was interrupted")
+            self.crew.end(ticket, "it was interrupted")
         except NotBegun:
             self.crew.put(ticket)
         except WorkerDied as death:
             self.crew.died(ticket, str(death))
         except Exception as error:  # noqa: BLE001 - every escape becomes a result
-            self.crew.end(ticket, ticket.previous, f"{type(error).__name__}: {error}")
+            self.crew.end(ticket, f"{type(error).__name__}: {error}")
         else:
             self.crew.give(ticket, performed)
         finally:
@@ -662,7 +432,7 @@ class _Lane(Generic[S, I, R]):
         if session is not None:
             before = self.ending
             self.end()
-            await self.crew.close(session)
+            await self.crew.door.leave(session)
             if not before:
                 self.ending = False
                 self.crew.ending -= 1
@@ -686,10 +456,391 @@ class _Progress(Generic[I]):
         self._lane.nudge()
 
     def advanced(self, amount: int) -> None:
-        self._lane.crew.advanced(self._lane.number, self._item, amount)
+        crew = self._lane.crew
+        crew.meter.amount += amount
+        crew.watcher.advanced(self._lane.number, self._item, amount)
 
     async def may_do(self, amount: int) -> None:
         await self._lane.crew.may_do(amount)
 
     async def keep(self, what: Any) -> None:
         await self._lane.crew.keep(self._item, what)
+
+
+# Lanes whose hands work elsewhere.
+
+
+def _placed(hands: Hands[S, I, R], mode: Mode, kept: Iterable[int]) -> Hands[Any, I, R]:
+    """Return hands for one lane, where the mode has them work; worker processes hold the descriptors `kept`."""
+    match mode.kind:
+        case "T":
+            return FarHands(hands, _Thread(), start)
+        case "P":
+            return FarHands(hands, _Process(kept), start)
+        case _:
+            return hands
+
+
+class _Thread:
+    """A worker in a thread of this process, which can be asked to end but not be made to."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    async def start(self, hands: Hands[Any, Any, Any], end: socket.socket) -> None:
+        self._thread = threading.Thread(target=_work, args=(hands, end), name="lane", daemon=True)
+        try:
+            self._thread.start()
+        except BaseException:
+            end.close()
+            raise
+
+    async def clear(self) -> None:
+        if self._thread and self._thread.ident:
+            await in_thread(self._thread.join, LAST_SECONDS)
+        self._thread = None
+
+
+class Kept:
+    """A file descriptor that a worker process holds open for as long as it lives, a lock for example."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Name the descriptor."""
+        self.descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Callable[[Any], "Kept"], tuple[Any]]:
+        """Travel to a process that is being spawned."""
+        return _kept, (reduction.DupFd(self.descriptor),)
+
+
+def _kept(duplicate: Any) -> Kept:
+    return Kept(duplicate.detach())
+
+
+class _Process:
+    """A worker in a process of its own, which holds some descriptors open too."""
+
+    def __init__(self, kept: Iterable[int]) -> None:
+        self._kept = [Kept(descriptor) for descriptor in kept]
+        self._process: Any = None
+        self._starting: asyncio.Future[None] | None = None
+
+    async def start(self, hands: Hands[Any, Any, Any], end: socket.socket) -> None:
+        context = multiprocessing.get_context("spawn")
+        arguments = (hands, end, self._kept)
+        self._process = context.Process(target=_work_in_process, args=arguments, name="lane", daemon=True)
+        self._starting = starting = in_thread(_start_without_signals, self._process)
+        starting.add_done_callback(lambda _: end.close())
+        await asyncio.wait({starting})
+        starting.result()
+
+    async def clear(self) -> None:
+        if self._starting:
+            await asyncio.wait({self._starting})
+        if self._process and self._process.ident:
+            await in_thread(self._process.join, LAST_SECONDS)
+            if self._process.is_alive():
+                self._process.kill()
+                await in_thread(self._process.join)
+            self._process.close()
+        self._process = None
+
+
+def _start_without_signals(process: Any) -> None:
+    """Start a process to which a Ctrl-C in the terminal says nothing, not even while it starts."""
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    resource_tracker.ensure_running()  # with the first process, this would let the signals through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+
+
+def _work(hands: Hands[Any, Any, Any], end: socket.socket) -> None:
+    """Be a worker until the other side ends."""
+
+    async def serve() -> None:
+        await Worker(hands, await Wire.over(end), start).work()
+
+    try:
+        with suppress(SystemExit):
+            _in_new_loop(serve())
+    finally:
+        end.close()
+
+
+def _work_in_process(hands: Hands[Any, Any, Any], end: socket.socket, _kept: Iterable[Kept]) -> None:
+    """Be a worker until the other side ends. A signal is the main process's business; it ends the worker."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    _work(hands, end)
+
+
+# What any program needs.
+
+
+def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[], None] | None = None) -> int:
+    """Run a program until it returns its exit code.
+
+    The first SIGINT, SIGTERM or SIGHUP (unless that is ignored, as under nohup) requests its end; a second one ends the
+    process at once with 128 + signal number, after `last_act`.
+    """
+
+    async def supervised() -> int:
+        stop = Stop()
+        loop = asyncio.get_running_loop()
+
+        def on_signal(signum: int) -> None:
+            if stop.requested:
+                if last_act:
+                    last_act()
+                os._exit(128 + signum)
+            stop.request(signum)
+
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signals.append(signal.SIGHUP)
+        for signum in signals:
+            loop.add_signal_handler(signum, on_signal, signum)
+        try:
+            return await main(stop)
+        finally:
+            for signum in signals:
+                loop.remove_signal_handler(signum)
+
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(20_000, 20, 50)  # entries, futures and replies come and go by the thousand, without circles
+    return _in_new_loop(supervised())
+
+
+def _in_new_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in an event loop of its own: uvloop's if that is installed, else asyncio's."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - it may not be there
+    except ImportError:
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def start(coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """Start a coroutine beside."""
+    return asyncio.create_task(coroutine)
+
+
+def in_thread(function: Callable[..., T], *arguments: object) -> "asyncio.Future[T]":
+    """Call a function in some thread."""
+    return asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+
+
+def on_signal(signum: signal.Signals, call: Callable[[], None] | None) -> None:
+    """Have a function called in this event loop when a signal comes; None: no more."""
+    loop = asyncio.get_running_loop()
+    if call:
+        loop.add_signal_handler(signum, call)
+    else:
+        loop.remove_signal_handler(signum)
+
+
+def run_program(words: Sequence[str]) -> "subprocess.CompletedProcess[bytes]":
+    """Run a program to its end and keep what it prints. Raises OSError, or ValueError for a NUL in its words."""
+    return subprocess.run(words, stdout=subprocess.PIPE, check=False)  # noqa: S603 - that is what was asked for
+
+
+class Offload:
+    """One thread that does, one after the other, what must not hold up the event loop."""
+
+    def __init__(self) -> None:
+        """Begin without a thread; it is made when first needed."""
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offload")
+
+    async def __call__(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function in the thread and return what it returns."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    def close(self) -> None:
+        """End the thread once what it has begun is done."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+class Steps(Protocol):
+    """What a thread does in steps, none of them long."""
+
+    @property
+    def goes_on(self) -> bool:
+        """True while there is a next step."""
+        ...
+
+    def step(self) -> int:
+        """Do a step, in a thread, and return what it came to."""
+        ...
+
+    def halt(self) -> None:
+        """Have the step that is under way, and all of it, end soon."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what steps use, in whatever thread."""
+        ...
+
+
+@cache
+def _for_steps() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_STEPS, thread_name_prefix="steps")
+
+
+async def in_steps(work: Steps, tell: Callable[[int], None]) -> None:
+    """Do all of the steps in threads, and tell here what each came to; what one raises is raised.
+
+    However it ends, `close` is called once no step is under way any more. A cancellation halts the work and waits for
+    that, but not for ever: a thread that a dead disk holds closes what it used itself, should it ever come back.
+    """
+    step: Future[int] | None = None
+    waiting: asyncio.Future[int] | None = None
+    try:
+        while work.goes_on:
+            step = _for_steps().submit(work.step)
+            waiting = asyncio.wrap_future(step)
+            await asyncio.wait({waiting})
+            tell(waiting.result())
+    finally:
+        work.halt()
+        try:
+            if waiting and not waiting.done():
+                await asyncio.wait({waiting}, timeout=_HALTS_WITHIN_S)
+                if not waiting.cancel():
+                    waiting.exception()  # what the step raised matters to nobody any more
+        finally:
+            if step is None:
+                work.close()
+            else:
+                step.add_done_callback(lambda _: work.close())
+
+
+class Batched(Generic[A, T]):
+    """Calls a function in a thread. What is asked for while it works goes together into its next call.
+
+    The function gets a list and returns as many results. A call that takes long, as on a slow disk, gets others beside.
+    """
+
+    def __init__(self, function: Callable[[Sequence[A]], Sequence[T]], discard: Callable[[T], None]) -> None:
+        """Call this function; `discard` gets the results that nobody waits for any more."""
+        self._function = function
+        self._discard = discard
+        self._waiting: list[tuple[A, asyncio.Future[T]]] = []
+        self._running = 0
+        self._looks = False
+
+    async def __call__(self, argument: A) -> T:
+        """Return what the function makes of an argument."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((argument, result))
+        if not self._running:
+            self._call(loop)
+        elif not self._looks:
+            self._looks = True
+            loop.call_later(_LONG_S, self._look, loop)
+        try:
+            return await result
+        except asyncio.CancelledError:
+            if result.done() and not result.cancelled() and not result.exception():
+                self._discard(result.result())
+            raise
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Help what has waited for so long, unless there are enough calls under way."""
+        if self._waiting and self._running < _BESIDE:
+            self._call(loop)
+        self._looks = bool(self._waiting)
+        if self._looks:
+            loop.call_later(_LONG_S, self._look, loop)
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
+        asked, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
+        self._running += 1
+
+        def done(called: "asyncio.Future[Sequence[T]]") -> None:
+            self._running -= 1
+            if self._waiting:
+                self._call(loop)
+            error = called.exception()
+            results: Sequence[T] = () if error else called.result()
+            for index, (_, waiting) in enumerate(asked):
+                if error and not waiting.done():
+                    waiting.set_exception(error)
+                elif not error and waiting.done():
+                    self._discard(results[index])
+                elif not error:
+                    waiting.set_result(results[index])
+
+        arguments = [argument for argument, _ in asked]
+        in_thread(self._function, arguments).add_done_callback(done)
+
+
+_batched: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Batched[Any, Any]]] = WeakKeyDictionary()
+
+
+def batched(function: Callable[[Sequence[A]], Sequence[T]], discard: Callable[[T], None]) -> Batched[A, T]:
+    """Return what calls a function in batches, the same for all who run in this event loop."""
+    of_loop = _batched.setdefault(asyncio.get_running_loop(), {})
+    if function not in of_loop:
+        of_loop[function] = Batched(function, discard)
+    return of_loop[function]
+
+
+async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGenerator[list[T], None]:
+    """Iterate in a thread, at most `bound` items ahead, and yield what is ready, in order, in lists."""
+    loop = asyncio.get_running_loop()
+    ready: deque[T] = deque()
+    news = asyncio.Event()
+    room = threading.Semaphore(bound)
+    abandoned = False
+
+    def pump() -> None:
+        items = make()
+        while room.acquire() and not abandoned:
+            try:
+                ready.append(next(items))
+            except StopIteration:
+                return
+            if len(ready) == 1:
+                loop.call_soon_threadsafe(news.set)
+
+    pumping = in_thread(pump)
+    pumping.add_done_callback(lambda _: news.set())
+    try:
+        while not pumping.done() or ready:
+            batch = [ready.popleft() for _ in range(len(ready))]
+            if batch:
+                room.release(len(batch))
+                yield batch
+            elif not pumping.done():
+                news.clear()
+                if not ready and not pumping.done():
+                    await news.wait()
+        pumping.result()
+    finally:
+        abandoned = True
+        room.release()
+        await asyncio.wait({pumping})
+
+
+@asynccontextmanager
+async def beside() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
+    """Give a function that starts a coroutine beside what is done; all end here, and what one raised is raised."""
+    tasks: set[asyncio.Task[None]] = set()
+    try:
+        yield lambda coroutine: tasks.add(start(coroutine))
+    finally:
+        cancel(tasks)
+        await ended(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()

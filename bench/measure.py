@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import subprocess
-import threading  # noqa: TID251  # not the product
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

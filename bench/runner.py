@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading  # noqa: TID251  # not the product
+import threading  # not the product
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final

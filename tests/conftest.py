@@ -14,11 +14,22 @@ from faults.scripted import ScriptedServer
 from hypothesis import settings
 from servers import KINDS, REAL, ZOO, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
 from support.here import Here
+from support.law import sitecustomize as law
 from support.mirror import Mirror, answer_at_once
 from support.program import Program
 
 settings.register_profile("calm", deadline=None, print_blob=True)  # a machine may be busy with something else
 settings.load_profile("calm")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def law_of_multi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Watch, in all tests and in the programs that they run, that nothing but `multi.py` starts anything."""
+    folder = tmp_path_factory.mktemp("law")
+    os.environ[law.VARIABLE] = str(folder)
+    law.install()
+    yield folder
+    assert {line for file in folder.iterdir() for line in file.read_text().splitlines()} == set()
 
 
 def _require(kind: Kind) -> None:

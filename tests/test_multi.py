@@ -18,10 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.toys import Fatal, Judge, Refused, Trouble
 
-from async_mirror.crew.far import Performed, Progress, Verdict
-from async_mirror.crew.off_loop import Offload, beside, run, stream
+from async_mirror.crew.cap import FixedCap
+from async_mirror.crew.ledger import EXCUSES, Patience
+from async_mirror.crew.mode import MOST_LANES, Mode
 from async_mirror.crew.stop import Stop
-from async_mirror.multi import EXCUSES, MOST_LANES, ROOM_PER_LANE, Crew, Finished, FixedCap, Mode, Patience
+from async_mirror.crew.work import Finished, Performed, Progress, Terms, Verdict
+from async_mirror.multi import ROOM_PER_LANE, Crew, Offload, beside, run, stream
 
 pytestmark = pytest.mark.smoke
 
@@ -158,7 +160,7 @@ def a_crew(
     grace_seconds: float = 1000.0,
 ) -> ToyCrew:
     cap = FixedCap(min(mode.lanes, limit or mode.lanes))
-    return Crew(toy, mode, stop or Stop(), patience, cap=cap, grace_seconds=grace_seconds)
+    return Crew(toy, mode, stop or Stop(), patience, cap=cap, terms=Terms(grace_seconds=grace_seconds))
 
 
 async def all_done(crew: ToyCrew, source: Source, overlap: int = 1) -> list[Finished[int, str]]:
@@ -313,7 +315,7 @@ def test_a_crew_performs_one_run_after_the_other_on_the_same_sessions() -> None:
             for count in (50, 0, 70):
                 ended = [done async for batch in crew.run(Source(count).items(), 2) for done in batch]
                 items.append(len(ended))
-            assert crew.opened == crew.most_open == 2
+            assert crew.door.opened == crew.door.most_open == 2
         return items
 
     assert play(scenario()) == [50, 0, 70]
@@ -322,7 +324,7 @@ def test_a_crew_performs_one_run_after_the_other_on_the_same_sessions() -> None:
 
 def test_a_limit_lowers_the_cap_and_never_raises_it() -> None:
     async def caps() -> list[int]:
-        return [a_crew(Toy(), A8, limit=limit).cap for limit in (None, 3, 8, 9, 1, 0)]
+        return [a_crew(Toy(), A8, limit=limit).door.limits.lanes for limit in (None, 3, 8, 9, 1, 0)]
 
     assert play(caps()) == [8, 3, 8, 8, 1, 8]
 
@@ -422,8 +424,8 @@ def test_crowded_sessions_become_fewer_and_no_item_fails_for_that() -> None:
         crew = a_crew(Toy(work), A8, Patience(0, 0.0))
         ended = await all_done(crew, Source(200))
         assert {done.result for done in ended} == {"fine"}
-        assert crew.refused
-        assert crew.cap <= 2
+        assert crew.door.refused
+        assert crew.door.limits.lanes <= 2
 
     play(scenario())
 
@@ -642,8 +644,8 @@ def test_a_fatal_first_open_is_tried_once_and_every_item_ends_unbegun(mode: Mode
         crew = a_crew(toy, mode)
         ended = await all_done(crew, source, 2)
         assert toy.tries == 1
-        assert crew.failure is error
-        assert crew.opened == crew.most_open == 0
+        assert crew.door.failure is error
+        assert crew.door.opened == crew.door.most_open == 0
         assert Counter(done.item for done in ended) == Counter(source.taken)
         assert all(done.unbegun for done in ended)
         assert len(source.taken) <= mode.lanes * ROOM_PER_LANE
@@ -660,7 +662,7 @@ def test_a_first_open_that_never_works_is_given_up_and_loses_no_item() -> None:
         toy, source = Toy(opening=opening), Source(100)
         crew = a_crew(toy, A8, Patience(3, 0.0))
         ended = await all_done(crew, source)
-        assert isinstance(crew.failure, ConnectionError)
+        assert isinstance(crew.door.failure, ConnectionError)
         assert sorted(done.item for done in ended) == source.taken
         assert all(done.unbegun for done in ended)
         assert 4 <= toy.tries <= 8 * 4
@@ -678,8 +680,8 @@ def test_a_first_open_that_works_in_the_end_is_no_failure() -> None:
         toy = Toy(opening=opening)
         crew = a_crew(toy, A8, Patience(3, 0.0))
         assert len(await all_done(crew, Source(100))) == 100
-        assert crew.failure is None
-        assert crew.cap == 8
+        assert crew.door.failure is None
+        assert crew.door.limits.lanes == 8
 
     play(scenario())
 
@@ -724,9 +726,9 @@ def test_refused_opens_shrink_the_cap_to_what_the_site_allows_and_lose_nothing(a
         crew = a_crew(toy)
         ended = await all_done(crew, Source(300))
         assert results_of(ended) == dict.fromkeys(range(300), "fine")
-        assert toy.most_open == crew.cap == allowed
-        assert crew.refused
-        assert crew.failure is None
+        assert toy.most_open == crew.door.limits.lanes == allowed
+        assert crew.door.refused
+        assert crew.door.failure is None
         assert toy.tries <= 8
 
     play(scenario())
@@ -736,8 +738,8 @@ def test_a_site_that_refuses_nobody_leaves_the_cap_as_it_is() -> None:
     async def scenario() -> None:
         crew = a_crew(Toy(slowly, a_site_for(8)))
         await all_done(crew, Source(300))
-        assert crew.cap == crew.most_open == 8
-        assert not crew.refused
+        assert crew.door.limits.lanes == crew.door.most_open == 8
+        assert not crew.door.refused
 
     play(scenario())
 
@@ -746,7 +748,7 @@ def test_a_site_that_refuses_everybody_is_a_failure_in_the_end() -> None:
     async def scenario() -> None:
         crew = a_crew(Toy(opening=a_site_for(0)), patience=Patience(2, 0.0))
         ended = await all_done(crew, Source(20))
-        assert isinstance(crew.failure, Refused)
+        assert isinstance(crew.door.failure, Refused)
         assert all(done.unbegun for done in ended)
 
     play(scenario())
@@ -808,7 +810,7 @@ def test_a_lane_that_had_a_session_waits_for_its_place_when_it_is_refused_once()
         toy = Toy(work, opening)
         crew = a_crew(toy)
         assert len(await all_done(crew, Source(200))) == 200
-        assert crew.cap == 8
+        assert crew.door.limits.lanes == 8
         assert toy.tries >= 11
 
     play(scenario())
@@ -824,8 +826,8 @@ def test_a_fatal_open_while_others_are_open_costs_one_lane_and_no_item() -> None
         crew = a_crew(Toy(slowly, opening))
         ended = await all_done(crew, Source(100))
         assert results_of(ended) == dict.fromkeys(range(100), "fine")
-        assert crew.failure is None
-        assert crew.cap == 1
+        assert crew.door.failure is None
+        assert crew.door.limits.lanes == 1
 
     play(scenario())
 
@@ -842,7 +844,7 @@ def test_a_judge_that_fails_ends_the_run_and_loses_no_item() -> None:
         source = Source(50)
         crew = a_crew(Confused(opening=opening))
         ended = await all_done(crew, source)
-        assert isinstance(crew.failure, Trouble)
+        assert isinstance(crew.door.failure, Trouble)
         assert sorted(done.item for done in ended) == source.taken
         assert all(done.unbegun for done in ended)
 
@@ -861,7 +863,7 @@ def test_a_session_that_fails_to_close_ends_the_run_and_loses_no_item() -> None:
         source = Source(50)
         crew = a_crew(Toy(work, closing=closing), A2)
         ended = await all_done(crew, source)
-        assert isinstance(crew.failure, Trouble)
+        assert isinstance(crew.door.failure, Trouble)
         assert sorted(done.item for done in ended) == source.taken
 
     play(scenario())
@@ -1000,7 +1002,7 @@ def test_a_stop_ends_an_open_that_hangs() -> None:
         crew = a_crew(toy, stop=stop)
         ended = await all_done(crew, source)
         assert toy.tries == 1
-        assert crew.failure is None
+        assert crew.door.failure is None
         assert Counter(done.item for done in ended) == Counter(source.taken)
         assert all(done.unbegun for done in ended)
 
@@ -1018,7 +1020,7 @@ def test_a_stop_ends_the_wait_before_another_open() -> None:
         crew = a_crew(Toy(opening=opening), patience=NEVER, stop=stop)
         ended = await all_done(crew, Source(3))
         assert all(done.unbegun for done in ended)
-        assert crew.failure is None
+        assert crew.door.failure is None
 
     play(scenario())
 
@@ -1367,7 +1369,7 @@ async def mixed(mix: Mix) -> None:
     toy, source = MixedToy(mix, stop), Source(len(mix.items), after=fail)
     patience = Patience(mix.retries, 0.0)
     crew = a_crew(toy, mix.mode, patience, stop=stop, limit=mix.limit, grace_seconds=mix.grace_seconds)
-    cap = crew.cap
+    cap = crew.door.limits.lanes
     ended: list[Finished[int, str]] = []
     failed = False
     async with crew:
@@ -1383,7 +1385,7 @@ async def mixed(mix: Mix) -> None:
     assert not toy.faults
     assert source.closed
     assert Counter(done.item for done in ended) == Counter(source.taken)
-    cut_short = stop.requested or crew.failure is not None
+    cut_short = stop.requested or crew.door.failure is not None
     assert cut_short or source.taken == list(range(len(mix.items)))
     assert failed is mix.items_fail or cut_short
     for done in ended:
@@ -1394,14 +1396,14 @@ async def mixed(mix: Mix) -> None:
         assert done.error == ("it was interrupted" if cut else "") or done.error.startswith(f"Trouble: {done.item}.")
         assert not cut or stop.requested
     assert all(len(seen) <= mix.retries + 1 for seen in toy.begun.values())
-    assert toy.most_open == crew.most_open <= cap
-    assert len(toy.sessions) == crew.opened
+    assert toy.most_open == crew.door.most_open <= cap
+    assert len(toy.sessions) == crew.door.opened
     assert toy.now_open == 0
     assert all(session.closed and session.under_way == 0 for session in toy.sessions)
     allowed = 1 if mix.mode.kind == "S" else mix.overlap
     assert all(session.most_under_way <= allowed for session in toy.sessions)
-    assert 1 <= crew.cap <= cap
-    assert crew.failure is None or isinstance(crew.failure, Fatal | Refused | ConnectionError)
+    assert 1 <= crew.door.limits.lanes <= cap
+    assert crew.door.failure is None or isinstance(crew.door.failure, Fatal | Refused | ConnectionError)
 
 
 @settings(max_examples=400)
@@ -1649,7 +1651,7 @@ def test_run_passes_on_what_the_program_raises() -> None:
 
 PROGRAM = """
 import asyncio, os, sys
-from async_mirror.crew.off_loop import run
+from async_mirror.multi import run
 
 async def main(stop):
     os.write(1, b"ready\\n")

@@ -4,7 +4,7 @@ What brings more is told by one figure, the work per second: an item counts like
 rule where they are small and bytes per second where they are large.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 ITEM = 100_000
 WINDOW_S = 1.0
@@ -16,6 +16,44 @@ AS_MUCH = 0.95
 """What share of the best rate fewer lanes must bring to do as well."""
 HOLD_WINDOWS = 10
 FIRST_LANES = 2
+
+
+class Cap(Protocol):
+    """How many lanes are right."""
+
+    @property
+    def lanes(self) -> int:
+        """The number at this moment, 1 or more."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """More than this it never is."""
+        ...
+
+    def lower(self, lanes: int) -> None:
+        """More than so many sessions cannot be had."""
+        ...
+
+    def measured(self, seconds: float, items: int, amount: int, lanes: int, *, busy: bool) -> None:
+        """Learn what so many lanes brought; `busy` says that all had work all the time."""
+        ...
+
+
+class FixedCap:
+    """As many lanes as were asked for, fewer if they cannot be had."""
+
+    def __init__(self, lanes: int) -> None:
+        """Ask for so many."""
+        self.most = max(1, lanes)
+        self.lanes = self.most
+
+    def lower(self, lanes: int) -> None:
+        """More than so many cannot be had."""
+        self.lanes = max(1, min(self.lanes, lanes))
+
+    def measured(self, seconds: float, items: int, amount: int, lanes: int, *, busy: bool) -> None:
+        """Learn nothing."""
 
 
 class Sample(NamedTuple):
@@ -81,7 +119,7 @@ def _held(level: Level) -> Level:
 
 
 class Climb:
-    """A cap that finds itself (see `multi.Cap`)."""
+    """A cap that finds itself."""
 
     def __init__(self, most: int, first: int | None = None) -> None:
         """Begin at `first` lanes, what was found right before, and never go beyond `most`."""
@@ -121,3 +159,22 @@ class Climb:
         if self._seconds >= WINDOW_S and self._work:
             self.level = decide(self.level, Sample(self._seconds, self._work, lanes))
             self._seconds = self._work = 0.0
+
+
+class Meter:
+    """What the lanes brought since the cap was last told."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.amount = 0
+        self.busy = True
+        self._told = (0.0, 0, 0)
+
+    def tell(self, cap: Cap, now: float, items: int, lanes: int, *, idle: bool) -> None:
+        """Tell the cap: so many items have ended in all, and `idle` says that a lane has nothing to do now."""
+        then, before, amount = self._told
+        self._told = now, items, self.amount
+        if then:
+            busy = self.busy and not idle
+            cap.measured(now - then, items - before, self.amount - amount, lanes, busy=busy)
+            self.busy = not idle

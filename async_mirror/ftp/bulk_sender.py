@@ -14,7 +14,7 @@ _STEP_S = 0.1
 
 
 class Bulk:
-    """What is to be sent over a connection that is open, in steps of a tenth of a second (see `off_loop.in_steps`).
+    """What is to be sent over a connection that is open, in steps of a tenth of a second (see `multi.in_steps`).
 
     It has a hold of its own on the connection, so a thread that is late, because of a disk, does no harm to others.
     Memory is that of one block, and of what `seal` makes of it, however many bytes there are.

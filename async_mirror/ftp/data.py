@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
-from async_mirror.crew.off_loop import in_steps
 from async_mirror.ftp.bulk_sender import PIECE, Bulk
 from async_mirror.ftp.replies import Reply
+from async_mirror.multi import in_steps
 from async_mirror.remote.errors import ContentFailedError
 from async_mirror.remote.session import Content, Reader
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from async_mirror.crew.far import Performed, Verdict
+from async_mirror.crew.work import Performed, Verdict
 from async_mirror.jobs import apply, compare, recover
 from async_mirror.jobs.attempt import Progress, Publisher
 from async_mirror.jobs.compare import Compare, Compared

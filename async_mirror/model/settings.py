@@ -42,9 +42,9 @@ class DeleteLimit:
         return str(self.number) if self.number is not None else f"{self.percent:g}%"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
-    """All that a run needs to know except how many lanes it has and what is secret."""
+    """All that a run needs to know except how many lanes it has and what is secret. Its defaults are the options'."""
 
     source: Path
     """The absolute path as it was given, links kept: each pass resolves it anew."""

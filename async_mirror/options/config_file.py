@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from async_mirror.model.settings import UsageError
+
 NAME = "async-mirror.toml"
 
 _FILE = f"{__name__}.file"
 
 
-class ConfigError(Exception):
+class ConfigError(UsageError):
     """The file cannot be used; the text names file, key, and what is allowed."""
 
 

@@ -3,7 +3,6 @@
 import netrc
 import os
 import shlex
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from async_mirror.model.odd_names import refusal
 from async_mirror.model.secret import Secret
 from async_mirror.model.settings import UsageError
 from async_mirror.model.site import Site
+from async_mirror.multi import run_program
 
 ANONYMOUS = "anonymous"
 
@@ -91,7 +91,7 @@ def _printed_by(command: str) -> Secret:
     if not words:
         raise UsageError("the password command is empty: write a program and its arguments")
     try:
-        done = subprocess.run(words, stdout=subprocess.PIPE, check=False)  # noqa: S603 - that is what was asked for
+        done = run_program(words)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it holds a NUL character"
         raise UsageError(f"the password command {shown(words[0])} cannot be run: {why}") from None

@@ -7,12 +7,20 @@ from typing import Any
 
 import click
 
-from async_mirror.model.settings import Existing
+from async_mirror.crew.ledger import Patience
+from async_mirror.model.settings import Existing, Settings, UsageError
 from async_mirror.model.site import SCHEMES
 from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
-from async_mirror.options.click_types import ENVIRONMENT, Argument, Failed, FileName, Option, Parsed, Pattern
-from async_mirror.options.values import parse_delete_limit, parse_extension, parse_interval, parse_pin, parse_rate
+from async_mirror.options.click_types import ENVIRONMENT, Argument, FileName, Option, Parsed, Pattern
+from async_mirror.options.values import (
+    parse_delete_limit,
+    parse_extension,
+    parse_interval,
+    parse_pin,
+    parse_rate,
+    written_interval,
+)
 
 CONTEXT: dict[str, Any] = {
     "max_content_width": 100,
@@ -22,7 +30,7 @@ CONTEXT: dict[str, Any] = {
 
 
 def _mode(text: str) -> Any:
-    from async_mirror.multi import Mode  # noqa: PLC0415 - asyncio is not needed to print help
+    from async_mirror.crew.mode import Mode  # noqa: PLC0415 - asyncio is not needed to print help
 
     return Mode.parse(text)
 
@@ -45,20 +53,17 @@ def _look_for_slips(environment: Iterable[str]) -> None:
         if name == written or name in known:
             continue
         if name.startswith("NO_") and name[3:] in known:
-            raise Failed(f"the environment has {written}, which is no setting: write {prefix}{name[3:]}=no", 2)
+            raise UsageError(f"the environment has {written}, which is no setting: write {prefix}{name[3:]}=no")
         import difflib  # noqa: PLC0415 - only needed here
 
         if close := difflib.get_close_matches(name, sorted(known), 1, 0.7):
-            raise Failed(f"the environment has {written}, which is no setting: did you mean {prefix}{close[0]}?", 2)
+            raise UsageError(f"the environment has {written}, which is no setting: did you mean {prefix}{close[0]}?")
 
 
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     if not ctx.resilient_parsing:
         _look_for_slips(os.environ)
-        try:
-            config_file.use(ctx, path, SYNC)
-        except config_file.ConfigError as error:
-            raise Failed(str(error), 2) from None
+        config_file.use(ctx, path, SYNC)
 
 
 # The parameters.
@@ -145,7 +150,7 @@ SYNC: list[click.Parameter] = [
     ),
     Option(
         ["--perms/--no-perms"],
-        default=True,
+        default=Settings.perms,
         show_default=True,
         group=_WHAT,
         help="Whether to mirror file modes.",
@@ -153,7 +158,7 @@ SYNC: list[click.Parameter] = [
     Option(
         ["--every"],
         type=INTERVAL,
-        default="15m",
+        default=written_interval(Settings.every_seconds),
         show_default=True,
         metavar="INTERVAL",
         group=_WHEN,
@@ -175,14 +180,14 @@ SYNC: list[click.Parameter] = [
     Option(
         ["--existing"],
         type=click.Choice([str(each) for each in Existing]),
-        default="overwrite",
+        default=str(Settings.existing),
         show_default=True,
         group=_SAFETY,
         help="What becomes of a file of others that has the name of one here; fail leaves it, too, and exits 1.",
     ),
     Option(
         ["--delete/--no-delete"],
-        default=True,
+        default=Settings.delete,
         show_default=True,
         group=_SAFETY,
         help="Whether to remove from the site what is gone from SOURCE.",
@@ -238,7 +243,7 @@ SYNC: list[click.Parameter] = [
     Option(
         ["--timeout"],
         type=INTERVAL,
-        default="60s",
+        default=written_interval(Settings.timeout_seconds),
         show_default=True,
         metavar="INTERVAL",
         group=_CONNECTION,
@@ -247,7 +252,7 @@ SYNC: list[click.Parameter] = [
     Option(
         ["--retries"],
         type=click.IntRange(0, 100),
-        default=5,
+        default=Patience.retries,
         show_default=True,
         metavar="N",
         group=_CONNECTION,

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -19,7 +18,8 @@ from async_mirror.model.settings import DeleteLimit, Existing, Settings, UsageEr
 from async_mirror.model.site import Site, Trust
 from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
-from async_mirror.options.click_types import ENVIRONMENT, Failed, Option, as_given, origin, variable
+from async_mirror.options.asked import Asked, AskedMirror
+from async_mirror.options.click_types import ENVIRONMENT, Option, as_given, origin, variable
 from async_mirror.options.credentials import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
 from async_mirror.options.declared import DESTINATION, TLS
 from async_mirror.options.destination import is_original_form, parse_destination, parse_original
@@ -31,23 +31,20 @@ _SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterS
 _SITE = re.compile(r"(^|/)[a-z]+:/|^[^/,]+(,[^,]*){3,4}$", re.IGNORECASE)  # of the two slashes a path keeps one
 
 
-def login_of(options: dict[str, Any]) -> Login:
+def login_of(asked: AskedMirror) -> Login:
     """Return site, user and password, as far as they are known without asking."""
-    site, secret = site_of(options)
-    try:
-        return find_login(site, _places(options, secret), os.environ)
-    except UsageError as error:
-        raise Failed(str(error), 2) from None
+    site, secret = site_of(asked)
+    return find_login(site, _places(asked, secret), os.environ)
 
 
-def _places(options: dict[str, Any], secret: Secret) -> Iterator[Place]:
+def _places(asked: AskedMirror, secret: Secret) -> Iterator[Place]:
     """Yield where a password may be: command line, environment, configuration file, and then the destination itself."""
     context = click.get_current_context()
     where = origin(context, DESTINATION)
     for given in _SOURCES:
-        if (file := options["password_file"]) and context.get_parameter_source("password_file") is given:
+        if (file := asked.password_file) and context.get_parameter_source("password_file") is given:
             yield Place(str(file), file=file)
-        if (command := options["password_command"]) is not None and context.get_parameter_source(
+        if (command := asked.password_command) is not None and context.get_parameter_source(
             "password_command"
         ) is given:
             yield Place("the password command", command=command)
@@ -57,32 +54,25 @@ def _places(options: dict[str, Any], secret: Secret) -> Iterator[Place]:
         yield Place(where, secret, None if where == variable(DESTINATION) else config_file.file(context))
 
 
-def site_of(options: dict[str, Any]) -> tuple[Site, Secret]:
+def site_of(asked: AskedMirror) -> tuple[Site, Secret]:
     """Return the site, and the password if the destination holds one."""
-    text, tls = options["destination"], options["tls"]
+    text, tls = asked.destination, asked.tls
     if not text:
-        raise Failed(_missing("destination"), 2)
-    try:
-        site, password = (
-            parse_original(text, tls) if is_original_form(text) else (parse_destination(text, tls), NO_SECRET)
-        )
-    except UsageError as error:
-        raise Failed(str(error), 2) from None
+        raise UsageError(_missing("destination"))
+    site, password = parse_original(text, tls) if is_original_form(text) else (parse_destination(text, tls), NO_SECRET)
     if is_original_form(text) and origin(click.get_current_context(), DESTINATION) == "command line":
         better = site if tls else replace(site, scheme="ftpes")
-        raise Failed(
+        raise UsageError(
             "everybody on this machine can see a password on the command line: write"
             f" {better.shown} and keep the password in --password-file, --password-command or ASYNC_MIRROR_PASSWORD;"
-            " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION",
-            2,
+            " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION"
         )
     scheme = text.partition("://")[0]
     weaker = _rank(TLS) > _rank(DESTINATION)
     if weaker and not site.is_encrypted and scheme in {"ftpes", "ftps"}:
-        raise Failed(
+        raise UsageError(
             f"{origin(click.get_current_context(), TLS)} says that TLS is off, and the destination says {scheme}://:"
-            " write ftp:// if clear text is meant",
-            2,
+            " write ftp:// if clear text is meant"
         )
     return site, password
 
@@ -97,34 +87,29 @@ def _missing(name: str) -> str:
     return f"no {name}: give it on the command line, in ASYNC_MIRROR_{name.upper()} or as {name} in {config_file.NAME}"
 
 
-def trust_of(options: dict[str, Any], site: Site) -> Trust:
+def trust_of(asked: Asked, site: Site) -> Trust:
     """Return which certificate the site may show. Said of a site without TLS it is a slip that sends a password."""
-    asked = Trust(
-        options["ca_cert"], options["tls_pin"] or "", options["client_cert"], options["client_key"], options["insecure"]
-    )
+    trust = Trust(asked.ca_cert, asked.tls_pin or "", asked.client_cert, asked.client_key, asked.insecure)
     given = {
-        "--ca-cert": asked.ca_cert,
-        "--tls-pin": asked.pin,
-        "--client-cert": asked.client_cert,
-        "--client-key": asked.client_key,
-        "--insecure": asked.insecure,
+        "--ca-cert": trust.ca_cert,
+        "--tls-pin": trust.pin,
+        "--client-cert": trust.client_cert,
+        "--client-key": trust.client_key,
+        "--insecure": trust.insecure,
     }
     used = [option for option, value in given.items() if value]
     if used and not site.is_encrypted:
-        raise Failed(f"{used[0]} is for TLS, and the destination is without (ftp://, or --tls off): choose one", 2)
+        raise UsageError(f"{used[0]} is for TLS, and the destination is without (ftp://, or --tls off): choose one")
     ways = [option for option in used if not option.startswith("--client")]
     if len(ways) > 1:
-        raise Failed(f"{ways[0]} and {ways[1]} exclude each other: leave one out", 2)
-    if asked.client_key and not asked.client_cert:
-        raise Failed("--client-key is nothing without --client-cert: name the certificate, too", 2)
+        raise UsageError(f"{ways[0]} and {ways[1]} exclude each other: leave one out")
+    if trust.client_key and not trust.client_cert:
+        raise UsageError("--client-key is nothing without --client-cert: name the certificate, too")
     if site.is_encrypted:
         from async_mirror.ftp.tls import tls_for  # noqa: PLC0415 - only needed with TLS
 
-        try:
-            tls_for(asked)
-        except UsageError as error:
-            raise Failed(str(error), 2) from None
-    return asked
+        tls_for(trust)
+    return trust
 
 
 def warnings_about(login: Login, trust: Trust) -> Iterator[str]:
@@ -152,18 +137,18 @@ def caution_about(trust: Trust) -> str:
     return "INSECURE: certificates are not checked" if trust.insecure else ""
 
 
-def source_of(options: dict[str, Any]) -> Path:
+def source_of(asked: AskedMirror) -> Path:
     """Return the folder that is to be mirrored; it need not be there."""
-    path: Path | None = options["source"]
+    path: Path | None = asked.source
     if path is None:
-        raise Failed(_missing("source"), 2)
+        raise UsageError(_missing("source"))
     if _SITE.search(str(path)) and not os.path.exists(path):
         # the path is not repeated, for it may hold a password
-        raise Failed(
-            "the source looks like a site: the folder comes first, then the site, as ftpes://user@host/path", 2
+        raise UsageError(
+            "the source looks like a site: the folder comes first, then the site, as ftpes://user@host/path"
         )
     if os.path.exists(path) and not os.path.isdir(path):
-        raise Failed(f"the source {path} is no folder: name the one whose content is to be mirrored", 2)
+        raise UsageError(f"the source {path} is no folder: name the one whose content is to be mirrored")
     return _as_given(path)
 
 
@@ -178,37 +163,37 @@ def _as_given(path: Path) -> Path:
     return made
 
 
-def settings_of(options: dict[str, Any], source: Path, login: Login) -> Settings:
+def settings_of(asked: Asked, source: Path, login: Login) -> Settings:
     """Return what a run needs to know. No file with a secret, and no log, may lie in what is mirrored."""
-    asked = Settings(
+    settings = Settings(
         source=source,
         site=login.site,
-        max_depth=options["max_depth"],
-        excluded_extensions=frozenset(options["exclude_ext"]),
-        patterns=(*_patterns(options["exclude_from"]), *options["exclude"]),
-        existing=Existing(options["existing"]),
-        delete=options["delete"],
-        delete_limit=options["max_delete"] or DeleteLimit(),
-        allow_empty_source=options["allow_empty_source"],
-        allow_unmounted=options["allow_unmounted"],
-        perms=options["perms"],
-        timeout_seconds=options["timeout"],
-        every_seconds=options["every"],
-        shape=None if options["temp_name"] is None else SHAPES.index(options["temp_name"]),
+        max_depth=asked.max_depth,
+        excluded_extensions=frozenset(asked.exclude_ext),
+        patterns=(*_patterns(asked.exclude_from), *asked.exclude),
+        existing=Existing(asked.existing),
+        delete=asked.delete,
+        delete_limit=asked.max_delete or DeleteLimit(),
+        allow_empty_source=asked.allow_empty_source,
+        allow_unmounted=asked.allow_unmounted,
+        perms=asked.perms,
+        timeout_seconds=asked.timeout,
+        every_seconds=asked.every,
+        shape=None if asked.temp_name is None else SHAPES.index(asked.temp_name),
     )
     try:
-        selection = Selection(asked.max_depth, asked.excluded_extensions, asked.patterns)
+        selection = Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
     except ValueError as error:
-        raise Failed(str(error), 2) from None
-    log = options["log_file"]
+        raise UsageError(str(error)) from None
+    log = asked.log_file
     old_log = log and log.with_name(f"{log.name}{time.strftime('.%Y-%m-%d')}")
-    key = options["client_key"] or options["client_cert"]
+    key = asked.client_key or asked.client_cert
     secrets = (("password", file) for file in _secret_files(login))
     files = (("log", log), ("old log", old_log), ("key", key), *secrets)
     private = tuple((what, file) for what, file in files if file)
     for said in published(private, Path(os.path.realpath(source)), selection):
-        raise Failed(said, 2)
-    return replace(asked, private=private)
+        raise UsageError(said)
+    return replace(settings, private=private)
 
 
 def _secret_files(login: Login) -> Iterator[Path]:
@@ -227,37 +212,37 @@ def _patterns(files: Iterable[Path]) -> Iterator[str]:
         try:
             text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
         except OSError as error:
-            raise Failed(
-                f"the patterns in {file} cannot be read ({error.strerror}): name another --exclude-from", 2
+            raise UsageError(
+                f"the patterns in {file} cannot be read ({error.strerror}): name another --exclude-from"
             ) from None
         lines = text.split("\n")
         try:
             Selection(patterns=tuple(lines))
         except ValueError as error:
-            raise Failed(f"{file}: {error}", 2) from None
+            raise UsageError(f"{file}: {error}") from None
         yield from lines
 
 
-def state_file_of(options: dict[str, Any], source: Path, site: Site) -> StateFile:
+def state_file_of(asked: AskedMirror, source: Path, site: Site) -> StateFile:
     """Return where the state of this source on this site is, and where it was when a source's links were resolved."""
     from platformdirs import user_state_path  # noqa: PLC0415 - only needed where no folder is named
 
     resolved = Path(os.path.realpath(source))
-    folder = Path(os.path.realpath(options["state_dir"] or user_state_path("async-mirror")))
+    folder = Path(os.path.realpath(asked.state_dir or user_state_path("async-mirror")))
     if said := holds_state(resolved, folder):
-        raise Failed(said, 2)
+        raise UsageError(said)
     path, former = (state_path(folder, (str(each), *site.binding)) for each in (source, resolved))
     return StateFile(path, former)
 
 
-def setting_line(context: click.Context, param: click.Parameter) -> str:
+def setting_line(context: click.Context, param: click.Parameter, asked: AskedMirror) -> str:
     """Return a line of a configuration file for one setting, with where it is from as a comment."""
     value, where = as_given(context, param), origin(context, param)
     if value in (None, (), []):
         default = f", so {param.unset}" if isinstance(param, Option) and param.unset else ""
         return f"# {config_file.key(param)} is not set{default}"
     if param is DESTINATION:
-        site, _ = site_of(context.params)  # fails for a URL that holds a password
+        site, _ = site_of(asked)  # fails for a URL that holds a password
         value = site.shown if is_original_form(value) else value
     written = CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     return f"{config_file.key(param)} = {written}".ljust(50) + f"  # {shown(where)}"

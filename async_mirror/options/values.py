@@ -23,6 +23,14 @@ def parse_interval(text: str) -> float:
     return total
 
 
+def written_interval(seconds: float) -> str:
+    """Return an interval as it may be written, in its largest unit that makes a whole number of 2 or more."""
+    unit, name = next(
+        (unit for unit in ((3600, "h"), (60, "m")) if seconds % unit[0] == 0 and seconds > unit[0]), (1, "s")
+    )
+    return f"{seconds / unit:g}{name}"
+
+
 def parse_rate(text: str) -> float:
     """Read `5M`, `500k`, `1.5M`, `2Mi` or plain bytes per second; k is 1,000, Ki is 1,024."""
     found = _RATE.fullmatch(text.strip())

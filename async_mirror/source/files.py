@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import aiofiles
 
-from async_mirror.crew.off_loop import batched
 from async_mirror.model import paths
 from async_mirror.model.entry import Entry
+from async_mirror.multi import batched
 
 if TYPE_CHECKING:
     from blake3 import blake3

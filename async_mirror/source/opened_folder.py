@@ -3,7 +3,7 @@
 import os
 from typing import Self
 
-from async_mirror.crew.far import Kept
+from async_mirror.multi import Kept
 
 
 class OpenedFolder(bytes):

@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from async_mirror.crew.off_loop import Offload
 from async_mirror.model import escape, odd_names, paths
 from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import Entry
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
+from async_mirror.multi import Offload
 from async_mirror.source.look import look
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.store import State

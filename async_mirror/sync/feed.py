@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from itertools import chain
 
-from async_mirror.crew.off_loop import Offload
 from async_mirror.model import paths
 from async_mirror.model.change import Change, Job, MakeFolder, path_of
+from async_mirror.multi import Offload
 from async_mirror.state.store import State
 from async_mirror.sync.folder_gates import Gates
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
 
-from async_mirror.crew import off_loop
-from async_mirror.crew.off_loop import Offload
+from async_mirror import multi
 from async_mirror.model.change import MakeFolder, SendFile
 from async_mirror.model.entry import Listing
 from async_mirror.model.plan import plan_folder
 from async_mirror.model.selection import Selection
+from async_mirror.multi import Offload
 from async_mirror.source.scan import walk
 from async_mirror.state.store import State
 from async_mirror.ui.report import Report
@@ -43,7 +43,7 @@ class Ahead:
         """Count to the end, and tell that all is known."""
         self.begun = True
         index = 0
-        async with aclosing(off_loop.stream(partial(walk, self._root, self._selection))) as listings:
+        async with aclosing(multi.stream(partial(walk, self._root, self._selection))) as listings:
             async for batch in listings:
                 for count in await self._offload(self._count, batch, max(0, self._planned - index)):
                     if index >= self._planned and count[0]:

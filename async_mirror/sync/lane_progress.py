@@ -1,11 +1,11 @@
 """Tells the report what the crew is doing. Knows both, and decides nothing."""
 
+from async_mirror.crew.work import Watcher
 from async_mirror.jobs.compare import Compare
 from async_mirror.jobs.perform import Answer, Item, failure_of
 from async_mirror.jobs.recover import Recover
 from async_mirror.model.change import Job, SendFile, path_of
 from async_mirror.model.outcome import Outcome
-from async_mirror.multi import Watcher
 from async_mirror.sync.room import Room
 from async_mirror.ui.report import Report
 

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from async_mirror.crew.cap import Climb
-from async_mirror.crew.off_loop import Offload
+from async_mirror.crew.cap import Climb, FixedCap
+from async_mirror.crew.ledger import Patience
+from async_mirror.crew.mode import MOST_LANES, Mode
 from async_mirror.crew.stop import Stop
+from async_mirror.crew.work import Terms
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.jobs.dry_run import DryHands
@@ -17,7 +19,7 @@ from async_mirror.model.secret import Secret
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
 from async_mirror.model.temporary_names import FACT, FOUND_OUT
-from async_mirror.multi import MOST_LANES, Crew, FixedCap, Mode, Patience
+from async_mirror.multi import Crew, Offload
 from async_mirror.remote.session import Connect, RootedSession
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.state.store import State
@@ -79,10 +81,12 @@ async def crew_for(
         patience,
         watcher=Watch(mirror.report, room),
         cap=_cap(mirror, mode),
-        wait_for=mirror.pace.wait_for if mirror.pace.piece else None,
-        keep=keep,
-        kept=state.descriptors,
-        wanted=room.takes_item,
+        terms=Terms(
+            wait_for=mirror.pace.wait_for if mirror.pace.piece else None,
+            keep=keep,
+            wanted=room.takes_item,
+            kept=state.descriptors,
+        ),
     )
 
 
@@ -135,12 +139,12 @@ async def remember(mirror: Mirror, offload: Offload) -> None:
 def learn_limits(crew: MirrorCrew, mirror: Mirror) -> None:
     """Learn how many connections are right, as the crew has found."""
     account = _account(mirror)
-    if crew.refused:
-        most = min(crew.most_open, crew.cap)
+    if crew.door.refused:
+        most = min(crew.door.most_open, crew.door.limits.lanes)
         told = f"the server allows no more than {plural(most, 'connection')}; that is kept in mind for an hour"
         mirror.facts.find(Fact(account, _LIMIT, most, LIMIT_LASTS_S, told=told, is_note=True))
-    if isinstance(crew.limits, Climb) and crew.limits.found:
-        mirror.facts.find(Fact(account, _FOUND, crew.limits.found, CONNECTIONS_LAST_S))
+    if isinstance(crew.door.limits, Climb) and crew.door.limits.found:
+        mirror.facts.find(Fact(account, _FOUND, crew.door.limits.found, CONNECTIONS_LAST_S))
 
 
 def learn_one_for_two(mirror: Mirror, path: str, double: str) -> None:

@@ -10,9 +10,10 @@ from functools import partial
 from itertools import chain, groupby
 from typing import assert_never
 
-from async_mirror.crew import off_loop
-from async_mirror.crew.off_loop import Offload
+from async_mirror import multi
+from async_mirror.crew.ledger import DEATHS, EXCUSES, Patience
 from async_mirror.crew.stop import Stop
+from async_mirror.crew.work import Finished
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.perform import Answer, Item
 from async_mirror.jobs.recover import Recovered, Settled, by_folder
@@ -34,7 +35,7 @@ from async_mirror.model.change import (
 from async_mirror.model.entry import UNKNOWN, Entry, Kind, Listing
 from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Problem, Skipped, Unmanaged
 from async_mirror.model.plan import FolderPlan, Swap, plan_folder
-from async_mirror.multi import DEATHS, EXCUSES, Finished, Patience
+from async_mirror.multi import Offload
 from async_mirror.remote.errors import RemoteError
 from async_mirror.source.files import has_digest
 from async_mirror.source.look import is_gone, look
@@ -139,12 +140,12 @@ class Pass:
                     self.report.phase("looking at the site")
                     await self._survey(crew)
                 self.report.phase("mirroring")
-                async with off_loop.beside() as start:
+                async with multi.beside() as start:
                     await self._perform(crew, self._publish("", start), PUBLISHING_OVERLAP)
                 await self._settle(crew)
         finally:
             self._tell_room()
-            self.report.counts.connections += crew.opened
+            self.report.counts.connections += crew.door.opened
             learn_limits(crew, self.mirror)
             await remember(self.mirror, self.offload)
 
@@ -160,8 +161,8 @@ class Pass:
         finally:
             await self.feed.give_up()
             await self._commit()
-        if crew.failure:
-            raise crew.failure
+        if crew.door.failure:
+            raise crew.door.failure
 
     # What comes back.
 
@@ -347,7 +348,7 @@ class Pass:
         """Yield the comparison of each folder that the site has and the source has or had, parents first."""
         holds = await self.offload(self.state.holds_anything)
         seen = set()
-        async with aclosing(off_loop.stream(partial(walk, self.root, self.selection))) as listings:
+        async with aclosing(multi.stream(partial(walk, self.root, self.selection))) as listings:
             async for batch in listings:
                 for listing in batch:
                     seen.add(listing.folder)

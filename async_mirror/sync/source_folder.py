@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from async_mirror.crew.off_loop import Offload
 from async_mirror.model import escape
 from async_mirror.model.settings import Settings
+from async_mirror.multi import Offload
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.source.scan import read_folder
 from async_mirror.source.secrecy import holds_state, published

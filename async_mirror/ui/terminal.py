@@ -34,6 +34,14 @@ _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 _WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 
 
+OnSignal = Callable[[signal.Signals, Callable[[], None] | None], None]
+"""Has a function called in this event loop when a signal comes; None: no more."""
+
+
+def _no_signals(_signum: signal.Signals, _call: Callable[[], None] | None) -> None:
+    """Have no function called."""
+
+
 class Display:
     """Draws an activity at the bottom of a terminal, many times a second, on the event loop that it is shown in."""
 
@@ -44,6 +52,7 @@ class Display:
         *,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
+        on_signal: OnSignal = _no_signals,
     ) -> None:
         """Prepare a display of `activity` on standard error. `clock` is the one that the activity's times are of.
 
@@ -54,6 +63,7 @@ class Display:
         self._title = title
         self._console = console or Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._clock = clock
+        self._on_signal = on_signal
         self._lines: deque[Text] = deque()
         self._cells: list[int] = []
         self._picture = ""
@@ -70,7 +80,7 @@ class Display:
         if self._console.is_interactive:
             self._loop = asyncio.get_running_loop()
             if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
-                self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+                self._on_signal(signal.SIGTSTP, self._suspend)
             self._refresh()
         try:
             yield self
@@ -80,7 +90,7 @@ class Display:
     def restore(self) -> None:
         """Leave the terminal as it was, for good; does nothing the second time."""
         if self._loop:
-            self._loop.remove_signal_handler(signal.SIGTSTP)
+            self._on_signal(signal.SIGTSTP, None)
         if self._timer:
             self._timer.cancel()
         self._loop = self._timer = None
@@ -122,9 +132,9 @@ class Display:
         """Give the terminal back before Ctrl-Z stops the process; the next frame is drawn wherever the cursor is."""
         assert self._loop is not None
         self._draw([])
-        self._loop.remove_signal_handler(signal.SIGTSTP)
+        self._on_signal(signal.SIGTSTP, None)
         signal.raise_signal(signal.SIGTSTP)
-        self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+        self._on_signal(signal.SIGTSTP, self._suspend)
 
     def _draw(self, frame: list[Text]) -> None:
         """Draw a frame over the last one, below the lines that came in since; an empty frame takes it away."""

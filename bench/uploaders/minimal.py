@@ -13,7 +13,7 @@ import select
 import socket
 import ssl
 import sys
-import threading  # noqa: TID251  # not the product: what it is compared with
+import threading  # not the product: what it is compared with
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress

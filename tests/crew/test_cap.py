@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_mirror.crew.cap import FIRST_LANES, HOLD_WINDOWS, ITEM, WINDOW_S, Climb, Level, Sample, decide
+from async_mirror.crew.cap import FIRST_LANES, HOLD_WINDOWS, ITEM, WINDOW_S, Climb, Level, Meter, Sample, decide
 
 pytestmark = pytest.mark.smoke
 
@@ -256,3 +256,39 @@ def test_recorded_links_bring_most_of_what_they_can(brought: dict[int, float], s
     """Seven more lanes bring a third more on loopback: that is too little for them to be right."""
     ride = Ride(recorded(brought), noise=0.1, seed=seed).go(SETTLED + 100)
     assert ride.share(100) > share
+
+
+class Heard:
+    """A cap that writes down what it is told."""
+
+    lanes = most = 4
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float, int, int, int, bool]] = []
+
+    def lower(self, lanes: int) -> None:
+        raise AssertionError
+
+    def measured(self, seconds: float, items: int, amount: int, lanes: int, *, busy: bool) -> None:
+        self.told.append((seconds, items, amount, lanes, busy))
+
+
+def test_a_meter_tells_what_came_since_it_last_told() -> None:
+    meter, heard = Meter(), Heard()
+    meter.tell(heard, 10.0, 5, 2, idle=False)
+    assert heard.told == [], "there is no time before the first look"
+    meter.amount += 700
+    meter.tell(heard, 10.5, 8, 2, idle=False)
+    meter.tell(heard, 11.0, 8, 3, idle=False)
+    assert heard.told == [(0.5, 3, 700, 2, True), (0.5, 0, 0, 3, True)]
+
+
+def test_a_meter_says_whether_all_had_work_all_the_time() -> None:
+    meter, heard = Meter(), Heard()
+    meter.tell(heard, 1.0, 0, 2, idle=False)
+    meter.busy = False
+    meter.tell(heard, 2.0, 0, 2, idle=False)
+    meter.tell(heard, 3.0, 0, 2, idle=True)
+    meter.tell(heard, 4.0, 0, 2, idle=False)
+    meter.tell(heard, 5.0, 0, 2, idle=False)
+    assert [busy for *_, busy in heard.told] == [False, False, False, True]

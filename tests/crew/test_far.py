@@ -25,10 +25,14 @@ from hypothesis import strategies as st
 from support.program import eventually
 from support.toys import STUCK, Did, Errand, Fatal, Refused, Toy
 
-from async_mirror.crew.cap import Climb
-from async_mirror.crew.far import LAST_SECONDS, WorkerDied
+from async_mirror.crew.cap import Climb, FixedCap
+from async_mirror.crew.door import OPENINGS_PER_S
+from async_mirror.crew.far import LAST_SECONDS
+from async_mirror.crew.ledger import DEATHS, Patience
+from async_mirror.crew.mode import Mode
 from async_mirror.crew.stop import Stop
-from async_mirror.multi import DEATHS, OPENINGS_PER_S, ROOM_PER_LANE, Crew, Finished, FixedCap, Mode, Patience, Watcher
+from async_mirror.crew.work import Finished, Terms, Watcher, WorkerDied
+from async_mirror.multi import ROOM_PER_LANE, Crew
 from async_mirror.remote.errors import (
     ConnectionBroken,
     ConnectionRefused,
@@ -85,8 +89,9 @@ class Company:
         **details: Any,
     ) -> Crew[Any, Errand, Did]:
         watcher = details.pop("watcher", None) or Ear(listener)
-        mode = Mode(self.kind, lanes)
-        return Crew(toy, mode, stop or Stop(), patience, watcher=watcher, grace_seconds=0.0, **details)
+        cap = details.pop("cap", None)
+        terms: Terms[Errand] = Terms(grace_seconds=0.0, **details)
+        return Crew(toy, Mode(self.kind, lanes), stop or Stop(), patience, watcher=watcher, cap=cap, terms=terms)
 
     def play(
         self,
@@ -346,7 +351,7 @@ def test_an_error_of_the_first_opening_is_judged_and_ends_it(
 
     ended = play(scenario())
     assert all(done.unbegun for done in ended)
-    assert isinstance(crews[0].failure, error)
+    assert isinstance(crews[0].door.failure, error)
     assert toy.noted("openings") <= (1 if opening == "fatal" else 4)
 
 
@@ -360,9 +365,9 @@ def test_refusals_shrink_the_cap_and_cost_no_item(company: Company) -> None:
         return await everything(crews[0], [Errand(number, ("leave",)) for number in range(400)])
 
     assert all(done.result for done in play(scenario()))
-    assert crews[0].refused
-    assert crews[0].failure is None
-    assert crews[0].most_open <= crews[0].cap == 2
+    assert crews[0].door.refused
+    assert crews[0].door.failure is None
+    assert crews[0].door.most_open <= crews[0].door.limits.lanes == 2
 
 
 @pytest.mark.parametrize(
@@ -578,8 +583,11 @@ def mask_of(pid: int, name: str) -> str:
 
 PROGRAM = """
 import asyncio, os, sys
-from async_mirror.crew.off_loop import run
-from async_mirror.multi import Crew, Mode, Patience, Watcher
+from async_mirror.multi import run
+from async_mirror.multi import Crew
+from async_mirror.crew.mode import Mode
+from async_mirror.crew.ledger import Patience
+from async_mirror.crew.work import Terms, Watcher
 from support.toys import Errand, Toy
 
 class Tell(Watcher):
@@ -596,7 +604,7 @@ async def main(stop):
     fcntl.flock(lock, fcntl.LOCK_EX)
     toy = Toy(sys.argv[2], sys.argv[1] == "P")
     mode = Mode(sys.argv[1], 2)
-    async with Crew(toy, mode, stop, watcher=Tell(), kept=[lock], grace_seconds=0.5) as crew:
+    async with Crew(toy, mode, stop, watcher=Tell(), terms=Terms(kept=[lock], grace_seconds=0.5)) as crew:
         async for batch in crew.run(each(2)):
             pass
     return 128 + stop.signum
@@ -796,15 +804,15 @@ def mixed(kind: str, mix: Mix) -> None:
                     ended.extend(batch)
                     if mix.stop_after is not None and len(ended) >= mix.stop_after:
                         stop.request()
-            return stop.requested or crew.failure is not None, crew
+            return stop.requested or crew.door.failure is not None, crew
 
         cut_short, crew = play(scenario())
         assert toy.faults == []
         assert Counter(done.item.number for done in ended) == Counter(errand.number for errand in taken)
         assert cut_short or taken == errands
-        assert crew.most_open <= cap
-        assert 1 <= crew.cap <= cap
-        assert isinstance(crew.failure, Fatal | Refused | ConnectionError | WorkerDied | None)
+        assert crew.door.most_open <= cap
+        assert 1 <= crew.door.limits.lanes <= cap
+        assert isinstance(crew.door.failure, Fatal | Refused | ConnectionError | WorkerDied | None)
         for done in ended:
             begun = toy.noted(f"begun {done.item.number}")
             assert done.unbegun or begun or "died" in done.error or "interrupted" in done.error

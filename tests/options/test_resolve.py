@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from support.program import Program, names, write
 
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
+from async_mirror.options.asked import Asked, AskedMirror
 from async_mirror.options.credentials import Login
+from async_mirror.options.declared import HEALTHCHECK, SYNC
 from async_mirror.options.resolve import caution_about, warnings_about
+from async_mirror.options.values import parse_interval, written_interval
 
 PIN = f"sha256:{'0f' * 32}"
 CLOSED = "ftpes://me@127.0.0.1:1/"
@@ -277,3 +281,16 @@ def test_a_certificate_without_its_key_may_be_published(program: Program, files:
     certificate = program.write("certificate.pem", (files / "certificate").read_bytes())
     options = ("--client-cert", certificate, "--client-key", files / "key")
     assert program.sync("--retries", "0", *options).code == 4
+
+
+def test_each_parameter_has_a_field_and_each_field_a_parameter() -> None:
+    for params, asked in ((SYNC, Asked), (HEALTHCHECK, AskedMirror)):
+        assert {param.name for param in params if param.expose_value} == {field.name for field in fields(asked)}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"), [(900, "15m"), (60, "60s"), (90, "90s"), (7200, "2h"), (3600, "60m"), (0.5, "0.5s")]
+)
+def test_an_interval_is_written_as_it_is_read(seconds: float, written: str) -> None:
+    assert written_interval(seconds) == written
+    assert parse_interval(written) == seconds

@@ -21,6 +21,8 @@ from typing import Final, NamedTuple
 
 from servers import PASSWORD, USER, FtpServer, Tls
 
+from support.law import sitecustomize as law
+
 PROJECT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = (sys.executable, "-m", "async_mirror")
 LONGEST_SECONDS: Final = 60
@@ -64,7 +66,7 @@ class Program:
         scheme = _SCHEMES[server.tls]
         host = f"[{server.host}]" if ":" in server.host else server.host
         self.url = f"{scheme}://{USER}@{host}:{server.port}/"
-        self.environment = {"PATH": os.defpath, "HOME": str(self.home), "LANG": "C.UTF-8"}
+        self.environment = {"PATH": os.defpath, "HOME": str(self.home), "LANG": "C.UTF-8"} | law.environment()
         self._prefix: list[str] = []
         self.source.mkdir()
         self.home.mkdir()

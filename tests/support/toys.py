@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from async_mirror.crew.far import Performed, Progress, Verdict
+from async_mirror.crew.work import Performed, Progress, Verdict
 
 STUCK = -1
 """What is told to have advanced by what asks for the end and then does not end."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from support.program import write
 
-from async_mirror.crew.off_loop import Offload
 from async_mirror.model.change import Job, SendFile
 from async_mirror.model.outcome import Done
 from async_mirror.model.selection import Selection
+from async_mirror.multi import Offload
 from async_mirror.source.scan import walk
 from async_mirror.state.opening import open_state
 from async_mirror.state.store import State

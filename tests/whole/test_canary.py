@@ -26,6 +26,8 @@ from faults.scripted import Exchange, Reaction, ScriptedServer
 from support.mirror import AS_PLAIN_USER
 from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, at_terminal, write
 
+from async_mirror.crew.ledger import Patience
+from async_mirror.crew.mode import Mode
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.session import connect
 from async_mirror.jobs.attempt import Publisher
@@ -34,7 +36,6 @@ from async_mirror.jobs.perform import Hands
 from async_mirror.model.secret import Secret
 from async_mirror.model.settings import Settings
 from async_mirror.model.site import Site
-from async_mirror.multi import Mode, Patience
 from async_mirror.options.credentials import Place, find_login
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.report import Report

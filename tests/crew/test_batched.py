@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from async_mirror.crew.off_loop import Batched
+from async_mirror.multi import Batched
 
 SECONDS = 20
 

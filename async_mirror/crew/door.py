@@ -1,0 +1,154 @@
+"""Opens the sessions of all lanes: the first alone, never too many a second, and fewer where more are refused."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, Literal, Protocol
+
+from async_mirror.crew.cap import Cap
+from async_mirror.crew.far import FarHands
+from async_mirror.crew.ledger import Patience
+from async_mirror.crew.stop import cancel, set_within
+from async_mirror.crew.work import Hands, S, Verdict, Watcher
+
+OPENINGS_PER_S = 20
+
+
+class Permits(Protocol):
+    """As many as there may be sessions."""
+
+    async def acquire(self) -> Literal[True]:
+        """Wait for one."""
+        ...
+
+    def release(self) -> None:
+        """Give one back."""
+        ...
+
+
+class Door(Generic[S]):
+    """Lends a permit with each session. What it learns of the server's limits goes to the cap."""
+
+    def __init__(
+        self,
+        limits: Cap,
+        permits: Permits,
+        patience: Patience,
+        closing: asyncio.Event,
+        *,
+        watcher: Watcher[Any, Any],
+        failed: Callable[[], None],
+    ) -> None:
+        """Open nothing yet, and nothing more once `closing`. `failed` is called when no session can be had."""
+        self.limits = limits
+        self.refused = False
+        self.failure: Exception | None = None
+        self.opened = self.open_now = self.most_open = 0
+        self._permits = permits
+        self._patience = patience
+        self._closing = closing
+        self._watcher = watcher
+        self._failed = failed
+        self._openings: deque[float] = deque(maxlen=OPENINGS_PER_S)
+        self._first = asyncio.Lock()
+        self._opening: set[asyncio.Task[Any]] = set()
+
+    async def open(self, hands: Hands[S, Any, Any], *, had_one: bool) -> S | None:
+        """Open a session for a lane; None means that the lane is to retire.
+
+        The very first session is opened alone: a wrong password is tried once, not once per lane.
+        """
+        await self._permits.acquire()
+        session = None
+        try:
+            session = await self._opened(hands, had_one)
+        finally:
+            if session is None:
+                self._permits.release()
+        return session
+
+    async def leave(self, session: S) -> None:
+        """End a session and take back its permit."""
+        try:
+            await session.close()
+        finally:
+            self.open_now -= 1
+            self._permits.release()
+
+    def crowded(self) -> bool:
+        """Have fewer sessions from now on, if there is more than one; tell whether there is."""
+        if self.open_now <= 1:
+            return False
+        self.refused = True
+        self.limits.lower(self.open_now - 1)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """Take note that no session can be had, and why."""
+        self.failure = self.failure or error
+        self._failed()
+
+    def close(self) -> None:
+        """Cut short what is being opened."""
+        cancel(self._opening)
+
+    async def _opened(self, hands: Hands[S, Any, Any], had_one: bool) -> S | None:
+        if not self.opened:
+            async with self._first:
+                if not self.opened:
+                    return await self._try_to_open(hands, had_one)
+        return await self._try_to_open(hands, had_one)
+
+    async def _try_to_open(self, hands: Hands[S, Any, Any], had_one: bool) -> S | None:
+        failures = 0
+        while not self._closing.is_set():
+            try:
+                return await self._open_one(hands)
+            except Exception as error:  # noqa: BLE001 - whatever it is, `judge` says what it means
+                failures += 1
+                error_met = error
+                if self._gives_up(hands.judge(error), error, failures, had_one):
+                    return None
+            pause = self._patience.pause(failures)
+            self._watcher.waiting(error_met, pause)
+            await set_within(self._closing, pause)
+        return None
+
+    async def _open_one(self, hands: Hands[S, Any, Any]) -> S:
+        task = asyncio.current_task()
+        assert task is not None
+        self._opening.add(task)
+        try:
+            if isinstance(hands, FarHands):
+                await hands.start()  # that may take longer than the turn lasts
+            await self._turn_to_open()
+            session = await hands.open()
+        finally:
+            self._opening.discard(task)
+        self.opened += 1
+        self.open_now += 1
+        self.most_open = max(self.most_open, self.open_now)
+        return session
+
+    async def _turn_to_open(self) -> None:
+        """Wait until one more opening is not one too many in any second: some servers ban for that."""
+        clock = asyncio.get_running_loop().time
+        turn = now = clock()
+        if len(self._openings) == OPENINGS_PER_S:
+            turn = max(now, self._openings[0] + 1.0)
+        self._openings.append(turn)
+        await asyncio.sleep(turn - now)
+
+    def _gives_up(self, verdict: Verdict, error: Exception, failures: int, had_one: bool) -> bool:
+        hopeless = verdict is Verdict.FATAL or failures > self._patience.retries
+        if not self.open_now:
+            if hopeless:
+                self.fail(error)
+            return hopeless
+        refused = verdict is Verdict.REFUSED and not had_one
+        if refused:
+            self.refused = True
+            self.limits.lower(self.open_now + len(self._opening))
+        elif hopeless:
+            self.limits.lower(self.limits.lanes - 1)
+        return refused or hopeless

@@ -1,0 +1,59 @@
+"""What was asked for, wherever it was written: a field for each parameter of a command, by its name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from async_mirror.crew.mode import Mode
+    from async_mirror.model.settings import DeleteLimit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedMirror:
+    """Which mirror is meant: what every command needs."""
+
+    source: Path | None
+    destination: str | None
+    password_file: Path | None
+    password_command: str | None
+    tls: str | None
+    state_dir: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(AskedMirror):
+    """All that `sync` may be asked for; seconds, bytes per second and numbers of connections are read already."""
+
+    exclude: tuple[str, ...]
+    exclude_from: tuple[Path, ...]
+    exclude_ext: tuple[str, ...]
+    max_depth: int | None
+    perms: bool
+    every: float
+    once: bool
+    dry_run: bool
+    resurvey: bool
+    existing: str
+    delete: bool
+    max_delete: "DeleteLimit | None"
+    allow_empty_source: bool
+    allow_unmounted: bool
+    multi: "Mode"
+    max_connections: int
+    bwlimit: float | None
+    timeout: float
+    retries: int
+    temp_name: str | None
+    pasv_address: Literal["control", "server"]
+    ca_cert: Path | None
+    tls_pin: str | None
+    client_cert: Path | None
+    client_key: Path | None
+    insecure: bool
+    quiet: bool
+    verbose: bool
+    no_progress: bool
+    json: bool
+    log_file: Path | None
+    log_format: Literal["text", "json"]
