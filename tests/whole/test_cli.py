@@ -18,7 +18,7 @@ import async_mirror
 from async_mirror import __version__
 from async_mirror.options.declared import SYNC
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
+INSTALL = (PROJECT / "docs/install.md").read_text(encoding="utf-8")
 COMMANDS = ("", "sync", "config", "healthcheck", "demo")
 GROUPS = ["What is mirrored", "When", "Safety", "Connection", "Security", "Output", "Files of its own", "Other"]
 SLOW = {"aioftp", "asyncio", "rich", "sqlite3", "aiofiles", "blake3", "pathspec"}
@@ -167,7 +167,7 @@ def test_unchanged_pass_loads_neither_ftp_nor_the_display(server_factory: Server
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_script_for_completion_is_printed_as_the_readme_tells(tmp_path: Path, shell: str) -> None:
     variable = f"_ASYNC_MIRROR_COMPLETE={shell}_source"
-    assert f"{variable} async-mirror" in README
+    assert f"{variable} async-mirror" in INSTALL
     result = run(tmp_path, **dict([variable.split("=")]))
     assert result.code == 0
     assert re.search(rf"_ASYNC_MIRROR_COMPLETE={shell}_complete", result.out)
