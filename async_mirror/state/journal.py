@@ -17,6 +17,7 @@ from async_mirror.model.change import (
     RemoveFolder,
     SendFile,
     SetAttributes,
+    SetDate,
     path_of,
     touched,
     touches,
@@ -315,7 +316,7 @@ def _add_candidates(connection: sqlite3.Connection, key: tuple[bytes, str], more
 def _only_adds(outcome: Done | Unmanaged) -> bool:
     """Tell whether all that an outcome means to the state is what is held at its path now."""
     match outcome:
-        case Done(change=SendFile() | MakeFolder() | SetAttributes()):
+        case Done(change=SendFile() | MakeFolder() | SetAttributes() | SetDate()):
             return True
     return False
 
@@ -329,8 +330,8 @@ def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:
                 move_below(connection, old.path, entry.path)
             forget(connection, old.path)
             hold(connection, [held or entry])
-        case Done(_, change):
-            forget(connection, path_of(change))
+        case Done(_, RemoveFile(gone) | RemoveFolder(gone)):
+            forget(connection, gone.path)
 
 
 def _stays_open(outcome: Outcome) -> TypeGuard[Done | InDoubt | Unmanaged]:
