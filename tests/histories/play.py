@@ -164,12 +164,14 @@ class Stage:
         self._see_that_torn_ones_are_known()
         robbed = bool(self.site.taken)  # what somebody has taken away a dry run does not miss
         foretold = self._foretold() if self.history.seed % 4 == 0 else {}
+        refused = self.site.renames_refused
         result = self.run()
         assert result is not None, "nobody kills it in quiet"
         done = {what: result.told[what] for what in foretold}
         if foretold:
             done["removed_folders"] += result.told["given_up"]  # whether others have something in it shows the attempt
-        if done != foretold and not (result.told["failed"] or robbed):
+        sent_instead = self.site.renames_refused > refused  # whether a name is to be had shows the attempt
+        if done != foretold and not (result.told["failed"] or robbed or sent_instead):
             self.world.found("a dry run tells what would be done", f"{foretold}, and it was {done}")
         self.world.rest(QUIET_SECONDS)
         code = self._code()

@@ -212,6 +212,7 @@ class FtpSession(Process):
 
     def do_rnfr(self, argument: bytes) -> None:
         if self.kind.in_place:
+            self.site.renames_refused += 1
             raise No("Permission denied")
         self.renaming = self.path(argument)
         if not self.site.find(self.renaming):

@@ -46,6 +46,8 @@ class Site:
     ours: set[bytes] = field(default_factory=set)
     taken: set[bytes] = field(default_factory=set)
     pass_began: float = 0.0
+    renames_refused: int = 0
+    """How often something could not be renamed that bears its final name."""
 
     def __post_init__(self) -> None:
         for path in (b"/", ROOT):
@@ -91,6 +93,13 @@ class Site:
         node.mtime = self.world.wall
 
     def rename(self, old: bytes, new: bytes) -> None:
+        try:
+            self._rename(old, new)
+        except No:
+            self.renames_refused += self._is_final(old)
+            raise
+
+    def _rename(self, old: bytes, new: bytes) -> None:
         node, there = self.find(old), self.find(new)
         if node is None:
             raise No("No such file or directory")
