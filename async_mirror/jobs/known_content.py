@@ -29,7 +29,9 @@ def _is_sure(attempt: Attempt, held: Entry) -> bool:
     doubt = attempt.doubts.get(held.path)
     if doubt is None:
         return True
-    return not doubt.anything and all(each and each.digest and each.digest == held.digest for each in doubt.versions)
+    return not (doubt.anything or doubt.torn) and all(
+        each and each.digest and each.digest == held.digest for each in doubt.versions
+    )
 
 
 async def compared(attempt: Attempt, change: SendFile, held: Entry) -> SameContent:

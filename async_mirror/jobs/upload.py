@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from async_mirror.jobs.attempt import Attempt
+from async_mirror.jobs.known_content import if_known
 from async_mirror.jobs.send_file import Upload
 from async_mirror.model.candidates import Candidates, added, observed
 from async_mirror.model.entry import UNKNOWN, Entry
@@ -32,6 +33,8 @@ class InPlace(Upload):
         attempt = self._attempt
         if attempt.unanswered and self._path in attempt.doubts:
             await asyncio.sleep(attempt.publisher.timeout_seconds)
+        if self._change.compares and (outcome := await if_known(attempt, self._change)):
+            return outcome
         if self._held is None and (self._asks or attempt.replaces is not False):
             self._before = await attempt.session.look(self._path)
             attempt.replaces, self._asks = self._before is not None, False
