@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -167,9 +167,7 @@ class Stage:
         refused = self.site.renames_refused
         result = self.run()
         assert result is not None, "nobody kills it in quiet"
-        done = {what: result.told[what] for what in foretold}
-        if foretold:
-            done["removed_folders"] += result.told["given_up"]  # whether others have something in it shows the attempt
+        done = _told_of(result, foretold)
         sent_instead = self.site.renames_refused > refused  # whether a name is to be had shows the attempt
         if done != foretold and not (result.told["failed"] or robbed or sent_instead):
             self.world.found("a dry run tells what would be done", f"{foretold}, and it was {done}")
@@ -178,8 +176,23 @@ class Stage:
         self.world.rest(QUIET_SECONDS)
         self._compare(code)
         before = self.server.commands
-        if not self._code() and self.server.commands != before:
+        code = self._code()
+        if not code and self.server.commands != before:
             self.world.found("the third pass is silent", f"{self.server.commands - before} commands")
+        if not code and self.history.seed % 4 == 1:
+            self._touch_all()
+
+    def _touch_all(self) -> None:
+        """Touch what is mirrored: that alone sends nothing, and the site gets the dates that it takes."""
+        for path, content in self.local.tree().items():
+            node = self.site.find(ROOT + b"/" + path)
+            if content is not None and node and not (node.others or node.replaces_ours):
+                self.do(("touch", path.decode("utf-8", "surrogateescape")))
+        result = self.run()
+        assert result is not None, "nobody kills it in quiet"
+        if result.told["sent_files"]:
+            self.world.found("a touch alone sends nothing", f"{result.told['sent_files']} files were sent")
+        self._compare(result.code)
 
     def _foretold(self) -> dict[str, int]:
         """Make a dry run, and return what it says would be done."""
@@ -189,7 +202,7 @@ class Stage:
         if self.site.nodes != before:
             self.world.found("a dry run changes nothing", f"{self.site.nodes} instead of {before}")
         told = _FORETOLD if self.history.kind.chmod else [each for each in _FORETOLD if each != "changed_modes"]
-        return {what: result.told[what] for what in told}
+        return _told_of(result, told)
 
     def _code(self) -> int:
         result = self.run()
@@ -232,6 +245,14 @@ class Stage:
             self.world.found("equal in the end", f"{shown(path)} has mode {node.mode:o}, not {mode:o}")
         if self.history.kind.times == "set" and node.content is not None and int(node.mtime) != int(status.st_mtime):
             self.world.found("equal in the end", f"{shown(path)} is of {node.mtime:.0f}, not {status.st_mtime:.0f}")
+
+
+def _told_of(result: package.Result, what: Iterable[str]) -> dict[str, int]:
+    """Return what was told of a pass; whether others have something in a folder may show its removal alone."""
+    told = {each: result.told[each] for each in what}
+    if "removed_folders" in told:
+        told["removed_folders"] += result.told["given_up"]
+    return told
 
 
 class _Excuses:
