@@ -48,8 +48,7 @@ async def why_not_renamed(attempt: Attempt) -> Blame:
 
     Raises Refusal, too, if it can be neither renamed nor removed; then no other is tried, for that would stay as well.
     """
-    if await _is_taken(attempt.session.rename(attempt.left_behind, attempt.spare)):
-        attempt.left_behind = attempt.spare
+    if await _is_renamed(attempt):
         await attempt.drop_temporary()
         return Blame.THIS_FILE
     try:
@@ -84,12 +83,26 @@ async def _bears(attempt: Attempt, *, renames: bool) -> bool:
     attempt.left_behind = attempt.temporary
     taken = await _is_taken(session.store(attempt.left_behind, Nothing(), lambda: None))
     if taken and renames:
-        taken = await _is_taken(session.rename(attempt.left_behind, attempt.spare))
-        attempt.left_behind = attempt.spare if taken else attempt.left_behind
+        taken = await _is_renamed(attempt)
     try:
         await attempt.drop_temporary()
     except Refusal:
         attempt.strays = (*attempt.strays, attempt.left_behind)
+    return taken
+
+
+async def _is_renamed(attempt: Attempt) -> bool:
+    """Tell whether the temporary was not refused another name for good; until that is answered it may bear either."""
+    strays, spare = attempt.strays, attempt.spare
+    attempt.strays = (*strays, spare)
+    try:
+        taken = await _is_taken(attempt.session.rename(attempt.left_behind, spare))
+    except Refusal:
+        attempt.strays = strays
+        raise
+    attempt.strays = strays
+    if taken:
+        attempt.left_behind = spare
     return taken
 
 
