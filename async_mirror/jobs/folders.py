@@ -10,7 +10,7 @@ from async_mirror.model import paths
 from async_mirror.model.candidates import Candidates
 from async_mirror.model.change import FOUND, MakeFolder, Move
 from async_mirror.model.entry import UNKNOWN, Entry
-from async_mirror.model.outcome import Done, Doubt, Outcome
+from async_mirror.model.outcome import OLD_SPELLING, Done, Doubt, Outcome
 from async_mirror.remote.errors import LINK_IN_THE_WAY, Refusal
 from async_mirror.remote.session import RemoteSession
 
@@ -96,14 +96,16 @@ async def _has_both_names(session: RemoteSession, new: str) -> bool:
 
 async def _respelled(attempt: Attempt, old: str, moved: Entry) -> Outcome:
     """Rename what has both names to the site already, if the site will; what others have in it is found by either."""
+    note = ""
     try:
         with attempt.touching((moved.path, None, moved)):
             await attempt.session.rename(old, moved.path)
     except Refusal as refusal:
         if refusal.transient:
             raise
+        note = OLD_SPELLING
     attempt.confirm(old, None)
-    return attempt.done(moved)
+    return attempt.done(moved, note)
 
 
 async def remove(attempt: Attempt, held: Entry) -> Outcome:

@@ -75,6 +75,10 @@ NO_MTIMES = "this server does not set every modification time: some files bear t
 """The note of an outcome whose time the site did not take."""
 NO_MODES = "this server does not set every mode: some stay as the server makes them (--no-perms leaves all alone)"
 """The note of an outcome whose mode the site did not take."""
+OLD_SPELLING = (
+    "this server does not rename what differs in case, or in Unicode form, alone: a folder stays under its old name"
+)
+"""The note of a folder that bears both names to the site, which goes on to list the old one."""
 
 
 UNTOLD = "the server does not tell of every new name whether others have it: what had one was replaced unseen"
