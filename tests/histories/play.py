@@ -157,7 +157,7 @@ class Stage:
     def _see_that_torn_ones_are_known(self) -> None:
         """Where no pass is under way, a file that is not whole is one that the state holds as that."""
         torn = [path[len(ROOT) + 1 :] for path in self.site.torn()]
-        if unknown := package.believed(self.state, torn):
+        if torn and (unknown := package.believed(self.state, torn)):
             self.world.found("what is torn is known", f"{shown(unknown[0])} is torn, and the state says nothing of it")
 
     def _converge(self) -> None:
