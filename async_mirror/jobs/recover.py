@@ -5,7 +5,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
-from async_mirror.jobs.folder_check import spelled, was_renamed
+from async_mirror.jobs.folder_check import bears, spelled, was_renamed
 from async_mirror.jobs.odd_name_probe import remove_trial
 from async_mirror.jobs.temporary_trial import Nothing
 from async_mirror.model.candidates import added, held_after
@@ -23,14 +23,16 @@ _TOGETHER = 1000
 class Settled(NamedTuple):
     """What a pending path turned out to hold; None for nothing, or nothing that is ours.
 
-    `moved` says that it is a folder that has come from its origin with all that was in it, `is_others` that what is
-    there is not ours, `stays` that temporaries may be left that the site does not let go.
+    `moved` says that it is a folder that has come from its origin, and that `is_whole` if just what was in it came
+    along; `is_others` that what is there is not ours, `stays` that temporaries may be left that the site does not let
+    go.
     """
 
     pending: Pending
     held: Entry | None = None
     failure: Failure | None = None
     moved: bool = False
+    is_whole: bool = True
     is_others: bool = False
     stays: bool = False
 
@@ -121,9 +123,7 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         settle_asides = _settle_asides if clean else _would_be_back
         if pending.asides and (back := await settle_asides(session, pending, seen)) != seen:
             seen, pending = back, pending._replace(candidates=added(pending.candidates, pending.earlier))
-        moved = bool(pending.origin and seen) and await was_renamed(
-            session, pending.origin, pending.path, pending.inside, twin=bool(pending.twin)
-        )
+        moved, is_whole = await _came(session, pending) if pending.origin and seen else (False, True)
     except CannotBeSent:  # so nothing ever was
         return Settled(pending)
     except Refusal as refusal:
@@ -132,7 +132,15 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
     except ConnectionBroken as broken:
         detail = f"while what an earlier run left there was looked at, {broken.told}"
         return Settled(pending, failure=Failure(pending.path, broken.problem, detail, transient=True))
-    return _settled(session, pending, seen, moved=moved)._replace(stays=stays)
+    return _settled(session, pending, seen, moved=moved)._replace(is_whole=is_whole, stays=stays)
+
+
+async def _came(session: RemoteSession, pending: Pending) -> tuple[bool, bool]:
+    """Tell whether a folder has come from its origin, and with just what was in it: others may have changed that."""
+    old, new = pending.origin, pending.path
+    if await was_renamed(session, old, new, pending.inside, twin=bool(pending.twin)):
+        return True, True
+    return not pending.twin and await bears(session, old, new), False
 
 
 async def _stay(session: RemoteSession, pending: Pending, *, in_place: bool) -> bool:

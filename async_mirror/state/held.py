@@ -174,12 +174,16 @@ def forget_one(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("DELETE FROM held WHERE folder = ? AND name = ?", (encode(folder), encode(name)))
 
 
-def move_below(connection: sqlite3.Connection, old: str, new: str) -> None:
-    """Let what is held below a folder follow its rename; by its digest alone it can be known for the same again."""
+def move_below(connection: sqlite3.Connection, old: str, new: str, *, known: bool = True) -> None:
+    """Let what is held below a folder follow its rename; by its digest alone it can be known for the same again.
+
+    Not `known`, what came along may have been changed: nothing is known of it but that it is ours.
+    """
     condition, values = _below(old)
+    forgets = "" if known else ", digest = x''"
     connection.execute(
         f"UPDATE OR REPLACE held SET folder = CAST(? || substr(folder, ?) AS BLOB),"
-        f" size = CASE kind WHEN {Kind.FILE} THEN {UNKNOWN} ELSE size END WHERE {condition}",
+        f" size = CASE kind WHEN {Kind.FILE} THEN {UNKNOWN} ELSE size END{forgets} WHERE {condition}",
         (encode(new), len(encode(old)) + 1, *values),
     )
 

@@ -166,13 +166,16 @@ class Journal(Held):
     def _inside(self, folder: str) -> Inside:
         return tuple((each[len(folder) + 1 :], fingerprint(held)) for each, held in self.held_through(folder))
 
-    def resolve(self, pending: Pending, left: Entry | None, *, look_after: int = 0, moved: bool = False) -> None:
+    def resolve(
+        self, pending: Pending, left: Entry | None, *, look_after: int = 0, moved: bool = False, known: bool = True
+    ) -> None:
         """Record what is held at an open path that was looked at; `moved` says that it has come from its origin.
 
-        The path is closed, or looked at once more after that Unix time.
+        What came along with it is `known` to be all that was there, or may have been changed since. The path is
+        closed, or looked at once more after that Unix time.
         """
         with self._database.transaction(durable=False) as connection:
-            _record_found(connection, pending, left, moved=moved)
+            _record_found(connection, pending, left, moved=moved, known=known)
             where = (encode(pending.path),)
             if look_after:
                 connection.execute(
@@ -363,10 +366,12 @@ def _keep_open(connection: sqlite3.Connection, outcome: Done | InDoubt | Unmanag
         _add_candidates(connection, key, doubt.candidates)
 
 
-def _record_found(connection: sqlite3.Connection, pending: Pending, left: Entry | None, *, moved: bool) -> None:
+def _record_found(
+    connection: sqlite3.Connection, pending: Pending, left: Entry | None, *, moved: bool, known: bool
+) -> None:
     """Record what is held at a path; of the two of a rename whichever is looked at last takes what is below along."""
     if moved and left:
-        move_below(connection, pending.origin, left.path)
+        move_below(connection, pending.origin, left.path, known=known)
         forget(connection, pending.origin)
     elif pending.origin and pending.twin and not _holds(connection, pending.origin):
         forget(connection, pending.origin)

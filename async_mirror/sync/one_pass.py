@@ -357,7 +357,7 @@ class Pass:
         else:
             is_over = settled.pending.answered and (self.settings.in_place or not settled.stays)
             look_after = 0 if is_over else int(time.time() + LOOKED_AT_AGAIN_AFTER_S)
-            resolve = partial(self.state.resolve, look_after=look_after, moved=settled.moved)
+            resolve = partial(self.state.resolve, look_after=look_after, moved=settled.moved, known=settled.is_whole)
             await self.offload(resolve, settled.pending, settled.held)
             if settled.is_others:
                 self.of_others.add(settled.pending.path)
