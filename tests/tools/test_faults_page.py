@@ -9,7 +9,7 @@ from functools import cache
 from support.program import PROJECT
 
 PAGE = PROJECT / "docs/faults.md"
-NOT_YET = {12, 110}
+NOT_YET = {12}
 """The rows that wait for what the program cannot do yet; they say so."""
 
 

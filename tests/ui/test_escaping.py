@@ -228,7 +228,7 @@ def test_nothing_that_is_told_in_json_obeys_a_name_or_a_reply(hostile: Hostile) 
 
 @pytest.mark.parametrize(
     ("verb", "reply", "code"),
-    [("PASS", b"530", 3), ("PASS", b"430", 4), ("CONNECT", b"550", 4), ("CONNECT", b"421", 4), ("CWD", b"550", 4)],
+    [("PASS", b"530", 3), ("PASS", b"430", 3), ("CONNECT", b"550", 4), ("CONNECT", b"421", 4), ("CWD", b"550", 4)],
 )
 def test_nothing_that_is_said_of_a_connection_obeys_a_reply(
     hostile: Hostile, verb: str, reply: bytes, code: int

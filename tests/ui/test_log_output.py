@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from servers import USER, ServerFactory
-from support.program import PROGRAM, PROJECT, Program, Result, contents, names, run_to_end, touch, tree, write
+from support.program import MTIME, PROGRAM, PROJECT, Program, Result, contents, names, run_to_end, touch, tree, write
 
 from async_mirror.engine import Exit
 
@@ -197,6 +197,7 @@ def fill(program: Program) -> None:
     program.write("removed", "content")
     program.write("left/removed", "content")
     program.write("moded", "content")
+    program.write("dated", "content")
     (program.source / "link").symlink_to("nowhere")
 
 
@@ -204,6 +205,7 @@ def change(program: Program) -> None:
     """Change the source so that a pass has something of each kind to do, and two things to fail at."""
     (program.source / "folder/renamed").rename(program.source / "folder/under a new name")
     (program.source / "moded").chmod(0o600)
+    os.utime(program.source / "dated", (MTIME + 60, MTIME + 60))
     (program.source / "removed").unlink()
     (program.source / "left/removed").unlink()
     (program.source / "left").rmdir()
@@ -233,6 +235,8 @@ def events(program: Program, log: Path, server_factory: ServerFactory) -> list[d
     without_modes.write("file", "content")
     assert without_modes.sync(*options).code == 0
     (without_modes.source / "file").chmod(0o600)
+    assert without_modes.sync(*options).code == 0
+    os.utime(without_modes.source / "file", (MTIME + 60, MTIME + 60))
     assert without_modes.sync(*options).code == 0
     return objects_of(log.read_text())
 
@@ -299,6 +303,8 @@ def test_pass_is_told_as_one_object_with_the_documented_keys(program: Program) -
         "made_folders": 1,
         "sent_files": 2,
         "sent_bytes": 19,
+        "dates_set": 0,
+        "unchanged_files": 0,
         "replacing_files": 0,
         "kept_files": 0,
         "existing_unknown": 0,

@@ -27,6 +27,7 @@ from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.text import Text
 
+from async_mirror import multi
 from async_mirror.ui.activity import Activity, Errand
 from async_mirror.ui.layout import Page, rows
 from async_mirror.ui.terminal import Display
@@ -354,7 +355,7 @@ def console_on(paper: io.StringIO, columns: int = 80, lines: int = 24) -> Consol
 def display_on(paper: Paper, activity: Activity | None = None) -> Display:
     """Return a display whose clock stands still at the 10th second."""
     console = console_on(paper, paper.screen.columns, paper.screen.lines)
-    return Display(activity or passing(done=500), TITLE, console=console, clock=lambda: 10.0)
+    return Display(activity or passing(done=500), TITLE, console=console, clock=lambda: 10.0, on_signal=multi.on_signal)
 
 
 def log_on(display: Display) -> logging.Logger:
@@ -629,13 +630,14 @@ def test_a_terminal_that_went_away_stops_nothing() -> None:
 CHILD = textwrap.dedent(
     """
     import asyncio, logging, os, signal, sys, time
+    from async_mirror import multi
     from async_mirror.ui.activity import Activity, Errand
     from async_mirror.ui.terminal import Display
 
     async def main():
         activity = Activity()
         activity.begin(time.monotonic())
-        display = Display(activity, "/srv/site -> ftp://me@host/www")
+        display = Display(activity, "/srv/site -> ftp://me@host/www", on_signal=multi.on_signal)
         log = logging.Logger("child")
         log.addHandler(display.lines_above)
         done = asyncio.Event()
