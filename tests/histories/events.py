@@ -138,7 +138,11 @@ class Events:
                     return True
                 self.refused.add(verb)
                 code = "451" if verb in _LOGIN else detail
+                if code == "421":  # a server that says so ends the session (RFC 959, 5.4), and does nothing more of it
+                    session.queue.clear()
                 session.say(int(code), _TEXTS.get(code, "not now"))
+                if code == "421":
+                    session.hang_up()
                 return False
             case "full":
                 self._full = True
