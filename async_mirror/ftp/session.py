@@ -258,7 +258,8 @@ class FtpSession:
             return []
         if not _are_short(commands):
             await self._see_that_lines_fit(*commands)
-        await self._transfers.lock.until_free()
+        if not self._transfers.lock.is_free:
+            await self._transfers.lock.until_free()
         control, known = self._control, self._features.known
         if known.level < AHEAD:  # there, a port is asked for directly before its transfer
             self._transfers.ports.close()

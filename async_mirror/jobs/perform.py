@@ -109,12 +109,15 @@ class Hands:
     ) -> Performed[Answer]:
         """Perform one item of whatever kind."""
         result = _refused(item) or await self._result(session, item, previous, progress)
+        answer = Answer(result, session.root, session.made_root)
         failure = failure_of(result)
+        if failure is None:
+            return Performed(answer)
         return Performed(
-            Answer(result, session.root, session.made_root),
-            again=failure is not None and failure.transient,
-            excused=failure is not None and failure.problem in {Problem.TOO_QUICK, Problem.PERHAPS_TOO_QUICK},
-            crowded=failure is not None and failure.problem is Problem.NO_PORT,
+            answer,
+            again=failure.transient,
+            excused=failure.problem in {Problem.TOO_QUICK, Problem.PERHAPS_TOO_QUICK},
+            crowded=failure.problem is Problem.NO_PORT,
         )
 
     def learned(self, since: int) -> Sequence[Fact]:
