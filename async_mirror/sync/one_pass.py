@@ -11,7 +11,8 @@ from itertools import chain, groupby
 from typing import assert_never
 
 from async_mirror import multi
-from async_mirror.crew.ledger import DEATHS, EXCUSES, Patience
+from async_mirror.crew.ledger import DEATHS, EXCUSES
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.work import Finished
 from async_mirror.jobs.attempt import doubts_of
