@@ -245,7 +245,7 @@ def demo(folder: Path | None) -> int:
 def _mirror(
     asked: "Asked", settings: "Settings", login: "Login", trust: "Trust", state_folder: Path
 ) -> tuple["Mirror", "Display | None"]:
-    from async_mirror.crew.ledger import Patience
+    from async_mirror.crew.patience import Patience
     from async_mirror.jobs.bandwidth import Pace
     from async_mirror.options import resolve
     from async_mirror.state import server_memory

@@ -20,8 +20,8 @@ import click
 from aioftp.common import StreamIO
 
 from async_mirror import multi
-from async_mirror.crew.ledger import Patience
 from async_mirror.crew.mode import Mode
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.engine import keep
 from async_mirror.ftp.session import connect

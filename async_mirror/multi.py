@@ -29,8 +29,9 @@ from weakref import WeakKeyDictionary
 from async_mirror.crew.cap import Cap, FixedCap, Meter
 from async_mirror.crew.door import Door
 from async_mirror.crew.far import LAST_SECONDS, FarHands, Worker
-from async_mirror.crew.ledger import Ledger, Patience, Ticket
+from async_mirror.crew.ledger import Ledger, Ticket
 from async_mirror.crew.mode import Mode
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop, cancel, ended
 from async_mirror.crew.wire import LogOver, Wire
 from async_mirror.crew.work import Finished, Hands, I, NotBegun, Performed, R, S, Terms, Watcher, WorkerDied
@@ -75,7 +76,7 @@ class _Desk(Generic[I, R]):
         """Put an item up for whichever lane is free, for the first time or once more."""
         self._resting.pop(ticket, None)
         if self.closing.is_set():
-            self._ledger.give_up(ticket)
+            self.refuse(ticket)
         else:
             self.todo.put_nowait(ticket)
 
@@ -86,7 +87,7 @@ class _Desk(Generic[I, R]):
     def leave_to_others(self, ticket: Ticket[I, R]) -> None:
         """Take back an item that clashes with what a lane does, for whichever is free first."""
         if self.closing.is_set():
-            self._ledger.give_up(ticket)
+            self.refuse(ticket)
         else:
             self._left.append(ticket)
 
@@ -96,14 +97,14 @@ class _Desk(Generic[I, R]):
             self.todo.put_nowait(_WAKE)
         return bool(self._left)
 
-    async def take(self, *, busy: bool, wanted: Callable[[I], bool]) -> Ticket[I, R] | None:
-        """Give a lane, which may be busy, its next item; None means that the lane is to end."""
-        if self._left and not busy:
-            return self._left.popleft()
-        while (ticket := await self.todo.get()) and not wanted(ticket.item):
-            self._ledger.give_up(ticket)
-            self._news.set()
-        return ticket
+    def left_over(self) -> Ticket[I, R] | None:
+        """Give a lane that is not busy an item that was left to the free ones, if there is one."""
+        return self._left.popleft() if self._left else None
+
+    def refuse(self, ticket: Ticket[I, R]) -> None:
+        """End an item that is not wanted any more when its turn comes."""
+        self._ledger.give_up(ticket)
+        self._news.set()
 
     def close(self, lanes: int) -> None:
         """Give up what waits, and send so many lanes home."""
@@ -280,15 +281,11 @@ class Crew(Generic[S, I, R]):
     def put(self, ticket: Ticket[I, R]) -> None:
         """Put an item up for whichever lane is free, for the first time or once more."""
         self._desk.put(ticket)
-        if self._desk.closing.is_set():
-            self._news.set()
-        else:
-            self._staff()
+        self._staff()
 
     def leave_to_others(self, ticket: Ticket[I, R]) -> None:
         """Take back an item that clashes with what a lane does, for whichever is free first."""
         self._desk.leave_to_others(ticket)
-        self._news.set()
         self.wake()
 
     def wake(self) -> None:
@@ -303,7 +300,11 @@ class Crew(Generic[S, I, R]):
             if self._desk.closing.is_set() or self._manned > self.door.limits.lanes:
                 return None
             self.meter.busy = self.meter.busy and not self._desk.todo.empty()
-            return await self._desk.take(busy=busy, wanted=self.terms.wanted)
+            if not busy and (left := self._desk.left_over()):
+                return left
+            while (ticket := await self._desk.todo.get()) and not self.terms.wanted(ticket.item):
+                self._desk.refuse(ticket)
+            return ticket
         finally:
             self._desk.idle -= 1
 

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from support.toys import Fatal, Judge, Refused, Trouble
 
 from async_mirror.crew.cap import FixedCap
-from async_mirror.crew.ledger import EXCUSES, Patience
+from async_mirror.crew.ledger import EXCUSES
 from async_mirror.crew.mode import MOST_LANES, Mode
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.work import Finished, Performed, Progress, Terms, Verdict
 from async_mirror.multi import ROOM_PER_LANE, Crew, Offload, beside, run, stream

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Protocol
 
 from async_mirror.crew.cap import Cap
 from async_mirror.crew.far import FarHands
-from async_mirror.crew.ledger import Patience
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import cancel, set_within
 from async_mirror.crew.work import Hands, S, Verdict, Watcher
 

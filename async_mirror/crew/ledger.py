@@ -1,29 +1,15 @@
 """What a crew has taken and not yet ended: attempts, excuses, deaths, endings. Pure: no loop, no clock."""
 
-import random
 from dataclasses import dataclass
 from typing import Generic
 
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.work import Finished, I, Performed, R
 
 DEATHS = 3
 """How often what works on an item may die before the item is given up."""
 EXCUSES = 3
 """How often an attempt at an item may be none of the item's and not count."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait before trying again: doubled each time, with jitter, up to a limit; and how often."""
-
-    retries: int = 5
-    first_seconds: float = 0.5
-    most_seconds: float = 30.0
-
-    def pause(self, attempt: int) -> float:
-        """Return the seconds to wait before the attempt that follows `attempt` failed ones (from 1)."""
-        longest: float = min(self.most_seconds, self.first_seconds * 2.0 ** min(attempt - 1, 20))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 @dataclass(eq=False, slots=True)

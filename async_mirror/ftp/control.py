@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Iterable, Sequence
+from time import monotonic
 
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.reply_flow import GREETING, PendingReply, ReplyFlow
@@ -181,7 +182,12 @@ class Control:
             self.flow.feed(data)
         except ConnectionBroken as broken:
             self._give_up(broken)
-        self._acknowledge()
+        now = monotonic()
+        if now - self._read_at >= _ACKNOWLEDGED_LATE_S:
+            self._prompt_reads = _PROMPT_READS
+        self._read_at = now if self.flow.pending else math.inf
+        if self._prompt_reads and self.flow.pending:
+            self._acknowledge()
 
     def _acknowledge(self) -> None:
         """Let a server that waits for that know at once what arrived.
@@ -189,14 +195,9 @@ class Control:
         Many hold a second reply back until the first one is acknowledged (Nagle), and a kernel that has nothing else
         to send does that after 40 ms. A reply that comes so late has the next ones acknowledged by themselves.
         """
-        now = self._loop.time()
-        if now - self._read_at >= _ACKNOWLEDGED_LATE_S:
-            self._prompt_reads = _PROMPT_READS
-        self._read_at = now if self.flow.pending else math.inf
-        if self._prompt_reads and self.flow.pending and self.transport:
-            self._prompt_reads -= 1
-            if connection := self.transport.get_extra_info("socket"):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        self._prompt_reads -= 1
+        if self.transport and (connection := self.transport.get_extra_info("socket")):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def break_off(self, why: str, said: str = "", *, by_server: bool = False) -> None:
         """Give the connection up; whoever waits on it is told why, what the server said, and whether that ended it."""
@@ -227,24 +228,24 @@ class Control:
         """Send commands in one write, perhaps with others, and expect a reply to each."""
         if self.broken:
             raise self.broken
-        wire = paths.encode("\n".join(commands))
-        lines = wire.split(b"\n")
-        if len(lines) != len(commands) or b"\r" in wire or b"\0" in wire:
+        text = "".join(commands)
+        if "\r" in text or "\n" in text or "\0" in text:
             raise ValueError("a command must not hold CR, LF or NUL")
+        lines = commands if text.isascii() else map(paths.encode, commands)
         pending = [
             AwaitedReply(each.partition(" ")[0], len(line) + 2) for each, line in zip(commands, lines, strict=True)
         ]
         self.flow.expect(*pending)
         if not self._leaving:  # whoever waits for its turn to send gets it in the next round
             self._loop.call_soon(self._loop.call_soon, self.flush)
-        self._leaving += lines
+        self._leaving.append(paths.encode("\r\n".join((*commands, ""))))
         return pending
 
     def flush(self) -> None:
         """Let what was sent leave now."""
         if self._leaving and self.transport:
             leaving, self._leaving = self._leaving, []
-            self.transport.write(b"\r\n".join([*leaving, b""]))
+            self.transport.write(b"".join(leaving))
 
     async def reply(self, pending: AwaitedReply, timeout_seconds: float | None = None) -> Reply:
         """Wait for a reply, for a bounded time; whoever gives up waiting leaves the connection out of step: broken."""

@@ -72,7 +72,7 @@ class PerFile(NamedTuple):
 
     `level` is the highest rung that holds together with all below it, 0 for none. `generations` tells of each rung
     how often it was won and lost: what leaves now may lose no later one. `passive` has the ways to ask for a port, the
-    best one first; those of `reached` led to one within the hour.
+    best one first; those of `reached` led to one within the hour. `bars` says that something is not allowed somewhere.
     """
 
     level: int
@@ -82,6 +82,7 @@ class PerFile(NamedTuple):
     reached: frozenset[str]
     kept: frozenset[str]
     shape: int
+    bars: bool
 
 
 class Features:
@@ -204,6 +205,7 @@ class Features:
             frozenset(filter(path.reaches, kinds)),
             frozenset(set.intersection(*kept) if kept else ()),
             temporary_names.known_shape(facts, self._account),
+            bool(facts.names(self._account, _BARRED)),
         )
 
     @property
@@ -341,6 +343,8 @@ class Features:
 
     def barred(self, folder: str) -> int:
         """Return what is not allowed in a folder; 0 if nothing is known."""
+        if not self.known.bars:
+            return 0
         return self._facts.number(self._account, _BARRED) or self._facts.number(self._account, f"{_BARRED} in {folder}")
 
     def found_barred(self, folder: str, what: int, told: str) -> None:

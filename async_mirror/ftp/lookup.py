@@ -58,7 +58,7 @@ class Lookup:
 
     def size_command(self, path: str) -> str:
         """Return the command that asks for a size; "" where that is not known."""
-        return f"SIZE {self._name(path)}" if self.knows_size else ""
+        return "" if self._features.lacks("SIZE") else f"SIZE {self._name(path)}"
 
     # What is there.
 

@@ -258,7 +258,8 @@ class FtpSession:
             return []
         if not _are_short(commands):
             await self._see_that_lines_fit(*commands)
-        await self._transfers.lock.until_free()
+        if not self._transfers.lock.is_free:
+            await self._transfers.lock.until_free()
         control, known = self._control, self._features.known
         if known.level < AHEAD:  # there, a port is asked for directly before its transfer
             self._transfers.ports.close()
@@ -434,16 +435,16 @@ class FtpSession:
         self._check(reply)
         return whole
 
-    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
+    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: Callable[[], str]) -> Published:
         """Set attributes and rename, in one write where the server takes that."""
         lacked = self._features.known.lacked
         commands, atomic = {}, _REPLACING not in lacked
-        if verb := self._mtime_verb:
+        if verb := self._mtime_verb(lacked):
             commands["mtime"] = self._set_mtime_command(verb, temporary, entry.mtime_ns)
         if mode is not None and "SITE CHMOD" not in lacked:  # the temporary's name is a plain one
             commands["mode"] = self._set_mode_command(temporary, mode)
         if not atomic and await self.size(entry.path) is not None:
-            commands["old from"], commands["old to"] = self._rename_commands(entry.path, aside)
+            commands["old from"], commands["old to"] = self._rename_commands(entry.path, aside())
         commands["new from"], commands["new to"] = self._rename_commands(temporary, entry.path)
         replies = dict(zip(commands, await self._exchange(*commands.values()), strict=True))
         put_aside = "old to" in replies and self._was_renamed(replies["old from"], replies["old to"])
@@ -451,9 +452,9 @@ class FtpSession:
             refused = _rename_refusal(replies["new from"], replies["new to"])
             if "old to" in replies:
                 if put_aside:
-                    await self._put_back(aside, entry.path)
+                    await self._put_back(aside(), entry.path)
                 raise refused
-            await self._publish_in_steps(temporary, entry.path, aside, refused)
+            await self._publish_in_steps(temporary, entry.path, aside(), refused)
             atomic, put_aside = False, True
         self._features.renamed()
         mode_set = mode is None or ("mode" in replies and replies["mode"].succeeded)
@@ -500,7 +501,7 @@ class FtpSession:
 
     async def set_mtime(self, path: str, mtime_ns: int) -> bool:
         """Set the modification time by the first command that this server takes; forget those that it does not."""
-        while verb := self._mtime_verb:
+        while verb := self._mtime_verb(self._features.known.lacked):
             (reply,) = await self._exchange(self._set_mtime_command(verb, path, mtime_ns))
             if reply.succeeded:
                 self._features.have(_TIMES[verb])
@@ -510,10 +511,8 @@ class FtpSession:
             self._features.lack(_TIMES[verb])
         return False
 
-    @property
-    def _mtime_verb(self) -> str:
-        """The command that sets times here, as far as is known; "" for none."""
-        lacked = self._features.known.lacked
+    def _mtime_verb(self, lacked: AbstractSet[str]) -> str:
+        """Return the command that sets times where some are lacked, as far as is known; "" for none."""
         for verb in ("MFMT",) if "MFMT" in self._features.offers else ("MDTM", "SITE UTIME"):
             if _TIMES[verb] not in lacked:
                 return verb

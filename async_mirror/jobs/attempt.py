@@ -1,8 +1,8 @@
 """One attempt at one job: what it has touched on the site, what it may leave there, how it ends."""
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Any, Protocol, assert_never
 
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
@@ -94,7 +94,7 @@ class Attempt:
         self.box = left.box
         self.unanswered = left.unanswered
         self.replaces = left.replaces
-        self.doubts = {doubt.path: doubt.candidates for doubt in doubts_of(previous)}
+        self.doubts = dict(doubts_of(previous))
         self.failure = previous.failure if previous and isinstance(previous, Failed | InDoubt) else None
         self.bytes_sent = 0
 
@@ -113,8 +113,8 @@ class Attempt:
     def done(self, held: Entry | None, *notes: str, change: Deed | None = None) -> Done:
         """Tell that it was done, perhaps by another change than the one that was asked for."""
         told = tuple(filter(None, notes))
-        others = ((path, candidates) for path, candidates in self.doubts.items() if path != self.path)
-        doubts = tuple(Doubt(path, candidates) for path, candidates in others if not candidates.are_one)
+        others = [Doubt(path, candidates) for path, candidates in self.doubts.items() if path != self.path]
+        doubts = tuple(doubt for doubt in others if not doubt.candidates.are_one)
         later = self.unanswered or bool(self.left_behind or self.strays or self.box)
         return Done(self.job, change or self.job.change, held, told, self.bytes_sent, later, doubts)
 
@@ -205,9 +205,9 @@ class Attempt:
         others = temporary_names.FOUND_OUT if self.publisher.shape is None else ()
         return [self.shape, *(each for each in range(len(others)) if each != self.shape)]
 
-    async def note_shape(self, shape: int | None = None) -> None:
+    def note_shape(self, shape: int | None = None) -> Coroutine[Any, Any, None]:
         """See that it is noted for good which shape a temporary has that is to be made, the present one or another."""
-        await self.note(1 << (self.shape if shape is None else shape))
+        return self.note(1 << (self.shape if shape is None else shape))
 
     async def note(self, bit: int) -> None:
         """See that a bit of the job's shapes is noted for good."""
@@ -231,9 +231,8 @@ class Attempt:
         last = self.job.tries - 1
         return self._beside(self.job.temporary_token(last if self.tries <= last else 0))
 
-    @property
     def aside(self) -> str:
-        """The path that an old version gets while the new one takes its place."""
+        """Return the path that an old version gets while the new one takes its place."""
         return self._beside(self.job.aside_token)
 
     @property

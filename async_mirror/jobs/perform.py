@@ -24,6 +24,9 @@ from async_mirror.remote.session import Connect, RootedSession
 Item = Job | Compare | Recover
 Result = Outcome | Compared | Recovered
 
+_NAMING = SendFile | MakeFolder | Move
+"""The changes after which there is a name that was not there."""
+
 
 class WrongSite(SiteUnusable):
     """The site's root is not the one that the state was made with."""
@@ -88,7 +91,7 @@ class Hands:
 
     def _is_tried(self, item: Item) -> bool:
         """Tell whether it is tried first whether the site keeps the name."""
-        if not isinstance(item, Job) or not isinstance(item.change, SendFile | MakeFolder | Move):
+        if not isinstance(item, Job) or not isinstance(item.change, _NAMING):
             return False
         traits = odd_names.odd_traits(split(item.change.entry.path)[1])
         return bool(traits) and not traits <= odd_names.kept_anywhere(self.facts, self.site.account)
@@ -106,12 +109,15 @@ class Hands:
     ) -> Performed[Answer]:
         """Perform one item of whatever kind."""
         result = _refused(item) or await self._result(session, item, previous, progress)
+        answer = Answer(result, session.root, session.made_root)
         failure = failure_of(result)
+        if failure is None:
+            return Performed(answer)
         return Performed(
-            Answer(result, session.root, session.made_root),
-            again=failure is not None and failure.transient,
-            excused=failure is not None and failure.problem in {Problem.TOO_QUICK, Problem.PERHAPS_TOO_QUICK},
-            crowded=failure is not None and failure.problem is Problem.NO_PORT,
+            answer,
+            again=failure.transient,
+            excused=failure.problem in {Problem.TOO_QUICK, Problem.PERHAPS_TOO_QUICK},
+            crowded=failure.problem is Problem.NO_PORT,
         )
 
     def learned(self, since: int) -> Sequence[Fact]:
@@ -127,15 +133,15 @@ class Hands:
     ) -> Coroutine[Any, Any, Result]:
         """Return what comes to the result."""
         match item:
+            case Job():
+                before = previous.result if previous else None
+                return self.do(session, item, before if before and isinstance(before, Outcome) else None, progress)
             case Compare():
                 progress.left()
                 return self.compare(session, item, previous, progress)
             case Recover():
                 progress.left()
                 return self.recover(session, item, previous)
-            case Job():
-                before = previous.result if previous else None
-                return self.do(session, item, before if before and isinstance(before, Outcome) else None, progress)
             case _ as never:
                 assert_never(never)
 
@@ -162,10 +168,10 @@ class Hands:
 def failure_of(result: Result) -> Failure | None:
     """Return what went wrong, if anything did."""
     match result:
-        case Failed() | InDoubt() | Compared() | Recovered():
-            return result.failure
         case Done() | Skipped() | Unmanaged():
             return None
+        case Failed() | InDoubt() | Compared() | Recovered():
+            return result.failure
         case _ as never:
             assert_never(never)
 

@@ -1,7 +1,9 @@
 """Uploads one file in the way that was chosen: whole, or in place, so that its final name may bear a part of it."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.known_content import if_known
@@ -14,10 +16,10 @@ from async_mirror.remote.errors import Refusal
 from async_mirror.remote.session import Published
 
 
-async def upload(attempt: Attempt, entry: Entry, held: Entry | None, why: str) -> Outcome:
+def upload(attempt: Attempt, entry: Entry, held: Entry | None, why: str) -> Coroutine[Any, Any, Outcome]:
     """Publish a file that replaces what is held."""
     way = InPlace if attempt.publisher.in_place else Upload
-    return await way(attempt, entry, held, why).outcome()
+    return way(attempt, entry, held, why).outcome()
 
 
 class InPlace(Upload):

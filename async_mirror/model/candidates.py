@@ -46,7 +46,7 @@ def added(candidates: Candidates, versions: Iterable[Entry | None]) -> Candidate
             kept.append(version)
     if candidates.anything or len(kept) > MOST:
         return Candidates((), anything=True)
-    return candidates._replace(versions=tuple(kept))
+    return Candidates(tuple(kept), torn=candidates.torn)
 
 
 def observed(candidates: Candidates, seen: Entry | None, *, sets_times: bool = False) -> Candidates:

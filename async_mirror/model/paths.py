@@ -1,10 +1,6 @@
 """Paths inside the mirror, as text and as bytes. Pure: asks nobody."""
 
-import re
-
 from async_mirror.model.odd_names import refusal
-
-_NOT_PLAIN = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\r\n\0]")
 
 
 def encode(path: str) -> bytes:
@@ -60,4 +56,6 @@ def is_one_component(name: str) -> bool:
 
 def is_plain(path: str) -> bool:
     """Tell whether all of a path, "" being the root, is plain components: it stays inside and fits in a command."""
-    return not path or _NOT_PLAIN.search(path) is None
+    slashed = f"/{path}/"
+    inside = "//" not in slashed and "/./" not in slashed and "/../" not in slashed
+    return not path or (inside and refusal(path) is None)

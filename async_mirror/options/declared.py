@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from async_mirror.crew.ledger import Patience
+from async_mirror.crew.patience import Patience
 from async_mirror.model.settings import Existing, ExistingEqual, Settings, UsageError
 from async_mirror.model.site import SCHEMES
 from async_mirror.model.temporary_names import SHAPES

@@ -239,11 +239,11 @@ class RemoteSession(Protocol):
         """
         ...
 
-    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
+    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: Callable[[], str]) -> Published:
         """Give `temporary` the mtime of `entry` and `mode` (None: leave it), then its final name `entry.path`.
 
-        Whatever has that name is replaced, in one step where the site can; else it is renamed to `aside` first, where
-        it stays, and back if need be. A Refusal leaves all as it was.
+        Whatever has that name is replaced, in one step where the site can; else it is renamed to what `aside` returns
+        first, where it stays, and back if need be. A Refusal leaves all as it was.
         """
         ...
 

@@ -40,6 +40,9 @@ from async_mirror.state.schema import (
 )
 
 LOOKED_AT_AGAIN_AFTER_S = 300
+_KNOWN = Done | Unmanaged
+"""What tells what is held."""
+_REMOVALS = RemoveFile | RemoveFolder
 _VERSION = ", ".join(VERSION_COLUMNS)
 _NOTED_LATER = f"noted = noted AND (kind = {Kind.FOLDER.value} OR kind = {Kind.FILE.value} AND other != x'')"
 """What was noted may no longer come to be there, for its temporary is gone; but a folder may still be made, or renamed,
@@ -80,7 +83,7 @@ class Journal(Held):
     def commit(self, outcomes: Iterable[Outcome], now: float) -> None:
         """Record what came of jobs. `now` is the Unix time, from which it is reckoned when to look again."""
         every = list(outcomes)
-        known = [outcome for outcome in every if isinstance(outcome, Done | Unmanaged)]
+        known = [outcome for outcome in every if isinstance(outcome, _KNOWN)]
         confirmed = [outcome for outcome in known if isinstance(outcome, Done)]
         open_still = list(filter(_stays_open, every))
         closed = [outcome for outcome in every if not _stays_open(outcome)] if open_still else every
@@ -242,7 +245,7 @@ def _alike(connection: sqlite3.Connection, paths: Iterable[bytes]) -> set[bytes]
 def _rows(job: Job) -> list[tuple[object, ...]]:
     """Return the rows of a job: for each path that it touches, what it may make of that."""
     change, path, rows = job.change, path_of(job.change), []
-    tries = 0 if isinstance(change, RemoveFile | RemoveFolder) or change.entry.is_folder else job.tries
+    tries = 0 if isinstance(change, _REMOVALS) or change.entry.is_folder else job.tries
     for each, _, version in touches(change):
         own = each == path
         rows.append(_row(each, job.token, version, _other(change, each), tries * own, shapes=job.shapes * own))

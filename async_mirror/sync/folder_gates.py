@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from async_mirror.model import paths
 from async_mirror.model.change import Change, MakeFolder, Move
 
+_MAKING = MakeFolder | Move
+
 
 class Gates:
     """One gate for each folder that is being made or renamed; its content goes ahead once the folder is there."""
@@ -19,14 +21,14 @@ class Gates:
 
     def shut(self, change: Change) -> None:
         """Keep the content of a folder back that this change is about to make."""
-        if isinstance(change, MakeFolder | Move) and change.entry.is_folder:
+        if isinstance(change, _MAKING) and change.entry.is_folder:
             self._making[change.entry.path] = asyncio.Event()
             if isinstance(change, Move):
                 self._moved.add(change.entry.path)
 
     def open(self, change: Change, *, made: bool) -> None:
         """Let the content of a folder go ahead; or, if it could not be made, never."""
-        if isinstance(change, MakeFolder | Move) and change.entry.is_folder:
+        if isinstance(change, _MAKING) and change.entry.is_folder:
             if not made:
                 self._unmade.add(change.entry.path)
             if gate := self._making.pop(change.entry.path, None):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from async_mirror.crew.cap import Climb, FixedCap
-from async_mirror.crew.ledger import Patience
 from async_mirror.crew.mode import MOST_LANES, Mode
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.work import Terms
 from async_mirror.jobs.attempt import Publisher

@@ -11,7 +11,8 @@ from itertools import chain, groupby
 from typing import assert_never
 
 from async_mirror import multi
-from async_mirror.crew.ledger import DEATHS, EXCUSES, Patience
+from async_mirror.crew.ledger import DEATHS, EXCUSES
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.work import Finished
 from async_mirror.jobs.attempt import doubts_of
@@ -80,6 +81,8 @@ PUBLISHING_OVERLAP = 2
 QUICK_OVERLAP = 8
 COMMITTED_AT_ONCE = 256
 COMMITTED_EVERY_S = 0.5
+_DOUBLE = SendFile | MakeFolder
+"""Changes that may have a double."""
 _BUILT_UPON = {Move, RemoveFolder}
 """Changes that others may be planned upon: what came of them is remembered at once."""
 SCANNED_FOR_S, SCANNED_AT_ONCE = 0.02, 64
@@ -589,7 +592,7 @@ class Pass:
 
     def _can_be_told_apart(self, change: Change) -> bool:
         """Tell whether the site has a name of its own for a path, as far as is known; report it if not."""
-        double = change.double if isinstance(change, MakeFolder | SendFile) else ""
+        double = change.double if isinstance(change, _DOUBLE) else ""
         if not double or not takes_for_one(self.mirror, path_of(change), double):
             return True
         self.report.failure(Failure(path_of(change), Problem.SAME_NAME, f"the other one is {double}"), change)

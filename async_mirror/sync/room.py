@@ -45,7 +45,7 @@ class Room:
 
     def takes_item(self, item: Item) -> bool:
         """Tell the same of an item."""
-        return not isinstance(item, Job) or self.takes(item.change)
+        return not (self.is_full and isinstance(item, Job)) or self.takes(item.change)
 
     def wait(self, change: Change) -> None:
         """Have an upload wait that was not tried."""

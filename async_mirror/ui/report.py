@@ -43,6 +43,7 @@ from async_mirror.ui.text import described, human_size, human_time, plural, quot
 log = logging.getLogger("async_mirror")
 
 SAME_PROBLEM_SHOWN = 20
+_OF_FOLDERS = MakeFolder | RemoveFolder
 ENDING = (
     "ending: what is done within 3 s is finished, the rest is cut off and begun anew next time;"
     " asked once more, it ends at once"
@@ -206,7 +207,7 @@ class Report:
             return
         verb = verb_of(change)
         self.counts.replacing += change.why == REPLACES and isinstance(change, SendFile | Move)
-        folder = isinstance(change, MakeFolder | RemoveFolder)
+        folder = isinstance(change, _OF_FOLDERS)
         self.counts.done[f"{verb} folder" if folder else verb] += 1
         if self._dry_run:
             verb = PRESENT.get(verb, verb)

@@ -29,8 +29,9 @@ from support.toys import STUCK, Did, Errand, Fatal, Refused, Toy, log
 from async_mirror.crew.cap import Climb, FixedCap
 from async_mirror.crew.door import OPENINGS_PER_S
 from async_mirror.crew.far import LAST_SECONDS
-from async_mirror.crew.ledger import DEATHS, Patience
+from async_mirror.crew.ledger import DEATHS
 from async_mirror.crew.mode import Mode
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.work import Finished, Terms, Watcher, WorkerDied
 from async_mirror.multi import ROOM_PER_LANE, Crew
@@ -618,7 +619,7 @@ import asyncio, os, sys
 from async_mirror.multi import run
 from async_mirror.multi import Crew
 from async_mirror.crew.mode import Mode
-from async_mirror.crew.ledger import Patience
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.work import Terms, Watcher
 from support.toys import Errand, Toy
 

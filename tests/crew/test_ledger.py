@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from async_mirror.crew.ledger import DEATHS, EXCUSES, Ledger, Patience, Ticket
+from async_mirror.crew.ledger import DEATHS, EXCUSES, Ledger, Ticket
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.work import Finished, Performed
 
 AGAIN = Performed("refused", again=True)

@@ -1,7 +1,7 @@
 """What is uploaded is what is read: another version than the scanned one is noted for good before it may be there."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -112,7 +112,7 @@ class Cut(MemorySession):
     performs = True
     by_server = True
 
-    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
+    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: Callable[[], str]) -> Published:
         if self.performs:
             await super().publish(temporary, entry, mode, aside)
         raise ConnectionBroken("it was cut", by_server=self.by_server)

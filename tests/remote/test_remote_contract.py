@@ -105,7 +105,7 @@ async def publish(
     before = await session.size(path)
     size = await session.store(temporary, Bytes(content), left)
     aside = f"{temporary}-aside"
-    published = await session.publish(temporary, file_entry(path, content), mode, aside)
+    published = await session.publish(temporary, file_entry(path, content), mode, lambda: aside)
     assert size == len(content)
     assert await session.size(aside) == (before if published.aside else None), "the old version is kept by then"
     await session.remove_files([aside] * published.aside)
@@ -261,7 +261,7 @@ def test_publish_gives_name_mtime_and_mode_as_far_as_the_site_can(subject: Subje
     async def conversation(session: RemoteSession) -> Published:
         await session.store("temporary", Bytes(b"content"), nothing)
         entry = file_entry("final", b"content", MTIME_S * SECOND_NS + 987_654_321, mode)
-        return await session.publish("temporary", entry, mode, "aside")
+        return await session.publish("temporary", entry, mode, lambda: "aside")
 
     able = subject.sets_attributes
     assert run(conversation, subject) == Published(mtime_set=able, mode_set=able, atomic=True)
@@ -293,7 +293,7 @@ def test_publish_without_a_mode_leaves_the_mode(subject: Subject) -> None:
     async def conversation(session: RemoteSession) -> int:
         await session.store("temporary", Bytes(b""), nothing)
         before = subject.mode("temporary")
-        await session.publish("temporary", file_entry("final", mode=0o600), None, "aside")
+        await session.publish("temporary", file_entry("final", mode=0o600), None, lambda: "aside")
         return before
 
     assert run(conversation, subject) == subject.mode("final") != 0o600
@@ -321,7 +321,7 @@ def test_publish_of_an_absent_temporary_is_refused_and_the_old_version_stays(
             await publish(session, "other", b"first")
             await publish(session, "other", b"second")
         with pytest.raises(Refusal):
-            await session.publish("absent", file_entry("final"), 0o644, "aside")
+            await session.publish("absent", file_entry("final"), 0o644, lambda: "aside")
         assert session.usable
 
     run(conversation, subject)
@@ -343,7 +343,7 @@ def test_publish_onto_a_folder_is_refused_and_the_folder_keeps_what_it_holds(
             await publish(session, "other", b"second")
         await session.store("temporary", Bytes(b"content"), nothing)
         with pytest.raises(Refusal):
-            await session.publish("temporary", file_entry("folder", b"content"), 0o644, "aside")
+            await session.publish("temporary", file_entry("folder", b"content"), 0o644, lambda: "aside")
         assert session.usable
 
     run(conversation, subject)
@@ -354,7 +354,7 @@ def test_publish_onto_a_folder_is_refused_and_the_folder_keeps_what_it_holds(
 def test_failed_publish_does_not_make_the_site_seem_less_able(subject: Subject) -> None:
     async def conversation(session: RemoteSession) -> None:
         with pytest.raises(Refusal):
-            await session.publish("absent", file_entry("final"), 0o644, "aside")
+            await session.publish("absent", file_entry("final"), 0o644, lambda: "aside")
         published = await publish(session, "final", b"content", 0o600)
         able = subject.sets_attributes
         assert published == Published(mtime_set=able, mode_set=able, atomic=True)
@@ -680,7 +680,7 @@ def test_modified_is_exact_to_the_second_in_the_order_asked_and_never_a_guess(su
         for number in range(3):
             await session.store("temporary", Bytes(b""), nothing)
             entry = file_entry(f"file {number}", mtime_ns=(MTIME_S - number * 40_000_000) * SECOND_NS + 1)
-            await session.publish("temporary", entry, 0o644, "aside")
+            await session.publish("temporary", entry, 0o644, lambda: "aside")
         return await session.modified(iter(["file 2", "absent", "file 0", "file 1"]))
 
     found = run(conversation, subject)
@@ -901,7 +901,7 @@ def _cases(impossible: dict[str, frozenset[str]]) -> list[tuple[str, str]]:
 def test_file_with_an_odd_name_is_published_found_and_removed(subject: Subject, name: str) -> None:
     async def conversation(session: RemoteSession) -> None:
         await session.store("temporary", Bytes(b"content"), nothing)
-        await session.publish("temporary", file_entry(name, b"content"), 0o644, "aside")
+        await session.publish("temporary", file_entry(name, b"content"), 0o644, lambda: "aside")
         assert (subject.names(), subject.content(name)) == ({name}, b"content")
         assert await session.size(name) == 7
         found = await session.look(name)
@@ -956,7 +956,7 @@ def test_listing_shows_an_odd_name_byte_for_byte(subject: Subject, name: str) ->
 CALLS: dict[str, Callable[[RemoteSession], Awaitable[object]]] = {
     "store": lambda session: session.store("file", Bytes(b"content"), nothing),
     "size": lambda session: session.size("file"),
-    "publish": lambda session: session.publish("temporary", file_entry("file"), 0o644, "aside"),
+    "publish": lambda session: session.publish("temporary", file_entry("file"), 0o644, lambda: "aside"),
     "set_mode": lambda session: session.set_mode("file", 0o644),
     "set_mtime": lambda session: session.set_mtime("file", 0),
     "rename": lambda session: session.rename("file", "other"),

@@ -249,7 +249,7 @@ class MemorySession:
         await may_read(len(content))
         return True
 
-    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: str) -> Published:
+    async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: Callable[[], str]) -> Published:
         site = self._reach()
         mtime_set = site.set_mtime(temporary, entry.mtime_ns)
         mode_set = mode is None or site.set_mode(temporary, mode)
@@ -257,7 +257,7 @@ class MemorySession:
             site.rename(temporary, entry.path)
             return Published(mtime_set, mode_set, atomic=True)
         site.file(temporary)
-        site.rename(entry.path, aside)
+        site.rename(entry.path, aside())
         with self._all_or_broken():
             await asyncio.sleep(0)  # between the two renames others can see that nothing has the name
         self._reach().rename(temporary, entry.path)

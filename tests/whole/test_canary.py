@@ -26,8 +26,8 @@ from faults.scripted import Exchange, Reaction, ScriptedServer
 from support.mirror import AS_PLAIN_USER
 from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, at_terminal, write
 
-from async_mirror.crew.ledger import Patience
 from async_mirror.crew.mode import Mode
+from async_mirror.crew.patience import Patience
 from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.session import connect
 from async_mirror.jobs.attempt import Publisher
