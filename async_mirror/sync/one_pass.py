@@ -775,6 +775,8 @@ class Pass:
                 detail = "something of another kind has this name on the site, and --no-delete keeps it"
                 self.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
             return
+        if not self.settings.allow_unmounted:
+            self.removal.unmounted += await self.offload(self.root.lost_mounts)
         files, folders = await self.removal.candidates(swap.held for swap in self.swaps)
         if not (files or folders) or not await self.removal.is_allowed(files):
             return
