@@ -786,9 +786,12 @@ class Pass:
         why = "gone from the source"
         await self._perform(crew, self._removals([RemoveFile(held, why) for held in files]), QUICK_OVERLAP)
         folders.sort(key=_depth, reverse=True)
+        at_once = 1  # the first one finds out for all what comes of a removal, if that is not known
         for _, level in groupby(folders, _depth):
             empty = [RemoveFolder(held, why) for held in level if self.removal.may_go(held)]
-            await self._perform(crew, self._removals(empty), QUICK_OVERLAP)
+            while empty:
+                await self._perform(crew, self._removals(empty[:at_once]), QUICK_OVERLAP)
+                empty, at_once = empty[at_once:], len(folders)
 
     async def _removals(self, removals: Sequence[RemoveFile | RemoveFolder]) -> AsyncGenerator[Item, None]:
         """Yield the jobs that delete something, for as long as the source is the folder that the pass has scanned."""
