@@ -67,6 +67,7 @@ from async_mirror.sync.mirror import (
     Mirror,
     MirrorCrew,
     crew_for,
+    learn_altered,
     learn_limits,
     learn_one_for_two,
     remember,
@@ -453,6 +454,7 @@ class Pass:
         if compared.failure:
             self.unseen.add(compared.folder)
             self.report.failure(compared.failure)
+        learn_altered(self.mirror, compared.altered)
         for note in compared.notes:
             self.report.note(note)
         folder = compared.folder or "/"
