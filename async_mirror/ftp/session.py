@@ -30,6 +30,7 @@ from async_mirror.model.facts import Facts
 from async_mirror.model.paths import is_utf8, lineage, parent, split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
+from async_mirror.model.temporary_names import named_in
 from async_mirror.remote.errors import (
     FOLDER_IN_THE_WAY,
     LINK_IN_THE_WAY,
@@ -68,6 +69,9 @@ _ASKED_ONE_BY_ONE = 8
 """So many paths of a folder are asked for one by one before its listing costs less."""
 _REMOVED_UNSEEN = 16
 """So many paths of a folder that may be there are removed before it is listed which of them are."""
+
+_LISTED_AGAIN = 4
+"""So often a listing is asked for again that failed because a temporary got its final name meanwhile: simple-ftpd."""
 
 _OF_THE_PATH = frozenset({450, 451})
 """Refusals "for the moment" that servers give for good, too, of a path that they do not find."""
@@ -672,7 +676,7 @@ class FtpSession:
         self._check(back)
         return fetched
 
-    async def _fetch(self, command: str, path: str, *, facts: bool = False) -> "_Answer":
+    async def _fetch(self, command: str, path: str, *, facts: bool = False, again: int = _LISTED_AGAIN) -> "_Answer":
         if not _are_short((command,)):
             await self._see_that_lines_fit(command)
         parser = ListingParser(path, facts=facts, now=time.time())
@@ -683,6 +687,12 @@ class FtpSession:
             if reply.code == 550 and _WANTS_TEXT.search(reply.text):  # simple-ftpd
                 self._features.lack(_LISTING_AS_IMAGE)
                 return await self._fetch(command, path, facts=facts)
+        if not reply.succeeded and (vanished := named_in(reply.text)) and vanished not in command:
+            if again:
+                return await self._fetch(command, path, facts=facts, again=again - 1)
+            raise Refusal(
+                "the server does not list a folder while something in it gets its name", reply.text, transient=True
+            )
         listing = parser.end(cut=not whole or "truncated" in reply.text.lower())
         shown = shown_by(listing, shows_itself=parser.shows_itself) if reply.succeeded else Shown.REFUSED
         return _Answer(reply, listing, shown)
