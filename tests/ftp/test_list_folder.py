@@ -173,7 +173,7 @@ def test_listing_that_fails_because_a_temporary_was_renamed_meanwhile_is_asked_f
 
     if times == 3:
         assert in_session(server.port, ask) == {"a/in a"}
-        assert [command for command in server.commands() if command.startswith("LIST")] == ["LIST -a a"] * 4
+        assert [command for command in server.commands() if command.startswith("LIST")][:4] == ["LIST -a a"] * 4
     else:
         with pytest.raises(Refusal) as refused:
             in_session(server.port, ask)
