@@ -30,6 +30,7 @@ from async_mirror.model.facts import Facts
 from async_mirror.model.paths import is_utf8, lineage, parent, split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
+from async_mirror.model.temporary_names import is_temporary, named_in
 from async_mirror.remote.errors import (
     FOLDER_IN_THE_WAY,
     LINK_IN_THE_WAY,
@@ -55,7 +56,8 @@ _ABSENT = re.compile(r"no such|not found|(?:not|n't) exist", re.IGNORECASE)
 """What some servers (bftpd) say of an absent folder, with a code of 4xx."""
 _LISTING_AS_IMAGE = "listings with TYPE I"
 _WANTS_TEXT = re.compile(r"\b(?:encoding|ascii|TYPE A)\b", re.IGNORECASE)
-_DOT_NAMES = "names with a dot in listings"
+_TEMPORARIES = "our temporaries in listings"
+"""As a thing that the server does: it may hide just these, and show all other names with a dot (`hide_file={.am*}`)."""
 _REPLACING = "renaming over an existing file"
 _TIMES = {"MFMT": "MFMT", "MDTM": "MDTM with a time", "SITE UTIME": "SITE UTIME"}
 """The commands that set times, as they are known; MDTM without a time is another command."""
@@ -68,6 +70,9 @@ _ASKED_ONE_BY_ONE = 8
 """So many paths of a folder are asked for one by one before its listing costs less."""
 _REMOVED_UNSEEN = 16
 """So many paths of a folder that may be there are removed before it is listed which of them are."""
+
+_LISTED_AGAIN = 4
+"""So often a listing is asked for again that failed because a temporary got its final name meanwhile: simple-ftpd."""
 
 _OF_THE_PATH = frozenset({450, 451})
 """Refusals "for the moment" that servers give for good, too, of a path that they do not find."""
@@ -671,7 +676,7 @@ class FtpSession:
         self._check(back)
         return fetched
 
-    async def _fetch(self, command: str, path: str, *, facts: bool = False) -> "_Answer":
+    async def _fetch(self, command: str, path: str, *, facts: bool = False, again: int = _LISTED_AGAIN) -> "_Answer":
         if not _are_short((command,)):
             await self._see_that_lines_fit(command)
         parser = ListingParser(path, facts=facts, now=time.time())
@@ -682,6 +687,12 @@ class FtpSession:
             if reply.code == 550 and _WANTS_TEXT.search(reply.text):  # simple-ftpd
                 self._features.lack(_LISTING_AS_IMAGE)
                 return await self._fetch(command, path, facts=facts)
+        if not reply.succeeded and (vanished := named_in(reply.text)) and vanished not in command:
+            if again:
+                return await self._fetch(command, path, facts=facts, again=again - 1)
+            raise Refusal(
+                "the server does not list a folder while something in it gets its name", reply.text, transient=True
+            )
         listing = parser.end(cut=not whole or "truncated" in reply.text.lower())
         shown = shown_by(listing, shows_itself=parser.shows_itself) if reply.succeeded else Shown.REFUSED
         return _Answer(reply, listing, shown)
@@ -700,7 +711,7 @@ class FtpSession:
     async def look_at(self, paths: Sequence[str], *, without: Sequence[str] = ()) -> list[Entry | None]:
         """Send DELE for each of `without`, and MLST for each path; else list their folders, once each, and ask MDTM."""
         listed = await self._listed(without)
-        without = _perhaps_there(without, listed, shows_dot_names=self._features.has(_DOT_NAMES))
+        without = _perhaps_there(without, listed, shows_temporaries=self._features.has(_TEMPORARIES))
         replies = await self._exchange(*(f"DELE {self._name(path)}" for path in without))
         refused = {path: reply for path, reply in zip(without, replies, strict=True) if not reply.succeeded}
         by_facts = self._lookup.knows_facts
@@ -721,8 +732,8 @@ class FtpSession:
                 answer = await self._list(folder) if len(some) > _REMOVED_UNSEEN else None
                 if answer:
                     listed[folder] = answer
-                    if answer.listing.shows_dot_names:
-                        self._features.have(_DOT_NAMES)
+                    if any(is_temporary(split(entry.path)[1]) for entry in answer.listing.entries):
+                        self._features.have(_TEMPORARIES)
         return listed
 
     async def _look_by_facts(self, paths: Sequence[str]) -> dict[str, Entry | None]:
@@ -787,16 +798,14 @@ def _are_short(commands: Sequence[str]) -> bool:
     return max(map(len, commands)) <= SHORT_COMMAND and "".join(commands).isascii()
 
 
-def _perhaps_there(paths: Iterable[str], listed: Mapping[str, _Answer], *, shows_dot_names: bool) -> list[str]:
-    """Leave out what is not there for sure, given the listings of some folders by a server that may hide dot names."""
+def _perhaps_there(paths: Iterable[str], listed: Mapping[str, _Answer], *, shows_temporaries: bool) -> list[str]:
+    """Leave out what is not there for sure, given the listings of some folders by a server that may hide ours."""
     there = {entry.path for answer in listed.values() for entry in answer.listing.entries}
     places = ((path, listed.get(parent(path))) for path in paths)
     return [
         path
         for path, answer in places
-        if answer is None
-        or path in there
-        or not (answer.listing.shows_absence_of(split(path)[1]) or (shows_dot_names and answer.listing.complete))
+        if answer is None or path in there or not (shows_temporaries and answer.listing.complete)
     ]
 
 

@@ -16,6 +16,7 @@ from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteListing, RemoteSession
 
 _SECOND_NS = 1_000_000_000
+TIMES, ALL_TIMES = "times", "all times"
 
 
 class Compare(NamedTuple):
@@ -40,7 +41,8 @@ class Compared(NamedTuple):
     that may be there although they are not shown as such: they are there as a folder, or in another case or Unicode
     form, or nothing with their extension is, which a server may hide. `untimed` are files that differ in nothing but
     their times, on a site that is not known to set any, and were too large to be read back: what the site shows of
-    each, and what the source has.
+    each, and what the source has. `altered` says what the site was seen to alter of what was sent: `TIMES` to two
+    seconds, `ALL_TIMES`, or names in their "case" or "form".
     """
 
     folder: str
@@ -58,6 +60,7 @@ class Compared(NamedTuple):
     shows_dot_names: bool = False
     unsure: tuple[str, ...] = ()
     untimed: tuple[tuple[Entry, Entry], ...] = ()
+    altered: frozenset[str] = frozenset()
     notes: frozenset[str] = frozenset()
     failure: Failure | None = None
 
@@ -143,7 +146,8 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     both = [(there[entry.path], entry) for entry in task.held if not entry.is_folder and entry.path in there]
     keeps_times = any(may_be(seen, entry) for seen, entry in both)
     is_dated = any(_same_second(seen.mtime_ns, entry.mtime_ns) for seen, entry in both)
-    sets_times = is_dated or (session.sets_times and not _restamps(both))
+    restamps = session.sets_times and not is_dated and _restamps(both)
+    sets_times = is_dated or (session.sets_times and not restamps)
     start = len(join(task.folder, ""))
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
@@ -167,6 +171,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
             differing.append(path)
             untimed += [(seen, like)] if like and not known and not sets_times and seen.size == like.size else []
     unlisted = await _unlisted(session, held.values(), strange, complete=listing.complete)
+    respelled = {folded: entry for entry in unlisted if (folded := odd_names.folded(entry.path)) in strange}
     missing = [path for path in source if path not in there]
     shown = set(map(_extension, there)) if there else set(map(_extension, missing))
     unsure += [path for path in missing if odd_names.folded(path) in strange or _extension(path) not in shown]
@@ -179,7 +184,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         tuple(changed),
         frozenset(entry.path for entry in (*adopted, *unlisted) if entry.kind is Kind.FOLDER),
         tuple(differing),
-        foreign - len(strange.keys() & {odd_names.folded(entry.path) for entry in unlisted}),
+        foreign - len(respelled),
         listing.cut,
         listing.oddities,
         listing.unreadable,
@@ -187,6 +192,11 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         listing.shows_dot_names,
         tuple(unsure),
         tuple(untimed),
+        frozenset(
+            [TIMES] * any(_is_rounded(seen, entry) for seen, entry in both)
+            + [ALL_TIMES] * restamps
+            + [odd_names.differ_in(entry.path, strange[folded].path) for folded, entry in respelled.items()]
+        ),
         frozenset(equal.notes if equal else ()),
     )
 
@@ -253,6 +263,12 @@ def _is_here(held: Entry, here: Entry | None) -> bool:
 def _as_seen(version: Entry, seen: Entry) -> Entry:
     mode = version.mode if seen.mode == UNKNOWN else seen.mode
     return version._replace(mode=mode, site_size=seen.size, site_mtime_ns=seen.mtime_ns)
+
+
+def _is_rounded(seen: Entry, known: Entry) -> bool:
+    """Tell whether a site shows another second than the one that was set, and the same all the same."""
+    is_other = seen.mtime_ns // _SECOND_NS != known.mtime_ns // _SECOND_NS
+    return is_other and seen.size == known.size and _same_second(seen.mtime_ns, known.mtime_ns)
 
 
 def _restamps(both: Sequence[tuple[Entry, Entry]]) -> bool:

@@ -39,8 +39,7 @@ async def _alters(attempt: Attempt, traits: frozenset[str]) -> bool:
     else:
         listing = await session.list_folder(box)
         found = [entry.path for entry in listing.entries] if listing else []
-    if await remove_trial(session, box, traits):
-        attempt.box = ""
+    await drop_box(attempt)
     if found == [tried]:
         session.keeps(traits)
     return found is not None and found != [tried]
@@ -63,6 +62,12 @@ async def make_box(attempt: Attempt) -> str:
             return attempt.box
     assert refused is not None
     raise refused
+
+
+async def drop_box(attempt: Attempt) -> None:
+    """Remove the folder that may be there, and remember it if the server did not say that it is gone."""
+    if await remove_trial(attempt.session, attempt.box, odd_names.odd_traits(paths.split(attempt.path)[1])):
+        attempt.box = ""
 
 
 async def remove_trial(session: RemoteSession, box: str, traits: frozenset[str]) -> bool:

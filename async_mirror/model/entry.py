@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     """One file or folder. `path` is relative to the root, `/`-separated, "" for the root itself.
 
     Every byte of a local name is kept (surrogateescape, see `paths`). `mode` holds the 0o777 bits,
-    `mount` says that a folder is on another device than its parent, `digest` is of the bytes that were sent.
+    `mount` says that something is mounted at a folder, `digest` is of the bytes that were sent.
 
     What is held has what the source had when it was sent, and beside it what the site showed: `site_size`, UNKNOWN
     until it was seen, and `site_mtime_ns` as that server tells it, UNKNOWN if it does not. A held `ctime_ns` is the one

@@ -50,6 +50,12 @@ def is_temporary(name: str) -> bool:
     return name.startswith((".am-", "am-")) and _OURS.fullmatch(name) is not None
 
 
+def named_in(text: str) -> str:
+    """Return the first temporary that is named in a text, "" for none."""
+    found = _OURS.search(text)
+    return found[0] if found else ""
+
+
 def is_temporary_of(state_id: str, name: str) -> bool:
     """Tell whether a name is one that `temporary` makes for this state."""
     return is_temporary(name) and name.removeprefix(".").startswith(f"am-{state_id}-")

@@ -6,6 +6,7 @@ import stat
 
 from async_mirror.model import paths
 from async_mirror.model.entry import FILE, FOLDER, Entry
+from async_mirror.source.mounts import mount_points
 from async_mirror.source.opened_folder import OpenedFolder
 
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
@@ -22,7 +23,7 @@ def local_path(root: bytes, path: str) -> bytes:
 
 
 Found = tuple[str, int, int, int, int, int, bool]
-"""A name in a folder with its mode, inode, size, mtime_ns, ctime_ns, and whether it is on another device than that."""
+"""A name in a folder with its mode, inode, size, mtime_ns, ctime_ns, and whether something is mounted there."""
 
 
 def entry_of(path: str, status: os.stat_result) -> Entry | None:
@@ -81,13 +82,13 @@ def _open_below(start: int, folder: str) -> int:
 
 
 def is_mount(root: bytes, folder: str) -> bool:
-    """Tell whether another file system begins at a folder of the source; False for what is none."""
+    """Tell whether something is mounted at a folder of the source; False for what is none."""
     try:
         descriptor = open_folder(root, folder)
     except OSError:
         return False
     try:
-        return begins_another(descriptor)
+        return begins_another(descriptor) or folder in mount_points(root)
     finally:
         os.close(descriptor)
 

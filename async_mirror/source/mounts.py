@@ -1,8 +1,11 @@
-"""Which file systems the source lies on, and whether their inodes mean anything. Knows nothing of site or state."""
+"""Which file systems the source lies on, where they begin, and whether their inodes mean anything.
+
+Knows nothing of site or state.
+"""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,9 +31,7 @@ class Mount(NamedTuple):
 def mounts(root: bytes) -> Sequence[Mount]:
     """Return the file systems of a source, those further down first; none where the system does not tell."""
     try:
-        real = os.path.realpath(root)
-        lines = [line.split(b" ") for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
-        points = {_unescaped(line[4]): line for line in lines}
+        real, points = os.path.realpath(root), _points()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         above = max((point for point in points if _is_below(real, point)), key=len, default=None)
         below = sorted((point for point in points if _is_below(point, real) and point != real), key=len, reverse=True)
@@ -39,6 +40,33 @@ def mounts(root: bytes) -> Sequence[Mount]:
         return [_mount(folder, line, boot) for folder, line in found]
     except (OSError, IndexError, ValueError):
         return []
+
+
+def mount_points(root: bytes) -> frozenset[str]:
+    """Return the folders of a source at which something is mounted, "" for the source itself.
+
+    What is bound onto itself, as systemd does to protect it, is none. Empty where the system does not tell.
+    """
+    try:
+        real, points = os.path.realpath(root), _points()
+        return frozenset(_inside(each, real) for each in points if _is_below(each, real) and _hides(each, points))
+    except (OSError, IndexError, ValueError):
+        return frozenset()
+
+
+def _points() -> dict[bytes, Sequence[bytes]]:
+    """Return the lines of mountinfo by their mount points (proc(5)); of several at one the last is seen."""
+    lines = [line.split(b" ") for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
+    return {_unescaped(line[4]): line for line in lines}
+
+
+def _hides(point: bytes, points: Mapping[bytes, Sequence[bytes]]) -> bool:
+    """Tell whether a folder is another one while something is mounted there than it would be without."""
+    above = max((each for each in points if each != point and _is_below(point, each)), key=len, default=None)
+    if above is None:
+        return True
+    (device, start), (below_device, below) = ((line[2], _unescaped(line[3])) for line in (points[point], points[above]))
+    return (device, start) != (below_device, os.path.join(below, os.path.relpath(point, above)))
 
 
 def _mount(folder: str, line: Sequence[bytes], boot: str) -> Mount:

@@ -1,9 +1,11 @@
 """A folder that is opened once and stays the same, whatever its name leads to afterwards. Reads nothing in it."""
 
 import os
+from functools import cached_property
 from typing import Self
 
 from async_mirror.multi import Kept
+from async_mirror.source.mounts import mount_points
 
 
 class OpenedFolder(bytes):
@@ -41,6 +43,15 @@ class OpenedFolder(bytes):
     def is_deleted(self) -> bool:
         """True once the folder has no name any more."""
         return self._had_links and not os.fstat(self.descriptor).st_nlink
+
+    @cached_property
+    def mount_points(self) -> frozenset[str]:
+        """The folders at which something was mounted when this was first asked."""
+        return mount_points(self)
+
+    def lost_mounts(self) -> frozenset[str]:
+        """Return those at which nothing is mounted any more."""
+        return self.mount_points - mount_points(self) if self.mount_points else frozenset()
 
     def is_at(self, path: bytes) -> bool:
         """Tell whether a path leads to this folder, and not to another one or nowhere."""

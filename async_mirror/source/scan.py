@@ -8,11 +8,13 @@ import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.entry import Entry, Listing, Tally
 from async_mirror.model.selection import Selection
 from async_mirror.source.look import Found, begins_another, entry_from, open_folder
+from async_mirror.source.opened_folder import OpenedFolder
 
 _AS_WE_DO = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()) == ("utf-8", "surrogateescape")
 """True where Python makes text of names as `paths` does."""
@@ -39,11 +41,12 @@ def walk(root: bytes, selection: Selection, start: str = "", tally: Tallies | No
 def read_folder(root: bytes, folder: str, selection: Selection, tally: Tallies | None = None) -> Listing:
     """Return the listing of one folder; never raises for what the disk answers."""
     reading = _Reading(folder, selection)
+    points = root.mount_points if isinstance(root, OpenedFolder) else ()
     try:
         descriptor = open_folder(root, folder)
         try:
-            reading.mount = not folder and begins_another(descriptor)
-            reading.read(descriptor)
+            reading.mount = not folder and ("" in points or begins_another(descriptor))
+            reading.read(descriptor, {paths.split(each)[1] for each in points if each and paths.parent(each) == folder})
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -68,7 +71,8 @@ class _Reading:
         if not vanished:
             self.problems.append((path, error.strerror or str(error)))
 
-    def read(self, descriptor: int) -> None:
+    def read(self, descriptor: int, mounted: AbstractSet[str]) -> None:
+        """Read what is there; what is on another device is mounted, whether the system tells of that or not."""
         device, add = os.fstat(descriptor).st_dev, self.found.append
         with os.scandir(descriptor) as items:
             for item in items:
@@ -81,7 +85,8 @@ class _Reading:
                     self.fail(paths.join(self.folder, name), error)
                     continue
                 mode, inode, size = status.st_mode, status.st_ino, status.st_size
-                add((name, mode, inode, size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev != device))
+                mount = status.st_dev != device or name in mounted
+                add((name, mode, inode, size, status.st_mtime_ns, status.st_ctime_ns, mount))
 
     def listing(self, tally: Tallies | None) -> Listing:
         fingerprint = self.fingerprint() if self.complete else b""

@@ -1,5 +1,6 @@
 """What stays the same from pass to pass, and the crew that is put together from it. Knows neither changes nor plans."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from async_mirror.crew.cap import Climb, FixedCap
@@ -9,6 +10,7 @@ from async_mirror.crew.stop import Stop
 from async_mirror.crew.work import Terms
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
+from async_mirror.jobs.compare import ALL_TIMES, TIMES
 from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Answer, Hands, Item
 from async_mirror.model import odd_names, paths
@@ -164,6 +166,21 @@ def learn_one_for_two(mirror: Mirror, path: str, double: str) -> None:
 def takes_for_one(mirror: Mirror, path: str, double: str) -> bool:
     """Tell whether the server is known to take two names for one."""
     return bool(mirror.facts.number(_account(mirror), _one_for_two(path, double)))
+
+
+_ALTERED = {
+    TIMES: "this server keeps modification times to two seconds only: they are compared so",
+    ALL_TIMES: "this server says that it sets modification times, and does not: files are told by their size",
+    "case": "this server changes the case of letters in names: its spelling is taken for ours",
+    "form": "this server changes the Unicode form of names: its spelling is taken for ours",
+}
+"""What a server was seen to alter of what it was sent, and how that is told."""
+
+
+def learn_altered(mirror: Mirror, altered: Iterable[str]) -> None:
+    """Learn what the server alters of what it is sent."""
+    for what in altered:
+        mirror.facts.find(Fact(_account(mirror), f"alters {what}", 1, NAMES_LAST_S, told=_ALTERED[what], is_note=True))
 
 
 def _one_for_two(path: str, double: str) -> str:

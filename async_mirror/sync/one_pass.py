@@ -68,6 +68,7 @@ from async_mirror.sync.mirror import (
     Mirror,
     MirrorCrew,
     crew_for,
+    learn_altered,
     learn_limits,
     learn_one_for_two,
     remember,
@@ -456,6 +457,7 @@ class Pass:
         if compared.failure:
             self.unseen.add(compared.folder)
             self.report.failure(compared.failure)
+        learn_altered(self.mirror, compared.altered)
         for note in compared.notes:
             self.report.note(note)
         folder = compared.folder or "/"
@@ -778,6 +780,8 @@ class Pass:
                 detail = "something of another kind has this name on the site, and --no-delete keeps it"
                 self.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
             return
+        if not self.settings.allow_unmounted:
+            self.removal.unmounted += await self.offload(self.root.lost_mounts)
         files, folders = await self.removal.candidates(swap.held for swap in self.swaps)
         if not (files or folders) or not await self.removal.is_allowed(files):
             return
@@ -787,9 +791,12 @@ class Pass:
         why = "gone from the source"
         await self._perform(crew, self._removals([RemoveFile(held, why) for held in files]), QUICK_OVERLAP)
         folders.sort(key=_depth, reverse=True)
+        at_once = 1  # the first one finds out for all what comes of a removal, if that is not known
         for _, level in groupby(folders, _depth):
             empty = [RemoveFolder(held, why) for held in level if self.removal.may_go(held)]
-            await self._perform(crew, self._removals(empty), QUICK_OVERLAP)
+            while empty:
+                await self._perform(crew, self._removals(empty[:at_once]), QUICK_OVERLAP)
+                empty, at_once = empty[at_once:], len(folders)
 
     async def _removals(self, removals: Sequence[RemoveFile | RemoveFolder]) -> AsyncGenerator[Item, None]:
         """Yield the jobs that delete something, for as long as the source is the folder that the pass has scanned."""

@@ -6,6 +6,7 @@ import re
 import stat
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -239,8 +240,8 @@ def join(folder: bytes, name: bytes) -> bytes:
 
 
 def fold(path: bytes) -> str:
-    """Return what two spellings of one path have in common on a case-insensitive site."""
-    return path.decode("utf-8", "surrogateescape").lower()
+    """Return what two spellings of one path have in common on a site that ignores case and Unicode form, as APFS."""
+    return unicodedata.normalize("NFC", path.decode("utf-8", "surrogateescape")).lower()
 
 
 def folders_above(path: bytes) -> set[bytes]:

@@ -156,3 +156,25 @@ def test_session_that_is_interrupted_inside_a_folder_is_not_used_again(server: S
 
     entered = server.on("CWD", lambda _: None)
     assert not in_session(server.port, ask)
+
+
+@pytest.mark.parametrize("times", [3, 30])
+def test_listing_that_fails_because_a_temporary_was_renamed_meanwhile_is_asked_for_again(
+    server: ScriptedServer, times: int
+) -> None:
+    vanished = reactions.say(b"550 ENOENT: no such file or directory, stat '/site/a/.am-0123abcd-0123456789z0.part'")
+    for _ in range(times):
+        server.on("LIST", vanished, when=lambda exchange: exchange.argument.endswith(b"a"))
+
+    async def ask(session: FtpSession) -> set[str]:
+        listing = await session.list_folder("a")
+        assert listing is not None
+        return {entry.path for entry in listing.entries}
+
+    if times == 3:
+        assert in_session(server.port, ask) == {"a/in a"}
+        assert [command for command in server.commands() if command.startswith("LIST")][:4] == ["LIST -a a"] * 4
+    else:
+        with pytest.raises(Refusal) as refused:
+            in_session(server.port, ask)
+        assert refused.value.transient

@@ -14,6 +14,9 @@ from support.mirror import Mirror, answer_at_once, contents, count, temporaries_
 from support.program import MTIME, tree
 
 Serve = Callable[..., ScriptedServer]
+TWO_SECONDS = "this server keeps modification times to two seconds only"
+NO_TIMES = "this server says that it sets modification times, and does not"
+CASE = "this server changes the case of letters in names"
 ODD: dict[str, tuple[Trait, ...]] = {
     "lower case": (lower_cases_names,),
     "lower case, no MLSD": (lower_cases_names, lacks("MLSD", "MLST")),
@@ -23,6 +26,16 @@ ODD: dict[str, tuple[Trait, ...]] = {
     "says that it sets times": (forgets_times,),
     "all of it": (lower_cases_names, keeps_times_to(2)),
 }
+TOLD: dict[str, set[str]] = {
+    "lower case": {CASE},
+    "lower case, no MLSD": {CASE},
+    "two seconds": {TWO_SECONDS},
+    "two seconds, no MLSD": {TWO_SECONDS},
+    "no times": set(),
+    "says that it sets times": {NO_TIMES},
+    "all of it": {CASE, TWO_SECONDS},
+}
+"""What is told when the site is looked at again, once."""
 
 
 @pytest.fixture
@@ -48,9 +61,10 @@ def test_nothing_tracked_is_sent_again(odd: str, serve: Serve, tmp_path: Path) -
         mirror.write(name, f"{number}" * (number + 1), MTIME + number)
     assert mirror.run().code == 0
     sent = count(server, "STOR")
-    for _ in range(2):
+    for is_news in (True, False):
         ran = mirror.run("--rescan")
         assert ran.code == 0, ran.said
+        assert {each for each in (TWO_SECONDS, NO_TIMES, CASE) if each in ran.said} == (TOLD[odd] if is_news else set())
         assert count(server, "STOR") == sent, ran.said
         assert "left alone" not in ran.said
     mirror.write("README", "changed")

@@ -32,20 +32,23 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.mark.parametrize("without", [(), ("MLSD", "MLST")], ids=["MLST", "LIST"])
+@pytest.mark.parametrize(
+    ("first", "second"), [("README.md", "readme.md"), ("cafe\u0301", "caf\u00e9")], ids=["case", "form"]
+)
 def test_one_of_two_files_is_mirrored_and_the_other_told_of_in_each_pass(
-    without: tuple[str, ...], serve: Serve, tmp_path: Path
+    first: str, second: str, without: tuple[str, ...], serve: Serve, tmp_path: Path
 ) -> None:
     server = serve(without=frozenset(without))
     mirror = Mirror(tmp_path, server.port)
-    mirror.write("README.md", "the long one")
-    mirror.write("readme.md", "short")
+    mirror.write(first, "the long one")
+    mirror.write(second, "short")
     mirror.write("other", "content")
     for again in (False, True, True):
         before = server.connections
         ran = mirror.run()
         assert ran.code == 1, ran.said
-        assert f"readme.md  {DOUBLE}: the other one is README.md" in ran.said
-        assert contents(tree_of(server)) == {b"README.md": b"the long one", b"other": b"content"}
+        assert f"{second}  {DOUBLE}: the other one is {first}" in ran.said
+        assert contents(tree_of(server)) == {first.encode(): b"the long one", b"other": b"content"}
         assert not again or server.connections == before, "it was found out already"
     assert not temporaries_of(server)
 

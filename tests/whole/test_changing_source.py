@@ -373,10 +373,10 @@ def test_what_others_put_into_a_folder_that_is_removed_stays_on_each_server(prog
 
 
 @contextmanager
-def mounted(folder: Path, size: str = "1m") -> Iterator[None]:
-    """Mount a small file system over a folder for a while."""
+def mounted(folder: Path, *how: str | Path) -> Iterator[None]:
+    """Mount a small file system over a folder for a while, or whatever else."""
     folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "none", str(folder)], check=True)
+    subprocess.run(["mount", *(how or ("-t", "tmpfs", "-o", "size=1m,mode=755", "none")), folder], check=True)
     try:
         yield
     finally:
@@ -432,6 +432,67 @@ def test_what_was_mirrored_from_a_mount_stays_when_that_is_gone(mirror: Mirror, 
     assert server.files[b"/stays.txt"][0] == NEW.encode()
     assert mirror.run("--allow-unmounted", "--max-delete", "100%").code == 0
     assert_same(mirror, server)
+
+
+@needs_mounts
+@pytest.mark.parametrize("where", ["", "disk"])
+def test_what_was_mirrored_from_a_bind_mount_of_the_same_disk_stays_when_that_is_gone(
+    where: str, mirror: Mirror, server: ScriptedServer, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (mirror.source / "stays").mkdir()
+    (mirror.source / "stays/there").write_text("beneath the mount or beside it")
+    with mounted(mirror.source / where, "--bind", elsewhere):
+        for number in range(3):
+            (elsewhere / f"{number}.txt").write_text(f"content {number}")
+        assert mirror.run().code == 0
+        assert_same(mirror, server)
+        before = dict(server.files)
+    ran = mirror.run("--max-delete", "100%")
+    assert ran.code == 5, ran.said
+    assert f"{where or 'the source'} was a mount point and is none now" in ran.said
+    assert before.items() <= server.files.items()
+    assert mirror.run("--allow-unmounted", "--max-delete", "100%").code == 0
+    assert_same(mirror, server)
+
+
+@needs_mounts
+def test_a_folder_that_is_bound_onto_itself_is_no_mount_that_could_be_missed(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    (mirror.source / "folder").mkdir()
+    for folder in (mirror.source, mirror.source / "folder"):
+        with mounted(folder, "--bind", folder):
+            mirror.write("folder/gone", OLD)
+            assert mirror.run("--max-delete", "100%").code == 0
+            (mirror.source / "folder/gone").unlink()
+            mirror.write("folder/stays", OLD)
+        assert mirror.run("--max-delete", "100%").code == 0
+        assert_same(mirror, server)
+
+
+@needs_mounts
+def test_nothing_is_deleted_when_a_bind_mount_goes_while_the_pass_runs(
+    mirror: Mirror, server: ScriptedServer, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "content.txt").write_text(OLD)
+    mirror.write("first.txt", OLD)
+    with mounted(mirror.source / "disk", "--bind", elsewhere):
+        assert mirror.run().code == 0
+        (elsewhere / "content.txt").unlink()
+        mirror.write("first.txt", NEW, MTIME + 5)
+        reply = threading.Event()
+        held = server.on("STOR", reactions.reply_after(reply))
+        process = mirror.start("--max-delete", "100%")
+        assert held.reached.wait(30)
+    reply.set()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 5, said
+    assert "disk was a mount point and is none now" in said
+    assert b"/disk/content.txt" in server.files
 
 
 # Row 7.

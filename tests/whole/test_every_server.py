@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from faults.tree import TEMPORARY
-from servers import ALL, ZOO, FtpServer, KeptServer, Kind
+from servers import ALL, FtpServer, KeptServer, Kind
 from support.program import MTIME, Program, Result, contents, eventually, names
 
 DAY = 86_400
@@ -49,7 +49,7 @@ def fill(program: Program) -> None:
     program.write("index.html", "<h1>Welcome</h1>")
     program.write("empty")
     program.write("large.bin", bytes(range(250)) * 12_000)
-    for number in range(25 if program.server.kind in ZOO else 100):
+    for number in range(25):
         program.write(f"many/{number:02}.txt", f"number {number}\n" * number, MTIME + 3 * number)
     for folder in ("nothing in it", ".empty"):
         (program.source / folder).mkdir()

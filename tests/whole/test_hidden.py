@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers import Kind, ServerFactory
-from support.program import MTIME, Program, tree
+from support.program import MTIME, Program, eventually, tree
 
 HIDDEN: Mapping[Kind, Mapping[str, Any]] = {
     "vsftpd": {"hide_file": "{*.bak}"},
@@ -52,3 +54,24 @@ def test_what_is_hidden_is_mirrored_once(hiding: Program) -> None:
     (hiding.source / "shop/old.bak").unlink()
     assert hiding.sync("--rescan").code == 0
     assert tree(hiding.site) == tree(hiding.source)
+
+
+def test_a_temporary_that_a_killed_run_left_is_removed_although_no_listing_shows_it(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, server_factory("vsftpd", options={"hide_file": "{.am*}"}))
+    (program.site / ".shown").write_text("names with a dot are shown, but ours")
+    for number in range(12):
+        program.write(f"{number}.bin", bytes(200_000))
+    options = ("--multi", "A8", "--retries", "3")
+    with program.started("--once", *options, "--bwlimit", "400k") as running:
+        eventually(lambda: len(temporaries(program)) >= 4, "four temporaries")
+        os.kill(running.pid, signal.SIGKILL)
+    assert temporaries(program)
+    ran = program.sync(*options)
+    assert ran.code == 0, ran.err
+    assert temporaries(program) == []
+
+
+def temporaries(program: Program) -> list[str]:
+    return [path.name for path in program.site.iterdir() if path.name.startswith(".am-")]

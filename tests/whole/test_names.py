@@ -235,3 +235,14 @@ def test_a_server_that_removes_no_folders_keeps_no_odd_name_from_being_mirrored(
     ran = mirror.run()
     assert ran.code == 0, ran.said
     assert {"/caf\u00e9".encode(), "/\u00fcmlaut/c".encode()} <= server.files.keys()
+
+
+def test_a_trial_that_was_cut_short_leaves_nothing_although_another_one_has_found_it_out_meanwhile(made: Make) -> None:
+    server, mirror = made()
+    busy = reactions.say(b"450 Busy.")
+    for _ in range(2):
+        server.on("MLSD", busy, when=lambda exchange: bool(TEMPORARY.search(exchange.path)))
+    ran = mirror.run("--multi", "A2")
+    assert ran.code == 0, ran.said
+    assert "Busy" in ran.said
+    assert temporaries_of(server) == []

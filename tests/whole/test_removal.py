@@ -128,6 +128,20 @@ def test_it_is_found_out_once(made: Make) -> None:
     assert (count(server, "MKD"), count(server, "RMD")) == (0, 1)
 
 
+@pytest.mark.parametrize("mode", ["A8", "P2"])
+def test_many_connections_find_it_out_once(mode: str, made: Make) -> None:
+    server, mirror = made()
+    (mirror.source / "gallery/below").mkdir(parents=True)
+    for number in range(16):
+        mirror.write(f"folder {number}/x", "x")
+    assert_mirrored(mirror, server, "--multi", mode)
+    for number in range(16):
+        shutil.rmtree(mirror.source / f"folder {number}")
+    server.log.clear()
+    assert_mirrored(mirror, server, "--multi", mode, "--max-delete", "100%")
+    assert (count(server, "MKD"), len(server.folders)) == (2, 1 + 2)
+
+
 @pytest.mark.parametrize(("verb", "number"), [("MKD", 0), ("MKD", 1), ("MKD", 2), ("RMD", 0), ("RMD", 1)])
 def test_a_run_killed_while_it_finds_out_leaves_nothing_for_good(verb: str, number: int, made: Make) -> None:
     server, mirror = made(removes_recursively)
