@@ -257,7 +257,10 @@ def _version(
 
 
 def _is_here(held: Entry, here: Entry | None) -> bool:
-    return here is not None and here.kind is held.kind and here.same_content_as(held)
+    """Tell whether the source has what is held now, or what was adopted for its content and gets its date later."""
+    if here is None or here.kind is not held.kind:
+        return False
+    return here.same_content_as(held) or (bool(held.digest) and here.size == held.size)
 
 
 def _as_seen(version: Entry, seen: Entry) -> Entry:

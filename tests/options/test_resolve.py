@@ -238,7 +238,7 @@ def test_insecure_is_told_at_the_start_and_with_each_pass(program: Program, quie
     caution = "INSECURE: certificates are not checked"
     with program.started("--insecure", "--every", "1s", "--retries", "0", *quiet) as running:
         for _ in range(2):
-            assert f"; {caution}; next pass in" in running.wait_for("pass: ")
+            assert f"; {caution}; next pass in" in running.wait_for("incomplete: ")
         assert running.end(signal.SIGTERM, within_seconds=10) == 143
         running.wait()
     assert running.said.count("warning  --insecure: nobody looks whether it is 127.0.0.1 that answers") == 1

@@ -363,12 +363,10 @@ def test_name_that_is_taken_on_the_site_is_not_taken_from_others(
     [
         ("RNTO", reactions.permission_denied),
         ("RNFR", reactions.permission_denied),
-        ("RNTO", reactions.say(b"451 Not now.")),
-        ("MLSD", reactions.say(b"450 Not now.")),
         ("MLSD", reactions.empty_listing),
         ("MLSD", reactions.truncate_listing(30)),
     ],
-    ids=["RNTO", "RNFR", "RNTO for the moment", "MLSD for the moment", "empty", "cut"],
+    ids=["RNTO", "RNFR", "empty", "cut"],
 )
 def test_in_doubt_the_content_comes_by_itself(
     mirror: Mirror, server: ScriptedServer, verb: str, reaction: Reaction
@@ -379,6 +377,21 @@ def test_in_doubt_the_content_comes_by_itself(
     server.on(verb, reaction, times=1)
     ran = ran_to(mirror, server)
     assert "could not be renamed as a whole" in ran.said
+
+
+@pytest.mark.parametrize(
+    ("verb", "reaction"), [("RNTO", reactions.say(b"451 Not now.")), ("MLSD", reactions.say(b"450 Not now."))]
+)
+def test_folder_that_is_not_renamed_for_the_moment_is_renamed_a_moment_later(
+    mirror: Mirror, server: ScriptedServer, verb: str, reaction: Reaction
+) -> None:
+    write_first(mirror)
+    ran_to(mirror, server)
+    carry_out(mirror, ("a -> b",))
+    server.on(verb, reaction, times=1)
+    ran = ran_to(mirror, server)
+    assert "could not be renamed as a whole" not in ran.said
+    assert set(moved(server)) == {"a -> b"}
 
 
 def test_folder_that_only_a_plain_listing_shows_is_renamed_as_a_whole(mirror: Mirror, server: ScriptedServer) -> None:
@@ -498,11 +511,13 @@ def was_renamed(outcome: Outcome) -> bool:
 
 def test_retry_whose_rename_was_done_knows_it_by_what_is_there(site: MemorySite) -> None:
     move = a_move("old", "new", site)
-    lost = InDoubt(Job(move, "t", 2), Failure("new", Problem.CONNECTION), ())
+    lost = InDoubt(Job(move, "t", 2), Failure("new", Problem.CONNECTION), (Doubt("new", MADE),))
     site.rename("old", "new")
     assert was_renamed(performed(site, move, lost))
     site.put("new/theirs", b"")
-    assert not was_renamed(performed(site, move, lost)), "it may be somebody else's folder"
+    assert was_renamed(performed(site, move, lost)), "others may have put something into it meanwhile"
+    site.put("old", b"")
+    assert not was_renamed(performed(site, move, lost)), "the new one may be somebody else's folder"
 
 
 def test_name_that_somebody_has_is_not_mistaken_for_a_rename_that_was_done(site: MemorySite) -> None:
