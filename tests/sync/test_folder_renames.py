@@ -25,7 +25,7 @@ from async_mirror.jobs.recover import Settled, settle
 from async_mirror.model.candidates import Candidates
 from async_mirror.model.change import Job, MakeFolder, Move, RemoveFile, Shapes
 from async_mirror.model.entry import Entry, Kind, Listing, fingerprint
-from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Outcome, Pending, Problem
+from async_mirror.model.outcome import Done, Doubt, Failed, Failure, InDoubt, Outcome, Pending, Problem
 from async_mirror.model.selection import Selection
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteListing
