@@ -156,7 +156,7 @@ class DryHands(Hands):
 
     async def _goes_whole(self, session: RootedSession, change: Move) -> bool:
         old, new = (each._replace(path=self._on_site(each.path)) for each in (change.held, change.entry))
-        return await folders.goes_whole(session, change._replace(held=old, entry=new))
+        return await folders.goes_whole(session, change._replace(held=old, entry=new), self.publisher.state_id)
 
     async def _holds_nothing_else(self, session: RootedSession, folder: str) -> bool:
         """Tell whether a folder holds only what was pretended to go, or a temporary file of ours."""

@@ -1,30 +1,36 @@
 """What is inside a folder, told so that state and site can be compared. Knows neither state nor schedule."""
 
-from async_mirror.model import paths
+from async_mirror.model import paths, temporary_names
 from async_mirror.model.change import Inside
 from async_mirror.model.entry import Entry, fingerprint
 from async_mirror.remote.errors import Refusal
 from async_mirror.remote.session import RemoteSession
 
 
-async def shows(session: RemoteSession, folder: str, inside: Inside) -> bool:
+async def shows(session: RemoteSession, folder: str, inside: Inside, *, state_id: str = "") -> bool:
     """Tell whether the site's listings show just this inside a folder: nothing of others, nothing missing.
 
-    Each folder below is listed, too, for all that is in it goes where its topmost folder goes; to make and remove each
-    would take as many commands. What is cut short or not to be listed shows nothing. Raises Refusal for the moment.
+    Temporaries of the state with this id do not count: a run would remove them before. Each folder below is listed,
+    too, for all that is in it goes where its topmost folder goes; to make and remove each would take as many commands.
+    What is cut short or not to be listed shows nothing. Raises Refusal for the moment.
     """
     try:
         for below, expected in inside:
             listing = await session.list_folder(paths.join(folder, below) if below else folder)
             if listing is None or not listing.complete or listing.others or listing.oddities:
                 return False
-            if fingerprint(listing.entries) != expected:
+            lasting = (each for each in listing.entries if not (state_id and _is_temporary(state_id, each)))
+            if fingerprint(lasting) != expected:
                 return False
     except Refusal as refusal:
         if refusal.transient:
             raise
         return False
     return bool(inside)
+
+
+def _is_temporary(state_id: str, entry: Entry) -> bool:
+    return temporary_names.is_temporary_of(state_id, paths.split(entry.path)[1])
 
 
 async def was_renamed(session: RemoteSession, old: str, new: str, inside: Inside, *, twin: bool = False) -> bool:

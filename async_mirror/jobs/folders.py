@@ -76,17 +76,22 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     return outcome
 
 
-async def goes_whole(session: RemoteSession, change: Move) -> bool:
-    """Tell whether `move` would rename a folder, as far as the site shows that; else it makes one."""
+async def goes_whole(session: RemoteSession, change: Move, state_id: str) -> bool:
+    """Tell whether `move` would rename a folder, as far as the site shows that; else it makes one.
+
+    What a run removes before, temporaries of the state with this id, does not count.
+    """
     try:
         twins = change.twin and await _has_both_names(session, change.entry.path)
-        return twins or await _is_free_to_move(session, change)
+        return twins or await _is_free_to_move(session, change, state_id)
     except Refusal:
         return False
 
 
-async def _is_free_to_move(session: RemoteSession, change: Move) -> bool:
-    return await session.look(change.entry.path) is None and await shows(session, change.held.path, change.inside)
+async def _is_free_to_move(session: RemoteSession, change: Move, state_id: str = "") -> bool:
+    if await session.look(change.entry.path) is not None:
+        return False
+    return await shows(session, change.held.path, change.inside, state_id=state_id)
 
 
 async def _has_both_names(session: RemoteSession, new: str) -> bool:
