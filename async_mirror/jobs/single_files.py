@@ -84,14 +84,26 @@ def _is_as_adopted(entry: Entry, held: Entry) -> bool:
 
 
 async def _rename(attempt: Attempt, change: Move, moved: Entry) -> bool:
-    """Rename a file; False if the server refuses, unless an attempt whose reply was lost has done it."""
+    """Rename a file; False if the server refuses, unless an attempt whose reply was lost has done it.
+
+    After such an attempt the old name may be somebody else's: what is there is not renamed if it is not what was held.
+    """
     old, new = change.held.path, change.entry.path
+    if not change.twin and old in attempt.doubts and not await _is_still(attempt, change.held):
+        return await _was_renamed(attempt, change, moved)
     try:
         with attempt.touching((old, change.held, None), (new, None, moved)):
             await attempt.session.rename(old, new)
     except Refusal:
         return await _was_renamed(attempt, change, moved)
     return True
+
+
+async def _is_still(attempt: Attempt, held: Entry) -> bool:
+    """Tell whether a path has what was held there, as far as the site shows it."""
+    seen = await attempt.session.look(held.path)
+    known = held_after(held.path, attempt.doubts[held.path], seen, sets_times=attempt.session.sets_times)
+    return known is not None and known.size != UNKNOWN and known.is_content_of(held)
 
 
 async def _was_renamed(attempt: Attempt, change: Move, moved: Entry) -> bool:
