@@ -119,9 +119,9 @@ class PassivePorts:
                 self._kept = await self._reached_or_spent(asked and asked.pending), self._loop.time()
 
     def close(self) -> None:
-        """Let go of a connection that no transfer came for."""
+        """Let go of a connection that no transfer came for, cleanly: there are servers that a reset ends."""
         if self._kept and self._kept[0].data:
-            self._kept[0].data.reset()
+            self._kept[0].data.close()
         self._kept = None
 
     def _take_kept(self) -> Port | None:

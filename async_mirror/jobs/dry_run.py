@@ -87,8 +87,10 @@ class DryHands(Hands):
             try:
                 known = await self._known(attempt, change) if isinstance(change, SendFile) else None
                 outcome = known or await self._looked(session, change, attempt)
-            except (Refusal, ConnectionBroken) as error:
-                outcome = Failed(job, Failure(path_of(change), Problem.REFUSED, error.told))
+            except Refusal as refusal:
+                outcome = Failed(job, Failure(path_of(change), Problem.REFUSED, refusal.told, refusal.transient))
+            except ConnectionBroken as broken:
+                outcome = Failed(job, Failure(path_of(change), broken.problem, broken.told, transient=True))
         if isinstance(outcome, Done):
             self._note(outcome.change)
         return outcome
