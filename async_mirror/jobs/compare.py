@@ -149,6 +149,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     restamps = session.sets_times and not is_dated and _restamps(both)
     sets_times = is_dated or (session.sets_times and not restamps)
     start = len(join(task.folder, ""))
+    new = source.keys() - held.keys()
     for path, seen in there.items():
         known, here = held.pop(path, None), source.get(path)
         like = here if known or not odd_names.may_be_misread(path[start:]) else None
@@ -179,7 +180,10 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     return Compared(
         task.folder,
         (*adopted, *unlisted),
-        sum(entry.kind is Kind.FILE and _is_here(entry, source.get(entry.path)) for entry in adopted),
+        sum(
+            entry.kind is Kind.FILE and _is_here(entry, source.get(entry.path), is_new=entry.path in new)
+            for entry in adopted
+        ),
         tuple(lost),
         tuple(changed),
         frozenset(entry.path for entry in (*adopted, *unlisted) if entry.kind is Kind.FOLDER),
@@ -256,11 +260,11 @@ def _version(
     return known if known.size == seen.size and not keeps_times else None
 
 
-def _is_here(held: Entry, here: Entry | None) -> bool:
-    """Tell whether the source has what is held now, or what was adopted for its content and gets its date later."""
+def _is_here(held: Entry, here: Entry | None, *, is_new: bool) -> bool:
+    """Tell whether the source has what is held now, or what is adopted for its content and gets its date later."""
     if here is None or here.kind is not held.kind:
         return False
-    return here.same_content_as(held) or (bool(held.digest) and here.size == held.size)
+    return here.same_content_as(held) or (is_new and bool(held.digest) and here.size == held.size)
 
 
 def _as_seen(version: Entry, seen: Entry) -> Entry:

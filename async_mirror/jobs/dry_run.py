@@ -133,8 +133,8 @@ class DryHands(Hands):
             return Done(job, change, None) if is_ours else Unmanaged(job, NOT_OURS)
         if isinstance(change, Move) and change.entry.is_folder and not await self._goes_whole(session, change):
             change = MakeFolder(change.entry, "new", asks=change.asks)
-        is_asked = isinstance(change, MakeFolder) and change.asks
-        if is_asked and (reason := await folders.in_the_way(session, change.entry.path)):
+        is_new = isinstance(change, MakeFolder) and self._on_site(change.entry.path) not in self.away
+        if is_new and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
         if change.asks and not change.entry.is_folder and await _is_folder(session, change.entry.path):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, FOLDER_IN_THE_WAY))

@@ -105,7 +105,6 @@ def test_each_path_of_a_rescan_is_counted_once_and_with_its_true_reason(mirror: 
             "0.txt": "(changed on the site)",
             "1.txt": "(missing on the site)",
             "2.txt": "(size 12 -> 28)",
-            "3.txt": "(newer)",
             "new.txt": "(new)",
             "theirs.txt": "(replaces a file of the site that differs)",
         }, ran.said

@@ -28,7 +28,9 @@ def breach() -> str:
     frame = sys._getframe(2)
     while frame:
         name = frame.f_code.co_filename
-        if _PACKAGE in name and f"{os.sep}tests{os.sep}" not in name:
+        if f"{os.sep}tests{os.sep}" in name:
+            return ""
+        if _PACKAGE in name:
             return "" if name.endswith(_LAW) else f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
         module = frame.f_globals.get("__name__", "").split(".")[0]
         if module in THIRD_PARTIES or (module == "asyncio" and frame.f_code.co_name in CONNECTING):
