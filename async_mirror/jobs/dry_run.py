@@ -1,13 +1,12 @@
 """What would come of a pass: looks at the site, changes nothing there."""
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from async_mirror.jobs import folders, recover
 from async_mirror.jobs.attempt import Attempt, Progress
 from async_mirror.jobs.compare import Compare, Compared
-from async_mirror.jobs.existing import doubled, is_double, is_there, kept
+from async_mirror.jobs.existing import doubled, is_double, is_folder, is_kept, is_there, kept
 from async_mirror.jobs.known_content import SAME, compared
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
 from async_mirror.jobs.recover import Recover, Recovered, Settled
@@ -136,7 +135,7 @@ class DryHands(Hands):
         is_new = isinstance(change, MakeFolder) and self._on_site(change.entry.path) not in self.away
         if is_new and (reason := await folders.in_the_way(session, change.entry.path)):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, reason))
-        if change.asks and not change.entry.is_folder and await _is_folder(session, change.entry.path):
+        if change.asks and not change.entry.is_folder and await is_folder(session, change.entry.path):
             return Failed(job, Failure(change.entry.path, Problem.REFUSED, FOLDER_IN_THE_WAY))
         if _is_plain_move(change) and await is_there(session, self._on_site(change.held.path)) is False:
             change = SendFile(change.entry, None, "new", asks=change.asks)
@@ -144,8 +143,8 @@ class DryHands(Hands):
         if double and await is_double(session, change.entry.path, double):
             return doubled(attempt, double)
         attempt.replaces = change.why == REPLACES or (change.asks and await _has_name(session, change))
-        if not isinstance(change, MakeFolder) and (outcome := kept(attempt)):
-            return outcome
+        if not isinstance(change, MakeFolder) and is_kept(attempt):
+            return await kept(attempt)
         told = _told(change, attempt.replaces)
         return Done(job, told, await self._pretended(told), bytes_sent=_size(told))
 
@@ -176,13 +175,6 @@ class DryHands(Hands):
         if _is_plain_move(change) and await digest_of(self.publisher.source, change.entry.path) != change.held.digest:
             return SendFile(change.entry, None, "new", asks=change.asks)
         return change
-
-
-async def _is_folder(session: RootedSession, path: str) -> bool:
-    seen = None
-    with suppress(Refusal):  # whose it is will be seen, or not told
-        seen = await session.look(path)
-    return seen is not None and seen.is_folder
 
 
 def _is_plain_move(change: Change) -> TypeGuard[Move]:

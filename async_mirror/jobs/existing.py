@@ -4,8 +4,10 @@ from async_mirror.jobs.attempt import Attempt
 from async_mirror.model.outcome import KEPT, Outcome, Problem
 from async_mirror.model.paths import split
 from async_mirror.model.settings import Existing
-from async_mirror.remote.errors import Refusal
+from async_mirror.remote.errors import FOLDER_IN_THE_WAY, Refusal
 from async_mirror.remote.session import RemoteSession
+
+_OVERWRITE = Existing.OVERWRITE
 
 
 async def is_there(session: RemoteSession, path: str) -> bool | None:
@@ -38,12 +40,28 @@ def doubled(attempt: Attempt, double: str) -> Outcome:
     return attempt.failed(Problem.SAME_NAME, f"the other one is {double}")
 
 
-def kept(attempt: Attempt) -> Outcome | None:
-    """Return what comes of a job if what others have, or may have, is to stay."""
-    existing = attempt.publisher.existing
-    if attempt.replaces is False or existing is Existing.OVERWRITE:
-        return None
-    if existing is Existing.SKIP:
+async def is_folder(session: RemoteSession, path: str) -> bool:
+    """Tell whether there is a folder, of which some servers tell a size; what the site does not tell is none."""
+    try:
+        seen = await session.look(path)
+    except Refusal as refusal:
+        if refusal.transient:
+            raise
+        return False
+    return seen is not None and seen.is_folder
+
+
+def is_kept(attempt: Attempt) -> bool:
+    """Tell whether what others have, or may have, at the path of a job is to stay."""
+    return attempt.replaces is not False and attempt.publisher.existing is not _OVERWRITE
+
+
+async def kept(attempt: Attempt) -> Outcome:
+    """Return what comes of a job if it stays; a folder would stay in any case, and is told as that."""
+    if await is_folder(attempt.session, attempt.path):
+        return attempt.failed(Problem.REFUSED, FOLDER_IN_THE_WAY)
+    if attempt.publisher.existing is Existing.SKIP:
         return attempt.skipped(KEPT)
-    detail = "" if attempt.replaces else "the server does not tell whether there is anything"
-    return attempt.failed(Problem.EXISTS, detail)
+    return attempt.failed(
+        Problem.EXISTS, "" if attempt.replaces else "the server does not tell whether there is anything"
+    )

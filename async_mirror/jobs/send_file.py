@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from async_mirror.jobs import temporary_trial
 from async_mirror.jobs.attempt import Attempt, Progress
 from async_mirror.jobs.bandwidth import LONGEST_PIECE
-from async_mirror.jobs.existing import doubled, is_double, is_there, kept
+from async_mirror.jobs.existing import doubled, is_double, is_kept, is_there, kept
 from async_mirror.jobs.known_content import if_known
 from async_mirror.jobs.odd_name_probe import name_problem
 from async_mirror.jobs.temporary_trial import Blame
@@ -114,7 +114,7 @@ class Upload:
         if self._asks and (decides or self._entry.size > _MUCH):
             attempt.replaces = await is_there(attempt.session, self._path)
             self._asks = False
-        return kept(attempt)
+        return await kept(attempt) if is_kept(attempt) else None
 
     async def _send_in_some_way(self) -> Outcome | None:
         """Send the file; once more if it was the temporary's name that the server refused."""

@@ -1,7 +1,7 @@
 """What is done about a single file but to upload it: renamed, deleted, given its mode."""
 
 from async_mirror.jobs.attempt import Attempt
-from async_mirror.jobs.existing import is_there, kept
+from async_mirror.jobs.existing import is_kept, is_there, kept
 from async_mirror.jobs.folder_check import spelled
 from async_mirror.jobs.known_content import set_mode_quietly
 from async_mirror.jobs.odd_name_probe import name_problem
@@ -41,8 +41,8 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
         return problem
     if change.asks and entry.path not in attempt.doubts:
         attempt.replaces = await _is_there(attempt, change)
-    if outcome := kept(attempt):
-        return outcome
+    if is_kept(attempt):
+        return await kept(attempt)
     same_content = await _has_digest(attempt, entry.path, held.digest)
     moved = held._replace(path=entry.path)
     if not (same_content or change.twin) or not await _rename(attempt, change, moved):
