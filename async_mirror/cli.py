@@ -269,7 +269,7 @@ def _mirror(
         report=report,
         patience=Patience(retries=asked.retries),
         max_connections=asked.max_connections,
-        memory=ServerMemory(None if asked.dry_run else state_folder / server_memory.NAME),
+        memory=ServerMemory(state_folder / server_memory.NAME, learns=not asked.dry_run),
         pace=Pace(asked.bwlimit),
         dry_run=asked.dry_run,
         rescan=asked.rescan,

@@ -40,9 +40,10 @@ class ServerMemory:
     It raises nothing: what cannot be read is not known, and what cannot be written is not kept.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Keep them in a file; without one nothing is kept."""
+    def __init__(self, path: Path | None = None, *, learns: bool = True) -> None:
+        """Keep them in a file; without one nothing is kept. One that does not learn reads the file, and makes none."""
         self._path = path
+        self._learns = learns
 
     def recall(self, server: str) -> list[Fact]:
         """Return all that is known about a server and still holds."""
@@ -57,7 +58,7 @@ class ServerMemory:
     def learn(self, server: str, facts: Iterable[Fact]) -> None:
         """Keep facts that last, each unless a later one about the same is known."""
         lasting = [fact for fact in facts if fact.lasts_s]
-        if not lasting:
+        if not lasting or not self._learns:
             return
         about = {"server": server, "now": time.time(), "servers": MOST_SERVERS, "facts": MOST_FACTS}
         with suppress(*_HARMLESS), self._open() as database, database:
@@ -67,10 +68,17 @@ class ServerMemory:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        kept = private_files.connect(self._path, os.O_RDONLY, timeout=5) if self._path else sqlite3.connect(":memory:")
-        with closing(kept) as database:
+        with closing(self._connected()) as database:
             database.execute(_TABLE)
             yield database
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._path is None:
+            return sqlite3.connect(":memory:")
+        if self._learns:
+            return private_files.connect(self._path, os.O_RDONLY, timeout=5)
+        private_files.refuse_links(self._path)
+        return sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, timeout=5)
 
 
 def _is_fact(row: tuple[object, ...]) -> bool:

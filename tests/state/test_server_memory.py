@@ -217,3 +217,17 @@ def test_two_processes_may_learn_at_the_same_time(path: Path) -> None:
     ]
     assert [(learner.communicate()[1], learner.returncode) for learner in learners] == [(b"", 0)] * 2
     assert [each.value for each in ServerMemory(path).recall(HERE)] == [100, 100]
+
+
+def test_one_that_does_not_learn_reads_the_file_and_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    ServerMemory(path, learns=False).learn(HERE, [fact()])
+    assert ServerMemory(path, learns=False).recall(HERE) == []
+    assert list(tmp_path.iterdir()) == []
+    ServerMemory(path).learn(HERE, [fact(value=3)])
+    before = path.read_bytes()
+    reader = ServerMemory(path, learns=False)
+    reader.learn(HERE, [fact(value=4)])
+    assert reader.recall(HERE) == [fact(value=3)]
+    assert [each.name for each in tmp_path.iterdir()] == [NAME]
+    assert path.read_bytes() == before
