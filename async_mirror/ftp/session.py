@@ -32,9 +32,9 @@ from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
 from async_mirror.model.temporary_names import is_temporary, named_in
 from async_mirror.remote.errors import (
+    ABOUT_NO_CHANGES,
     FOLDER_IN_THE_WAY,
     LINK_IN_THE_WAY,
-    NO_CHANGES,
     CannotBeSent,
     ConnectionBroken,
     ConnectionRefused,
@@ -199,7 +199,7 @@ class FtpSession:
 
     def found_barred(self, folder: str, what: Barred) -> None:
         """Note what is not allowed in a folder."""
-        self._features.found_barred(folder, what, NO_CHANGES if what is Barred.CHANGES else "")
+        self._features.found_barred(folder, what, ABOUT_NO_CHANGES if what is Barred.CHANGES else "")
 
     async def begin(self, create_root: bool) -> None:
         """Learn what the server can do, prove what it bears, and enter the root. Raises SessionSpent."""

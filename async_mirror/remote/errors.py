@@ -5,7 +5,9 @@ from async_mirror.model.outcome import Problem
 FOLDER_IN_THE_WAY = "a folder is in the way (remove it from the site, or rename the file)"
 LINK_IN_THE_WAY = "a link, which is not followed, is in the way (remove it from the site)"
 
-NO_CHANGES = (
+NO_CHANGES = "this server lets nothing be renamed or deleted"
+"""What is told of each file; what to do about it is told once."""
+ABOUT_NO_CHANGES = (
     "this server lets nothing be renamed or deleted, so that no file can be put there whole:"
     " --in-place writes files under their final names, where half of one may be seen"
 )
