@@ -165,6 +165,8 @@ def _as_given(path: Path) -> Path:
 
 def settings_of(asked: Asked, source: Path, login: Login) -> Settings:
     """Return what a run needs to know. No file with a secret, and no log, may lie in what is mirrored."""
+    if asked.in_place and asked.temp_name:
+        raise UsageError("--in-place and --temp-name exclude each other: files written in place have no temporary name")
     settings = Settings(
         source=source,
         site=login.site,

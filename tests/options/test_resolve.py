@@ -255,6 +255,13 @@ def test_insecure_is_told_in_json(program: Program) -> None:
         assert ending["caution"] == meant
 
 
+def test_a_temporary_name_is_refused_where_there_is_none(program: Program) -> None:
+    program.url = CLOSED
+    refused = program.sync("--in-place", "--temp-name", "am-*.tmp")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--in-place and --temp-name exclude each other" in refused.err
+
+
 # What must not be published.
 
 
