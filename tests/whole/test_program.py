@@ -1056,15 +1056,15 @@ def test_fewer_clients_than_wanted_mirror_everything_and_the_limit_is_kept_in_mi
     server_factory: ServerFactory, tmp_path: Path, kind: RealKind, multi: str
 ) -> None:
     program = Program(tmp_path, server_factory(kind, max_per_ip=3))
-    for number in range(60):
-        program.write(f"folder {number % 3}/{number}", "x" * number * 100)
+    for number in range(200):
+        program.write(f"folder {number % 3}/{number}", "x" * number * 30)
     program.server.mark()
     result = program.sync("--multi", multi)
     assert (result.code, "failed" in result.err) == (0, False), result.err
     assert "allows no more than 3 connections" in result.err
     assert tree(program.site) == tree(program.source)
     eventually(lambda: program.server.session_pids() == [], "all sessions have ended")
-    for number in range(60):
+    for number in range(200):
         touch(program.source / f"folder {number % 3}/{number}", MTIME + DAY)
     result = program.sync("--multi", multi)
     assert result.code == 0, result.err
