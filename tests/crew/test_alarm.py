@@ -1,0 +1,54 @@
+"""What wakes a mirror before its time."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from async_mirror.crew.alarm import Alarm, Wish
+from async_mirror.crew.stop import Stop
+
+Step = Callable[[Alarm, Stop], None]
+
+
+def waited(*calls: Step | None, seconds: float = 60.0, before: Sequence[Step] = ()) -> list[Wish]:
+    """Return the wishes that waiting gives, one for each call made while it waits."""
+
+    async def wishes() -> list[Wish]:
+        alarm, stop = Alarm(), Stop()
+        got = []
+        for first in before:
+            first(alarm, stop)
+        for call in calls:
+            if call:
+                asyncio.get_running_loop().call_soon(call, alarm, stop)
+            got.append(await alarm.wait(seconds, stop))
+        return got
+
+    return asyncio.run(wishes())
+
+
+def test_time_that_has_gone_by_is_a_wish_for_everything() -> None:
+    assert waited(None, seconds=0.001) == [Wish(whole=True)]
+
+
+def test_folders_are_gathered_and_everything_is_everything() -> None:
+    def ring(alarm: Alarm, _: Stop) -> None:
+        alarm.ring(["a"])
+        alarm.ring(["a/b"])
+
+    assert waited(ring) == [Wish(whole=False, folders=frozenset({"a", "a/b"}))]
+    assert waited(lambda alarm, stop: alarm.ring()) == [Wish(whole=True)]
+
+
+def test_a_wish_made_during_a_pass_is_there_at_once_and_taken_once() -> None:
+    assert waited(None, None, seconds=0.001, before=[lambda alarm, stop: alarm.ring(["a"])]) == [
+        Wish(whole=False, folders=frozenset({"a"})),
+        Wish(whole=True),
+    ]
+
+
+def test_the_request_to_end_wakes_it_before_and_while_it_waits() -> None:
+    def end(_: Alarm, stop: Stop) -> None:
+        stop.request()
+
+    assert waited(end) == [Wish(whole=False)]
+    assert waited(None, before=[end]) == [Wish(whole=False)]
