@@ -44,6 +44,7 @@ _MOST_AT_ONCE = 64
 _MOST_STEPS = 256
 """Threads at work in steps: as many as there may be lanes."""
 _HALTS_WITHIN_S = 2.0
+_NOT_FOR_WORKERS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
 _BESIDE, _LONG_S = 4, 0.002
 """A batch that has taken so long gets others beside it, so many in all."""
 
@@ -554,13 +555,12 @@ class _Process:
 
 def _start_without_signals(process: Any) -> None:
     """Start a process to which a Ctrl-C in the terminal says nothing, not even while it starts."""
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     resource_tracker.ensure_running()  # with the first process, this would let the signals through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
     try:
         process.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_WORKERS)
 
 
 def _work(hands: Hands[Any, Any, Any], end: socket.socket, *, has_log: bool = True) -> None:
@@ -581,7 +581,7 @@ def _work(hands: Hands[Any, Any, Any], end: socket.socket, *, has_log: bool = Tr
 
 def _work_in_process(hands: Hands[Any, Any, Any], end: socket.socket, _kept: Iterable[Kept], log_level: int) -> None:
     """Be a worker until the other side ends. A signal is the main process's business; it ends the worker."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in _NOT_FOR_WORKERS:
         signal.signal(signum, signal.SIG_IGN)
     _log.setLevel(log_level)
     _work(hands, end, has_log=False)
