@@ -846,11 +846,31 @@ async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGener
 async def beside() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
     """Give a function that starts a coroutine beside what is done; all end here, and what one raised is raised."""
     tasks: set[asyncio.Task[None]] = set()
+
+    def begin(coroutine: Coroutine[Any, Any, None]) -> None:
+        tasks.add(task := start(coroutine))
+        task.add_done_callback(lambda _: None if task.cancelled() or task.exception() else tasks.discard(task))
+
     try:
-        yield lambda coroutine: tasks.add(start(coroutine))
+        yield begin
     finally:
         cancel(tasks)
         await ended(tasks)
     for task in tasks:
         if not task.cancelled():
             task.result()
+
+
+@asynccontextmanager
+async def listening(
+    door: socket.socket,
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+    most_bytes: int,
+) -> AsyncIterator[None]:
+    """Have everybody served beside who connects to a Unix socket, and read lines of so many bytes from them."""
+    async with beside() as begin:
+        server = await asyncio.start_unix_server(lambda *ends: begin(serve(*ends)), sock=door, limit=most_bytes)
+        try:
+            yield
+        finally:
+            server.close()
