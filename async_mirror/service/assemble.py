@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from async_mirror import multi
+from async_mirror.crew.alarm import Alarm
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.engine import keep
@@ -141,7 +143,9 @@ def _set_up_log(asked: Asked, display: "Display | None") -> None:
 
 def _run(mirror: Mirror, state: State, display: "Display | None", *, once: bool) -> int:
     async def program(stop: Stop) -> int:
+        alarm = Alarm()
+        multi.on_signal(signal.SIGUSR1, alarm.ring)
         with display.shown() if display else nullcontext():
-            return await keep(mirror, state, stop, once=once)
+            return await keep(mirror, state, stop, alarm, once=once)
 
     return multi.run(program, display.restore if display else None)
