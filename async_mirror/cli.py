@@ -10,7 +10,7 @@ import click
 
 from async_mirror import __version__
 from async_mirror.model.escape import shown
-from async_mirror.model.settings import UsageError
+from async_mirror.model.settings import UsageError, UsageErrors
 from async_mirror.options import config_file
 from async_mirror.options.click_types import Command, Failed
 from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
@@ -41,7 +41,8 @@ def main() -> None:
     except Exception as error:
         if (known := _exit_code(error)) is None:
             raise
-        click.echo(f"async-mirror: {shown(str(error).replace(chr(10), ' '))}", err=True)
+        for text in error.texts if isinstance(error, UsageErrors) else (str(error),):
+            click.echo(f"async-mirror: {shown(text.replace(chr(10), ' '))}", err=True)
         code = known
     _let_go_of_streams()
     sys.exit(code or 0)

@@ -26,6 +26,7 @@ from multiprocessing import reduction, resource_tracker
 from typing import Any, Generic, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary
 
+from async_mirror.crew.broker import Broker, Share
 from async_mirror.crew.cap import Cap, FixedCap, Meter
 from async_mirror.crew.door import Door
 from async_mirror.crew.far import LAST_SECONDS, FarHands, Worker
@@ -134,14 +135,14 @@ class Crew(Generic[S, I, R]):
         patience: Patience | None = None,
         *,
         watcher: Watcher[I, R] | None = None,
-        cap: Cap | None = None,
+        cap: Cap | Share | None = None,
         terms: Terms[I] | None = None,
     ) -> None:
         """Prepare a crew; nothing is opened before there is an item to perform.
 
-        `cap` says how many lanes there are, else the mode does.
+        `cap` says how many lanes there are, or what share of those of several crews; else the mode does.
         """
-        limits = cap or FixedCap(mode.lanes)
+        limits = cap if isinstance(cap, Share) else Broker().share(None, cap or FixedCap(mode.lanes))
         self.hands = hands
         self.watcher = watcher or Watcher()
         self.terms = terms or Terms()
@@ -156,11 +157,8 @@ class Crew(Generic[S, I, R]):
         self._feeding: set[asyncio.Task[None]] = set()
         self._lanes: dict[asyncio.Task[None], _Lane[S, I, R]] = {}
         self._measuring: asyncio.TimerHandle | None = None
-        permits = asyncio.Semaphore(limits.most)
         closing = self._desk.closing
-        self.door: Door[S] = Door(
-            limits, permits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail
-        )
+        self.door: Door[S] = Door(limits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail)
 
     async def __aenter__(self) -> Self:
         """Listen for the request to end."""
@@ -267,6 +265,8 @@ class Crew(Generic[S, I, R]):
         """Tell the cap what the lanes brought, every now and then."""
         loop = asyncio.get_running_loop()
         self.meter.tell(self.door.limits, loop.time(), self._ledger.items, self.door.open_now, idle=self._desk.idle > 0)
+        if self._desk.idle and self._manned > self.door.limits.lanes:
+            self._desk.todo.put_nowait(_WAKE)  # a lane that only waits is to see that others want its session
         self._measuring = loop.call_later(_MEASURED_EVERY_S, self._measure)
         self._staff()
 
