@@ -1,23 +1,29 @@
-"""What `status`, `now`, `pause` and `resume` do: ask the process that keeps a mirror, and its state where none answers."""
+"""What `status`, `now`, `pause`, `resume` do: ask the process that keeps a mirror, and its state where none answers."""
 
+import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import click
 
 from async_mirror.model.settings import UsageError
 from async_mirror.options import resolve
 from async_mirror.options.asked import AskedMirror
+from async_mirror.options.mirrors import context_of, names_of
 from async_mirror.service import channel
 from async_mirror.service.channel import Unanswered
 from async_mirror.service.condition import Condition, Live, Process, kind_of
+from async_mirror.service.told import told
 from async_mirror.state import server_memory
-from async_mirror.state.database import StateError
+from async_mirror.state.beside import note_in
 from async_mirror.state.lock import holder_of
-from async_mirror.state.opening import facts_of, note_in
+from async_mirror.state.opening import facts_of
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.ui.health import Failing
 from async_mirror.ui.last_pass import LastPass
@@ -45,19 +51,28 @@ class Target(NamedTuple):
         return holder_of(self.state.with_suffix(".lock"))
 
 
-def target(name: str, asked: AskedMirror) -> Target:
-    """Return the mirror that is meant. Raises UsageError."""
-    source = resolve.source_of(asked)
-    site = resolve.login_of(asked).site
-    file = resolve.state_file_of(asked, source, site)
-    return Target(name, str(source), site.shown, site.server, file.found)
+def targets(context: click.Context) -> Iterator[Target]:
+    """Yield the mirrors that a command is meant for. Raises UsageError and click.ClickException."""
+    for name in names_of(context):
+        own = context_of(name, context)
+        with own.scope(cleanup=False):
+            asked = AskedMirror(**{field.name: own.params[field.name] for field in fields(AskedMirror)})
+            source = resolve.source_of(asked)
+            site = resolve.login_of(asked).site
+            file = resolve.state_file_of(asked, source, site)
+        yield Target(name, str(source), site.shown, site.server, file.found)
+
+
+def live_of_target(target: Target) -> Live | None:
+    """Return what the process that keeps a mirror answers, None where none does."""
+    with suppress(Unanswered):
+        return Live.read(target.ask("status"))
+    return None
 
 
 def condition_of(target: Target) -> Condition:
     """Return how a mirror is. Raises StateError if there is a state that cannot be read."""
-    live = None
-    with suppress(Unanswered):
-        live = Live.read(target.ask("status"))
+    live = live_of_target(target)
     holder = "" if live else target.holder
     facts = facts_of(target.state) if target.state.exists() else {}
     last = LastPass.read(facts.get("last_pass"))
@@ -66,6 +81,8 @@ def condition_of(target: Target) -> Condition:
         name=target.name,
         source=target.source,
         destination=target.destination,
+        state=str(target.state),
+        is_known=target.state.exists(),
         kind=kind_of(live, last, paused="paused" in facts),
         process=Process.RUNNING if live else Process.SILENT if holder else Process.NONE,
         holder=holder,
@@ -141,14 +158,17 @@ def resume(target: Target) -> str:
     return "resumed: a pass begins at once"
 
 
-def lines(conditions: Iterator[Condition], *, as_json: bool) -> Iterator[str]:
-    """Yield what `status` prints."""
-    import json  # noqa: PLC0415
-
-    from async_mirror.service.told import told  # noqa: PLC0415
-
-    for condition in conditions:
+def status(targets: Iterable[Target], *, as_json: bool) -> Iterator[str]:
+    """Yield what `status` prints, of one mirror after the other. Raises StateError."""
+    for target in targets:
+        condition = condition_of(target)
         if as_json:
             yield json.dumps(condition.as_json(time.time()))
         else:
             yield from told(condition, time.time())
+
+
+def each(targets: Iterable[Target], do: Callable[[Target], str]) -> Iterator[str]:
+    """Do something to one mirror after the other, and yield what is told of each."""
+    for target in targets:
+        yield f"{target.name}: {do(target)}" if target.name else do(target)

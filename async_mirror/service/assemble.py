@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -26,6 +26,7 @@ from async_mirror.options import resolve
 from async_mirror.options.asked import Asked
 from async_mirror.options.click_types import Failed
 from async_mirror.options.credentials import Login, sendable
+from async_mirror.service.presence import Presence
 from async_mirror.service.sessions import ftp_session
 from async_mirror.state import server_memory
 from async_mirror.state.opening import open_copy, open_state, open_to_others
@@ -37,6 +38,15 @@ from async_mirror.ui.report import Report
 
 if TYPE_CHECKING:
     from async_mirror.ui.terminal import Display
+
+
+class Kept(NamedTuple):
+    """A mirror that is kept."""
+
+    name: str
+    mirror: Mirror
+    state: State
+    alarm: Alarm
 
 
 def run(asked: Asked) -> int:
@@ -63,7 +73,9 @@ def _mirror(
     tell_pass = _print_pass if asked.json else None
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     caution = resolve.caution_about(trust)
-    report = Report(dry_run=asked.dry_run, tell_pass=tell_pass, watched=watched, about=about, caution=caution)
+    report = Report(
+        dry_run=asked.dry_run, tell_pass=tell_pass, watched=watched or not asked.once, about=about, caution=caution
+    )
     display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
     _set_up_log(asked, display)
     password = _password(login)
@@ -143,9 +155,13 @@ def _set_up_log(asked: Asked, display: "Display | None") -> None:
 
 def _run(mirror: Mirror, state: State, display: "Display | None", *, once: bool) -> int:
     async def program(stop: Stop) -> int:
-        alarm = Alarm()
-        multi.on_signal(signal.SIGUSR1, alarm.ring)
+        kept = Kept("", mirror, state, Alarm())
+        presence = Presence(os.environ)
+        multi.on_signal(signal.SIGUSR1, kept.alarm.ring)
         with display.shown() if display else nullcontext():
-            return await keep(mirror, state, stop, alarm, once=once)
+            async with presence.seen(stop):
+                if not mirror.dry_run:
+                    await presence.add(kept)
+                return await keep(mirror, state, stop, kept.alarm, once=once)
 
     return multi.run(program, display.restore if display else None)

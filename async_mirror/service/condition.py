@@ -104,6 +104,10 @@ class Condition:
     name: str
     source: str
     destination: str
+    state: str
+    """The path of its state."""
+    is_known: bool
+    """Whether there is a state."""
     kind: Kind
     process: Process
     holder: str
@@ -123,6 +127,7 @@ class Condition:
             "name": self.name,
             "source": self.source,
             "destination": self.destination,
+            "state": self.state,
             "condition": self.kind,
             "process": self.process,
             "pid": live["pid"],

@@ -9,11 +9,22 @@ from weakref import WeakKeyDictionary
 
 from async_mirror.crew.alarm import Alarm
 from async_mirror.service.condition import Live, live_of
+from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
 
 
 class Kept(Protocol):
     """A mirror that this process keeps."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the configuration file, "" for one that is in none of its tables."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """Its state, which is locked."""
+        ...
 
     @property
     def mirror(self) -> Mirror:

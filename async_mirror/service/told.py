@@ -1,6 +1,6 @@
 """How a mirror is, in words: one line that says it all, and some below it. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from async_mirror.model.escape import shown
 from async_mirror.service.condition import Condition, Kind, Live, Process
@@ -38,6 +38,20 @@ def headline(condition: Condition, now: float) -> str:
             return str(kind)
 
 
+def brief(mirrors: Mapping[str, Live]) -> str:
+    """Return how mirrors are in one line, by what their process knows of them without looking."""
+    told = [f"{name}: {_brief(live)}" if name else _brief(live) for name, live in mirrors.items()]
+    return f"{len(told)} mirrors: {'; '.join(told)}" if len(told) > 1 else "".join(told)
+
+
+def _brief(live: Live) -> str:
+    if live.under_way_s is not None:
+        return progress(live) if live.files_total else live.phase
+    failed = f", {plural(live.failed, 'path')} failed" if live.failed else ""
+    waits = "" if live.next_pass_in_s is None else f"next pass in {human_time(live.next_pass_in_s)}{failed}"
+    return waits or live.phase or "starting"
+
+
 def progress(live: Live) -> str:
     """Return how far a pass is, and how long it will take."""
     parts = [f"{live.files_done:,} of {plural(live.files_total, 'file')}"]
@@ -52,6 +66,7 @@ def progress(live: Live) -> str:
 def _details(condition: Condition, now: float) -> Iterator[tuple[str, str]]:
     yield "source", shown(condition.source)
     yield "destination", shown(condition.destination)
+    yield "state", f"{shown(condition.state)}{'' if condition.is_known else ', which is not there'}"
     yield "process", _process(condition)
     live, last = condition.live, condition.last
     if live and live.under_way_s is not None:
