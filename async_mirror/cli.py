@@ -98,7 +98,7 @@ def cli() -> None:
 
 
 @cli.command(cls=Command, params=SYNC, context_settings=CONTEXT)
-def sync(**options: Any) -> int:
+def sync(**_: Any) -> int:
     """Make DESTINATION a mirror of the folder SOURCE, and keep it one.
 
     \b
@@ -122,10 +122,9 @@ def sync(**options: Any) -> int:
     4 no connection, no trust in the server or no such folder, 5 halted for safety,
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
-    from async_mirror.options.asked import Asked
     from async_mirror.service.assemble import run
 
-    return run(Asked(**options))
+    return run(click.get_current_context())
 
 
 @cli.command("config", cls=Command, params=SYNC, context_settings=CONTEXT)
