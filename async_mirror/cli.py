@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,11 @@ from async_mirror import __version__
 from async_mirror.model.escape import shown
 from async_mirror.model.settings import UsageError, UsageErrors
 from async_mirror.options import config_file
-from async_mirror.options.click_types import Command, Failed
+from async_mirror.options.click_types import Command, Failed, is_own
 from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
+
+if TYPE_CHECKING:
+    from async_mirror.options.asked import AskedHealth
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 prints the help itself
 
@@ -106,6 +109,7 @@ def sync(**_: Any) -> int:
     One pass:                async-mirror sync --once ./site ftpes://me@host/www
     A pass every so often:   async-mirror sync --every 15m ./site ftpes://me@host/www
     What is configured:      async-mirror sync
+    Mirrors of the file:     async-mirror sync shop blog
 
     \b
     DESTINATION is ftpes://user@host[:port]/path (ftps:// with TLS from the first
@@ -118,6 +122,13 @@ def sync(**_: Any) -> int:
     then the file.
 
     \b
+    The file may have a table for each of several mirrors, [mirror.NAME], over what it says
+    above them. Then all of them are kept, or those whose NAME is given; two words of which
+    the second is a site (with ://) are SOURCE and DESTINATION all the same. Of several exit
+    codes the first of these counts: 130/143, 2, 6, 5, 3, 4, 1, 0. SIGHUP reads the file
+    again, where there is no terminal.
+
+    \b
     Exit code: 0 all mirrored, 1 some paths not, 2 wrong use, 3 login refused,
     4 no connection, no trust in the server or no such folder, 5 halted for safety,
     6 state not usable (or in use by another run), 130/143 ended by a signal.
@@ -128,26 +139,40 @@ def sync(**_: Any) -> int:
 
 
 @cli.command("config", cls=Command, params=SYNC, context_settings=CONTEXT)
-def show_config(**options: Any) -> None:
+def show_config(**_: Any) -> None:
     """Print the settings of `sync` in force, and where each is from.
 
     What is printed is a configuration file; secrets are left out.
     """
-    from async_mirror.options import resolve
-    from async_mirror.options.asked import Asked
+    from async_mirror.options.mirrors import context_of, names_of
 
-    asked = Asked(**options)
     context = click.get_current_context()
-    lines = [resolve.setting_line(context, param, asked) for param in SYNC if param.expose_value]
+    lines = _setting_lines(context)
     used = config_file.file(context)
     click.echo(f"# the configuration file: {shown(str(used)) if used else 'there is none'}")
     click.echo("\n".join(lines))
+    for name in filter(None, names_of(context)):
+        own = context_of(name, context)
+        with own.scope(cleanup=False):
+            click.echo("\n".join(("", f"[mirror.{config_file.in_toml(name)}]", *_setting_lines(own))))
+
+
+def _setting_lines(context: click.Context) -> list[str]:
+    """Return what is in force, for a mirror of the file only what is of its own; and where the password is."""
+    from async_mirror.options import resolve
+    from async_mirror.options.asked import Asked
+
+    asked = Asked(**context.params)
+    lines = [
+        resolve.setting_line(context, param, asked) for param in SYNC if param.expose_value and is_own(context, param)
+    ]
     if asked.destination:
         try:
             where = resolve.login_of(asked).where or "not found, it is asked for on a terminal"
         except UsageError as error:
             where = str(error)
-        click.echo(f"# the password: {shown(where)}")
+        lines.append(f"# the password: {shown(where)}")
+    return lines
 
 
 @cli.command(
@@ -156,7 +181,7 @@ def show_config(**options: Any) -> None:
     context_settings=CONTEXT,
     short_help="Tell by the exit code whether the mirror is kept.",
 )
-def healthcheck(**options: Any) -> int:
+def healthcheck(**_: Any) -> int:
     """Tell how well the mirror is kept, without connecting: exit 0 if healthy or degraded, else 1 and the reason.
 
     \b
@@ -164,36 +189,52 @@ def healthcheck(**options: Any) -> int:
     degraded   it left single paths out, which are named (exit 1 with --strict)
     unhealthy  it is too old: older than twice the --every of `sync`
 
-    SOURCE and DESTINATION, or the environment and the file, name the mirror as for `sync`. The interval is the one that
+    SOURCE and DESTINATION, or the environment and the file, name the mirror as for `sync`, or NAME does; without a
+    NAME all mirrors of the file are asked about, and each must be well. The interval is the one that
     the last `sync` was given with --every: give it to a `sync --once` that cron starts, too.
     """  # fmt: skip
+    from async_mirror.options.asked import AskedHealth
+    from async_mirror.options.mirrors import context_of, names_of
+
+    context = click.get_current_context()
+    bad = []
+    for name in names_of(context):
+        own = context_of(name, context)
+        with own.scope(cleanup=False):
+            told, is_well = _health_of(AskedHealth(**own.params))
+        told = f"{name}: {told}" if name else told
+        if is_well:
+            click.echo(told)
+        else:
+            bad.append(told)
+    if bad:
+        raise Failed("; ".join(bad), 1)
+    return 0
+
+
+def _health_of(asked: "AskedHealth") -> tuple[str, bool]:
+    """Return how well a mirror is kept, and whether that is well enough."""
     import time
 
     from async_mirror.options import resolve
-    from async_mirror.options.asked import AskedHealth
     from async_mirror.state.database import StateError
     from async_mirror.state.opening import facts_of
     from async_mirror.ui.health import Failing, complaint, praise, regret
 
-    asked = AskedHealth(**options)
     file = resolve.state_file_of(asked, resolve.source_of(asked), resolve.login_of(asked).site)
     try:
         facts = facts_of(file.found)
     except StateError as error:
-        raise Failed(str(error), 1) from None
+        return str(error), False
     now = time.time()
     if reason := complaint(facts.get("last_good"), facts.get("last_result"), now):
-        raise Failed(f"unhealthy: {reason}", 1)
+        return f"unhealthy: {reason}", False
     failing = Failing.read(facts.get("failing"))
     if not failing.number:
-        click.echo(praise(facts["last_good"], now))
-        return 0
-    degraded = regret(facts["last_good"], failing, now)
+        return praise(facts["last_good"], now), True
     longest = 0.0 if asked.strict else asked.strict_after
-    if longest is not None and failing.seconds(now) >= longest:
-        raise Failed(degraded, 1)
-    click.echo(degraded)
-    return 0
+    is_well = longest is None or failing.seconds(now) < longest
+    return regret(facts["last_good"], failing, now), is_well
 
 
 @cli.command(context_settings=CONTEXT, short_help="Show the whole of it on this machine, with a server of its own.")
