@@ -12,11 +12,14 @@ from async_mirror import __version__
 from async_mirror.model.escape import shown
 from async_mirror.model.settings import UsageError, UsageErrors
 from async_mirror.options import config_file
-from async_mirror.options.click_types import Command, Failed, is_own
-from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
+from async_mirror.options.click_types import Command, is_own
+from async_mirror.options.declared import CONTEXT, SYNC
+from async_mirror.options.questions import HEALTHCHECK, MIRROR, STATUS
 
 if TYPE_CHECKING:
-    from async_mirror.options.asked import AskedHealth
+    from collections.abc import Callable
+
+    from async_mirror.service.asking import Target
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 prints the help itself
 
@@ -175,66 +178,83 @@ def _setting_lines(context: click.Context) -> list[str]:
     return lines
 
 
+@cli.command(cls=Command, params=STATUS, context_settings=CONTEXT)
+def status(as_json: bool, **_: Any) -> None:
+    """Tell how a mirror is: in sync, uploading, degraded, failing, stopped for safety, paused.
+
+    \b
+    The mirror of ./site:            async-mirror status ./site ftpes://me@host/www
+    All in the configuration file:   async-mirror status
+    One of them, for a program:      async-mirror status --json shop
+
+    The process that keeps the mirror is asked. Where none answers, that is said, and the state file tells how its last
+    pass ended.
+    """
+    from async_mirror.service import asking
+
+    for line in asking.status(asking.targets(click.get_current_context()), as_json=as_json):
+        click.echo(line)
+
+
+@cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
+def now(**_: Any) -> None:
+    """Have a pass begin at once, in the process that keeps the mirror; SIGUSR1 does so for all of its mirrors."""
+    from async_mirror.service import asking
+
+    _tell_each(asking.now)
+
+
+@cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
+def pause(**_: Any) -> None:
+    """Have a mirror do nothing until `resume`, also after a restart; a pass that is under way is cut short."""
+    from async_mirror.service import asking
+
+    _tell_each(asking.pause)
+
+
+@cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
+def resume(**_: Any) -> None:
+    """Have a mirror that is paused go on, at once."""
+    from async_mirror.service import asking
+
+    _tell_each(asking.resume)
+
+
+def _tell_each(do: "Callable[[Target], str]") -> None:
+    from async_mirror.service import asking
+
+    for line in asking.each(asking.targets(click.get_current_context()), do):
+        click.echo(line)
+
+
 @cli.command(
     cls=Command,
     params=HEALTHCHECK,
     context_settings=CONTEXT,
     short_help="Tell by the exit code whether the mirror is kept.",
 )
-def healthcheck(**_: Any) -> int:
-    """Tell how well the mirror is kept, without connecting: exit 0 if healthy or degraded, else 1 and the reason.
+def healthcheck(strict: bool, strict_after: float | None, **_: Any) -> int:
+    """Tell how well the mirror is kept, without connecting: exit 1 if it is unhealthy, with the reason, else 0.
 
     \b
     healthy    the last pass that went through mirrored everything
-    degraded   it left single paths out, which are named (exit 1 with --strict)
-    unhealthy  it is too old: older than twice the --every of `sync`
+    degraded   it left single paths out, which are named, or it is paused (exit 1 with --strict)
+    starting   the first pass is under way, and goes on
+    unhealthy  the last pass that went through is too old: older than twice the --every of `sync`
 
-    SOURCE and DESTINATION, or the environment and the file, name the mirror as for `sync`, or NAME does; without a
-    NAME all mirrors of the file are asked about, and each must be well. The interval is the one that
-    the last `sync` was given with --every: give it to a `sync --once` that cron starts, too.
+    SOURCE and DESTINATION, the environment or the file name the mirror as for `sync`, NAME one of several in the file.
+    The worst of several counts. The interval is the one that the last `sync` was given with --every: give it to a `sync
+    --once` that cron starts, too.
     """  # fmt: skip
-    from async_mirror.options.asked import AskedHealth
-    from async_mirror.options.mirrors import context_of, names_of
+    from async_mirror.service import asking, checkup
 
-    context = click.get_current_context()
-    bad = []
-    for name in names_of(context):
-        own = context_of(name, context)
-        with own.scope(cleanup=False):
-            told, is_well = _health_of(AskedHealth(**own.params))
-        told = f"{name}: {told}" if name else told
-        if is_well:
-            click.echo(told)
-        else:
-            bad.append(told)
-    if bad:
-        raise Failed("; ".join(bad), 1)
-    return 0
-
-
-def _health_of(asked: "AskedHealth") -> tuple[str, bool]:
-    """Return how well a mirror is kept, and whether that is well enough."""
-    import time
-
-    from async_mirror.options import resolve
-    from async_mirror.state.database import StateError
-    from async_mirror.state.opening import facts_of
-    from async_mirror.ui.health import Failing, complaint, praise, regret
-
-    file = resolve.state_file_of(asked, resolve.source_of(asked), resolve.login_of(asked).site)
-    try:
-        facts = facts_of(file.found)
-    except StateError as error:
-        return str(error), False
-    now = time.time()
-    if reason := complaint(facts.get("last_good"), facts.get("last_result"), now):
-        return f"unhealthy: {reason}", False
-    failing = Failing.read(facts.get("failing"))
-    if not failing.number:
-        return praise(facts["last_good"], now), True
-    longest = 0.0 if asked.strict else asked.strict_after
-    is_well = longest is None or failing.seconds(now) < longest
-    return regret(facts["last_good"], failing, now), is_well
+    found = [
+        checkup.checked(target, 0.0 if strict else strict_after)
+        for target in asking.targets(click.get_current_context())
+    ]
+    for each in found:
+        click.echo(shown(each.text) if each.code == 0 else f"async-mirror: {shown(each.text)}", err=each.code > 0)
+    return max(each.code for each in found)
 
 
 @cli.command(context_settings=CONTEXT, short_help="Show the whole of it on this machine, with a server of its own.")

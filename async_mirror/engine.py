@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 import time
+from contextlib import suppress
 from enum import IntEnum
 from functools import partial
 
@@ -22,10 +23,13 @@ from async_mirror.sync.remaining import tell_remaining
 from async_mirror.sync.source_folder import open_source
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
+from async_mirror.ui.last_pass import LastPass, left_by
 
 FIRST_RETRY_SECONDS = 10.0
 LOGIN_RETRY_SECONDS = 300.0
 LONGEST_LOGIN_RETRY_SECONDS = 3600.0
+PAUSE_LOOKED_AT_SECONDS = 60.0
+PAUSED = "paused: nothing is done until `async-mirror resume`"
 
 
 class Exit(IntEnum):
@@ -103,19 +107,45 @@ async def keep(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, *, once: 
     if mirror.rescan:
         state.learn(surveyed=None)
     while True:
-        code = await run_pass(mirror, state, stop, wish)
-        if stop.requested:
-            mirror.report.end("interrupted", 128 + stop.signum, None)
-            return 128 + stop.signum
-        if once or code is Exit.STATE:
-            mirror.report.end(code.name.lower(), code, None)
-            return code
-        schedule.ended(code, clock(), whole=wish.whole)
-        mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
-        wish = await _next_wish(schedule, alarm, stop)
+        if once and _is_paused(mirror, state):
+            mirror.report.warn(PAUSED)
+            return Exit.PARTLY
+        await _resumed(mirror, state, stop, alarm)
         if stop.requested:
             mirror.report.say("ended while it waited for the next pass")
             return 128 + stop.signum
+        with alarm.passing(stop) as own:
+            code = await run_pass(mirror, state, own, wish)
+        if stop.requested:
+            mirror.report.end("interrupted", 128 + stop.signum, None)
+            return 128 + stop.signum
+        if own.requested and code is not Exit.STATE:
+            mirror.report.end("paused", Exit.PARTLY, None)
+            code, wish = Exit.PARTLY, Wish(whole=True)
+        elif once or code is Exit.STATE:
+            mirror.report.end(code.name.lower(), code, None)
+        else:
+            schedule.ended(code, clock(), whole=wish.whole)
+            mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
+            wish = await _next_wish(schedule, alarm, stop)
+        if once or code is Exit.STATE:
+            return code
+
+
+def _is_paused(mirror: Mirror, state: State) -> bool:
+    """Tell whether somebody paused the mirror, which its state remembers. A state that is broken shows in the pass."""
+    with suppress(StateError):
+        return state.fact("paused") is not None and not mirror.dry_run
+    return False
+
+
+async def _resumed(mirror: Mirror, state: State, stop: Stop, alarm: Alarm) -> None:
+    """Wait while the mirror is paused. Who resumes it rings the alarm; where that cannot be, it is looked at."""
+    if _is_paused(mirror, state):
+        mirror.report.phase("paused")
+        mirror.report.say(PAUSED)
+        while not stop.requested and _is_paused(mirror, state):
+            await alarm.wait(PAUSE_LOOKED_AT_SECONDS, stop)
 
 
 async def _next_wish(schedule: Schedule, alarm: Alarm, stop: Stop) -> Wish:
@@ -162,15 +192,14 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop, wish: Wish) -> Exit
 
 
 def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
-    """Note how the pass ended, for whoever asks whether the mirror is kept."""
-    counts = mirror.report.counts
+    """Note how the pass ended, for whoever asks how the mirror is."""
+    counts, now, result = mirror.report.counts, time.time(), code.name.lower()
+    last = left_by(counts, result, now, LastPass.read(state.fact("last_pass")))
+    facts = {"last_result": result, "last_pass": str(last)}
     if counts.is_whole:
-        now = time.time()
-        beat = Beat(now, counts.seconds, mirror.settings.every_seconds)
         failing = Failing.read(state.fact("failing")).followed_by(counts.failures, counts.failed_paths, now)
-        state.learn(last_result=code.name.lower(), last_good=str(beat), failing=str(failing))
-    else:
-        state.learn(last_result=code.name.lower())
+        facts |= {"last_good": str(Beat(now, counts.seconds, mirror.settings.every_seconds)), "failing": str(failing)}
+    state.learn(**facts)
 
 
 def _told(error: StateError | RemoteError) -> str:

@@ -375,25 +375,3 @@ SYNC: list[click.Parameter] = [
     CONFIG,
     STATE_DIR,
 ]
-HEALTHCHECK: list[click.Parameter] = [
-    SOURCE,
-    DESTINATION,
-    Option(
-        ["--strict"],
-        is_flag=True,
-        group=_WHEN,
-        help="Exit 1 also while single paths fail.",
-    ),
-    Option(
-        ["--strict-after"],
-        type=INTERVAL,
-        metavar="INTERVAL",
-        group=_WHEN,
-        help="Exit 1 also once a path has failed for so long, as in 1h.",
-    ),
-    PASSWORD_FILE,
-    PASSWORD_COMMAND,
-    TLS,
-    CONFIG,
-    STATE_DIR,
-]

@@ -24,6 +24,7 @@ from async_mirror.options.asked import Asked
 from async_mirror.options.click_types import Failed
 from async_mirror.service.mirrors import Mirrors
 from async_mirror.service.plan import Plan, ask_on_terminal, plans_of
+from async_mirror.service.presence import Presence
 from async_mirror.service.reload import is_for_reload, reload_when_told
 from async_mirror.service.sessions import ftp_session
 from async_mirror.state import server_memory
@@ -52,9 +53,10 @@ def run(context: click.Context) -> int:
     make = partial(_mirror, Broker(), activities, is_watched=display is not None)
 
     async def program(stop: Stop) -> int:
+        presence = Presence(os.environ)
         with display.shown() if display else nullcontext():
-            async with multi.beside() as start:
-                mirrors = Mirrors(make, stop, start)
+            async with presence.seen(stop), multi.beside() as start:
+                mirrors = Mirrors(make, presence, stop, start)
                 for plan in plans:
                     mirrors.begin(plan)
                 multi.on_signal(signal.SIGUSR1, mirrors.ring)
@@ -72,7 +74,7 @@ def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: 
     report = Report(
         dry_run=asked.dry_run,
         tell_pass=_print_pass if asked.json else None,
-        watched=is_watched,
+        watched=is_watched or not plan.once,
         about={"mirror": plan.name, **about} if plan.name else about,
         caution=resolve.caution_about(plan.trust),
     )

@@ -5,13 +5,14 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from async_mirror import multi
 from async_mirror.crew.alarm import Alarm
 from async_mirror.crew.stop import Stop
 from async_mirror.engine import Exit, keep
 from async_mirror.service.plan import Plan
+from async_mirror.service.presence import Presence
 from async_mirror.state.database import StateError
 from async_mirror.state.opening import open_copy, open_state, open_to_others
 from async_mirror.state.store import State
@@ -32,14 +33,12 @@ def worst(codes: Iterable[int]) -> int:
     return max(codes, key=lambda code: _BEST_FIRST.index(Exit(code)) if code < 128 else code, default=Exit.MIRRORED)
 
 
-@dataclass
-class Kept:
-    """A mirror whose state is open: what belongs to it, and by what it is reached."""
+class Kept(NamedTuple):
+    """A mirror whose state is open."""
 
     name: str
     mirror: Mirror
     state: State
-    stop: Stop
     alarm: Alarm
 
 
@@ -57,11 +56,12 @@ class _Running:
 class Mirrors:
     """The mirrors that this process keeps."""
 
-    def __init__(self, make: Callable[[Plan], Mirror], stop: Stop, start: Start) -> None:
-        """Begin without any. `make` puts one together; the request to end ends all."""
-        self.kept: dict[str, Kept] = {}
-        """Those whose state is open, by their names; others come and go."""
+    def __init__(self, make: Callable[[Plan], Mirror], presence: Presence, stop: Stop, start: Start) -> None:
+        """Begin without any. `make` puts one together; those whose state is locked are known to `presence`; the request
+        to end ends all.
+        """
         self._make = make
+        self._presence = presence
         self._stop = stop
         self._start = start
         self._running: dict[str, _Running] = {}
@@ -150,15 +150,17 @@ class Mirrors:
         return Exit.STATE
 
     async def _with_state(self, mirror: Mirror, running: _Running) -> int:
-        plan, name = running.plan, running.plan.name
+        plan = running.plan
         opening = (open_copy, plan.file.found) if mirror.dry_run else (open_state, *plan.file)
         with closing(await multi.in_thread(*opening)) as state:
             _say_first(mirror, plan, state)
-            self.kept[name] = Kept(name, mirror, state, running.stop, running.alarm)
+            kept = Kept(plan.name, mirror, state, running.alarm)
             try:
+                if not mirror.dry_run:
+                    await self._presence.add(kept)
                 return await keep(mirror, state, running.stop, running.alarm, once=plan.once, ahead=running.ahead)
             finally:
-                del self.kept[name]
+                self._presence.remove(kept)
 
 
 def _say_first(mirror: Mirror, plan: Plan, state: State) -> None:
