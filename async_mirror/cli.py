@@ -12,7 +12,7 @@ from async_mirror import __version__
 from async_mirror.model.escape import shown
 from async_mirror.model.settings import UsageError, UsageErrors
 from async_mirror.options import config_file
-from async_mirror.options.click_types import Command
+from async_mirror.options.click_types import Command, is_own
 from async_mirror.options.declared import CONTEXT, SYNC
 from async_mirror.options.questions import HEALTHCHECK, MIRROR, STATUS
 
@@ -104,7 +104,7 @@ def cli() -> None:
 
 
 @cli.command(cls=Command, params=SYNC, context_settings=CONTEXT)
-def sync(**options: Any) -> int:
+def sync(**_: Any) -> int:
     """Make DESTINATION a mirror of the folder SOURCE, and keep it one.
 
     \b
@@ -112,6 +112,7 @@ def sync(**options: Any) -> int:
     One pass:                async-mirror sync --once ./site ftpes://me@host/www
     A pass every so often:   async-mirror sync --every 15m ./site ftpes://me@host/www
     What is configured:      async-mirror sync
+    Mirrors of the file:     async-mirror sync shop blog
 
     \b
     DESTINATION is ftpes://user@host[:port]/path (ftps:// with TLS from the first
@@ -124,37 +125,57 @@ def sync(**options: Any) -> int:
     then the file.
 
     \b
+    The file may have a table for each of several mirrors, [mirror.NAME], over what it says
+    above them. Then all of them are kept, or those whose NAME is given; two words of which
+    the second is a site (with ://) are SOURCE and DESTINATION all the same. Of several exit
+    codes the first of these counts: 130/143, 2, 6, 5, 3, 4, 1, 0. SIGHUP reads the file
+    again, where there is no terminal.
+
+    \b
     Exit code: 0 all mirrored, 1 some paths not, 2 wrong use, 3 login refused,
     4 no connection, no trust in the server or no such folder, 5 halted for safety,
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
-    from async_mirror.options.asked import Asked
     from async_mirror.service.assemble import run
 
-    return run(Asked(**options))
+    return run(click.get_current_context())
 
 
 @cli.command("config", cls=Command, params=SYNC, context_settings=CONTEXT)
-def show_config(**options: Any) -> None:
+def show_config(**_: Any) -> None:
     """Print the settings of `sync` in force, and where each is from.
 
     What is printed is a configuration file; secrets are left out.
     """
-    from async_mirror.options import resolve
-    from async_mirror.options.asked import Asked
+    from async_mirror.options.mirrors import context_of, names_of
 
-    asked = Asked(**options)
     context = click.get_current_context()
-    lines = [resolve.setting_line(context, param, asked) for param in SYNC if param.expose_value]
+    lines = _setting_lines(context)
     used = config_file.file(context)
     click.echo(f"# the configuration file: {shown(str(used)) if used else 'there is none'}")
     click.echo("\n".join(lines))
+    for name in filter(None, names_of(context)):
+        own = context_of(name, context)
+        with own.scope(cleanup=False):
+            click.echo("\n".join(("", f"[mirror.{config_file.in_toml(name)}]", *_setting_lines(own))))
+
+
+def _setting_lines(context: click.Context) -> list[str]:
+    """Return what is in force, for a mirror of the file only what is of its own; and where the password is."""
+    from async_mirror.options import resolve
+    from async_mirror.options.asked import Asked
+
+    asked = Asked(**context.params)
+    lines = [
+        resolve.setting_line(context, param, asked) for param in SYNC if param.expose_value and is_own(context, param)
+    ]
     if asked.destination:
         try:
             where = resolve.login_of(asked).where or "not found, it is asked for on a terminal"
         except UsageError as error:
             where = str(error)
-        click.echo(f"# the password: {shown(where)}")
+        lines.append(f"# the password: {shown(where)}")
+    return lines
 
 
 @cli.command(cls=Command, params=STATUS, context_settings=CONTEXT)

@@ -61,11 +61,11 @@ class Schedule:
     few folders moves none of this, unless it fails like that.
     """
 
-    def __init__(self, every_seconds: float, now: float) -> None:
-        """Begin with a pass that is due."""
+    def __init__(self, every_seconds: float, now: float, ahead: float = 0.0) -> None:
+        """Begin with a pass that is due; those after it begin so many seconds earlier than an interval after this."""
         self.due = now
         self._every = every_seconds
-        self._begun = now
+        self._begun = now - ahead
         self._failed = 0
 
     @property
@@ -94,14 +94,14 @@ class Schedule:
         return wait
 
 
-async def keep(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, *, once: bool) -> int:
+async def keep(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, *, once: bool, ahead: float = 0.0) -> int:
     """Run one pass, or one after the other until asked to stop; return the exit code.
 
-    The schedule says when the next full pass is due; the alarm may wake the mirror before. A state that cannot be used
-    ends even the longest run.
+    The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before. A
+    state that cannot be used ends even the longest run.
     """
     clock = asyncio.get_running_loop().time
-    schedule = Schedule(mirror.settings.every_seconds, clock())
+    schedule = Schedule(mirror.settings.every_seconds, clock(), ahead)
     wish = Wish(whole=True)
     stop.listen(mirror.report.ending)
     if mirror.rescan:

@@ -16,7 +16,7 @@ ENVIRONMENT = "ASYNC_MIRROR"
 _SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 """Where a value may be from, the one that goes before the others first."""
 RANKS = range(5)
-IN_ENVIRONMENT = 1
+IN_ENVIRONMENT, IN_TABLE = 1, 2
 
 _RAW = f"{__name__}.raw"
 _WRITTEN = f"{__name__}.written"
@@ -169,6 +169,12 @@ def rank(ctx: click.Context, param: click.Parameter) -> int:
     if source not in _SOURCES:
         return len(RANKS) - 1
     return _SOURCES.index(source) + (source is ParameterSource.DEFAULT_MAP and not ctx.obj.has_own(param))
+
+
+def is_own(ctx: click.Context, param: click.Parameter) -> bool:
+    """Tell whether a value in force is of the mirror that a context is for, and of no other one."""
+    named = isinstance(ctx.obj, config_file.File) and ctx.obj.mirror
+    return not named or rank(ctx, param) == IN_TABLE
 
 
 def variable(param: click.Parameter) -> str:

@@ -94,6 +94,11 @@ def key(param: click.Parameter) -> str:
     return str(param.name).replace("_", "-")
 
 
+def in_toml(name: str) -> str:
+    """Return a mirror's name as it stands in the heading of its table."""
+    return f'"{name}"' if "." in name else name
+
+
 def _found() -> Path | None:
     here = Path(NAME)
     if os.path.lexists(here):
