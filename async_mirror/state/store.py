@@ -33,6 +33,11 @@ class State(Journal):
         return self._database.path
 
     @property
+    def lacks_room(self) -> bool:
+        """True if the last error was that there is no room: it may be used again later."""
+        return self._database.lacks_room
+
+    @property
     def descriptors(self) -> tuple[int, ...]:
         """The descriptors that keep the state locked, for as long as any process has them open."""
         return () if self._lock is None else (self._lock,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -374,6 +375,48 @@ def test_a_clock_that_is_set_disturbs_neither_the_schedule_nor_what_is_told(
         ended = datetime.fromisoformat(now["last_pass"]["ended"]).timestamp()
         assert abs(ended - time.time()) < 30, "it is told by the clock of who asks"
         assert re.search(r"last pass     \d+\.\d s ago, took ", told(program))
+
+
+# A disk that is full.
+
+
+@pytest.fixture
+def disk(program: Program) -> Iterator[Path]:
+    """Give the state a disk of its own with room for little."""
+    program.state.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", program.state], check=True)
+    yield program.state
+    subprocess.run(["umount", "--lazy", program.state], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Fill a disk to its last byte with one file."""
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", 0) as filler:
+        while filler.write(b"x" * 1024):
+            pass
+    return disk / "filler"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may mount a disk")
+def test_a_state_folder_that_is_full_is_told_and_survived(program: Program, disk: Path) -> None:
+    program.write("file", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        filler = fill(disk)
+        for number in range(300):
+            program.write(f"{number}/with a name that takes some room {'x' * 100}", f"{number}")
+        assert command(program, "now").code == 0
+        running.wait_for("cannot be used .database or disk is full.: see that .* there is room")
+        running.wait_for("next pass in")
+        now = asked(program)
+        assert (now["condition"], now["process"]) == ("failing", "running")
+        assert "database or disk is full" in told(program).splitlines()[0]
+        assert command(program, "pause").code == 6, "it cannot be noted"
+        filler.unlink()
+        assert command(program, "now").code == 0
+        eventually(lambda: contents(program.site) == contents(program.source), "it goes on once there is room")
+        eventually(lambda: asked(program)["condition"] == "in sync", "it is in sync")
+        assert running.end(signal.SIGTERM, 10) == 143
 
 
 # systemd.
