@@ -42,6 +42,8 @@ class Process(StrEnum):
     SILENT = "silent"
     """The state is locked, and nobody answers."""
     NONE = "not running"
+    DIED = "died"
+    """It ended without a word: it was killed, or the machine went down."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,6 +95,8 @@ def _process(condition: Condition) -> str:
             return f"running (pid {condition.live.pid})" if condition.live else "running"
         case Process.SILENT:
             return f"{shown(condition.holder)} is running and does not answer; this is from the state file"
+        case Process.DIED:
+            return "it was killed, or the machine went down; this is from the state file"
         case Process.NONE:
             return "not running; this is from the state file"
 

@@ -100,7 +100,10 @@ def test_it_tells_what_is_so_while_it_runs_and_after_it_was_killed(program: Prog
         os.kill(running.pid, signal.SIGKILL)
         running.wait()
     later = asked(program)
-    assert (later["condition"], later["process"], later["next_pass_in_s"]) == ("in sync", "not running", None)
+    assert (later["condition"], later["process"], later["next_pass_in_s"]) == ("in sync", "died", None)
+    assert "it was killed, or the machine went down; this is from the state file" in told(program)
+    assert program.sync().code == 0
+    assert asked(program)["process"] == "not running"
     assert "not running; this is from the state file" in told(program)
 
 
@@ -210,7 +213,7 @@ def test_a_socket_that_a_killed_process_left_is_replaced_by_the_next_one(program
         os.kill(running.pid, signal.SIGKILL)
         running.wait()
     left = the_socket(program)
-    assert asked(program)["process"] == "not running"
+    assert asked(program)["process"] == "died"
     with program.started("--every", "1h") as running:
         running.wait_for("next pass in")
         assert the_socket(program) == left
