@@ -5,7 +5,7 @@ from typing import Any, assert_never
 
 from async_mirror.jobs import folders, single_files
 from async_mirror.jobs.attempt import Attempt, Progress, Publisher, doubts_of, left_by
-from async_mirror.jobs.odd_name_probe import drop_box
+from async_mirror.jobs.trials import drop_box
 from async_mirror.jobs.upload import upload
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
