@@ -3,8 +3,9 @@
 from collections.abc import Coroutine
 from typing import Any, assert_never
 
+from async_mirror.crew.work import Progress
 from async_mirror.jobs import folders, single_files
-from async_mirror.jobs.attempt import Attempt, Progress, Publisher, doubts_of, left_by
+from async_mirror.jobs.attempt import Attempt, Publisher, doubts_of, left_by
 from async_mirror.jobs.trials import drop_box
 from async_mirror.jobs.upload import upload
 from async_mirror.model import paths, temporary_names

@@ -2,8 +2,9 @@
 
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
+from async_mirror.crew.work import Progress
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
 from async_mirror.model.change import Deed, Job, SetAttributes, Shapes, path_of
@@ -23,28 +24,6 @@ from async_mirror.model.outcome import (
 from async_mirror.model.settings import Existing, ExistingEqual
 from async_mirror.remote.errors import CannotBeSent, ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteSession
-
-
-class Progress(Protocol):
-    """Who is told how a job gets on."""
-
-    def left(self) -> None:
-        """All that is to be sent has left."""
-        ...
-
-    def advanced(self, amount: int) -> None:
-        """So many more bytes have left."""
-        ...
-
-    async def may_do(self, amount: int) -> None:
-        """Wait until so many more bytes may be sent."""
-        ...
-
-    async def keep(self, what: Entry | Shapes) -> None:
-        """Wait until it is noted for good what may be on the site: another version than the one that was scanned, or
-        temporaries of another shape than the job has.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +50,8 @@ class Publisher:
 class Attempt:
     """One attempt at one job. `left_behind` names the temporary that may be on the site, `holds` what is in it, whole.
 
-    `doubts` has what may be at each path that was touched and not confirmed, in this attempt or one before.
+    `doubts` has what may be at each path that was touched and not confirmed, in this attempt or one before. What
+    `progress` is to keep is an Entry that may be on the site beside the one that was scanned, or Shapes of temporaries.
     """
 
     def __init__(

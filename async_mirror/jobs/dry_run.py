@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+from async_mirror.crew.work import Progress
 from async_mirror.jobs import folders, recover
-from async_mirror.jobs.attempt import Attempt, Progress
+from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.content import SAME, compared
 from async_mirror.jobs.existing import doubled, is_double, is_folder, is_kept, is_there, kept

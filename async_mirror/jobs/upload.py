@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from async_mirror.crew.work import Progress
 from async_mirror.jobs import trials
-from async_mirror.jobs.attempt import Attempt, Progress
+from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.bandwidth import LONGEST_PIECE
 from async_mirror.jobs.content import if_known
 from async_mirror.jobs.existing import doubled, is_double, is_kept, is_there, kept
