@@ -15,7 +15,7 @@ from async_mirror.sync.context import Context
 from async_mirror.sync.deletions import Deletions
 from async_mirror.sync.feed import Feed, Jobs
 from async_mirror.sync.guards import Guards
-from async_mirror.sync.mirror import Mirror, MirrorCrew, learn_limits, remember
+from async_mirror.sync.mirror import Mirror, learn_limits, remember
 from async_mirror.sync.publishing import Publishing
 from async_mirror.sync.recovery import Recovery
 from async_mirror.sync.settlement import Settlement
@@ -66,7 +66,12 @@ class Pass:
         crew = await context.crew(context.stop, mirror.patience)
         try:
             async with crew:
-                await self._phases(crew)
+                await self._recovery.run(crew)
+                await self._adoption.run(crew)
+                await self._publishing.run(crew)
+                if not context.stop.requested:
+                    await self._deletions.run(crew)
+                    await self._settlement.run(crew)
             if not mirror.dry_run:
                 await self._examination.digest()
         finally:
@@ -74,12 +79,3 @@ class Pass:
             context.report.counts.connections += crew.door.opened
             learn_limits(crew, mirror)
             await remember(mirror, context.memory)
-
-    async def _phases(self, crew: MirrorCrew) -> None:
-        await self._recovery.run(crew)
-        await self._adoption.run(crew)
-        await self._publishing.run(crew)
-        if self._context.stop.requested:
-            return
-        await self._deletions.run(crew)
-        await self._settlement.run(crew)
