@@ -33,7 +33,7 @@ async def perform(
     """Carry out a job; whatever the site does, an Outcome comes back. `previous` is that of the last attempt."""
     attempt = Attempt(publisher, session, job, previous, progress)
     try:
-        if attempt.box:  # of an attempt before, what it was to find out may be known by now
+        if attempt.temporaries.box:  # of an attempt before, what it was to find out may be known by now
             await drop_box(attempt)
         return await _outcome(attempt)
     except Refusal as refusal:

@@ -49,27 +49,28 @@ async def _alters(attempt: Attempt, traits: frozenset[str]) -> bool:
 
 async def make_box(attempt: Attempt) -> str:
     """Make the folder, in the first shape of name that the server takes; it is noted before."""
+    ours = attempt.temporaries
     refused = None
-    for shape in attempt.shapes_to_try:
-        await attempt.note_shape(shape)
-        attempt.box = attempt.probe_box(shape)
+    for shape in ours.shapes_to_try:
+        await ours.note(1 << shape)
+        ours.box = ours.probe_box(shape)
         try:
-            await attempt.session.make_folder(attempt.box)
+            await attempt.session.make_folder(ours.box)
         except Refusal as refusal:
-            attempt.box = ""
+            ours.box = ""
             refused = refused or refusal
             if refusal.transient:
                 raise
         else:
-            return attempt.box
+            return ours.box
     assert refused is not None
     raise refused
 
 
 async def drop_box(attempt: Attempt) -> None:
     """Remove the folder that may be there, and remember it if the server did not say that it is gone."""
-    if await remove_trial(attempt.session, attempt.box, odd_names.odd_traits(paths.split(attempt.path)[1])):
-        attempt.box = ""
+    if await remove_trial(attempt.session, attempt.temporaries.box, odd_names.odd_traits(paths.split(attempt.path)[1])):
+        attempt.temporaries.box = ""
 
 
 async def remove_trial(session: RemoteSession, box: str, traits: frozenset[str]) -> bool:
@@ -144,10 +145,10 @@ async def why_not_renamed(attempt: Attempt) -> Blame:
     Raises Refusal, too, if it can be neither renamed nor removed; then no other is tried, for that would stay as well.
     """
     if await _is_renamed(attempt):
-        await attempt.drop_temporary()
+        await attempt.temporaries.drop()
         return Blame.THIS_FILE
     try:
-        await attempt.drop_temporary()
+        await attempt.temporaries.drop()
     except Refusal as refusal:
         if refusal.transient:
             raise
@@ -158,46 +159,49 @@ async def why_not_renamed(attempt: Attempt) -> Blame:
 
 async def _try_shapes(attempt: Attempt, *, renames: bool) -> Blame:
     """Try each shape, the present one first."""
-    present = attempt.shape
-    for shape in attempt.shapes_to_try:
-        attempt.shape = shape
-        await attempt.note_shape()
+    ours = attempt.temporaries
+    present = ours.shape
+    for shape in ours.shapes_to_try:
+        ours.shape = shape
+        await ours.note(1 << shape)
         if await _bears(attempt, renames=renames):
             if shape == present:
                 return Blame.THIS_FILE
             attempt.session.takes_shape(shape)
             return Blame.TEMPORARY_NAME
-    attempt.shape = present
+    ours.shape = present
     attempt.session.found_barred(parent(attempt.path), Barred.RENAMES if renames else Barred.UPLOADS)
     return Blame.ANY_FILE
 
 
 async def _bears(attempt: Attempt, *, renames: bool) -> bool:
     """Tell whether an empty temporary is taken in the present shape, and renamed if that is asked; remove it."""
+    ours = attempt.temporaries
     session = attempt.session
-    attempt.left_behind = attempt.temporary
-    taken = await _is_taken(session.store(attempt.left_behind, Nothing(), lambda: None))
+    ours.left_behind = ours.latest
+    taken = await _is_taken(session.store(ours.left_behind, Nothing(), lambda: None))
     if taken and renames:
         taken = await _is_renamed(attempt)
     try:
-        await attempt.drop_temporary()
+        await ours.drop()
     except Refusal:
-        attempt.strays = (*attempt.strays, attempt.left_behind)
+        ours.strays = (*ours.strays, ours.left_behind)
     return taken
 
 
 async def _is_renamed(attempt: Attempt) -> bool:
     """Tell whether the temporary was not refused another name for good; until that is answered it may bear either."""
-    strays, spare = attempt.strays, attempt.spare
-    attempt.strays = (*strays, spare)
+    ours = attempt.temporaries
+    strays, spare = ours.strays, ours.spare
+    ours.strays = (*strays, spare)
     try:
-        taken = await _is_taken(attempt.session.rename(attempt.left_behind, spare))
+        taken = await _is_taken(attempt.session.rename(ours.left_behind, spare))
     except Refusal:
-        attempt.strays = strays
+        ours.strays = strays
         raise
-    attempt.strays = strays
+    ours.strays = strays
     if taken:
-        attempt.left_behind = spare
+        ours.left_behind = spare
     return taken
 
 
@@ -253,7 +257,7 @@ async def _prove(attempt: Attempt) -> Removal:
         removal = await _tried(attempt.session, box)
     finally:
         if await remove_box(attempt.session, box):
-            attempt.box = ""
+            attempt.temporaries.box = ""
     attempt.session.found_removal(removal)
     return removal
 

@@ -71,6 +71,7 @@ class Upload:
     def __init__(self, attempt: Attempt, entry: Entry, held: Entry | None, why: str) -> None:
         """Prepare the upload of a job's file."""
         self._attempt = attempt
+        self._temporaries = attempt.temporaries
         self._entry = entry
         self._held = held
         self._path = entry.path
@@ -98,14 +99,14 @@ class Upload:
         attempt = self._attempt
         if (barred := attempt.session.barred(parent(self._path))) and barred is not Barred.UPLOADS:
             return attempt.failed(Problem.REFUSED, NO_CHANGES if barred is Barred.CHANGES else NO_RENAMES)
-        if attempt.strays:
-            await attempt.session.remove_files(attempt.strays)
-            attempt.strays = ()
-        if attempt.left_behind and (outcome := await self._finish_previous()):
+        if self._temporaries.strays:
+            await attempt.session.remove_files(self._temporaries.strays)
+            self._temporaries.strays = ()
+        if self._temporaries.left_behind and (outcome := await self._finish_previous()):
             return outcome
         if self._change.compares and (outcome := await if_known(attempt, self._change)):
             return outcome
-        await attempt.note_shape()
+        await self._temporaries.note(1 << self._temporaries.shape)
         return None
 
     async def _kept(self) -> Outcome | None:
@@ -127,15 +128,15 @@ class Upload:
         except Refusal as refusal:
             if not await self._is_for_the_name(refusal):
                 raise
-        self._attempt.tries -= 1  # the name differs by its shape already, and only so many are cleaned up
+        self._temporaries.tries -= 1  # the name differs by its shape already, and only so many are cleaned up
         return await self._send_once()
 
     async def _is_for_the_name(self, refusal: Refusal) -> bool:
         """Tell whether the temporary's name was refused, and another is known now; raise what tells more if not."""
         attempt = self._attempt
-        if refusal.transient or refusal.no_space or isinstance(refusal, InTheWay) or not attempt.left_behind:
+        if refusal.transient or refusal.no_space or isinstance(refusal, InTheWay):
             return False
-        if await attempt.missing_folder() is not None:
+        if not self._temporaries.left_behind or await attempt.missing_folder() is not None:
             return False
         if not self._is_stored:
             return await trials.why_not_stored(attempt) is Blame.TEMPORARY_NAME
@@ -157,7 +158,7 @@ class Upload:
                 return self._attempt.skipped(gone)
             return None if file.settles_in_s else await self._send(file)
         except OSError as error:
-            await self._attempt.drop_temporary()
+            await self._temporaries.drop()
             return self._attempt.failed(Problem.UNREADABLE, error.strerror or str(error))
         finally:
             if file:
@@ -181,26 +182,25 @@ class Upload:
             size = await attempt.session.store(path, flow, all_sent, target)
         finally:
             attempt.bytes_sent += file.sent
-            attempt.holds = sent if file.is_unchanged() else None
+            self._temporaries.holds = sent if file.is_unchanged() else None
         if target:
             attempt.replaces, self._asks = target.is_there, False
-        if not attempt.holds:
-            await attempt.drop_temporary()
+        if not self._temporaries.holds:
+            await self._temporaries.drop()
             return None
         self._is_stored = True
         if size != file.sent:
-            await attempt.drop_temporary()
+            await self._temporaries.drop()
             detail = f"{file.sent} bytes were sent, the site has {size}"
             return attempt.failed(Problem.INCOMPLETE, detail, transient=True)
-        return await self._publish(attempt.holds)
+        return await self._publish(self._temporaries.holds)
 
     async def _begun(self, _: Entry) -> str:
         """Return the path under which a version is sent."""
-        attempt = self._attempt
-        attempt.left_behind = attempt.next_temporary()
-        attempt.holds = None
+        self._temporaries.left_behind = self._temporaries.next()
+        self._temporaries.holds = None
         self._is_stored = False
-        return attempt.left_behind
+        return self._temporaries.left_behind
 
     async def _note(self, version: Entry) -> None:
         """See that it is noted for good which version may come to be at the path, if it is not the one that was."""
@@ -213,11 +213,13 @@ class Upload:
         await self._note(version)
         mode = version.mode if attempt.publisher.perms else None
         with attempt.touching((self._path, self._held, version)):
-            published: Published = await attempt.session.publish(attempt.left_behind, version, mode, attempt.aside)
+            published: Published = await attempt.session.publish(
+                self._temporaries.left_behind, version, mode, self._temporaries.aside
+            )
         attempt.confirm(self._path, version)
-        attempt.left_behind = ""
+        self._temporaries.left_behind = ""
         if published.aside or not attempt.is_first:
-            await attempt.session.remove_files(attempt.asides)
+            await attempt.session.remove_files(self._temporaries.asides)
         return self._done(version, published)
 
     def _done(self, version: Entry, published: Published) -> Outcome:
@@ -242,18 +244,18 @@ class Upload:
         is done. A whole one is published as it is: its reply was lost, not its bytes.
         """
         attempt = self._attempt
-        version = attempt.holds
+        version = self._temporaries.holds
         if version and version.same_content_as(self._entry):
-            size = await attempt.session.size(attempt.left_behind)
+            size = await attempt.session.size(self._temporaries.left_behind)
             if size == version.size:
                 if self._asks:
                     attempt.replaces, self._asks = await is_there(attempt.session, self._path), False
                 return await self._publish(version)
             if size is None and await self._is_published(version):
-                attempt.left_behind = ""
-                await attempt.session.remove_files(attempt.asides)
+                self._temporaries.left_behind = ""
+                await attempt.session.remove_files(self._temporaries.asides)
                 return attempt.done(version, change=self._done_change)
-        await attempt.drop_temporary()
+        await self._temporaries.drop()
         return None
 
     async def _is_published(self, version: Entry) -> bool:
@@ -303,7 +305,7 @@ class InPlace(Upload):
     async def _begun(self, version: Entry) -> str:
         attempt = self._attempt
         await self._note(version)
-        await attempt.note(IN_PLACE)
+        await self._temporaries.note(IN_PLACE)
         before = attempt.doubts.get(self._path, Candidates((self._held,)))
         attempt.doubts[self._path] = added(before._replace(torn=True), [version])
         return self._path
