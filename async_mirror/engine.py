@@ -10,6 +10,7 @@ from enum import IntEnum
 from async_mirror.crew.alarm import Alarm, Wish
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
+from async_mirror.model.escape import shown
 from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
 from async_mirror.planning.remaining import tell_remaining
@@ -19,7 +20,7 @@ from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
 from async_mirror.sync.guards import open_source
-from async_mirror.sync.mirror import Mirror
+from async_mirror.sync.mirror import Apart, Mirror, know_root
 from async_mirror.sync.one_pass import Pass
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
@@ -42,6 +43,10 @@ class Exit(IntEnum):
     CONNECTION = 4
     SAFETY = 5
     STATE = 6
+
+
+ENDING = (Exit.STATE, Exit.USAGE)
+"""What the next pass would not be better after."""
 
 
 def exit_for(error: Exception) -> Exit:
@@ -119,16 +124,16 @@ async def keep(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, *, once: 
         if stop.requested:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
-        if own.requested and code is not Exit.STATE:
+        if own.requested and code not in ENDING:
             mirror.report.end("paused", Exit.PARTLY, None)
             code, wish = Exit.PARTLY, Wish(whole=True)
-        elif once or code is Exit.STATE:
+        elif once or code in ENDING:
             mirror.report.end(code.name.lower(), code, None)
         else:
             schedule.ended(code, clock(), whole=wish.whole)
             mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
             wish = await _next_wish(schedule, alarm, stop)
-        if once or code is Exit.STATE:
+        if once or code in ENDING:
             return code
 
 
@@ -210,6 +215,7 @@ def _told(error: StateError | RemoteError) -> str:
 
 
 async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
+    await know_root(mirror, state)
     source = await open_source(mirror, state)
     if source is None:
         return
@@ -228,6 +234,11 @@ async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, sou
 
 async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
     try:
+        await Pass(mirror, state, stop, source).run()
+    except Apart as error:
+        mirror.report.begin_again()
+        await state.learn(root=shown(error.root))
+        await know_root(mirror, state)
         await Pass(mirror, state, stop, source).run()
     except RootMissing as error:
         mirror.report.begin_again()

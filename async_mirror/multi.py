@@ -158,7 +158,14 @@ class Crew(Generic[S, I, R]):
         self._lanes: dict[asyncio.Task[None], _Lane[S, I, R]] = {}
         self._measuring: asyncio.TimerHandle | None = None
         closing = self._desk.closing
-        self.door: Door[S] = Door(limits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail)
+        self.door: Door[S] = Door(
+            limits,
+            self._ledger.patience,
+            closing,
+            watcher=self.watcher,
+            failed=self._fail,
+            greet=self.terms.opened,
+        )
 
     async def __aenter__(self) -> Self:
         """Listen for the request to end."""

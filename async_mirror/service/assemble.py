@@ -28,6 +28,7 @@ from async_mirror.service.presence import Presence
 from async_mirror.service.reload import is_for_reload, reload_when_told
 from async_mirror.service.sessions import ftp_session
 from async_mirror.state import server_memory
+from async_mirror.state.root_lock import RootLock
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.activity import Activity
@@ -78,7 +79,7 @@ def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: 
         about={"mirror": plan.name, **about} if plan.name else about,
         caution=resolve.caution_about(plan.trust),
     )
-    activities[plan.name or f"{settings.source} -> {settings.site.shown}"] = report.activity
+    activities[plan.shown] = report.activity
     believed = asked.pasv_address == "server"
     return Mirror(
         settings=settings,
@@ -91,6 +92,7 @@ def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: 
         memory=ServerMemory(plan.file.path.parent / server_memory.NAME, learns=not asked.dry_run),
         pace=Pace(asked.bwlimit),
         broker=broker,
+        roots=RootLock(plan.file.path, settings.site.binding[:3], plan.shown, holds=not asked.dry_run),
         dry_run=asked.dry_run,
         rescan=asked.rescan,
     )

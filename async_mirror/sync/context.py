@@ -121,5 +121,12 @@ class Context:
     async def crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
         """Put a crew together."""
         return await crew_for(
-            self.mirror, self.root, self.state, self.memory, room=self.room, stop=stop, patience=patience
+            self.mirror,
+            self.root,
+            self.state,
+            self.memory,
+            room=self.room,
+            selection=self.selection,
+            stop=stop,
+            patience=patience,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -194,3 +195,61 @@ def test_reload_with_a_broken_file_tells_one_error_and_changes_nothing(several: 
         assert running.end(signal.SIGTERM, within_seconds=5) == 143
     assert running.said.count("not read again") == 1
     assert (site.docroot / "shop/later").exists()
+
+
+# One root for two, and roots in roots.
+
+
+@pytest.mark.parametrize("mode", ["A", "T2", "P2"])
+def test_two_mirrors_on_one_root_are_refused_and_told_which(several: Several, site: FtpServer, mode: str) -> None:
+    several.common["multi"] = mode
+    several.add("shop", "www")
+    several.add("blog", "//www/")
+    several.tables["blog"]["destination"] = f"ftp://tester@127.0.0.1:{site.port}/%2Fwww"
+    several.configure()
+    result = several.once()
+    assert result.code == 2
+    [refused] = [line for line in result.err.splitlines() if "two mirrors cannot have one root" in line]
+    assert re.search(r"(shop  .* is kept by blog|blog  .* is kept by shop) \(process \d+ on ", refused)
+    assert len(contents(site.docroot)) == 1
+
+
+def test_a_root_that_another_process_keeps_is_refused(several: Several, site: FtpServer) -> None:
+    several.add("shop", "www")
+    several.add("blog", "//www")
+    with several.started("shop") as running:
+        running.wait_for("shop  pass: sent 1 file")
+        result = several.once("blog")
+        assert result.code == 2
+        assert f"is kept by shop (process {running.pid} on " in result.err
+        assert running.end(signal.SIGTERM, within_seconds=5) == 143
+    assert list(contents(site.docroot)) == ["www/of-shop"]
+    assert several.once("blog").code == 0
+
+
+def test_the_outer_of_nested_roots_leaves_the_inner_alone(several: Several, site: FtpServer) -> None:
+    outer = several.add("www", "www")
+    write(outer / "blog/old", "from www")
+    assert several.once("www").code == 0
+    several.add("blog", "www/blog")
+    assert several.once("blog").code == 0
+    (outer / "blog/old").unlink()
+    (outer / "blog").rmdir()
+    write(outer / "new", "content")
+    result = several.once("www")
+    assert (result.code, result.err.count("blog/ is left to the mirror blog")) == (0, 1)
+    assert contents(site.docroot) == {
+        "www/of-www": b"www",
+        "www/new": b"content",
+        "www/blog/old": b"from www",
+        "www/blog/of-blog": b"blog",
+    }
+
+
+def test_a_new_outer_mirror_knows_the_inner_before_its_first_upload(several: Several, site: FtpServer) -> None:
+    several.add("blog", "www/blog")
+    assert several.once().code == 0
+    outer = several.add("www", "www")
+    write(outer / "blog/of-blog", "from www")
+    assert several.once().code == 0
+    assert contents(site.docroot) == {"www/of-www": b"www", "www/blog/of-blog": b"blog"}
