@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from enum import IntEnum
 
 from async_mirror.crew.alarm import Alarm, Wish
@@ -20,7 +20,7 @@ from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
 from async_mirror.sync.guards import open_source
-from async_mirror.sync.mirror import Apart, Mirror, know_root
+from async_mirror.sync.mirror import Apart, Mirror, know_root, one_connection
 from async_mirror.sync.one_pass import Pass
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
@@ -219,13 +219,14 @@ async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
     source = await open_source(mirror, state)
     if source is None:
         return
-    try:
-        await _run_pass_over(mirror, state, stop, source)
-    except (StateError, RemoteError):
-        await _tell_remaining(mirror, state, stop, source)
-        raise
-    if stop.requested or mirror.report.counts.halts:
-        await _tell_remaining(mirror, state, stop, source)
+    with closing(source):
+        try:
+            await _run_pass_over(mirror, state, stop, source)
+        except (StateError, RemoteError):
+            await _tell_remaining(mirror, state, stop, source)
+            raise
+        if stop.requested or mirror.report.counts.halts:
+            await _tell_remaining(mirror, state, stop, source)
 
 
 async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
@@ -243,14 +244,15 @@ async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, sour
     except RootMissing as error:
         mirror.report.begin_again()
         settings = mirror.settings
-        session = await mirror.connect(
-            settings.site,
-            mirror.password,
-            facts=mirror.facts,
-            timeout_seconds=settings.timeout_seconds,
-            create_root=True,
-        )
-        await session.close()
+        async with one_connection(mirror):
+            session = await mirror.connect(
+                settings.site,
+                mirror.password,
+                facts=mirror.facts,
+                timeout_seconds=settings.timeout_seconds,
+                create_root=True,
+            )
+            await session.close()
         if session.made_root:  # a server that refuses to enter it for a moment may say the same
             mirror.report.note(f"{error}: it is made again and everything is sent")
             await state.held.void("")

@@ -708,6 +708,11 @@ class Steps(Protocol):
 
 
 @cache
+def _for_streams() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_STEPS, thread_name_prefix="stream")
+
+
+@cache
 def _for_steps() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_MOST_STEPS, thread_name_prefix="steps")
 
@@ -830,7 +835,7 @@ async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGener
             if len(ready) == 1:
                 loop.call_soon_threadsafe(news.set)
 
-    pumping = in_thread(pump)
+    pumping = asyncio.wrap_future(_for_streams().submit(pump))  # it may wait for room: not where others need a thread
     pumping.add_done_callback(lambda _: news.set())
     try:
         while not pumping.done() or ready:

@@ -16,6 +16,7 @@ from async_mirror import multi
 from async_mirror.crew.broker import Broker
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
+from async_mirror.crew.turns import Turns
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.model.escape import shown
 from async_mirror.model.settings import UsageError
@@ -51,7 +52,7 @@ def run(context: click.Context) -> int:
     prints = any(plan.asked.dry_run for plan in plans)
     display = _display(activities) if _is_watched(asked, prints=prints) else None
     _set_up_log(asked, display)
-    make = partial(_mirror, Broker(), activities, is_watched=display is not None)
+    make = partial(_mirror, Broker(), Turns(), activities, is_watched=display is not None)
 
     async def program(stop: Stop) -> int:
         presence = Presence(os.environ)
@@ -69,7 +70,7 @@ def run(context: click.Context) -> int:
     return multi.run(program, display.restore if display else None)
 
 
-def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:
+def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:
     asked, settings = plan.asked, plan.settings
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     report = Report(
@@ -92,6 +93,7 @@ def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: 
         memory=ServerMemory(plan.file.path.parent / server_memory.NAME, learns=not asked.dry_run),
         pace=Pace(asked.bwlimit),
         broker=broker,
+        disks=disks,
         roots=RootLock(plan.file.path, settings.site.binding[:3], plan.shown, holds=not asked.dry_run),
         dry_run=asked.dry_run,
         rescan=asked.rescan,

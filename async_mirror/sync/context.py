@@ -113,6 +113,7 @@ class Context:
         self.state = state
         self.memory = AwaitableMemory(mirror.memory, state.off_loop)
         self.stop = stop
+        self.disk = mirror.disks.of(root.device)
         self.site = SiteKnown()
         self.gates = Gates()
         self.room = Room()

@@ -1,6 +1,7 @@
 """What stays the same from pass to pass, and the crew that is put together from it. Knows neither changes nor plans."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,6 +10,7 @@ from async_mirror.crew.cap import Climb, FixedCap
 from async_mirror.crew.mode import MOST_LANES, Mode
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
+from async_mirror.crew.turns import Turns
 from async_mirror.crew.work import Terms
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
@@ -58,6 +60,7 @@ class Mirror:
     facts: Facts = field(default_factory=Facts)
     broker: Broker = field(default_factory=Broker)
     roots: RootLock | None = None
+    disks: Turns = field(default_factory=Turns)
     dry_run: bool = False
     rescan: bool = False
 
@@ -85,6 +88,17 @@ def claim_root(mirror: Mirror, root: str) -> None:
             f"{mirror.settings.site.shown} is the folder {escape.shown(root)} of the server, which is kept by"
             f" {keeper}: two mirrors cannot have one root. Change one of the destinations, or end that one"
         )
+
+
+@asynccontextmanager
+async def one_connection(mirror: Mirror) -> AsyncIterator[None]:
+    """Wait for one of the account's connections, and have it meanwhile."""
+    share = mirror.broker.share(_account(mirror), FixedCap(1))
+    await share.acquire()
+    try:
+        yield
+    finally:
+        share.release()
 
 
 async def know_root(mirror: Mirror, state: AwaitableState) -> None:
