@@ -180,15 +180,16 @@ def _setting_lines(context: click.Context) -> list[str]:
 
 @cli.command(cls=Command, params=STATUS, context_settings=CONTEXT)
 def status(as_json: bool, **_: Any) -> None:
-    """Tell how a mirror is: in sync, uploading, degraded, failing, stopped for safety, paused.
+    """Tell how mirrors are, and why.
 
     \b
     The mirror of ./site:            async-mirror status ./site ftpes://me@host/www
     All in the configuration file:   async-mirror status
     One of them, for a program:      async-mirror status --json shop
 
-    The process that keeps the mirror is asked. Where none answers, that is said, and the state file tells how its last
-    pass ended.
+    A mirror is starting, in sync, uploading (how far, time left), degraded or failing (which paths, why, since when),
+    stopped for safety, or paused. The process that keeps it is asked. Where none answers, that is said, and the state
+    file tells how the last pass ended.
     """
     from async_mirror.service import asking
 
@@ -198,7 +199,10 @@ def status(as_json: bool, **_: Any) -> None:
 
 @cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
 def now(**_: Any) -> None:
-    """Have a pass begin at once, in the process that keeps the mirror; SIGUSR1 does so for all of its mirrors."""
+    """Begin a pass at once.
+
+    The process that keeps the mirror begins it. SIGUSR1 begins one of each of its mirrors.
+    """
     from async_mirror.service import asking
 
     _tell_each(asking.now)
@@ -206,7 +210,11 @@ def now(**_: Any) -> None:
 
 @cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
 def pause(**_: Any) -> None:
-    """Have a mirror do nothing until `resume`, also after a restart; a pass that is under way is cut short."""
+    """Do nothing until `resume`.
+
+    A pass that is under way is cut short. The pause outlives a restart, `status` shows it, and `healthcheck` calls it
+    degraded.
+    """
     from async_mirror.service import asking
 
     _tell_each(asking.pause)
@@ -214,7 +222,7 @@ def pause(**_: Any) -> None:
 
 @cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
 def resume(**_: Any) -> None:
-    """Have a mirror that is paused go on, at once."""
+    """Go on after `pause`, at once."""
     from async_mirror.service import asking
 
     _tell_each(asking.resume)

@@ -28,6 +28,8 @@ ANSWERS_WITHIN_S = 5.0
 _LONGEST_ADDRESS = 107
 _FOLDER = "async-mirror"
 _BESIDE_STATE = "sockets"
+_DOOR = ".door"
+"""What the name ends with under which a process listens; the names of its states lead to the same socket."""
 
 Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """What answers a request: at once, without waiting for anything, and never with a secret."""
@@ -127,11 +129,13 @@ async def answering(answer: Answer, runtime: str | None) -> AsyncIterator[Names]
 async def _listening_in(folder: Path, desk: "_Desk") -> AsyncIterator[Path]:
     """Listen on a new socket in a folder that is this user's alone."""
     _make_private(folder)
-    path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.new"
+    _clear(folder)
+    path = folder / f"{os.getpid()}-{secrets.token_hex(4)}{_DOOR}"
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _address(path) as address:
             door.bind(address)
+        path.chmod(0o600)
         async with multi.listening(door, desk.serve, MOST_ASKED_BYTES):
             yield path
     finally:
@@ -145,6 +149,17 @@ def _make_private(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise PermissionError(0, f"{folder} is not this user's alone")
+
+
+def _clear(folder: Path) -> None:
+    """Remove the sockets that killed processes have listened on; each had a name that is never given again."""
+    for path in folder.glob(f"*{_DOOR}"):
+        with suppress(OSError), closing(socket.socket(socket.AF_UNIX)) as probe, _address(path) as address:
+            probe.setblocking(False)
+            try:
+                probe.connect(address)
+            except ConnectionRefusedError:
+                path.unlink()
 
 
 def _give_name(door: Path, name: Path) -> None:

@@ -136,6 +136,24 @@ def test_a_name_that_a_killed_process_left_is_taken_over(state: Path) -> None:
     assert served(lambda _: asked(state), state) == ANSWER
 
 
+def test_what_killed_processes_listened_on_is_cleared_away_and_what_lives_stays(state: Path) -> None:
+    folder = socket_of(state).parent
+    folder.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(folder / "1-dead.door"))
+
+    async def found(_: Names) -> tuple[bool, list[str]]:
+        one = set(os.listdir(folder))
+        async with channel.answering(lambda _: ANSWER, None) as others:
+            assert await others.add(state.with_name("other.sqlite3")) == ""
+            return one < set(os.listdir(folder)), os.listdir(folder)
+
+    is_kept, names = served(found, state)
+    assert is_kept
+    assert "1-dead.door" not in names
+    assert os.listdir(folder) == []
+
+
 def test_where_nobody_answers_or_no_state_is_that_is_told(state: Path, tmp_path: Path) -> None:
     with pytest.raises(Unanswered, match="there is no socket"):
         ask(state, {}, None)
