@@ -4,23 +4,24 @@ import asyncio
 import math
 import random
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from enum import IntEnum
-from functools import partial
 
 from async_mirror.crew.alarm import Alarm, Wish
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
+from async_mirror.model.escape import shown
 from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
+from async_mirror.planning.remaining import tell_remaining
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
 from async_mirror.source.opened_folder import OpenedFolder
+from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
-from async_mirror.sync.mirror import Mirror
+from async_mirror.sync.guards import open_source
+from async_mirror.sync.mirror import Apart, Mirror, know_root, one_connection
 from async_mirror.sync.one_pass import Pass
-from async_mirror.sync.remaining import tell_remaining
-from async_mirror.sync.source_folder import open_source
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
 from async_mirror.ui.last_pass import LastPass, left_by
@@ -42,6 +43,10 @@ class Exit(IntEnum):
     CONNECTION = 4
     SAFETY = 5
     STATE = 6
+
+
+ENDING = (Exit.STATE, Exit.USAGE)
+"""What the next pass would not be better after."""
 
 
 def exit_for(error: Exception) -> Exit:
@@ -98,7 +103,7 @@ async def keep(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, *, once: 
     """Run one pass, or one after the other until asked to stop; return the exit code.
 
     The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before. A
-    state that cannot be used ends even the longest run.
+    state that cannot be used ends even the longest run, unless there is no room for it: there may be later.
     """
     clock = asyncio.get_running_loop().time
     schedule = Schedule(mirror.settings.every_seconds, clock(), ahead)
@@ -119,8 +124,8 @@ async def keep(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, *, once: 
         if stop.requested:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
-        ends = once or (code is Exit.STATE and not state.lacks_room)
-        if own.requested and code is not Exit.STATE:
+        ends = once or (code in ENDING and not state.lacks_room)
+        if own.requested and code not in ENDING:
             mirror.report.end("paused", Exit.PARTLY, None)
             code, wish = Exit.PARTLY, Wish(whole=True)
         elif ends:
@@ -173,7 +178,7 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop, wish: Wish) -> Exit
     offload = Offload()
     failure = Exit.MIRRORED
     try:
-        await _run_pass(mirror, state, stop, offload)
+        await _run_pass(mirror, AwaitableState(state, offload), stop)
     except (StateError, RemoteError) as error:
         report.trouble(_told(error))
         failure = exit_for(error)
@@ -210,38 +215,50 @@ def _told(error: StateError | RemoteError) -> str:
     return f"{error.told} ({error.advice})" if error.advice else error.told
 
 
-async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
-    source = await open_source(mirror, state, offload)
+async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
+    await know_root(mirror, state)
+    source = await open_source(mirror, state)
     if source is None:
         return
-    try:
-        await _run_pass_over(mirror, state, stop, offload, source)
-    except (StateError, RemoteError):
-        await tell_remaining(mirror, source, state, stop, offload)
-        raise
-    if stop.requested or mirror.report.counts.halts:
-        await tell_remaining(mirror, source, state, stop, offload)
+    with closing(source):
+        try:
+            await _run_pass_over(mirror, state, stop, source)
+        except (StateError, RemoteError):
+            await _tell_remaining(mirror, state, stop, source)
+            raise
+        if stop.requested or mirror.report.counts.halts:
+            await _tell_remaining(mirror, state, stop, source)
 
 
-async def _run_pass_over(mirror: Mirror, state: State, stop: Stop, offload: Offload, source: OpenedFolder) -> None:
+async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
+    await tell_remaining(mirror.report, source, state, mirror.settings, mirror.selection, stop=stop)
+
+
+async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
     try:
-        await Pass(mirror, state, stop, offload, source).run()
+        await Pass(mirror, state, stop, source).run()
+    except Apart as error:
+        mirror.report.begin_again()
+        await state.learn(root=shown(error.root))
+        await know_root(mirror, state)
+        await Pass(mirror, state, stop, source).run()
     except RootMissing as error:
         mirror.report.begin_again()
         settings = mirror.settings
-        session = await mirror.connect(
-            settings.site,
-            mirror.password,
-            facts=mirror.facts,
-            timeout_seconds=settings.timeout_seconds,
-            create_root=True,
-        )
-        await session.close()
+        async with one_connection(mirror):
+            session = await mirror.connect(
+                settings.site,
+                mirror.password,
+                facts=mirror.facts,
+                timeout_seconds=settings.timeout_seconds,
+                create_root=True,
+            )
+            await session.close()
         if session.made_root:  # a server that refuses to enter it for a moment may say the same
             mirror.report.note(f"{error}: it is made again and everything is sent")
-            await offload(state.void, "")
-        await offload(partial(state.learn, surveyed=None))
-        await Pass(mirror, state, stop, offload, source).run()
+            await state.held.void("")
+        await state.learn(surveyed=None)
+        await Pass(mirror, state, stop, source).run()
 
 
 def _exit_of(counts: Counts, failure: Exit) -> Exit:

@@ -129,8 +129,6 @@ class _Lender:
         return member is min(holders, key=lambda each: each.since) and self._clock() - member.since >= SLICE_S
 
     def ask(self, member: Share, lend: Callable[[], None]) -> None:
-        if not self._members:
-            self._cap, self._lowered = member.own, None
         if member not in self._members:
             self._members.append(member)
         if self._cap is None or member.own.most > self._cap.most:
@@ -183,4 +181,5 @@ class _Lender:
         if not member.lent and not member.waiting:
             self._members.remove(member)
             member.is_short, member.sample = False, None
-            self._cap = self._cap if self._members else None
+        if not self._members:
+            self._cap = self._lowered = None

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple, assert_never
 
-from async_mirror.crew.work import Performed, Verdict
+from async_mirror.crew.work import Performed, Progress, Verdict
 from async_mirror.jobs import apply, compare, recover
-from async_mirror.jobs.attempt import Progress, Publisher
+from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.compare import Compare, Compared, Equal
 from async_mirror.jobs.recover import Recover, Recovered, Settled
 from async_mirror.model import odd_names
@@ -26,6 +26,10 @@ Result = Outcome | Compared | Recovered
 
 _NAMING = SendFile | MakeFolder | Move
 """The changes after which there is a name that was not there."""
+
+
+ROOT = "root"
+"""The name of the fact where a session was after login."""
 
 
 class WrongSite(SiteUnusable):
@@ -65,6 +69,8 @@ class Hands:
             timeout_seconds=self.timeout_seconds,
             create_root=self.create_root,
         )
+        if session.root:
+            self.facts.find(Fact(f"account {self.site.account}", ROOT, session.root, 0.0))
         if self.expected_root and session.root and shown(session.root) != self.expected_root:
             await session.close()
             raise WrongSite(

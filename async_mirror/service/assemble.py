@@ -2,9 +2,10 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from async_mirror import multi
 from async_mirror.crew.broker import Broker
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
+from async_mirror.crew.turns import Turns
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.model.escape import shown
 from async_mirror.model.settings import UsageError
@@ -28,6 +30,7 @@ from async_mirror.service.presence import Presence
 from async_mirror.service.reload import is_for_reload, reload_when_told
 from async_mirror.service.sessions import ftp_session
 from async_mirror.state import server_memory
+from async_mirror.state.root_lock import RootLock
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.activity import Activity
@@ -50,7 +53,7 @@ def run(context: click.Context) -> int:
     prints = any(plan.asked.dry_run for plan in plans)
     display = _display(activities) if _is_watched(asked, prints=prints) else None
     _set_up_log(asked, display)
-    make = partial(_mirror, Broker(), activities, is_watched=display is not None)
+    make = partial(_mirror, Broker(), Turns(), activities, is_watched=display is not None)
 
     async def program(stop: Stop) -> int:
         presence = Presence(os.environ)
@@ -65,10 +68,18 @@ def run(context: click.Context) -> int:
                 await mirrors.over()
         return mirrors.code
 
+    _have_descriptors()
     return multi.run(program, display.restore if display else None)
 
 
-def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:
+def _have_descriptors() -> None:
+    """Be allowed as many open files as this user can have: a mirror needs five, and more in a pass."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # not on each system as many as it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:
     asked, settings = plan.asked, plan.settings
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     report = Report(
@@ -78,7 +89,7 @@ def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: 
         about={"mirror": plan.name, **about} if plan.name else about,
         caution=resolve.caution_about(plan.trust),
     )
-    activities[plan.name or f"{settings.source} -> {settings.site.shown}"] = report.activity
+    activities[plan.shown] = report.activity
     believed = asked.pasv_address == "server"
     return Mirror(
         settings=settings,
@@ -91,6 +102,8 @@ def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: 
         memory=ServerMemory(plan.file.path.parent / server_memory.NAME, learns=not asked.dry_run),
         pace=Pace(asked.bwlimit),
         broker=broker,
+        disks=disks,
+        roots=RootLock(plan.file.path, settings.site.binding[:3], plan.shown, holds=not asked.dry_run),
         dry_run=asked.dry_run,
         rescan=asked.rescan,
     )

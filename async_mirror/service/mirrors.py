@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from async_mirror import multi
 from async_mirror.crew.alarm import Alarm
 from async_mirror.crew.stop import Stop
-from async_mirror.engine import Exit, keep
+from async_mirror.engine import ENDING, Exit, keep
 from async_mirror.service.plan import Plan
 from async_mirror.service.presence import Presence
 from async_mirror.state.database import StateError
@@ -21,7 +21,7 @@ from async_mirror.ui.log_output import name_lines
 
 _log = logging.getLogger("async_mirror")
 
-_BEST_FIRST = (Exit.MIRRORED, Exit.PARTLY, Exit.CONNECTION, Exit.LOGIN, Exit.SAFETY, Exit.STATE, Exit.USAGE)
+_BEST_FIRST = (Exit.MIRRORED, Exit.PARTLY, Exit.CONNECTION, Exit.LOGIN, Exit.USAGE, Exit.SAFETY, Exit.STATE)
 _APART = 0.618034
 """How far on in the interval the next mirror's passes begin: by the golden section they are apart, however many."""
 
@@ -131,7 +131,7 @@ class Mirrors:
         mirror = self._make(plan)
         while True:
             code = await self._tried(mirror, running)
-            if code is not Exit.STATE or plan.once or not plan.name:
+            if code not in ENDING or plan.once or not plan.name:
                 return code
             await running.alarm.wait(plan.settings.every_seconds, stop)
             if stop.requested:
@@ -161,6 +161,8 @@ class Mirrors:
                 return await keep(mirror, state, running.stop, running.alarm, once=plan.once, ahead=running.ahead)
             finally:
                 self._presence.remove(kept)
+                if mirror.roots:
+                    mirror.roots.close()
 
 
 def _say_first(mirror: Mirror, plan: Plan, state: State) -> None:
