@@ -91,6 +91,8 @@ class Names:
 
         The first folder that will do is taken. All names in a folder lead to one socket.
         """
+        if not hasattr(socket, "SO_PEERCRED"):
+            return "this system does not tell who asks"
         trouble = "there is no folder for a socket"
         for folder in folders_of(state, self._runtime):
             try:
