@@ -276,9 +276,6 @@ class Socket:
         if option == real.SO_LINGER and value[:4] != b"\0\0\0\0":
             self._lingers = False
 
-    def bind(self, _: Any) -> None:
-        raise OSError(errno.EPERM, "nobody asks how a mirror of a history is")
-
     def connect_ex(self, _: Any) -> int:
         return errno.EINPROGRESS
 
