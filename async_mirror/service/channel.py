@@ -135,11 +135,11 @@ async def _listening_in(folder: Path, desk: "_Desk") -> AsyncIterator[Path]:
     path = folder / f"{os.getpid()}-{secrets.token_hex(4)}{_DOOR}"
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _address(path) as address:
+        with _address(path) as address:  # Python 3.13 looks there again at the end
             door.bind(address)
-        path.chmod(0o600)
-        async with multi.listening(door, desk.serve, MOST_ASKED_BYTES):
-            yield path
+            path.chmod(0o600)
+            async with multi.listening(door, desk.serve, MOST_ASKED_BYTES):
+                yield path
     finally:
         door.close()
         path.unlink(missing_ok=True)
