@@ -71,6 +71,7 @@ class Mirrors:
         self._running: dict[str, _Running] = {}
         self._codes: dict[str, int] = {}
         self._started = 0
+        self._is_changing = False
         self._over = asyncio.Event()
 
     @property
@@ -98,6 +99,7 @@ class Mirrors:
         """End the mirrors that are in no plan any more, start those that are new, and restart those that changed."""
         wanted = {plan.name: plan for plan in plans}
         gone = [each for name, each in self._running.items() if name not in wanted or not wanted[name].is_as(each.plan)]
+        self._is_changing = True
         for each in gone:
             _log.info("%s", _told_of(each.plan.name, "restarts" if each.plan.name in wanted else "ends"))
             each.stop.request()
@@ -106,6 +108,8 @@ class Mirrors:
             self._codes.pop(each.plan.name, None)
         for name in [name for name in wanted if name not in self._running and not self._stop.requested]:
             self.begin(wanted[name])
+        self._is_changing = False
+        self._see_whether_over()
 
     def ring(self) -> None:
         """Ask each mirror for a pass now."""
@@ -126,8 +130,11 @@ class Mirrors:
             self._stop.forget(heard)
             del self._running[name]
             running.ended.set()
-            if not self._running:
-                self._over.set()
+            self._see_whether_over()
+
+    def _see_whether_over(self) -> None:
+        if not self._running and not self._is_changing:
+            self._over.set()
 
     async def _kept(self, running: _Running) -> int:
         """Keep a mirror; one of several tries again, at its next turn, what ends one that is alone."""

@@ -184,6 +184,19 @@ def test_reload_starts_ends_and_restarts_only_what_changed(several: Several, sit
     }
 
 
+def test_reload_of_the_only_mirror_does_not_end_the_process(several: Several, site: FtpServer) -> None:
+    source = several.add("shop")
+    with several.started() as running:
+        running.wait_for("shop  pass: sent 1 file")
+        write(source / "new", "content")
+        several.tables["shop"]["exclude"] = ["of-*"]
+        several.configure()
+        hang_up(running)
+        running.wait_for("shop  pass: sent 1 file.* next pass in")
+        assert running.end(signal.SIGTERM, within_seconds=5) == 143
+    assert (site.docroot / "shop/new").exists()
+
+
 def test_reload_with_a_broken_file_tells_one_error_and_changes_nothing(several: Several, site: FtpServer) -> None:
     source = several.add("shop")
     several.common["every"] = "1s"
