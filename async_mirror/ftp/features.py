@@ -17,7 +17,7 @@ from typing import NamedTuple
 from async_mirror.ftp.fingerprint import mark_of
 from async_mirror.ftp.list_ways import Known
 from async_mirror.ftp.path_between import PathBetween
-from async_mirror.ftp.replies import Reply, parse_features
+from async_mirror.ftp.wire.replies import Reply, parse_features
 from async_mirror.model import odd_names, temporary_names
 from async_mirror.model.facts import Fact, Facts
 from async_mirror.model.site import Site

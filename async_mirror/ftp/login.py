@@ -9,10 +9,10 @@ from typing import Any
 import aioftp
 from aioftp.errors import StatusCodeError
 
-from async_mirror.ftp.client import Client
-from async_mirror.ftp.control import Control
-from async_mirror.ftp.replies import Reply
-from async_mirror.ftp.tls import Certificate, Tls, TooNarrow, is_not_tls, reason, untrusted
+from async_mirror.ftp.wire.client import Client
+from async_mirror.ftp.wire.control import Control
+from async_mirror.ftp.wire.replies import Reply
+from async_mirror.ftp.wire.tls import Certificate, Tls, TooNarrow, is_not_tls, reason, untrusted
 from async_mirror.model import escape
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.site import Site

@@ -8,11 +8,11 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from async_mirror.ftp.absence import is_like, pattern_of
 from async_mirror.ftp.features import Features
-from async_mirror.ftp.figures import UnreadableLineError, parse_size, parse_time
-from async_mirror.ftp.listing import parse_facts
-from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.wire.absence import is_like, pattern_of
+from async_mirror.ftp.wire.figures import UnreadableLineError, parse_size, parse_time
+from async_mirror.ftp.wire.listing import parse_facts
+from async_mirror.ftp.wire.replies import Reply
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import join, parent, split
 from async_mirror.remote.errors import Refusal

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from async_mirror.ftp.control import AwaitedReply, Control
-from async_mirror.ftp.data import Data
 from async_mirror.ftp.features import AHEAD, Features
-from async_mirror.ftp.replies import Reply, parse_epsv, parse_pasv, parse_pasv_address
+from async_mirror.ftp.wire.control import AwaitedReply, Control
+from async_mirror.ftp.wire.data import Data
+from async_mirror.ftp.wire.replies import Reply, parse_epsv, parse_pasv, parse_pasv_address
 from async_mirror.remote.errors import ConnectionBroken, NoPort, Refusal
 
 PORT_LASTS_S = 5.0

@@ -7,11 +7,11 @@ for a port are harmless then. The third rung is proved behind the first upload, 
 import asyncio
 from collections.abc import Sequence
 
-from async_mirror.ftp.control import AwaitedReply, Control
 from async_mirror.ftp.features import Features, Rung
 from async_mirror.ftp.passive_ports import PassivePorts, SessionSpent
-from async_mirror.ftp.replies import Reply
-from async_mirror.ftp.reply_flow import OutOfStep
+from async_mirror.ftp.wire.control import AwaitedReply, Control
+from async_mirror.ftp.wire.replies import Reply
+from async_mirror.ftp.wire.reply_flow import OutOfStep
 
 
 async def prove_together(control: Control, features: Features) -> None:

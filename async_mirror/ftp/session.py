@@ -9,21 +9,21 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import NamedTuple
 
-from async_mirror.ftp.client import Client
-from async_mirror.ftp.control import WIDE_WINDOW, AwaitedReply, length_of
 from async_mirror.ftp.features import AHEAD, LONG_LINE, NO_UTF8, SHORT_COMMAND, TOGETHER, Features
-from async_mirror.ftp.figures import format_time
-from async_mirror.ftp.hashes import HashCommand, offered, parse_hash
 from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
-from async_mirror.ftp.listing import ListingParser
 from async_mirror.ftp.login import client_for, greet, log_in
 from async_mirror.ftp.lookup import Lookup, read_facts, told_time
 from async_mirror.ftp.passive_ports import Refused, SessionSpent
 from async_mirror.ftp.proofs import prove_ahead, prove_together
-from async_mirror.ftp.replies import Reply, parse_path
-from async_mirror.ftp.reply_flow import OutOfStep
-from async_mirror.ftp.tls import Tls, TooNarrow, tls_for
 from async_mirror.ftp.transfer import Taken, Transfers
+from async_mirror.ftp.wire.client import Client
+from async_mirror.ftp.wire.control import WIDE_WINDOW, AwaitedReply, length_of
+from async_mirror.ftp.wire.figures import format_time
+from async_mirror.ftp.wire.hashes import HashCommand, offered, parse_hash
+from async_mirror.ftp.wire.listing import ListingParser
+from async_mirror.ftp.wire.replies import Reply, parse_path
+from async_mirror.ftp.wire.reply_flow import OutOfStep
+from async_mirror.ftp.wire.tls import Tls, TooNarrow, tls_for
 from async_mirror.model import escape, odd_names
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.facts import Facts

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple, NoReturn, Protocol
 
-from async_mirror.ftp.control import AwaitedReply, Control, ControlLock, length_of
-from async_mirror.ftp.data import Data, SecureData
 from async_mirror.ftp.features import AHEAD, BEHIND, TOGETHER, Features, Rung
 from async_mirror.ftp.passive_ports import PassivePorts, Port, Refused
-from async_mirror.ftp.replies import Reply
-from async_mirror.ftp.reply_flow import OutOfStep
-from async_mirror.ftp.tls import Tls, concerns_trust, reason
+from async_mirror.ftp.wire.control import AwaitedReply, Control, ControlLock, length_of
+from async_mirror.ftp.wire.data import Data, SecureData
+from async_mirror.ftp.wire.replies import Reply
+from async_mirror.ftp.wire.reply_flow import OutOfStep
+from async_mirror.ftp.wire.tls import Tls, concerns_trust, reason
 from async_mirror.remote.errors import (
     ConnectionBroken,
     ContentFailedError,

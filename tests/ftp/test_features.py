@@ -7,7 +7,7 @@ import time
 import pytest
 
 from async_mirror.ftp.features import MOST_FINGERPRINTS, Features, Rung
-from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.wire.replies import Reply
 from async_mirror.model.facts import Facts
 from async_mirror.model.site import Site
 

@@ -15,8 +15,8 @@ from faults.reactions import ALWAYS
 from faults.scripted import Exchange, ScriptedServer
 from servers import PASSWORD, USER
 
-from async_mirror.ftp import client, control
 from async_mirror.ftp.session import connect
+from async_mirror.ftp.wire import client, control
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.remote.errors import ConnectionBroken

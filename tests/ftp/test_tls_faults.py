@@ -29,7 +29,7 @@ from support.mirror import Mirror, Ran, answer_at_once, count, temporaries_of, t
 from support.program import MTIME, contents
 
 from async_mirror.ftp import session
-from async_mirror.ftp.tls import Tls
+from async_mirror.ftp.wire.tls import Tls
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.remote.errors import ConnectionBroken, RemoteError, Untrusted

@@ -14,7 +14,7 @@ The rules (RFC 959, 5.4):
 from collections import deque
 from typing import Generic, TypeVar
 
-from async_mirror.ftp.replies import Reply, ReplyError, ReplyParser
+from async_mirror.ftp.wire.replies import Reply, ReplyError, ReplyParser
 from async_mirror.model.escape import shown
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.remote.errors import ConnectionBroken

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from time import monotonic
 
-from async_mirror.ftp.replies import Reply
-from async_mirror.ftp.reply_flow import GREETING, PendingReply, ReplyFlow
+from async_mirror.ftp.wire.replies import Reply
+from async_mirror.ftp.wire.reply_flow import GREETING, PendingReply, ReplyFlow
 from async_mirror.model import paths
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.remote.errors import ConnectionBroken
