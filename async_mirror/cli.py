@@ -19,6 +19,7 @@ from async_mirror.options.click_types import Command, Failed
 from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
 
 if TYPE_CHECKING:
+    from async_mirror.ftp.wire.tls import Tls
     from async_mirror.model.facts import Facts
     from async_mirror.model.secret import Secret
     from async_mirror.model.settings import Settings
@@ -138,6 +139,7 @@ def sync(**options: Any) -> int:
     4 no connection, no trust in the server or no such folder, 5 halted for safety,
     6 state not usable (or in use by another run), 130/143 ended by a signal.
     """  # fmt: skip
+    from async_mirror.ftp.wire.tls import tls_of
     from async_mirror.options import resolve
     from async_mirror.options.asked import Asked
     from async_mirror.state.opening import open_copy, open_state, open_to_others
@@ -147,8 +149,9 @@ def sync(**options: Any) -> int:
     login = resolve.login_of(asked)
     settings = resolve.settings_of(asked, source, login)
     trust = resolve.trust_of(asked, login.site)
+    tls = tls_of(login.site, trust)
     file = resolve.state_file_of(asked, source, login.site)
-    mirror, display = _mirror(asked, settings, login, trust, file.path.parent)
+    mirror, display = _mirror(asked, settings, login, trust, file.path.parent, tls=tls)
     with open_copy(file.found) if mirror.dry_run else open_state(*file) as state:
         mirror.report.say(f"{settings.source} -> {settings.site.shown}")
         for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(file.path))):
@@ -243,7 +246,7 @@ def demo(folder: Path | None) -> int:
 
 
 def _mirror(
-    asked: "Asked", settings: "Settings", login: "Login", trust: "Trust", state_folder: Path
+    asked: "Asked", settings: "Settings", login: "Login", trust: "Trust", state_folder: Path, *, tls: "Tls | None"
 ) -> tuple["Mirror", "Display | None"]:
     from async_mirror.crew.patience import Patience
     from async_mirror.jobs.bandwidth import Pace
@@ -264,7 +267,7 @@ def _mirror(
     mirror = Mirror(
         settings=settings,
         mode=asked.multi,
-        connect=partial(ftp_session, trust=trust, pasv_address_believed=asked.pasv_address == "server"),
+        connect=partial(ftp_session, tls=tls, pasv_address_believed=asked.pasv_address == "server"),
         password=password,
         report=report,
         patience=Patience(retries=asked.retries),
@@ -359,7 +362,7 @@ async def ftp_session(
     site: "Site",
     password: "Secret",
     *,
-    trust: "Trust",
+    tls: "Tls | None",
     facts: "Facts",
     timeout_seconds: float,
     create_root: bool,
@@ -371,7 +374,7 @@ async def ftp_session(
     return await connect(
         site,
         password,
-        trust=trust,
+        tls=tls,
         facts=facts,
         timeout_seconds=timeout_seconds,
         create_root=create_root,

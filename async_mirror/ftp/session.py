@@ -23,13 +23,13 @@ from async_mirror.ftp.wire.hashes import HashCommand, offered, parse_hash
 from async_mirror.ftp.wire.listing import ListingParser
 from async_mirror.ftp.wire.replies import Reply, parse_path
 from async_mirror.ftp.wire.reply_flow import OutOfStep
-from async_mirror.ftp.wire.tls import Tls, TooNarrow, tls_for
+from async_mirror.ftp.wire.tls import Tls, TooNarrow
 from async_mirror.model import escape, odd_names
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.facts import Facts
 from async_mirror.model.paths import is_utf8, lineage, parent, split
 from async_mirror.model.secret import Secret
-from async_mirror.model.site import MACHINE, Site, Trust
+from async_mirror.model.site import MACHINE, Site
 from async_mirror.model.temporary_names import is_temporary, named_in
 from async_mirror.remote.errors import (
     ABOUT_NO_CHANGES,
@@ -82,7 +82,7 @@ async def connect(
     site: Site,
     password: Secret,
     *,
-    trust: Trust = MACHINE,
+    tls: Tls | None = None,
     facts: Facts | None = None,
     timeout_seconds: float,
     create_root: bool = True,
@@ -90,11 +90,12 @@ async def connect(
 ) -> "FtpSession":
     """Open a session, logged in and in the site's root.
 
+    Sessions of one mirror share `tls`; without one, certificates are to be such as this machine trusts.
     Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken, SiteUnusable (Untrusted if whom we
     speak to is not sure), and RootMissing when the root is absent and not to be made. What is found out about the
     server is noted in `facts`, for all sessions with it. A session that a proof left out of step is replaced.
     """
-    tls = tls_for(trust) if site.is_encrypted else None
+    tls = (tls or Tls(MACHINE)) if site.is_encrypted else None
     facts = Facts() if facts is None else facts
     for _ in range(_MOST_PROOFS):
         client = await _greeted(site, tls, password, timeout_seconds)
