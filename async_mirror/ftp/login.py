@@ -100,7 +100,7 @@ async def _ask_for_tls(client: Client, where: str) -> None:
         if broken.reply:
             raise Untrusted(f"{where} said more than it may before TLS begins", _TRICK, broken.reply) from None
         raise
-    if not client.control.is_quiet:
+    if client.control.broken or not client.control.flow.is_quiet:
         raise Untrusted(f"{where} said more than it may before TLS begins", _TRICK)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from async_mirror.ftp.features import AHEAD, Features
+from async_mirror.ftp.known.features import Features
+from async_mirror.ftp.known.rungs import AHEAD
 from async_mirror.ftp.wire.control import AwaitedReply, Control
 from async_mirror.ftp.wire.data import Data
 from async_mirror.ftp.wire.replies import Reply, parse_epsv, parse_pasv, parse_pasv_address
