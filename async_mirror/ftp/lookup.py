@@ -40,15 +40,13 @@ class Lookup:
     @property
     def knows_facts(self) -> bool:
         """True if the server may know MLST and MLSD."""
-        features = self._features
-        offered = (
-            not features.identity.lists or "MLST" in features.identity.offers or "MLSD" in features.identity.offers
-        )
-        return offered and not features.lacks("MLST")
+        identity = self._features.identity
+        offered = not identity.lists or "MLST" in identity.offers or "MLSD" in identity.offers
+        return offered and not self._features.lacks("MLST")
 
     def size_command(self, path: str) -> str:
         """Return the command that asks for a size; "" where that is not known."""
-        return "" if self._features.lacks("SIZE") else f"SIZE {self._exchange.name(path)}"
+        return "" if "SIZE" in self._features.known.lacked else f"SIZE {self._exchange.name(path)}"
 
     # What is there.
 

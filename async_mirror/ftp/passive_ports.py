@@ -104,7 +104,7 @@ class PassivePorts:
         if asked and self._loop.time() - asked.at < PORT_LASTS_S:
             reply = await self._control.reply(asked.pending, self._features.path.patience_s)
             command = asked.pending.command
-            if self._features.reaches(command) and (address := self._address_in(reply)):
+            if command in self._features.known.reached and (address := self._address_in(reply)):
                 return Port(command, address, True, asked.generation)
         return await self._new()
 

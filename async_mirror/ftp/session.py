@@ -147,12 +147,8 @@ class FtpSession:
         """Agree upon bytes and names, and enter the root, all in one write where the server takes that."""
         root, features = self._site.root, self._features
         commands = ["SYST"] * (features.level > 0)
-        commands += (
-            ["OPTS UTF8 ON"] * ("UTF8" in features.identity.offers)
-            + ["TYPE I"]
-            + [f"CWD {root}"] * bool(root)
-            + ["PWD"]
-        )
+        commands += ["OPTS UTF8 ON"] * ("UTF8" in features.identity.offers)
+        commands += ["TYPE I", *[f"CWD {root}"] * bool(root), "PWD"]
         replies = dict(zip(commands, await self._exchange.ask(*commands), strict=True))
         if "SYST" in replies:
             features.identify(replies["SYST"])
@@ -190,7 +186,7 @@ class FtpSession:
 
     async def close(self) -> None:
         """Say QUIT and go; the farewell is not waited for longer than a second."""
-        if self.usable and self._exchange.lock.is_free and not self._control.flow.in_flight:
+        if self.usable and self._exchange.lock.holder is None and not self._control.flow.in_flight:
             with suppress(ConnectionBroken):
                 await self._control.reply(self._control.send("QUIT")[0], 1.0)
         self._transfers.ports.close()

@@ -35,7 +35,7 @@ class SiteHashes:
 
     async def _ask_hash(self, command: HashCommand, path: str, size: int, *, is_proved: bool) -> Reply:
         """Have a hash reckoned, which may take a server long; a way that breaks the connection is not tried again."""
-        line = f"{command.verb} {self._exchange.name(path)}"
+        control, line = self._exchange.control, f"{command.verb} {self._exchange.name(path)}"
         await self._exchange.see_that_lines_fit(line)
         try:
             async with self._exchange.lock:
@@ -44,11 +44,9 @@ class SiteHashes:
                     if not chosen.succeeded:
                         return chosen
                     self._chosen = command.choice
-                await self._exchange.control.room(self._exchange.control.window)
-                (awaited,) = self._exchange.control.send(line)
-                return await self._exchange.control.reply(
-                    awaited, self._exchange.control.timeout_seconds + size / _HASHED_BYTES_PER_S
-                )
+                await control.room(control.window)
+                (awaited,) = control.send(line)
+                return await control.reply(awaited, control.timeout_seconds + size / _HASHED_BYTES_PER_S)
         except ConnectionBroken:
             if not is_proved:
                 self._features.found_hash(command.name, is_right=False)

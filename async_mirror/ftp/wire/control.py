@@ -78,7 +78,7 @@ class AwaitedReply(PendingReply):
     def end(self, outcome: Reply | ConnectionBroken) -> None:
         """Wake who waits for the reply."""
         self.outcome = outcome
-        self.has_begun = True
+        self.has_begun = self.has_ended = True
         if self._begins:
             self.begin()
         if self._future:
@@ -103,13 +103,9 @@ class ControlLock:
     def __init__(self) -> None:
         """Begin with nobody having it."""
         self.holder: asyncio.Task[object] | None = None
+        """Who has it, None while nobody does."""
         self._depth = 0
         self._queue: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def is_free(self) -> bool:
-        """True while nobody has it."""
-        return self.holder is None
 
     async def until_free(self) -> None:
         """Wait until nobody else has it."""
