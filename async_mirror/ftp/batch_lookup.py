@@ -9,7 +9,7 @@ from async_mirror.ftp.folders import Answer, Folders
 from async_mirror.ftp.known import quirks
 from async_mirror.ftp.known.list_ways import Shown
 from async_mirror.ftp.lookup import Lookup, read_facts, told_time
-from async_mirror.ftp.passive_ports import Refused
+from async_mirror.ftp.wire.replies import Refused
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import parent, split
 from async_mirror.model.temporary_names import is_temporary

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from async_mirror.ftp.known import quirks
 from async_mirror.ftp.known.features import SHORT_COMMAND, Features
 from async_mirror.ftp.known.rungs import AHEAD, TOGETHER
-from async_mirror.ftp.passive_ports import Refused
 from async_mirror.ftp.transfer import Transfers
 from async_mirror.ftp.wire.control import AwaitedReply, Control, length_of
 from async_mirror.ftp.wire.replies import Reply
@@ -136,12 +135,6 @@ class Exchange:
         """See that the root could be entered again."""
         if not back.succeeded:
             self.control.break_off("the root cannot be entered again", back.text)
-
-
-def check(reply: Reply) -> None:
-    """Raise Refused for a reply that says no."""
-    if not reply.succeeded:
-        raise Refused(reply)
 
 
 def are_short(commands: Sequence[str]) -> bool:

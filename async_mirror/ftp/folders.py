@@ -4,13 +4,12 @@ import secrets
 import time
 from typing import NamedTuple
 
-from async_mirror.ftp.exchange import Exchange, are_short, check
+from async_mirror.ftp.exchange import Exchange, are_short
 from async_mirror.ftp.known import quirks
 from async_mirror.ftp.known.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
 from async_mirror.ftp.lookup import Lookup
-from async_mirror.ftp.passive_ports import Refused
 from async_mirror.ftp.wire.listing import ListingParser
-from async_mirror.ftp.wire.replies import Reply
+from async_mirror.ftp.wire.replies import Refused, Reply, check
 from async_mirror.model.paths import parent, split
 from async_mirror.model.temporary_names import named_in
 from async_mirror.remote.errors import LINK_IN_THE_WAY, Refusal

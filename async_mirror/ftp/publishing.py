@@ -4,12 +4,11 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
-from async_mirror.ftp.exchange import Exchange, check
+from async_mirror.ftp.exchange import Exchange
 from async_mirror.ftp.known import quirks
 from async_mirror.ftp.lookup import Lookup
-from async_mirror.ftp.passive_ports import Refused
 from async_mirror.ftp.wire.figures import format_time
-from async_mirror.ftp.wire.replies import Reply
+from async_mirror.ftp.wire.replies import Refused, Reply, check
 from async_mirror.model import odd_names
 from async_mirror.model.entry import Entry
 from async_mirror.model.paths import split

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from async_mirror.ftp.batch_lookup import BatchLookup
-from async_mirror.ftp.exchange import Exchange, are_short, check
+from async_mirror.ftp.exchange import Exchange, are_short
 from async_mirror.ftp.folders import Folders
 from async_mirror.ftp.known import quirks
 from async_mirror.ftp.known.features import Features
@@ -17,7 +17,7 @@ from async_mirror.ftp.site_hashes import SiteHashes
 from async_mirror.ftp.transfer import Taken, Transfers
 from async_mirror.ftp.wire.client import Client
 from async_mirror.ftp.wire.control import WIDE_WINDOW
-from async_mirror.ftp.wire.replies import Reply, parse_path
+from async_mirror.ftp.wire.replies import Reply, check, parse_path
 from async_mirror.ftp.wire.tls import Tls, TooNarrow
 from async_mirror.model import escape
 from async_mirror.model.entry import UNKNOWN, Entry

@@ -15,10 +15,10 @@ from async_mirror.ftp.data_connections import DataConnections
 from async_mirror.ftp.known import quirks
 from async_mirror.ftp.known.features import Features
 from async_mirror.ftp.known.rungs import AHEAD, BEHIND, TOGETHER, Rung
-from async_mirror.ftp.passive_ports import PassivePorts, Port, Refused
+from async_mirror.ftp.passive_ports import PassivePorts, Port
 from async_mirror.ftp.wire.control import AwaitedReply, Control, ControlLock, length_of
 from async_mirror.ftp.wire.data import Data, SecureData
-from async_mirror.ftp.wire.replies import Reply
+from async_mirror.ftp.wire.replies import Refused, Reply
 from async_mirror.ftp.wire.reply_flow import OutOfStep
 from async_mirror.ftp.wire.tls import Tls, reason
 from async_mirror.remote.errors import (
