@@ -66,9 +66,9 @@ class Transfers:
         """Begin with a session that is logged in; `host` is whose certificate data connections are to show."""
         self._control = control
         self._features = features
-        self._data = DataConnections(control, host, tls)
+        self._connections = DataConnections(control, host, tls)
         self._lost: _Lost | None = None
-        self.ports = PassivePorts(control, features, self._data.new, believed=pasv_address_believed)
+        self.ports = PassivePorts(control, features, self._connections.new, believed=pasv_address_believed)
         self.lock = ControlLock()
 
     # The right to the control connection.
@@ -108,7 +108,7 @@ class Transfers:
         """Send a transfer's command, with what goes `before` it and `along` in the same write if there is room."""
         asked = await self._ask(before, command) if before else None
         port = await self.ports.take()
-        data = port.data or self._data.new()
+        data = port.data or self._connections.new()
         try:
             first = [before] if before and not asked else []
             length = length_of(*first, command, *along)
@@ -147,10 +147,10 @@ class Transfers:
             data.heed(begun.expected.reply)
             await data.open(port.address)
             if isinstance(data, SecureData):
-                self._data.check(data)
+                self._connections.check(data)
         except (ssl.SSLError, Untrusted) as error:
             data.reset()
-            self._data.distrust(data, error)
+            self._connections.distrust(data, error)
             await self._explain(begun, f"no data connection to port {port.number}: {reason(error)}")
         except (OSError, TimeoutError) as error:
             data.reset()
@@ -181,7 +181,7 @@ class Transfers:
 
         Whether it was indeed the transfer is seen from the replies to what was sent along.
         """
-        if reply.code in {425, 522} and self._data.tls:
+        if reply.code in {425, 522} and self._connections.tls:
             self._control.break_off("the server does not take the data connection", reply.text)
             raise ConnectionBroken("the server does not take the data connection", reply.text)
         if not reply.succeeded:
@@ -302,7 +302,7 @@ class Transfers:
             early = (
                 quick
                 and sink.what == "listing"
-                and self._data.tls is None
+                and self._connections.tls is None
                 and not self._features.lacks(quirks.EARLY_END)
             )
             try:
