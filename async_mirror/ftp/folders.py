@@ -34,7 +34,7 @@ class Folders:
         """Ask by an exchange."""
         self._exchange = exchange
         self._features = exchange.features
-        self.lookup = Lookup(exchange, self.list)
+        self.lookup = Lookup(exchange, self.listing)
 
     async def make(self, path: str) -> bool:
         """Make by MKD; a refusal for what is there counts as done if it is a folder, and no link to one."""
@@ -43,7 +43,7 @@ class Folders:
             return True
         if not await self.lookup.is_folder(path):
             raise Refused(reply)
-        listing = await self.list(parent(path))
+        listing = await self.listing(parent(path))
         if listing and split(path)[1] in listing.others:
             raise Refusal(LINK_IN_THE_WAY, reply.text)
         return False
@@ -54,7 +54,7 @@ class Folders:
         if not reply.succeeded and await self.lookup.look(path) is not None:
             raise Refused(reply)
 
-    async def list(self, path: str) -> RemoteListing | None:
+    async def listing(self, path: str) -> RemoteListing | None:
         """List by MLSD, else by LIST, in such ways as the server takes."""
         answer = await self.answer(path)
         return answer.listing if answer else None

@@ -313,7 +313,7 @@ class FtpSession:
 
     async def list_folder(self, path: str) -> RemoteListing | None:
         """List by MLSD, else by LIST, in such ways as the server takes."""
-        return await self._folders.list(path)
+        return await self._folders.listing(path)
 
     # Looking.
 

@@ -41,7 +41,7 @@ class Rungs:
     """How it stands with the three rungs, as one session sees it."""
 
     def __init__(self, identity: Identity) -> None:
-        """Begin; `begin` tells once more where it stands when it is known which server it is."""
+        """Begin before it is known which server it is; `begin` is called once more when it is."""
         self._identity = identity
         self._doubts: dict[Rung, int] = {}
         self._until_trusted: dict[Rung, int] = {}
