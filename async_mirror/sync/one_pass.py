@@ -76,6 +76,7 @@ from async_mirror.sync.mirror import (
     takes_for_one,
 )
 from async_mirror.sync.room import Room
+from async_mirror.ui.activity import LISTING, UPLOADING
 from async_mirror.ui.text import plural
 
 PUBLISHING_OVERLAP = 2
@@ -167,9 +168,9 @@ class Pass:
                 await self._recover(crew)
                 self.in_doubt = await self.offload(self.state.open_paths) - self.of_others
                 if not await self.offload(self.state.fact, "surveyed"):
-                    self.report.phase("looking at the site")
+                    self.report.phase(LISTING)
                     await self._survey(crew)
-                self.report.phase("mirroring")
+                self.report.phase(UPLOADING)
                 async with multi.beside() as start:
                     await self._perform(crew, self._publish("", start), PUBLISHING_OVERLAP)
                 await self._settle(crew)
@@ -230,13 +231,13 @@ class Pass:
         if unbegun:
             await self.offload(self.state.abandon, unbegun)
         for outcome in outcomes:
-            self.report.finished(outcome.job.change)
+            self.report.finished(outcome.job.change, done=not isinstance(outcome, Failed | InDoubt))
             for each in self.room.settled(outcome):
                 self._record_outcome(each)
         for job in unbegun:
             self.gates.open(job.change, made=False)
             if not self.room.takes(job.change):
-                self.report.finished(job.change)
+                self.report.put_off(job.change)
                 self.room.wait(job.change)
 
     def _is_commit_due(self, outcomes: Iterable[Outcome]) -> bool:
@@ -275,7 +276,7 @@ class Pass:
         """Tell of a perform that ended without a result; what it did is not known, so it stays pending."""
         if isinstance(done.item, Job):
             path = path_of(done.item.change)
-            self.report.finished(done.item.change)
+            self.report.finished(done.item.change, done=False)
             self.gates.open(done.item.change, made=False)
             if isinstance(done.item.change, Move) and done.item.change.entry.is_folder:
                 self.removal.spare(done.item.change.held.path)
@@ -376,7 +377,7 @@ class Pass:
         if not (pending := [each for each in left if not each.may_be_written]):
             return
         self.report.say("cleaning up")
-        quickly = replace(self.mirror.patience, retries=0)
+        quickly = replace(self.mirror.patience, retries=0, retry_for_seconds=0.0)
         crew = await self._crew(Stop(), quickly)
         try:
             async with asyncio.timeout(CLEAN_UP_SECONDS), crew:
@@ -481,7 +482,8 @@ class Pass:
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        walking = walk(self.root, self.selection, start, self.state.in_step)
+        tally = None if self.report.names_excluded else self.state.in_step  # which knows of files by number only
+        walking = walk(self.root, self.selection, start, tally)
         while planned := await self.offload(self._plan_some, walking):
             jobs: list[Job] = []
             for listing, plan in planned:
@@ -498,7 +500,7 @@ class Pass:
                 if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self.swaps):
                     continue
                 jobs += await self._take_plan(plan)
-            if beside and self.report.watched and self.jobs_made > BEGINS_AFTER and not self.ahead.begun:
+            if beside and self.report.wants_forecast and self.jobs_made > BEGINS_AFTER and not self.ahead.begun:
                 beside(self.ahead.look())
             async with aclosing(self.feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:
@@ -564,7 +566,7 @@ class Pass:
         return origins
 
     async def _note_listing(self, listing: Listing) -> None:
-        self.report.listing(listing)
+        self.report.listing(listing, self.selection.rule)
         if listing.folder:
             return
         was_mount = await self.offload(self.state.fact, "source_is_mount")
@@ -653,7 +655,7 @@ class Pass:
 
     def _not_tried(self, change: Change) -> None:
         path = path_of(change)
-        self.report.finished(change)
+        self.report.finished(change, done=False)
         if not any(paths.is_inside(path, each) for each in self.missing - self.voided):
             self.report.not_tried(change)
         self.gates.open(change, made=False)

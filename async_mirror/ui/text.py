@@ -47,6 +47,13 @@ def human_time(seconds: float) -> str:
     return f"{whole} s"
 
 
+def rounded_time(seconds: float) -> float:
+    """Return a length of time as exactly as a forecast can be: to about a tenth of it."""
+    steps = (5, 10, 30, 60, 300, 600, 1800, 3600, 6 * 3600, 86400)
+    step = next((each for each in steps if seconds < 20 * each), steps[-1])
+    return max(step, round(seconds / step) * step)
+
+
 def plural(number: int, noun: str) -> str:
     """Return `1 file`, `1,200 files`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
@@ -59,19 +66,19 @@ def quoted(path: str) -> str:
 
 
 _VERBS = {
-    MakeFolder: "made",
-    SendFile: "sent",
+    MakeFolder: "created",
+    SendFile: "uploaded",
     SetAttributes: "mode",
     SetDate: "dated",
-    Move: "moved",
-    RemoveFile: "removed",
-    RemoveFolder: "removed",
+    Move: "renamed",
+    RemoveFile: "deleted",
+    RemoveFolder: "deleted",
 }
 
 
 def verb_of(change: Deed) -> str:
     """Return the verb for a change that was made."""
-    return "same" if isinstance(change, SetDate) and not change.is_set else _VERBS[type(change)]
+    return "unchanged" if isinstance(change, SetDate) and not change.is_set else _VERBS[type(change)]
 
 
 def described(change: Deed) -> str:

@@ -370,8 +370,8 @@ events._SelectorSocketTransport.write = write
 @pytest.mark.parametrize(
     ("trouble", "multi", "told"),
     [
-        (NO_HASHES, "P2", "met an error of ours: RuntimeError: no hashes today"),
-        (NO_HASHES, "A2", "met an error of ours: RuntimeError: no hashes today"),
+        (NO_HASHES, "P2", "internal error: RuntimeError: no hashes today"),
+        (NO_HASHES, "A2", "internal error: RuntimeError: no hashes today"),
         (NO_DATABASE, "S", "Traceback (most recent call last)"),
         (NO_WRITING, "A2", "Traceback (most recent call last)"),
         (NO_WRITING, "P2", "Traceback (most recent call last)"),

@@ -44,9 +44,9 @@ def test_another_kind_of_thing_in_the_way_stays_and_is_told_in_each_pass(program
 def test_file_in_the_way_is_told_in_dry_run_log_and_summary_of_each_pass(program: Program, existing: str) -> None:
     options = ("--existing", existing)
     told = {
-        "overwrite": "(1 in the place of others on the site)",
-        "skip": "left 1 file of others as they are",
-        "fail": "both  may not replace what others have on the site",
+        "overwrite": "(1 overwritten)",
+        "skip": "1 existing file skipped",
+        "fail": "both  already on the site (--existing fail)",
     }
     passes = [program.sync(*options, "--dry-run").err, program.sync(*options).err, program.sync(*options).err]
     for number, said in enumerate(passes):

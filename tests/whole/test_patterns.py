@@ -79,9 +79,9 @@ def test_patterns_are_read_once_at_the_start(program: Program, patterns: Path) -
     program.write("file", "content")
     patterns.write_text("*.log")
     with program.started("--every", "1s", "--exclude-from", patterns) as running:
-        running.wait_for("pass: sent 1 file")
+        running.wait_for("pass: uploaded 1 file")
         patterns.unlink()
         program.write("b.log", "content")
         program.write("other", "content")
-        running.wait_for("pass: sent 1 file")
+        running.wait_for("pass: uploaded 1 file")
     assert names(program.site) == {"file", "other"}
