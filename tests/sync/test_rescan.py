@@ -146,5 +146,5 @@ def test_dry_run_of_a_rescan_tells_that_all_is_sent_to_a_site_that_is_gone(progr
     shutil.rmtree(program.site / "www")
     result = program.sync("--rescan", "--dry-run")
     assert result.code == 0, result.err
-    assert "is not there and would be made" in result.err
+    assert "does not exist and would be created" in result.err
     assert sum(line.startswith("send ") for line in result.out.splitlines()) == 6

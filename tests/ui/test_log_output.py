@@ -173,7 +173,7 @@ def test_log_file_without_any_room_is_an_error_before_anything_is_done(program: 
     result = sync_with_log_of(program, log, 0)
     assert (result.code, result.out) == (2, "")
     (line,) = result.err.splitlines()
-    assert f"the log file {log} cannot be written" in line
+    assert f"cannot write the log file {log}" in line
     assert (program.server.connections(), program.state.exists()) == (0, False)
 
 

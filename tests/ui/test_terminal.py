@@ -538,7 +538,7 @@ def test_trouble_is_coloured_unless_colours_are_not_wanted(
         activity.fail("a  refused by the server")
         display = display_on(paper, activity)
         with display.shown():
-            log_on(display).log(level, "failed   a", extra={"text": "a"})
+            log_on(display).log(level, "failed    a", extra={"text": "a"})
             await paper.next_frame()
             assert paper.screen.buffer[0][0].fg == colour
             assert paper.lines[-1] == "failed a  refused by the server"
@@ -551,8 +551,8 @@ def test_time_and_verb_of_a_line_are_dim() -> None:
     async def main() -> None:
         paper = Paper()
         display = display_on(paper)
-        log_on(display).info("sent     a  1 B  (new)", extra={"text": "a  1 B  (new)"})
-        assert paper.getvalue() == "\x1b[2m12:00:00  sent     \x1b[0ma  1 B  (new)\n"
+        log_on(display).info("uploaded  a  1 B  (new)", extra={"text": "a  1 B  (new)"})
+        assert paper.getvalue() == "\x1b[2m12:00:00  uploaded  \x1b[0ma  1 B  (new)\n"
 
     asyncio.run(main())
 

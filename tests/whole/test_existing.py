@@ -33,7 +33,7 @@ def test_another_kind_of_thing_in_the_way_stays_and_is_told_in_each_pass(program
     for number, result in enumerate(said):
         assert result.code == 1, result.err
         for name in ("a file", "a folder"):
-            told = [line for line in result.err.splitlines() if f"failed   {name}  " in line]
+            told = [line for line in result.err.splitlines() if f"failed    {name}  " in line]
             assert len(told) == 1, (number, result.err)
     assert (program.site / "a file/inside").read_text() == (program.site / "a folder").read_text() == THEIRS
     assert (program.site / "both").read_text() == (OURS if existing == "overwrite" else THEIRS)
