@@ -12,6 +12,9 @@ LANE_KEPT_S = 10.0
 _IDLE_AFTER_S = 1.0
 _SAMPLES_EVERY_S = 0.25
 FAILURES_KEPT = 3
+_TURN_COUNTS = 0.1
+"""How much the last small file counts in how long one takes."""
+_TURNS_AGREE = 1.5
 SMALL = 1_000_000
 """Bytes of an upload from which on it has a row of its own."""
 SCANNING, LISTING, UPLOADING, STOPPING = "scanning", "listing the site", "uploading", "stopping"
@@ -71,6 +74,10 @@ class Activity:
     trouble: str = ""
     """Since when the mirror fails, in words; "" if the last pass was good."""
     _time_left: TimeLeft = field(default_factory=TimeLeft)
+    _turns: dict[int, float] = field(default_factory=dict)
+    """When each connection began with a small file that it is busy with, or was a moment ago."""
+    _turn_s: float = 0.0
+    """How long a connection takes for a small file, of late; 0 if none was seen."""
     _at_work: dict[int, float] = field(default_factory=dict)
     _large_at: dict[int, float] = field(default_factory=dict)
     _furthest: int = 0
@@ -105,6 +112,11 @@ class Activity:
 
     def set_out(self, lane: int, errand: Errand) -> None:
         """Note what a connection does from now on."""
+        if (begun := self._turns.pop(lane, None)) is not None:
+            took = errand.begun - begun
+            self._turn_s += (took - self._turn_s) * (_TURN_COUNTS if self._turn_s else 1.0)
+        if errand.size < SMALL:
+            self._turns[lane] = errand.begun
         self.lanes[lane] = errand
 
     def advanced(self, lane: int, path: str, amount: int) -> None:
@@ -179,6 +191,8 @@ class Activity:
     def sample(self, now: float) -> None:
         """Take note of how far things are; the rates are of the last seconds of such notes."""
         self._furthest = self.bytes_so_far
+        for lane in [lane for lane in self._turns if self.is_idle(lane, now)]:
+            del self._turns[lane]
         self._at_work.update(dict.fromkeys(self.lanes, now))
         for lane, errand in self.lanes.items():
             if errand.size >= SMALL:
@@ -209,8 +223,16 @@ class Activity:
         return (self.bytes_sent - sent) / elapsed, (self.files_done - done) / elapsed
 
     def seconds_left(self) -> float | None:
-        """Return how long it will take, once that can be told; never while the server is away."""
+        """Return how long it will take, once that can be told; never while the server is away.
+
+        Beside large files that fill the line small ones seem to cost nothing. So nothing is told while the turns that
+        they take, as many at a time as there are connections, come to much more, or to much less than what files cost.
+        """
         files = self.files_total - self.files_done - self.files_undone
         if not self.scanned or files <= 0 or self.is_away:
             return None
-        return self._time_left.left(files, max(0, self.bytes_total - self.bytes_undone - self.bytes_so_far))
+        left = self._time_left.left(files, max(0, self.bytes_total - self.bytes_undone - self.bytes_so_far))
+        in_turns = files * self._turn_s / max(1, len(self._at_work))
+        in_windows = files * self._time_left.costs()[0]
+        is_at_odds = in_turns and in_windows > in_turns * _TURNS_AGREE
+        return left if left is not None and in_turns <= left * _TURNS_AGREE and not is_at_odds else None

@@ -160,7 +160,7 @@ def test_name_of_which_the_server_tells_nothing_is_counted_as_such(existing: str
     )
     mirror.write("second", OURS)
     ran = mirror.run("--existing", existing)
-    assert ("1 name not known to be free before" in ran.said) == (existing == "overwrite"), ran.said
+    assert ("1 possibly overwritten (the server does not say)" in ran.said) == (existing == "overwrite"), ran.said
     assert (b"/second" in server.files) == (existing == "overwrite")
 
 
@@ -217,7 +217,7 @@ def test_folder_that_can_be_neither_listed_nor_entered_is_not_taken_for_absent(s
         )
     ran = mirror.run("--rescan")
     assert "shut  refused by the server" in ran.said, ran.said
-    assert "sent" not in ran.said
+    assert "uploaded  " not in ran.said
 
 
 def test_every_word_about_names_of_others_is_explained() -> None:

@@ -70,7 +70,7 @@ def test_folder_of_many_files_is_renamed_in_one_step(program: Program, multi: st
     said = mirrored(program, "--multi", multi, "--max-delete", "0")
     assert program.commands("RNFR", "RNTO") == ["RNFR before", "RNTO after"]
     assert not program.commands("STOR", "DELE", "MKD", "RMD", "MFMT")
-    assert "moved 1 path" in said
+    assert "renamed 1 path" in said
     mirrored(program, "--multi", multi)
     assert not program.server.commands()
 

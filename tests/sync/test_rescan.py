@@ -106,7 +106,7 @@ def test_dry_run_tells_what_a_rescan_would_bring_and_changes_nothing(program: Pr
     before = untouched(program.site), untouched(program.state)
     result = program.sync("--rescan", "--dry-run")
     assert result.code == 0
-    assert [line.split("  (")[0] for line in result.out.splitlines()] == ["send     pages/one.html  14 B"]
+    assert [line.split("  (")[0] for line in result.out.splitlines()] == ["upload  pages/one.html  14 B"]
     assert (untouched(program.site), untouched(program.state)) == before
     assert program.sync("--dry-run").out == ""
 
@@ -147,4 +147,4 @@ def test_dry_run_of_a_rescan_tells_that_all_is_sent_to_a_site_that_is_gone(progr
     result = program.sync("--rescan", "--dry-run")
     assert result.code == 0, result.err
     assert "does not exist and would be created" in result.err
-    assert sum(line.startswith("send ") for line in result.out.splitlines()) == 6
+    assert sum(line.startswith("upload ") for line in result.out.splitlines()) == 6

@@ -26,7 +26,9 @@ class Lane:
         self.moves_from = 0.0
 
 
-def forecasts(sizes: Sequence[int], lanes: int, round_trip_s: float, bytes_per_s: float) -> Iterator[float | None]:
+def forecasts(
+    sizes: Sequence[int], lanes: int, round_trip_s: float, bytes_per_s: float, round_trips: int = ROUND_TRIPS
+) -> Iterator[float | None]:
     """Mirror files of these sizes in simulated time, and yield what is told of the time left after each step."""
     activity = Activity()
     activity.begin(0.0)
@@ -38,7 +40,7 @@ def forecasts(sizes: Sequence[int], lanes: int, round_trip_s: float, bytes_per_s
         for lane in crew:
             if not lane.path and waiting:
                 number, size = waiting.pop(0)
-                lane.path, lane.left, lane.moves_from = str(number), size, now + ROUND_TRIPS * round_trip_s
+                lane.path, lane.left, lane.moves_from = str(number), size, now + round_trips * round_trip_s
                 activity.set_out(lane.number, Errand("uploading", lane.path, size, now))
         activity.sample(now)
         now += STEP_S
@@ -75,6 +77,13 @@ def test_nothing_is_told_of_files_that_are_quite_unlike_those_that_were_seen(siz
     told = list(forecasts(sizes, lanes, round_trip_s=0.06, bytes_per_s=1_000_000))
     sure = [(left, (len(told) - step) * STEP_S) for step, left in enumerate(told) if left is not None]
     assert sum(truth * 0.5 < left < truth * 1.5 for left, truth in sure) > 0.8 * len(sure)
+
+
+def test_small_files_that_seem_to_cost_nothing_beside_large_ones_are_not_forecast_so() -> None:
+    told = list(forecasts([*LARGE, *SMALL], 4, round_trip_s=0.06, bytes_per_s=1_000_000, round_trips=12))
+    assert told[-200] is not None
+    for step, left in enumerate(told[: len(told) * 9 // 10]):
+        assert left is None or left == pytest.approx((len(told) - step) * STEP_S, rel=0.5)
 
 
 def test_a_line_that_becomes_slower_is_believed_within_minutes() -> None:

@@ -645,7 +645,7 @@ def test_dry_run_leaves_no_trace_when_nothing_was_ever_mirrored(program: Program
         assert result.code == 0
         assert not program.state.exists()
         assert tree(program.site) == {}
-        assert re.search(r"^send +bin/run +10 B +\(new\)$", result.out, re.MULTILINE)
+        assert re.search(r"^upload +bin/run +10 B +\(new\)$", result.out, re.MULTILINE)
 
 
 def test_dry_run_names_what_the_pass_then_does_and_changes_nothing(program: Program) -> None:
