@@ -111,11 +111,12 @@ class Door(Generic[S]):
             except Exception as error:  # noqa: BLE001 - whatever it is, `judge` says what it means
                 failures += 1
                 error_met = error
-                is_last = self._patience.is_at_end(failures, asyncio.get_running_loop().time() - since)
+                lasted = asyncio.get_running_loop().time() - since
+                is_last = self._patience.is_at_end(failures, lasted)
                 if self._gives_up(hands.judge(error), error, is_last, had_one):
                     return None
             pause = self._patience.pause(failures)
-            self._watcher.waiting(Setback(lane, error_met, pause, failures, alone=not self.open_now))
+            self._watcher.waiting(Setback(lane, error_met, pause, lasted, alone=not self.open_now))
             await set_within(self._closing, pause)
         return None
 

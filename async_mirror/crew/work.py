@@ -98,12 +98,15 @@ class Hands(Protocol[S, I_contra, R]):
 
 
 class Setback(NamedTuple):
-    """A lane could not open a session: its next attempt comes in `seconds`; `alone` if no lane has a session now."""
+    """A lane could not open a session for `lasted` seconds by now, and tries again in `seconds`.
+
+    `alone` says that no lane has a session now.
+    """
 
     lane: int
     error: Exception
     seconds: float
-    attempt: int = 1
+    lasted: float = 0.0
     alone: bool = True
 
 

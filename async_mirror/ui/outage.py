@@ -10,8 +10,8 @@ from async_mirror.ui.activity import Activity
 from async_mirror.ui.events import Event, tell
 from async_mirror.ui.text import human_time, plural
 
-TOLD_FROM, TOLD_FROM_BESIDE_OTHERS = 2, 3
-"""From which attempt on it is told, if no connection is open, and if others are."""
+TOLD_AFTER_S, TOLD_AFTER_BESIDE_OTHERS_S = 1.0, 3.0
+"""After how long it is told, if no connection is open, and if others are."""
 
 
 class Outage:
@@ -31,10 +31,10 @@ class Outage:
         error, now = setback.error, time.monotonic()
         why = shown(error.told if isinstance(error, RemoteError) else str(error))
         self._activity.retry(setback.lane, why, now + setback.seconds)
-        told_from = TOLD_FROM if setback.alone else TOLD_FROM_BESIDE_OTHERS
-        is_news = self._since is None and setback.attempt >= told_from
+        told_after = TOLD_AFTER_S if setback.alone else TOLD_AFTER_BESIDE_OTHERS_S
+        is_news = self._since is None and setback.lasted >= told_after
         if is_news:
-            self._since = now
+            self._since = now - setback.lasted
         lead = "server unreachable" if setback.alone else "cannot open a connection"
         retrying = plural(len(self._activity.retrying), "connection")
         text = f"{lead}: {why}; {retrying} retrying, next in {human_time(setback.seconds)}"

@@ -82,6 +82,7 @@ class Report:
         self._failures_told: Counter[Problem] = Counter()
         self._source = ""
         self._ending = False
+        self._losses: set[str] = set()
         self._plan: list[tuple[str, str, str]] = []
         self._last_trouble = self._failing_since = ""
 
@@ -100,6 +101,7 @@ class Report:
         self._last_trouble = self.counts.trouble
         self.counts = Counts()
         self._plan.clear()
+        self._losses.clear()
         self._failures_told.clear()
         self.activity.begin(time.monotonic())
 
@@ -275,10 +277,12 @@ class Report:
             tell(logging.ERROR, Event.HINT, problem.advice, problem=str(problem))
 
     def again(self, failure: Failure, seconds: float, bytes_sent: int) -> None:
-        """Tell of a failure for the moment, and when the path is tried again; of lost connections only in detail."""
+        """Tell of a failure for the moment, and when the path is tried again; of connections lost alike once a pass."""
         self.counts.bytes_sent += bytes_sent
         line = f"{quoted(failure.path)}  {failure.problem}: {shown(failure.detail)}"
-        level = logging.DEBUG if failure.problem in _OF_CONNECTIONS else logging.INFO
+        loss = f"{failure.problem}: {failure.detail}" if failure.problem in _OF_CONNECTIONS else ""
+        level = logging.DEBUG if loss in self._losses else logging.INFO
+        self._losses.update({loss} - {""})
         tell(level, Event.NOTE, f"{line}; retrying in {human_time(seconds)}", path=failure.path)
 
     def not_tried(self, change: Change) -> None:

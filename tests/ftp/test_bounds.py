@@ -100,7 +100,7 @@ def test_replies_without_end_that_nobody_asked_for_cost_a_connection_and_no_file
     (mirror.source / "gone").unlink()
     mirror.write("new", "new")
     server.on(verb, without_end(b"250 Done.\r\n"))
-    ran = mirror.run("--multi", "S", before=with_memory(200))
+    ran = mirror.run("-v", "--multi", "S", before=with_memory(200))
     assert mirror.run().code == 0, ran.said
     assert set(contents(tree_of(server))) == {b"file 0", b"file 1", b"file 2", b"new"}, ran.said
     assert ran.code == 0, ran.said

@@ -96,7 +96,7 @@ def run(program: Program, mode: str) -> Iterator[str]:
         yield f"{extra} bytes were sent again"
     for line in result.err.splitlines():
         event = json.loads(line)
-        if event["level"] != "info":
+        if event["level"] != "info" or "retrying in" in event["text"]:
             yield f"{event['event']}: {event['text']}"
     if contents(program.site) != source:
         yield "the site is not as the source is"

@@ -156,17 +156,17 @@ def test_log_in_json_has_path_problem_and_detail_apart(heard: Heard, report: Rep
     ]
 
 
-def away(lane: int, attempt: int, *, alone: bool = True) -> Setback:
-    return Setback(lane, ConnectionRefused("host:21 has too many clients", "421 Later"), 2.0, attempt, alone)
+def away(lane: int, lasted: float, *, alone: bool = True) -> Setback:
+    return Setback(lane, ConnectionRefused("host:21 has too many clients", "421 Later"), 2.0, lasted, alone)
 
 
 def test_a_server_that_goes_and_comes_back_is_told_in_two_lines(heard: Heard, report: Report) -> None:
-    for attempt in (1, 2, 3):
+    for lasted in (0.1, 1.2, 3.0):
         for lane in (1, 2, 3, 4):
-            report.outage.waiting(away(lane, attempt))
+            report.outage.waiting(away(lane, lasted))
     report.end("connection", 4, 10.0)
     report.begin()
-    report.outage.waiting(away(1, 5))
+    report.outage.waiting(away(1, 5.0))
     for lane in (1, 2):
         report.outage.opened(lane, is_open=True)
     (gone,) = heard.lines("warning")
@@ -177,9 +177,27 @@ def test_a_server_that_goes_and_comes_back_is_told_in_two_lines(heard: Heard, re
     assert back.startswith("note      server reachable again after ")
 
 
+def test_connections_that_are_lost_alike_are_told_once_a_pass(heard: Heard, report: Report) -> None:
+    for _ in range(2):
+        report.begin()
+        for number in range(4):
+            report.again(Failure(f"file {number}", Problem.CONNECTION, "the server closed the connection"), 0.5, 0)
+        report.again(Failure("file 5", Problem.CONNECTION, "the server was silent for 60 s after STOR"), 0.5, 0)
+    told = [line.partition("lost: ")[2] for line in heard.lines("note", logging.INFO)]
+    assert (
+        told
+        == [
+            "the server closed the connection; retrying in 0.5 s",
+            "the server was silent for 60 s after STOR; retrying in 0.5 s",
+        ]
+        * 2
+    )
+    assert len(heard.lines("note", logging.DEBUG)) == 10
+
+
 def test_a_connection_that_is_lost_and_opened_again_at_once_is_not_told(heard: Heard, report: Report) -> None:
     report.outage.opening(1)
-    report.outage.waiting(away(1, 1))
+    report.outage.waiting(away(1, 0.9))
     assert report.activity.state == "unreachable"
     report.outage.opened(1, is_open=True)
     assert heard.lines("warning") == heard.lines("note") == []
@@ -189,9 +207,9 @@ def test_a_connection_that_is_lost_and_opened_again_at_once_is_not_told(heard: H
 def test_a_connection_that_cannot_be_opened_beside_others_is_no_server_that_is_away(
     heard: Heard, report: Report
 ) -> None:
-    report.outage.waiting(away(1, 2, alone=False))
+    report.outage.waiting(away(1, 2.0, alone=False))
     assert heard.lines("warning") == []
-    report.outage.waiting(away(1, 3, alone=False))
+    report.outage.waiting(away(1, 3.0, alone=False))
     assert heard.lines("warning")[0].startswith("warning   cannot open a connection: host:21 has too many clients")
 
 
