@@ -298,9 +298,11 @@ def test_dry_run_tells_of_one_rename_and_changes_nothing(mirror: Mirror, server:
     assert plan.code == 0
     assert (tree_of(server), untouched(mirror.state)) == (before, state)
     told = [
-        re.split(r" {2,}", line)[:2] for line in plan.said.splitlines() if re.match(r"(move|send|remove|make) ", line)
+        re.split(r" {2,}", line)[:2]
+        for line in plan.said.splitlines()
+        if re.match(r"(rename|upload|delete|create) ", line)
     ]
-    assert sorted(told) == [["move", "x -> y/"], ["move", "y/a -> y/b/"], ["remove", "y/b/2"], ["send", "y/b/1"]]
+    assert sorted(told) == [["delete", "y/b/2"], ["rename", "x -> y/"], ["rename", "y/a -> y/b/"], ["upload", "y/b/1"]]
     ran_to(mirror, server)
 
 
