@@ -31,18 +31,20 @@ class Planner:
         *,
         renamed: Renamed,
         inodes: Inodes,
+        names_all: bool,
     ) -> None:
-        """Plan for what of the source is selected."""
+        """Plan for what of the source is selected; unless it `names_all`, unchanged folders are only counted."""
         self._root = root
         self._state = state
         self._settings = settings
         self._selection = selection
         self._renamed = renamed
         self._inodes = inodes
+        self._tally = None if names_all else state.in_step
 
     def walk(self, start: str) -> Iterator[Listing]:
         """Return the scan from a folder on; it reads as it is asked."""
-        return walk(self._root, self._selection, start, self._state.in_step)
+        return walk(self._root, self._selection, start, self._tally)
 
     def some(self, walking: Iterator[Listing]) -> list[tuple[Listing, FolderPlan]]:
         """Scan and plan for a moment; nothing, once the scan is at its end."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,16 +19,27 @@ from async_mirror.state.database import StateError
 from async_mirror.state.opening import open_copy, open_state, open_to_others
 from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
+from async_mirror.ui.activity import Activity
 from async_mirror.ui.log_output import name_lines
 
 _log = logging.getLogger("async_mirror")
 
-_BEST_FIRST = (Exit.MIRRORED, Exit.PARTLY, Exit.CONNECTION, Exit.LOGIN, Exit.USAGE, Exit.SAFETY, Exit.STATE)
+_BEST_FIRST = (
+    Exit.MIRRORED,
+    Exit.PLANNED,
+    Exit.PARTLY,
+    Exit.CONNECTION,
+    Exit.LOGIN,
+    Exit.USAGE,
+    Exit.SAFETY,
+    Exit.STATE,
+)
 CRASHED = Exit.PARTLY
 INTERNAL = "internal error: this is a defect of async-mirror, please report it with the log of -v"
 _APART = 0.618034
 """How far on in the interval the next mirror's passes begin: by the golden section they are apart, however many."""
 
+Shown = Callable[[Plan, Activity], AbstractContextManager[None]]
 Start = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -60,10 +71,13 @@ class _Running:
 class Mirrors:
     """The mirrors that this process keeps."""
 
-    def __init__(self, make: Callable[[Plan], Mirror], presence: Presence, stop: Stop, start: Start) -> None:
-        """Begin without any. `make` puts one together; those whose state is locked are known to `presence`; the request
-        to end ends all.
+    def __init__(
+        self, make: Callable[[Plan], Mirror], shown: Shown, presence: Presence, stop: Stop, start: Start
+    ) -> None:
+        """Begin without any. `make` puts one together; it is `shown` how far it is; those whose state is locked are
+        known to `presence`; the request to end ends all.
         """
+        self._shown = shown
         self._make = make
         self._presence = presence
         self._stop = stop
@@ -168,7 +182,16 @@ class Mirrors:
             try:
                 if not mirror.dry_run:
                     await self._presence.add(kept)
-                return await keep(mirror, state, running.stop, running.alarm, once=plan.once, ahead=running.ahead)
+                with self._shown(plan, mirror.report.activity):
+                    return await keep(
+                        mirror,
+                        state,
+                        running.stop,
+                        running.alarm,
+                        once=plan.once,
+                        ahead=running.ahead,
+                        exit_code=plan.asked.exit_code,
+                    )
             finally:
                 self._presence.remove(kept)
                 if mirror.roots:
@@ -189,7 +212,9 @@ def _told_end(mirror: Mirror, plan: Plan, error: Exception) -> Exit:
 def _say_first(mirror: Mirror, plan: Plan, state: State) -> None:
     report = mirror.report
     report.say(f"{plan.settings.source} -> {plan.settings.site.shown}")
-    for warning in filter(None, (*plan.warnings, open_to_others(plan.file.path))):
+    for warning, hint in plan.warnings:
+        report.warn(warning, hint)
+    if warning := open_to_others(plan.file.path):
         report.warn(warning)
     if state.holder:
         report.warn(f"another run is under way ({state.holder}): what it is doing now is planned here, too")
