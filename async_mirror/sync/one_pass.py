@@ -341,20 +341,20 @@ class Pass:
 
     async def _recover(self, crew: MirrorCrew) -> None:
         pending = await self.offload(self.state.pending, time.time())
-        if pending:
-            if self.state.holder:
-                await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
-                return
+        if pending and not self.state.holder:
             left = plural(len(pending), "path")
             self.report.say(f"looking what became of {left} that an earlier run left half-done")
             if not self.mirror.dry_run and any(each.may_be_written for each in pending):
                 await self.stop.pause(self.settings.timeout_seconds)
-            await self._perform(crew, _each(by_folder(pending)), QUICK_OVERLAP)
+        for renamed in (True, False):  # what has come along with a folder is not at its old path any more
+            if some := [each for each in pending if bool(each.origin or each.twin) is renamed]:
+                await self._perform(crew, _each(by_folder(some)), QUICK_OVERLAP)
 
     async def _record_settled(self, settled: Settled) -> None:
         if settled.failure:
             self.report.failure(settled.failure)
             self.unsettled.add(settled.pending.path)
+            self.removal.keep_folders_of(settled.pending.path)
             if settled.pending.origin:
                 self.removal.spare(settled.pending.origin)
                 self.gates.open(MakeFolder(Entry(settled.pending.path, Kind.FOLDER), ""), made=False)
@@ -616,7 +616,7 @@ class Pass:
         jobs = []
         for change in changes:
             path = path_of(change)
-            if path in self.unsettled:
+            if path in self.unsettled or (isinstance(change, Move) and self._brings_doubt(change)):
                 continue
             if not self.room.takes(change):
                 self.room.wait(change)
@@ -629,6 +629,16 @@ class Pass:
             self.gates.shut(change)
             self.report.planned(change)
         return jobs
+
+    def _brings_doubt(self, move: Move) -> bool:
+        """Tell whether a rename would take along what could not be looked at: then it waits for the next pass."""
+        old = move.held.path
+        if not any(paths.is_inside(each, old) for each in self.unsettled):
+            return False
+        self.removal.spare(old)
+        self.report.not_tried(move)
+        self.gates.open(move, made=False)
+        return True
 
     def _explained(self, change: SendFile) -> SendFile:
         """Give as the reason of an upload what was seen of the file when the site was looked at, if anything was."""

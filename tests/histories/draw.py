@@ -34,6 +34,9 @@ _FAULTS = {
     "DATA": {"": 4, "cut": 3, "short": 3, "full": 2, "stall": 2, "kill": 2},
     "WORK": {"": 2, "kill": 3},
 }
+_LASTING = {"cut", "half", "replied", "hang-up", "stall", "refuse"}
+_LASTS = 12
+"""At so many commands something goes wrong that outlives all attempts."""
 _CODES = ["550", "450", "451", "553", "552", "421", "425"]
 
 
@@ -276,4 +279,5 @@ class _Drawing:
             fault += ":" + ("421" if verb in {"CONNECT", "PASS"} else self.chance.choice(_CODES))
         number_of_acts = self.chance.choice([0, 1, 1, 2] if fault else [1, 1, 2])
         acts = [self.act() if self.often(0.9) else self.interference() for _ in range(number_of_acts)]
-        return Incident(verb, number, moment, tuple(acts), fault)
+        lasts = fault.partition(":")[0] in _LASTING and self.often(0.1)
+        return Incident(verb, number, moment, tuple(acts), fault, _LASTS if lasts else 1)

@@ -107,7 +107,7 @@ class Events:
             for each in self.incidents
             if each.moment == moment
             and each.verb in {verb, "*"}
-            and self._seen[each.verb] == each.number
+            and each.is_at(self._seen[each.verb])
             and (each.verb == verb or verb not in _NO_COMMANDS)
         ]
 
@@ -116,9 +116,10 @@ class Events:
         if fault:
             self.world.note(f"   fault: {incident.moment} {verb}: {incident.fault}")
         self.coverage[(fault or "acts only", f"{self.phase} {verb}")] += 1
-        for act in incident.acts[:1]:
+        acts = incident.acts if self._seen[incident.verb] == incident.number else ()
+        for act in acts[:1]:
             self.act(act)
-        for act in incident.acts[1:]:
+        for act in acts[1:]:
             if self.world.chance.random() < 0.5:
                 self.act(act)
             else:

@@ -26,10 +26,17 @@ class Incident:
     moment: str
     acts: tuple[Act, ...] = ()
     fault: str = ""
+    times: int = 1
+    """At so many such commands in a row: what lasts outlives all that is tried again."""
 
     def __str__(self) -> str:
         what = "; ".join(" ".join(act) for act in self.acts)
-        return f"{self.moment} {self.verb} {self.number}: {what}{' => ' if self.fault else ''}{self.fault}"
+        last = f" to {self.number + self.times - 1}" if self.times > 1 else ""
+        return f"{self.moment} {self.verb} {self.number}{last}: {what}{' => ' if self.fault else ''}{self.fault}"
+
+    def is_at(self, number: int) -> bool:
+        """Tell whether it happens at the n-th command of its kind."""
+        return self.number <= number < self.number + self.times
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ def _simpler_phase(phase: Phase) -> Iterator[Phase]:
         rest = phase.incidents
         if incident.fault and incident.acts:
             yield replace(phase, incidents=(*rest[:index], replace(incident, fault=""), *rest[index + 1 :]))
+        if incident.times > 1:
+            yield replace(phase, incidents=(*rest[:index], replace(incident, times=1), *rest[index + 1 :]))
         for number in range(len(incident.acts)):
             acts = incident.acts[:number] + incident.acts[number + 1 :]
             yield replace(phase, incidents=(*rest[:index], replace(incident, acts=acts), *rest[index + 1 :]))
