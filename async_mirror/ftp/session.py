@@ -160,8 +160,13 @@ class FtpSession:
 
     @property
     def sets_times(self) -> bool:
-        """True if the server offers MFMT, or was seen to take another command for it."""
-        return "MFMT" in self._features.offers or any(map(self._features.has, _TIMES.values()))
+        """True if the server was seen to take a command for it: some offer MFMT, and refuse it of every file."""
+        return any(map(self._features.was_seen, _TIMES.values()))
+
+    @property
+    def may_set_times(self) -> bool:
+        """True if the server offers MFMT, or was seen to take a command for it."""
+        return any(map(self._features.has, _TIMES.values()))
 
     @property
     def kept(self) -> set[str]:

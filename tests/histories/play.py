@@ -174,9 +174,13 @@ class Stage:
         if done != foretold and not (result.told["failed"] or robbed or sent_instead):
             self.world.found("a dry run tells what would be done", f"{foretold}, and it was {done}")
         self.world.rest(QUIET_SECONDS)
+        lost = self.server.lost
         code = self._code()
         self.world.rest(QUIET_SECONDS)
         self._compare(code)
+        if self.server.lost > lost:  # what such a session was sent is looked at once more
+            self._code()
+            self.world.rest(QUIET_SECONDS)
         before = self.server.commands
         code = self._code()
         if not code and self.server.commands != before:
@@ -224,7 +228,8 @@ class Stage:
         for node in self.site.inside(ROOT):
             path = node.path
             is_wanted = path in wanted or self.site.key(path) in spelled_otherwise
-            if not is_wanted and not node.others and not excused.kept(path) and not _waits(path, told):
+            is_ours = not (node.others or self._looks_like_others(node))
+            if not is_wanted and is_ours and not excused.kept(path) and not _waits(path, told):
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
                 self.world.found(law, f"{shown(path)} {node.content!r}; exit {code}")
         if code and not told and not any(map(excused.may_be_told, wanted)):
@@ -239,6 +244,10 @@ class Stage:
         if node.content != content:
             self.world.found("equal in the end", f"{shown(path)} is {node.content!r}, not {content!r}; exit {code}")
         self._compare_attributes(path, node)
+
+    def _looks_like_others(self, node: Node) -> bool:
+        """Tell whether a file does not bear the time that it was to get, for that was refused of this one alone."""
+        return node.content is not None and not node.is_dated and "MFMT" in self.events.refused
 
     @property
     def _keeps_spelling(self) -> bool:

@@ -33,6 +33,8 @@ class Node:
     put_at: float = -1.0
     """When somebody else put it there."""
     set_aside_from: bytes = b""
+    is_dated: bool = False
+    """True once its time was set."""
 
 
 @dataclass
