@@ -13,6 +13,8 @@ from .local import Act
 _FILES = ["a", "b", "A", "page.html", "d/x", "d/y", "D/x", "e/x", "d/s/z"]
 _FOLDERS = ["d", "e", "D", "d/s"]
 _ODD = ["-x", "~x", " x", "x ", "x y", "\u00e9", "e\u0301", "\udcff", "\udcff\udcf4x", "n\nl", 'q"', "x.", "a:b", ".am"]
+_LARGE = ["70000", "1100000"]
+"""The sizes of files that are not read at once: of the second one not even in one block."""
 _VERBS = {
     "RNTO": 24, "STOR": 14, "PASS": 14, "DELE": 12, "RNFR": 6, "DATA": 6, "*": 10, "MKD": 5, "SIZE": 4, "MLST": 4,
     "MLSD": 3, "RMD": 4, "MFMT": 3, "EPSV": 3, "CONNECT": 3, "SITE": 2, "WORK": 8, "CWD": 1, "MDTM": 1, "LIST": 1,
@@ -98,6 +100,7 @@ class _Drawing:
 
     def write(self, path: str) -> Act:
         size = self.chance.choice(["5", "5", "5", "5", "9", "0", "300"])
+        size = self.chance.choice(_LARGE) if self.often(0.03) else size
         self.comes(path)
         return (
             self.chance.choice(["write", "write", "replace"]),
@@ -263,7 +266,14 @@ class _Drawing:
         verbs = _LIKELY | {verb: 30 for act in acts for verb in _VERBS_OF.get(act[0], ())}
         first = self.incident(self.one_of(verbs))
         incidents = [replace(first, number=min(first.number, 9 if first.verb == "*" else 1))]
+        incidents += [self.meanwhile(act) for act in acts if _is_large(act) and self.often(0.5)][:1]
         return incidents + [self.incident(self.one_of(_VERBS)) for _ in range(self.chance.choice([0, 0, 1, 1, 2]))]
+
+    def meanwhile(self, act: Act) -> Incident:
+        """Draw another version of a large file, which comes while its bytes are on their way."""
+        verb, path, size, _ = act
+        again = (self.chance.choice(["write", "write", verb]), path, size, self.chance.choice(["old", "now"]))
+        return Incident("DATA", self.chance.choice([1, 1, 2]), "before", (again,))
 
     def incident(self, verb: str) -> Incident:
         many = {"*": 16, "WORK": 40}.get(verb)
@@ -281,3 +291,7 @@ class _Drawing:
         acts = [self.act() if self.often(0.9) else self.interference() for _ in range(number_of_acts)]
         lasts = fault.partition(":")[0] in _LASTING and self.often(0.1)
         return Incident(verb, number, moment, tuple(acts), fault, _LASTS if lasts else 1)
+
+
+def _is_large(act: Act) -> bool:
+    return act[0] in {"write", "replace"} and act[2] in _LARGE

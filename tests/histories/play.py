@@ -22,7 +22,7 @@ from .history import SITE_ACTS, History
 from .local import Act, Local
 from .loop import VirtualLoop
 from .server import FtpServer
-from .site import ROOT, Node, Site, shown
+from .site import ROOT, Node, Site, shown, shown_content
 from .wire import Life
 from .world import Found, Killed, World
 
@@ -231,7 +231,7 @@ class Stage:
             is_ours = not (node.others or self._looks_like_others(node))
             if not is_wanted and is_ours and not excused.kept(path) and not _waits(path, told):
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
-                self.world.found(law, f"{shown(path)} {node.content!r}; exit {code}")
+                self.world.found(law, f"{shown(path)} {shown_content(node.content)}; exit {code}")
         if code and not told and not any(map(excused.may_be_told, wanted)):
             self.world.found("what is mirrored is no failure", f"exit {code}")
 
@@ -242,7 +242,8 @@ class Stage:
         if node.replaces_ours:
             return
         if node.content != content:
-            self.world.found("equal in the end", f"{shown(path)} is {node.content!r}, not {content!r}; exit {code}")
+            there, here = shown_content(node.content), shown_content(content)
+            self.world.found("equal in the end", f"{shown(path)} is {there}, not {here}; exit {code}")
         self._compare_attributes(path, node)
 
     def _looks_like_others(self, node: Node) -> bool:
