@@ -273,7 +273,7 @@ class _Drawing:
         """Draw another version of a large file, which comes while its bytes are on their way."""
         verb, path, size, _ = act
         again = (self.chance.choice(["write", "write", verb]), path, size, self.chance.choice(["old", "now"]))
-        return Incident("DATA", self.chance.choice([1, 1, 2]), "before", (again,))
+        return Incident("PIECE", self.chance.randint(1, 30), "before", (again,))
 
     def incident(self, verb: str) -> Incident:
         many = {"*": 16, "WORK": 40}.get(verb)

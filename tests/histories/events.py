@@ -13,7 +13,7 @@ from .wire import Pipe
 from .world import World
 
 _NEVER = 1e9
-_NO_COMMANDS = {"CONNECT", "DATA", "WORK"}
+_NO_COMMANDS = {"CONNECT", "DATA", "PIECE", "WORK"}
 _SOON_S = 0.05
 """Within so long what is done in the middle of a pass is done: as long as some files take."""
 
@@ -91,6 +91,12 @@ class Events:
             self._act(incident, "WORK")
             if incident.fault in {"kill", "power"}:
                 self.kill(incident.fault)
+
+    def at_piece(self) -> None:
+        """Let happen what is meant for a piece of a large file."""
+        self._count("PIECE")
+        for incident in self._meant("PIECE", "before"):
+            self._act(incident, "PIECE")
 
     def _break_data(self, pipe: Pipe) -> None:
         if not pipe.cut:

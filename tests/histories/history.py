@@ -15,7 +15,8 @@ SITE_ACTS = {"put", "impostor", "take"}
 
 @dataclass(frozen=True)
 class Incident:
-    """What happens at the n-th command of a kind in a pass ("*": of any; CONNECT: a connection; DATA: a file's bytes).
+    """What happens at the n-th command of a kind in a pass ("*": of any; CONNECT: a connection; DATA: a file's bytes;
+    PIECE: some of those of a large one).
 
     WORK is what the program does off its event loop, with its state or its source. Before it is done or after, before
     its reply; acts first, then the fault, if any.

@@ -115,7 +115,7 @@ class Stage:
         life = Life(self.world, self.server)
         self.lives.append(life)
         life.loop = loop = VirtualLoop(self.world, life)
-        life.at_work = self.events.at_work
+        life.at_work, life.at_piece = self.events.at_work, self.events.at_piece
         options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
         options += ["--max-delete", "100%", *self.history.options, *more]
         options += ["--in-place"] * self.history.kind.in_place

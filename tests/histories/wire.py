@@ -49,6 +49,8 @@ class Life:
         self.loop: VirtualLoop | None = None
         self.at_work: Callable[[str], None] = lambda _: None
         """Is told before and after what the program does off its event loop, with its state or its source."""
+        self.at_piece: Callable[[], None] = lambda: None
+        """Is told of each piece of a large file before it leaves."""
         self.remains: set[asyncio.Task[Any]] = set()
         """What was under way when it was killed: none of it goes on, not even to its end."""
 
@@ -201,7 +203,7 @@ class Pipe:
 
     def __init__(self, life: Life, sock: Socket) -> None:
         self.world = life.world
-        self._life = life
+        self.life = life
         self._socket = sock
         self._up, self._down = Lane(life.world), Lane(life.world)
         self._on_data: Callable[[bytes], None] | None = None
@@ -211,7 +213,7 @@ class Pipe:
         self.cut = False
 
     def client_sends(self, data: bytes) -> None:
-        if self.cut or self._life.dead:
+        if self.cut or self.life.dead:
             return
         middle = len(data) // 2
         for part in (data[:middle], data[middle:]):
@@ -351,10 +353,10 @@ class _Slow:
         self._of = of
 
     def send(self, data: memoryview) -> int:
-        sent = self._of.send(bytes(data[:_AT_ONCE]))
-        if self._of.pipe:
-            self._of.pipe.world.now += _AT_ONCE_S
-        return sent
+        if pipe := self._of.pipe:
+            pipe.world.now += _AT_ONCE_S
+            pipe.life.at_piece()
+        return self._of.send(bytes(data[:_AT_ONCE]))
 
     def close(self) -> None:
         pass
