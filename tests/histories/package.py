@@ -193,6 +193,7 @@ def at_hand(world: World, local: Local) -> Any:
     """Let the program see this world and this source, while it runs and while what is left of it is let go."""
     before, sys.unraisablehook = sys.unraisablehook, lambda _: None
     _Now.world, _Now.local = world, local
+    random.seed(world.own_chance.random())  # for what is imported only where it is used
     try:
         yield
     finally:
