@@ -45,7 +45,7 @@ _CODES = ["550", "450", "451", "553", "552", "421", "425"]
 def draw(seed: int, kind: Kind | None = None, *, alike: bool = True) -> History:
     """Draw a history, with a server of this kind or of any; the same seed gives the same one."""
     history = _Drawing(seed).history()
-    return replace(history, kind=kind or history.kind, alike=alike)
+    return replace(history, kind=kind or history.kind, alike=alike and not history.old_state)
 
 
 class _Drawing:
@@ -71,7 +71,8 @@ class _Drawing:
         phases += [self.phase() for _ in range(self.chance.choice([1, 1, 2, 2, 3]))]
         connections = self.chance.choice([1, 1, 2, 3])
         options = ["--no-perms"] * self.often(0.1) + ["--bwlimit=100K"] * self.often(0.1)
-        return History(self.seed, kinds.draw(self.chance), connections, tuple(phases), tuple(options))
+        kind, old_state = kinds.draw(self.chance), self.often(0.05)
+        return History(self.seed, kind, connections, tuple(phases), tuple(options), old_state=old_state)
 
     def phase(self, *, first: bool = False) -> Phase:
         acts = self.beginning() if first else self.changes()

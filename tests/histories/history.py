@@ -60,10 +60,13 @@ class History:
     options: tuple[str, ...] = ()
     alike: bool = True
     """False: a file that is written anew never has the size and the date that it had, which some programs go by."""
+    old_state: bool = False
+    """True: the state that the first pass leaves is one of version 1, which knows no change times."""
 
     def story(self) -> str:
         """Return the history as a person reads it."""
         lines = [f"seed {self.seed}, {self.connections} connections, server: {self.kind}", *self.options]
+        lines += ["the first pass leaves a state of version 1"] * self.old_state
         for number, phase in enumerate(self.phases, 1):
             lines.append(f"  {number}. after {phase.seconds:g} s: {'; '.join(' '.join(act) for act in phase.acts)}")
             lines += [f"       {incident}" for incident in phase.incidents]
@@ -83,7 +86,8 @@ class History:
             )
             for each in raw["phases"]
         )
-        return cls(raw["seed"], Kind(**raw["kind"]), raw["connections"], phases, tuple(raw["options"]), raw["alike"])
+        more = {"options": tuple(raw["options"]), "alike": raw["alike"], "old_state": raw.get("old_state", False)}
+        return cls(raw["seed"], Kind(**raw["kind"]), raw["connections"], phases, **more)
 
 
 def _acts(raw: list[list[str]]) -> tuple[Act, ...]:

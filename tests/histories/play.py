@@ -21,6 +21,7 @@ from .events import Events
 from .history import SITE_ACTS, History
 from .local import Act, Local
 from .loop import VirtualLoop
+from .old_state import make_old
 from .server import FtpServer
 from .site import ROOT, Node, Site, shown, shown_content
 from .wire import Life
@@ -150,6 +151,8 @@ class Stage:
             result = self.run()
             self.events.end()
             killed = result is None
+            if self.history.old_state and not (number or killed):
+                self.world.note(f"-- the state is one of version 1: {make_old(self.state)}")
             self._see_that_torn_ones_are_known()
         self.world.rest(QUIET_SECONDS)
         self._converge()

@@ -46,6 +46,8 @@ def _simpler(history: History) -> Iterator[History]:
         yield replace(history, kind=kind)
     if history.options:
         yield replace(history, options=())
+    if history.old_state:
+        yield replace(history, old_state=False)
     if history.connections > 1:
         yield replace(history, connections=1)
 
