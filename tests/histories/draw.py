@@ -136,6 +136,8 @@ class _Drawing:
         self.goes(old)
         for each in moved:
             self.comes(new + each[len(old) :])
+        if self.focus in moved:  # what happens next happens mostly to that, too
+            self.focus = new + self.focus[len(old) :]
 
     def act(self) -> Act:
         """Draw a change of the source: something new, or what undoes something."""
