@@ -48,6 +48,7 @@ class Publishing:
         self._gates = context.gates
         self._state = context.state
         self._aside = context.aside
+        self._site = context.site
         self._rule = context.selection.rule
         self._jobs = jobs
         self._feed = feed
@@ -62,7 +63,7 @@ class Publishing:
         self._report.phase(UPLOADING)
         async with multi.beside() as start:
             await perform(crew, self._below("", start), self.results, SENT_AT_ONCE)
-        await self.send(crew, self._likely_moves())
+        await self.send(crew, filter(self._is_sure, self._likely_moves()))
         await self.send_doubles(crew)
 
     async def send(self, crew: MirrorCrew, changes: Iterable[Change], at_once: int = 1) -> None:
@@ -145,7 +146,18 @@ class Publishing:
         if plan.refreshed:
             await self._state.held.add(plan.refreshed)
         changes = (change for change in plan.changes if self._jobs.can_be_sent(change))
-        return self._jobs.of(change for change in changes if self._jobs.can_be_told_apart(change))
+        return self._jobs.of(
+            change for change in changes if self._jobs.can_be_told_apart(change) and self._is_sure(change)
+        )
+
+    def _is_sure(self, change: Change) -> bool:
+        """Tell whether a change, if it is a rename, takes nothing along that could not be looked at; else it waits."""
+        if not isinstance(change, Move) or not self._site.is_unsettled_below(change.held.path):
+            return True
+        self._deletions.spare(change.held.path)
+        self._report.not_tried(change)
+        self._gates.open(change, made=False)
+        return False
 
     def _likely_moves(self) -> Iterator[Change]:
         """Yield the moves whose origin is gone indeed and wanted once; what is left is sent."""

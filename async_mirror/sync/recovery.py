@@ -37,7 +37,8 @@ class Recovery(Handler[Recover, Recovered]):
         if pending := await self._state.journal.pending(time.time()):
             if not self._state.blocking.holder:
                 await self._wait_for_writers(pending)
-            await self._settle(crew, pending)
+            for is_renamed in (True, False):  # what has come along with a folder is not at its old path any more
+                await self._settle(crew, [each for each in pending if bool(each.origin or each.twin) is is_renamed])
         self._site.in_doubt = await self._state.journal.open_paths() - self._of_others
 
     async def clean_up(self) -> None:
@@ -61,8 +62,9 @@ class Recovery(Handler[Recover, Recovered]):
         if not self._context.mirror.dry_run and any(each.may_be_written for each in pending):
             await self._context.stop.pause(self._context.settings.timeout_seconds)
 
-    async def _settle(self, crew: MirrorCrew, pending: Iterable[Pending]) -> None:
-        await perform(crew, _each(by_folder(pending)), self, LOOKED_AT_ONCE)
+    async def _settle(self, crew: MirrorCrew, pending: Sequence[Pending]) -> None:
+        if pending:
+            await perform(crew, _each(by_folder(pending)), self, LOOKED_AT_ONCE)
 
     # What was found.
 
@@ -79,6 +81,7 @@ class Recovery(Handler[Recover, Recovered]):
         if settled.failure:
             self._report.failure(settled.failure)
             self._site.unsettled.add(pending.path)
+            self._deletions.keep_folders_of(pending.path)
             if pending.origin:
                 self._deletions.spare(pending.origin)
                 self._context.gates.open(MakeFolder(Entry(pending.path, Kind.FOLDER), ""), made=False)

@@ -26,6 +26,40 @@ class NoProgress:
     async def keep(self, what: Entry | Shapes) -> None: ...
 
 
+class Noted(NoProgress):
+    """Counts what is noted for good while jobs are done: each costs a transaction."""
+
+    def __init__(self) -> None:
+        self.what: list[Entry | Shapes] = []
+
+    async def keep(self, what: Entry | Shapes) -> None:
+        self.what.append(what)
+
+
+def test_nothing_more_is_noted_for_a_thousand_quiet_files_and_one_version_for_each_that_changed_since_the_scan(
+    tmp_path: Path,
+) -> None:
+    names = [f"f{number}" for number in range(1000)]
+    for name in names:
+        write(tmp_path / name, "old", MTIME)
+    entries = [entry for name in names if (entry := look(bytes(tmp_path), name))]
+    changed = names[::100]
+    for name in changed:
+        write(tmp_path / name, "newer", MTIME + 1)
+    session, noted = MemorySession(MemorySite()), Noted()
+
+    async def publish() -> None:
+        publisher = Publisher(bytes(tmp_path), "0" * 8)
+        for number, entry in enumerate(entries):
+            job = Job(SendFile(entry, None, "new"), f"{number}", 4)
+            assert isinstance(await apply.perform(publisher, session, job, None, noted), Done)
+
+    asyncio.run(publish())
+    assert len(entries) == 1000
+    assert [each.path for each in noted.what] == changed
+    assert all(isinstance(each, Entry) and each.size == len("newer") for each in noted.what)
+
+
 class CutSession(MemorySession):
     """Ends once the file is there: at once, or at the next command; and then the source's file is another."""
 
