@@ -419,8 +419,8 @@ def carry_out(plan: FolderPlan, held: dict[str, Entry]) -> None:
         held[swap.entry.path] = swap.entry
     for gone in plan.gone:
         held.pop(gone.path, None)
-    for refreshed in plan.refreshed:
-        held[refreshed.path] = refreshed
+    for entry in [*plan.refreshed, *plan.touched]:  # what was touched is read, and is what it was
+        held[entry.path] = entry
     for mode in plan.modes:
         held[mode.entry.path] = mode.entry
 
