@@ -9,10 +9,10 @@ from support.memory_site import MemoryFile, MemorySession, MemorySite
 from support.program import MTIME, write
 
 from async_mirror.jobs import apply
-from async_mirror.jobs.attempt import Publisher
-from async_mirror.model.change import Job, SendFile, Shapes
-from async_mirror.model.entry import Entry
-from async_mirror.model.outcome import Done, InDoubt, Outcome
+from async_mirror.jobs.attempt import Attempt, Publisher
+from async_mirror.model.change import Job, RemoveFolder, SendFile, Shapes
+from async_mirror.model.entry import Entry, Kind
+from async_mirror.model.outcome import Done, InDoubt, Outcome, Unmanaged
 from async_mirror.model.temporary_names import IN_PLACE
 from async_mirror.remote.errors import ConnectionBroken
 from async_mirror.remote.session import Content, Target
@@ -76,6 +76,15 @@ class LateSession(MemorySession):
     async def store(self, path: str, content: Content, left: Callable[[], None], target: Target | None = None) -> int:
         self._site.put(path, b"n")
         raise ConnectionBroken("it was lost", by_server=self._closes)
+
+
+def test_what_a_lost_session_may_still_do_is_looked_after_even_if_the_path_turns_out_to_be_of_others() -> None:
+    job = Job(RemoveFolder(Entry("a", Kind.FOLDER), ""), "t", 4)
+    lost = Attempt(Publisher(b"", "0" * 8), MemorySession(MemorySite()), job, None, NoProgress())
+    previous = lost.broken(ConnectionBroken("it was cut"))
+    outcome = Attempt(lost.publisher, lost.session, job, previous, NoProgress()).unmanaged("others have it")
+    assert isinstance(outcome, Unmanaged)
+    assert outcome.unanswered
 
 
 def sent_in_place_after(closes: bool, folder: Path, timeout_seconds: float) -> tuple[Outcome, MemorySite]:
