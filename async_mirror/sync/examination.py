@@ -13,11 +13,12 @@ from functools import partial
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.model import escape, paths
+from async_mirror.model.change import Change, SendFile
 from async_mirror.model.entry import Entry, Listing, Marks
 from async_mirror.model.plan import FolderPlan, plan_read
 from async_mirror.model.settings import Settings
 from async_mirror.multi import Offload
-from async_mirror.source.files import read_file
+from async_mirror.source.files import HalfRead, read_file
 from async_mirror.source.look import look
 from async_mirror.source.mounts import Mount, mounts
 from async_mirror.source.opened_folder import OpenedFolder
@@ -27,7 +28,7 @@ MANY_FILES, MANY_PERCENT = 1000, 10
 """If more files and more of those held below a mount were touched, it is the file system that touched them."""
 READ_FOR_S = 10.0
 READ_BYTES_PER_S = 100e6
-"""What is read in one pass of what can wait."""
+"""What is read in one pass of what can wait; a file that takes longer is read on in the next."""
 MOST_WAITING = 100_000
 """So many touched files are kept in mind; what is beyond is found again by the next pass."""
 AT_ONCE = 64
@@ -36,9 +37,22 @@ AT_ONCE = 64
 class Examination:
     """What is to be read in one pass. Planning asks `marks` and tells what it `saw`, in the thread of the state."""
 
-    def __init__(self, root: OpenedFolder, state: State, settings: Settings, offload: Offload, stop: Stop) -> None:
-        """Begin with nothing to be read."""
+    def __init__(
+        self,
+        root: OpenedFolder,
+        state: State,
+        settings: Settings,
+        offload: Offload,
+        stop: Stop,
+        *,
+        half_read: HalfRead | None = None,
+    ) -> None:
+        """Begin with nothing to be read but what is left of files that the pass before has `half_read`.
+
+        None says that no pass comes after this one.
+        """
         self._root = root
+        self._half_read = half_read
         self._state = state
         self._settings = settings
         self._offload = offload
@@ -46,6 +60,7 @@ class Examination:
         self._inodes = Inodes(state, partial(mounts, root))
         self._unsized: list[str] = []
         self._touched: defaultdict[Mount | None, list[str]] = defaultdict(list)
+        self._uploads_left: int | None = None
 
     # What planning finds.
 
@@ -66,6 +81,33 @@ class Examination:
             waiting = self._touched[self._inodes.mount_of(paths.parent(entry.path))]
             if len(waiting) < MOST_WAITING:
                 waiting.append(entry.path)
+
+    # What is uploaded though nobody knows that it has changed.
+
+    async def uploads_left(self) -> int:
+        """Return how many files may yet be uploaded in this pass that were not compared with anything."""
+        if self._uploads_left is None:
+            held = await self._offload(self._state.count_held_files)
+            self._uploads_left = self._settings.verify_limit.share_of(held)
+        return self._uploads_left
+
+    async def compared(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """Have the site asked for no file that was another one, as its inode and date tell, within the limit."""
+        unread = {each.entry.path: each for each in changes if isinstance(each, SendFile) and _is_to_be_told(each)}
+        if not unread:
+            return changes
+        left = await self.uploads_left()
+        others = await self._offload(self._others, list(unread.values()))
+        sure = {path: _told_by_inode(unread[path], others[path]) for path in list(others)[:left]}
+        self._uploads_left = left - len(sure)
+        return [sure.get(each.entry.path, each) if isinstance(each, SendFile) else each for each in changes]
+
+    def _others(self, uploads: Sequence[SendFile]) -> dict[str, str]:
+        """Return which other file each was, if it was one, and inodes count where it is."""
+        now = {(each.entry.inode, *each.entry.marks[:2]): each.entry.path for each in uploads}
+        held = self._state.held_with_inodes({inode for inode, *_ in now})
+        found = ((now.get((each.inode, *each.marks[:2])), each.path) for each in held)
+        return {path: other for path, other in found if path and path != other and self.marks(paths.parent(path)).inode}
 
     # What is read.
 
@@ -109,14 +151,15 @@ class Examination:
 
     async def _content(self, held: Entry, bounds: "_Bounds") -> Entry | None:
         await bounds.spend(held.size)
+
+        def go_on(_: bytes) -> None:
+            if self._stop.requested or (self._half_read is not None and bounds.are_reached):
+                raise InterruptedError
+
         try:
-            return await read_file(self._root, held.path, self._go_on)
+            return await read_file(self._root, held.path, go_on, self._half_read)
         except OSError:  # it is read again in the next pass, and told of if it is to be sent
             return None
-
-    def _go_on(self, _: bytes) -> None:
-        if self._stop.requested:
-            raise InterruptedError
 
     # Digests.
 
@@ -142,6 +185,8 @@ class Examination:
         now = await self._offload(look, self._root, held.path)
         if now is None or now.marks != held.marks:
             return b""
+        if self._half_read is None and held.size > READ_FOR_S * READ_BYTES_PER_S:
+            return b""  # no pass goes on with it; if it is needed, the site is asked
         read = await self._content(held, bounds)
         return read.digest if read and read.marks == held.marks else b""
 
@@ -234,6 +279,16 @@ class _Bounds:
             await self._stop.pause(min(wait, max(0.0, self._until - now)))
         else:
             await asyncio.sleep(0)  # what is read from memory lets nobody else run
+
+
+def _is_to_be_told(upload: SendFile) -> bool:
+    """Tell whether the site is to tell if a file has changed, and its inode is none that it had."""
+    held = upload.held
+    return upload.compares and held is not None and not held.digest and upload.entry.inode != held.inode
+
+
+def _told_by_inode(upload: SendFile, other: str) -> SendFile:
+    return upload._replace(why=f"it is the file that was tracked as {other} (same inode and date)", compares=False)
 
 
 def _add(plan: FolderPlan, more: FolderPlan) -> None:

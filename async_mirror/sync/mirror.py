@@ -23,6 +23,7 @@ from async_mirror.model.settings import Settings
 from async_mirror.model.temporary_names import known_shape
 from async_mirror.multi import Crew, Offload
 from async_mirror.remote.session import Connect, RootedSession
+from async_mirror.source.files import HalfRead
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.state.store import State
 from async_mirror.sync.lane_progress import Watch
@@ -52,6 +53,8 @@ class Mirror:
     memory: ServerMemory = field(default_factory=ServerMemory)
     pace: Pace = field(default_factory=Pace)
     facts: Facts = field(default_factory=Facts)
+    half_read: HalfRead | None = None
+    """What the next pass reads on, if there is to be one."""
     dry_run: bool = False
     rescan: bool = False
 

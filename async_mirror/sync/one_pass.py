@@ -125,7 +125,7 @@ class Pass:
         self.ahead = Ahead(root, self.selection, state, offload, self.report)
         self.renamed = Renamed(root, state, self.selection)
         self.removal = Removal(self.settings, state, offload, self.selection, self.report)
-        self.examination = Examination(root, state, self.settings, offload, stop)
+        self.examination = Examination(root, state, self.settings, offload, stop, half_read=mirror.half_read)
         self.uncompared: list[SendFile] = []
         self.voided: set[str] = set()
         self.unsettled: set[str] = set()
@@ -589,7 +589,7 @@ class Pass:
         self.removal.gone.update((entry.path, entry) for entry in plan.gone)
         if plan.refreshed:
             await self.offload(self.state.hold, plan.refreshed)
-        changes = (change for change in plan.changes if self._can_be_sent(change))
+        changes = filter(self._can_be_sent, await self.examination.compared(plan.changes))
         return self._jobs(change for change in changes if self._can_be_told_apart(change))
 
     def _can_be_told_apart(self, change: Change) -> bool:
@@ -685,9 +685,8 @@ class Pass:
         await self._perform(crew, self._examined(), PUBLISHING_OVERLAP)
         if not self.uncompared or self.stop.requested:
             return
-        held = await self.offload(self.state.count_held_files)
         uncompared, self.uncompared = self.uncompared, []
-        within = self.settings.verify_limit.share_of(held)
+        within = await self.examination.uploads_left()
         uploads = [change._replace(why=UNCOMPARED, compares=False) for change in uncompared[:within]]
         await self._perform(crew, self.feed.begun(self._jobs(uploads)), PUBLISHING_OVERLAP)
         if later := len(uncompared) - len(uploads):
