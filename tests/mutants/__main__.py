@@ -33,6 +33,7 @@ _MISSED = "NOT FOUND"
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mutants", description="See whether the tests find mistakes made on purpose.")
+    parser.add_argument("tests", nargs="*", type=Path, help="record these files of tests alone, if they are not yet")
     parser.add_argument("--number", type=int, default=200, help="how many mistakes (200)")
     parser.add_argument("--seed", help="what they are drawn by (the hash of the commit)")
     parser.add_argument("--only", choices=["short"], help="leave out the tests of the whole program, and the histories")
@@ -62,7 +63,8 @@ def main() -> int:
     if arguments.list:
         print(*drawn, sep="\n")
         return 0
-    record(arguments.folder / "reach", PROJECT, _files(SHORT if arguments.only else LONG))
+    files = [each.resolve() for each in arguments.tests] or _files(SHORT if arguments.only else LONG)
+    record(arguments.folder / "reach", PROJECT, files)
     if arguments.record:
         return 0
     return _run(drawn, arguments, Progress(arguments.folder / f"results-{seed[:12]}"))
