@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import aiofiles
-
 from async_mirror.model import paths
 from async_mirror.model.entry import Entry
 from async_mirror.multi import batched
@@ -100,6 +98,8 @@ class LocalFile:
             if self.whole:
                 yield self.whole
             return
+        import aiofiles  # noqa: PLC0415 - nor this
+
         async with aiofiles.open(self._descriptor, "rb", buffering=0, closefd=False) as file:
             while self.sent < self.size:
                 block = await file.read(min(BLOCK, self.size - self.sent))

@@ -58,6 +58,7 @@ class Examination:
         self._offload = offload
         self._stop = stop
         self._inodes = Inodes(state, partial(mounts, root))
+        self.saw = self._inodes.saw
         self._unsized: list[str] = []
         self._touched: defaultdict[Mount | None, list[str]] = defaultdict(list)
         self._uploads_left: int | None = None
@@ -69,10 +70,6 @@ class Examination:
         if not self._settings.ctime:
             return Marks(ctime=False, inode=False)
         return Marks(inode=self._inodes.count_in(folder))
-
-    def saw(self, listing: Listing, held: Sequence[Entry]) -> None:
-        """Take note of a folder of the source, and of what is held there."""
-        self._inodes.saw(listing, held)
 
     def take(self, plan: FolderPlan) -> None:
         """Take note of what a plan has to be read."""
@@ -227,6 +224,8 @@ class Inodes:
 
     def saw(self, listing: Listing, held: Iterable[Entry]) -> None:
         """Compare the inodes of files that nobody has written to."""
+        if self._mounts is not None and not self._same:  # as nearly always
+            return
         mount = self.mount_of(listing.folder)
         if mount is None or mount not in self._same:
             return

@@ -11,7 +11,6 @@ from async_mirror.crew.work import Terms
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.jobs.compare import ALL_TIMES, TIMES
-from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Answer, Hands, Item
 from async_mirror.model import odd_names, paths
 from async_mirror.model.change import Job, Shapes
@@ -95,12 +94,19 @@ async def crew_for(
     )
 
 
+def _kind_of_hands(mirror: Mirror) -> type[Hands]:
+    if not mirror.dry_run:
+        return Hands
+    from async_mirror.jobs.dry_run import DryHands  # noqa: PLC0415 - a pass that is none needs much less
+
+    return DryHands
+
+
 async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) -> Hands:
     settings = mirror.settings
     holds = await offload(state.holds_anything)
     root = await offload(state.fact, "root")
-    make = DryHands if mirror.dry_run else Hands
-    return make(
+    return _kind_of_hands(mirror)(
         connect=mirror.connect,
         site=settings.site,
         password=mirror.password,

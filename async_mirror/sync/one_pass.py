@@ -497,7 +497,8 @@ class Pass:
                     await self._note_listing(listing)
                 if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self.swaps):
                     continue
-                jobs += await self._take_plan(plan)
+                if not listing.known:
+                    jobs += await self._take_plan(plan)
             if beside and self.report.watched and self.jobs_made > BEGINS_AFTER and not self.ahead.begun:
                 beside(self.ahead.look())
             async with aclosing(self.feed.begun(jobs, all_of_them=False)) as begun:
