@@ -506,6 +506,20 @@ def test_carrying_out_a_plan_converges(situation: tuple[Listing, list[Entry], di
         assert entry.same_content_as(held[entry.path])
 
 
+def test_folder_that_a_site_may_take_for_another_is_made_after_it_and_no_file() -> None:
+    plan = plan_folder(Listing("", (a_folder("A"), a_folder("a"))), [])
+    assert plan.changes == [MakeFolder(a_folder("A"), "new"), MakeFolder(a_folder("a"), "new", double="A")]
+    assert not plan.doubles
+
+
+def test_file_of_unknown_version_is_read_if_it_has_a_digest_and_else_sent() -> None:
+    held = a_file("a")._replace(size=UNKNOWN, digest=b"one")
+    assert plan_of([a_file("a")], [held]) == FolderPlan(unsized=[a_file("a")])
+    held = held._replace(digest=b"")
+    why = "what the site holds is not known for sure"
+    assert plan_of([a_file("a")], [held]) == FolderPlan(changes=[SendFile(a_file("a"), held, why)])
+
+
 # What was read.
 
 
