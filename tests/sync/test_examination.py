@@ -11,6 +11,7 @@ import pytest
 from async_mirror.crew.stop import Stop
 from async_mirror.model.change import SendFile
 from async_mirror.model.entry import Entry
+from async_mirror.model.plan import FolderPlan
 from async_mirror.model.settings import FileLimit, Settings
 from async_mirror.model.site import Site
 from async_mirror.multi import Offload
@@ -111,6 +112,41 @@ def test_large_file_is_not_begun_if_no_pass_is_to_go_on_with_it(
     assert not digest(root, state, None)
     monkeypatch.undo()
     assert digest(root, state, None)
+
+
+# Many files that were touched alike.
+
+
+@pytest.mark.parametrize(
+    ("touched", "held", "is_file_system"),
+    [
+        pytest.param(1000, 1000, False, id="no more than a thousand"),
+        pytest.param(1001, 10_010, False, id="a tenth of what is held"),
+        pytest.param(1001, 10_009, True, id="more than both"),
+    ],
+)
+def test_many_files_that_were_touched_are_read_within_bounds_and_few_at_once(
+    root: OpenedFolder, state: State, touched: int, held: int, is_file_system: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(touched):
+        (Path(root.decode()) / f"{number}").write_text("content")
+    files = [now(root, f"{number}") for number in range(touched)]
+    state.hold(each._replace(ctime_ns=1, digest=b"read") for each in files)
+    state.hold(files[0]._replace(path=f"{number}") for number in range(touched, held))
+    monkeypatch.setattr(examination, "READ_FOR_S", -1.0)
+    notes: list[str] = []
+
+    async def read() -> int:
+        offload = Offload()
+        try:
+            one_pass = a_pass(root, state, offload, None)
+            one_pass.take(FolderPlan(touched=files))
+            return sum([len(plan.changes) async for plan in one_pass.found(notes.append)])
+        finally:
+            offload.close()
+
+    assert asyncio.run(read()) == (0 if is_file_system else touched)
+    assert len(notes) == is_file_system
 
 
 # What was another file.
