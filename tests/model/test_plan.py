@@ -520,6 +520,11 @@ def test_file_of_unknown_version_is_read_if_it_has_a_digest_and_else_sent() -> N
     assert plan_of([a_file("a")], [held]) == FolderPlan(changes=[SendFile(a_file("a"), held, why)])
 
 
+def test_folder_at_which_something_is_mounted_now_is_held_as_such() -> None:
+    now = a_folder("d", inode=2, mount=True)
+    assert plan_of([now], [a_folder("d")]) == FolderPlan(refreshed=[now])
+
+
 # What was read.
 
 
