@@ -1,6 +1,7 @@
 """The command line: `tests/kills/run -n 300`. Exit 0 if nothing was wrong after any kill, 1 if something was.
 
-With `--done FILE` a run that was ended goes on where it was.
+With `--faults` it is no kill at a random moment, but a refusal, a hang, a cut, or a kill at a random command, through
+a proxy. With `--done FILE` a run that was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
+from faults.proxy import FtpProxy
 from histories.progress import OK, Progress, add_argument
-from servers import REAL, FtpServer, RealKind
+from servers import REAL, FtpServer, RealKind, Tls
 from support.law import sitecustomize as law
 
 from .killing import Killing, Wrong
@@ -26,6 +29,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="what the moments and the changes are drawn by (0)")
     parser.add_argument("--kind", choices=REAL, action="append", help="this server alone (all three)")
     parser.add_argument("--tls", choices=["plain", "tls"], action="append", help="with or without TLS alone (both)")
+    parser.add_argument("--faults", action="store_true", help="let something go wrong at a command; without TLS")
     add_argument(parser)
     return parser.parse_args()
 
@@ -34,6 +38,7 @@ def main() -> int:
     """Kill on each server so many times, and tell what was wrong."""
     arguments = _arguments()
     kinds, ways = arguments.kind or list(REAL), arguments.tls or ["plain", "tls"]
+    ways = ["faults"] if arguments.faults else ways
     servers = [(kind, way) for kind in kinds for way in ways]
     progress = Progress(arguments.done)
     for number, (kind, way) in enumerate(servers):
@@ -49,14 +54,18 @@ def main() -> int:
 def _kill(kind: RealKind, way: str, names: list[str], progress: Progress, seed: int) -> None:
     """Kill on one server, once for each name."""
     begun = time.monotonic()
+    tls: Tls = "explicit" if way == "tls" else ""
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         base = Path(folder)
         os.environ.setdefault(law.VARIABLE, folder)
-        with FtpServer(kind, base / "docroot", base / "server", tls=way == "tls") as server:
-            killing = Killing(base, server, Random(f"{seed} {names[0]}"))
+        with ExitStack() as stack:
+            server = stack.enter_context(FtpServer(kind, base / "docroot", base / "server", tls=tls))
+            proxy = stack.enter_context(FtpProxy(server.port)) if way == "faults" else None
+            killing = Killing(base, server, Random(f"{seed} {names[0]}"), proxy)
+            once = killing.fault_once if proxy else killing.kill_once
             for name in names:
                 try:
-                    killing.kill_once()
+                    once()
                     progress.note(name, OK)
                 except Wrong as error:
                     progress.note(name, str(error))

@@ -40,10 +40,11 @@ def test_sweep_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
     assert sorted(done.read_text().splitlines(keepends=True)) == sorted([lines[0], failed, *lines[2:]])
 
 
-def test_nothing_is_wrong_after_a_sample_of_kills() -> None:
+@pytest.mark.parametrize("options", [(), ("--faults",)])
+def test_nothing_is_wrong_after_a_sample_of_kills_and_faults(options: tuple[str, ...]) -> None:
     missing = [reason for kind in REAL if (reason := available(kind))]
     if missing and os.environ.get("CI") != "true":
         pytest.skip(missing[0])
-    killed = run("kills", "-n", "6")
+    killed = run("kills", "-n", "6", *options)
     assert killed.returncode == 0, killed.stdout + killed.stderr
     assert killed.stdout.splitlines()[-1] == "6 kills, 0 with something wrong afterwards"
