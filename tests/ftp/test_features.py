@@ -323,6 +323,17 @@ def test_what_is_told_of_a_server_that_has_renamed_something_is_of_that_folder_a
     assert (session.barred("a"), session.barred("b")) == (2, 0)
 
 
+def test_what_is_not_allowed_and_cuts_by_chance_are_forgotten_with_the_pass() -> None:
+    facts = Facts()
+    session = seen(facts)
+    known = facts.lasting()
+    session.found_barred("a", 2, "")
+    session.cut_at(LONG_LINE)
+    session.doubt(Rung.TOGETHER)
+    assert len(facts.log) > len(known)
+    assert facts.lasting() == known
+
+
 # What it answers, of one server and of several.
 
 

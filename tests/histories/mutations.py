@@ -34,10 +34,11 @@ _OTHER: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(frozen=True)
 class Mutation:
-    """A mistake: in which module, on which line, and what it is."""
+    """A mistake: in which module, on which line and in which column, and what it is."""
 
     module: Path
     line: int
+    column: int
     what: str
     text: str
 
@@ -47,7 +48,7 @@ class Mutation:
         (folder / NAME / self.module).write_text(self.text)
 
     def __str__(self) -> str:
-        return f"{self.module}:{self.line}: {self.what}"
+        return f"{self.module}:{self.line}:{self.column}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ def _make(tree: ast.Module, module: Path, choice: Choice, index: int, variant: i
     copy = deepcopy(tree)
     parent, node = list(_inside_functions(copy, choice))[index]
     before = ast.unparse(node).split("\n")[0]
-    line = getattr(node, "lineno", 0)
+    line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
     mistaken = _mistakes(node)[variant]()
     _replace(parent, node, mistaken)
     text = ast.unparse(ast.fix_missing_locations(copy)) + "\n"
     after = ast.unparse(mistaken).split("\n")[0]
-    return Mutation(module, line, f"{before}   ==>   {after}", text)
+    return Mutation(module, line, column, f"{before}   ==>   {after}", text)
 
 
 def _inside_functions(tree: ast.AST, choice: Choice) -> Iterator[tuple[ast.AST, ast.AST]]:

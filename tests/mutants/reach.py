@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 
 from coverage import CoverageData
@@ -78,9 +77,12 @@ class Reach:
             sort = test.partition("[")[0]
             ordered.append((turns[sort], self.seconds[test], test))
             turns[sort] += 1
-        ordered.sort()
-        spent = accumulate(seconds for _, seconds, _ in ordered)
-        return [test for (_, _, test), seconds in zip(ordered, spent, strict=True) if seconds <= within_s]
+        chosen = []
+        for _, seconds, test in sorted(ordered):
+            if seconds <= within_s:
+                within_s -= seconds
+                chosen.append(test)
+        return chosen
 
     def _reaching(self, module: Path, line: int) -> set[str]:
         return self._by_line(module).get(line, set())
