@@ -100,11 +100,18 @@ class Examination:
         return [sure.get(each.entry.path, each) if isinstance(each, SendFile) else each for each in changes]
 
     def _others(self, uploads: Sequence[SendFile]) -> dict[str, str]:
-        """Return which other file each was, if it was one, and inodes count where it is."""
+        """Return which other file each was, if it was one that is not where it was, and inodes count where it is."""
         now = {(each.entry.inode, *each.entry.marks[:2]): each.entry.path for each in uploads}
-        held = self._state.held_with_inodes({inode for inode, *_ in now})
-        found = ((now.get((each.inode, *each.marks[:2])), each.path) for each in held)
-        return {path: other for path, other in found if path and path != other and self.marks(paths.parent(path)).inode}
+        others: dict[str, str] = {}
+        for held in self._state.held_with_inodes({inode for inode, *_ in now}):
+            path = now.get((held.inode, *held.marks[:2]))
+            if path and path != held.path and self.marks(paths.parent(path)).inode and not self._is_there(held):
+                others[path] = held.path
+        return others
+
+    def _is_there(self, held: Entry) -> bool:
+        there = look(self._root, held.path)
+        return there is not None and there.inode == held.inode
 
     # What is read.
 

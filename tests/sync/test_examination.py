@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.program import MTIME, write
 
 from async_mirror.crew.stop import Stop
 from async_mirror.model.change import SendFile
@@ -198,6 +200,17 @@ def test_file_that_has_an_inode_of_another_and_its_own_date_is_compared(root: Op
     """A tree that was copied anew has the numbers of the old one, in another order."""
     source = two_swapped(root, state)
     (source / "a").touch()
+    assert [each.compares for each in judged(root, state, "a").values()] == [True]
+
+
+def test_file_that_is_another_name_of_a_tracked_one_is_compared(root: OpenedFolder, state: State) -> None:
+    """Tools that save room make hard links of files with the same content."""
+    source = Path(root.decode())
+    for name in "ab":
+        write(source / name, "content", MTIME)
+    state.hold([now(root, "a"), now(root, "b")])
+    (source / "a").unlink()
+    os.link(source / "b", source / "a")
     assert [each.compares for each in judged(root, state, "a").values()] == [True]
 
 
