@@ -427,3 +427,11 @@ def test_best_way_to_a_port_is_the_one_that_leads_there(
     assert session.passive_command == passive[0]
     assert session.reaches("PASV") == bool(blocked)
     assert not session.reaches("EPSV")
+
+
+def test_write_of_a_session_that_began_before_a_doubt_makes_up_for_none() -> None:
+    facts = Facts()
+    session = proved(facts)
+    seen(facts).doubt(Rung.BEHIND)
+    session.passed(Rung.BEHIND)
+    assert seen(facts).level == 2
