@@ -273,3 +273,9 @@ def test_held_file_has_the_mode_that_the_site_shows_if_it_tells(shown: int, mode
     held = held_after("p", Candidates((version,)), Entry("p", Kind.FILE, 1, 5 * SECOND, shown))
     assert held
     assert (held.mode, held.digest) == (mode, b"1")
+
+
+def test_folder_is_known_by_its_kind_whatever_date_the_site_shows() -> None:
+    seen = FOLDER._replace(mtime_ns=UPLOADED_AT)
+    assert observed(Candidates((FOLDER, None)), seen, sets_times=True).versions == (FOLDER,)
+    assert observed(Candidates((FOLDER, None)), Entry("p", Kind.FILE), sets_times=True).versions == ()
