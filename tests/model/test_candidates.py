@@ -279,3 +279,10 @@ def test_folder_is_known_by_its_kind_whatever_date_the_site_shows() -> None:
     seen = FOLDER._replace(mtime_ns=UPLOADED_AT)
     assert observed(Candidates((FOLDER, None)), seen, sets_times=True).versions == (FOLDER,)
     assert observed(Candidates((FOLDER, None)), Entry("p", Kind.FILE), sets_times=True).versions == ()
+
+
+def test_of_two_that_are_the_same_one_is_kept_with_all_that_is_known() -> None:
+    seen = Entry("p", Kind.FILE, 1, 5, 0o644, 7, ctime_ns=9, site_size=2, site_mtime_ns=UPLOADED_AT)
+    read = seen._replace(digest=b"1", mode=0o600)
+    assert added(Candidates((seen,)), [read]).versions == (read,)
+    assert added(Candidates((read,)), [seen]).versions == (seen._replace(digest=b"1"),)
