@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 import time
+from dataclasses import replace
 from enum import IntEnum
 
 from async_mirror.crew.stop import Stop
@@ -67,6 +68,7 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool, exit_cod
     stop.listen(mirror.report.ending)
     if mirror.rescan:
         state.learn(surveyed=None)
+    mirror = mirror if once else replace(mirror, half_read={})
     while True:
         code = await run_pass(mirror, state, stop)
         if stop.requested:

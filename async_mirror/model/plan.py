@@ -139,7 +139,7 @@ def _refreshed(entry: Entry, held: Entry, *, touched: bool) -> Entry:
     becomes the present one.
     """
     if touched:
-        return held._replace(mount=entry.mount)
+        return held
     ctime_ns = held.ctime_ns if held.ctime_ns > 0 else entry.ctime_ns
     return held._replace(inode=entry.inode, mount=entry.mount, ctime_ns=ctime_ns)
 

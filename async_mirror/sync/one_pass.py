@@ -37,7 +37,7 @@ class Pass:
         planner = Planner(
             root, state.blocking, settings, selection, renamed=renamed, inodes=inodes, names_all=names_all
         )
-        self._examination = Examination(root, state, settings, inodes, stop)
+        self._examination = Examination(root, state, settings, inodes, stop, half_read=mirror.half_read)
         self._deletions = Deletions(context, guards, jobs, feed)
         self._recovery = Recovery(context, self._deletions)
         self._adoption = Adoption(context)

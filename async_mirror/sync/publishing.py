@@ -106,7 +106,8 @@ class Publishing:
                     await self._note_listing(listing)
                 if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self._aside.swaps):
                     continue
-                jobs += await self._take(plan)
+                if not listing.known:
+                    jobs += await self._take(plan)
             if beside and self._report.wants_forecast and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
@@ -145,7 +146,7 @@ class Publishing:
         self._deletions.gone.update((entry.path, entry) for entry in plan.gone)
         if plan.refreshed:
             await self._state.held.add(plan.refreshed)
-        changes = (change for change in plan.changes if self._jobs.can_be_sent(change))
+        changes = filter(self._jobs.can_be_sent, await self._examination.compared(plan.changes))
         return self._jobs.of(
             change for change in changes if self._jobs.can_be_told_apart(change) and self._is_sure(change)
         )
