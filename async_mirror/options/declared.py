@@ -65,7 +65,7 @@ def _look_for_slips(environment: Iterable[str]) -> None:
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     if not ctx.resilient_parsing:
         _look_for_slips(os.environ)
-        config_file.use(ctx, path, SYNC)
+        config_file.use(ctx, path, SYNC, _OUTPUT)
 
 
 # The parameters.
