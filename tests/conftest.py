@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,9 +19,39 @@ from support.here import Here
 from support.law import sitecustomize as law
 from support.mirror import Mirror, answer_at_once
 from support.program import Program
+from support.short_form import left_to_the_long_form
 
 settings.register_profile("calm", deadline=None, print_blob=True)  # a machine may be busy with something else
 settings.load_profile("calm")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the long form be asked for."""
+    parser.addoption("--all", action="store_true", help="run what is exhaustive, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin as a program in a terminal does, however the tests were started: `nohup` leaves SIGHUP ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to the long form what is exhaustive, unless single tests were named; begin with what takes longest."""
+    items.sort(key=lambda item: "whole" not in item.path.parts)
+    if config.getoption("--all") or config.getoption("-m") or any("::" in argument for argument in config.args):
+        return
+    left = left_to_the_long_form(items)
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in set(left)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count in the last lines what was not run here, and why."""
+    reasons = Counter(
+        report.longrepr[2] for report in terminalreporter.getreports("skipped") if isinstance(report.longrepr, tuple)
+    )
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"{number} not run here: {reason.removeprefix('Skipped: ')}")
 
 
 @pytest.fixture(scope="session", autouse=True)

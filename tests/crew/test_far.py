@@ -711,6 +711,7 @@ def test_processes_end_by_themselves_when_the_program_is_killed_and_keep_its_loc
         assert not program.is_locked()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @far
 def test_a_signal_to_the_whole_group_ends_it_without_a_word_and_leaves_nobody(

@@ -86,6 +86,7 @@ def test_what_may_be_said_of_something_else_tells_nothing_of_absence(said: str) 
 # Not listed is not absent.
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("kind", [*REAL, "pyftpdlib", "aioftp", *ZOO])
 def test_file_of_others_that_came_between_two_passes_is_told_as_replaced(
     kind: Kind, kept_server: KeptServer, tmp_path: Path

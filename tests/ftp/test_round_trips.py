@@ -65,6 +65,7 @@ def verbs(proxy: FtpProxy) -> Counter[str]:
     return Counter("MTIME" if name in {"MFMT", "MDTM"} else name for name in names)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", REAL)
 def test_small_file_costs_seven_commands_and_one_write(
     kind: Kind, kept_server: KeptServer, tmp_path: Path, proxies: list[FtpProxy]
@@ -78,6 +79,7 @@ def test_small_file_costs_seven_commands_and_one_write(
     assert len(many.writes) - len(few.writes) <= 1.1 * more
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", REAL)
 def test_new_file_of_a_later_pass_costs_eight_commands_and_one_write(
     kind: Kind, kept_server: KeptServer, tmp_path: Path, proxies: list[FtpProxy]
@@ -102,6 +104,7 @@ def test_small_file_costs_two_writes_where_nothing_may_be_sent_during_a_transfer
     assert not any(re.search(rb"(?m)^STOR .*\n(?!NOOP).", write) for write in many.writes)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", REAL)
 def test_rename_is_never_on_the_wire_before_its_file_is_confirmed(
     kind: Kind, kept_server: KeptServer, tmp_path: Path, proxies: list[FtpProxy]

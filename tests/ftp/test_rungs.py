@@ -85,6 +85,7 @@ def mirrored(mirror: Mirror, server: ScriptedServer, *options: str) -> str:
     return ran.said
 
 
+@pytest.mark.few(3)
 @each_way
 def test_server_is_asked_as_it_can_bear_and_each_thing_is_found_out_once(
     serve: Serve, tmp_path: Path, its: tuple[Trait, ...], expected: list[int | None]
@@ -171,6 +172,7 @@ def test_proof_that_the_network_spoils_once_is_repeated_and_all_rungs_are_held(
     assert tree(program.site) == tree(program.source)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("verb", [b"RNTO", b"STOR"])
 @pytest.mark.parametrize("kind", REAL)
@@ -338,6 +340,7 @@ def test_first_contact_costs_few_round_trips_and_later_runs_none(
 LATE = {"void port": (traits.voids_ports, 1), "silence": (traits.drops_what_comes_behind_a_transfer, 2)}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("mode", ["A16", "P2"])
 @pytest.mark.parametrize(("trait", "rung"), LATE.values(), ids=LATE)
 def test_rung_that_is_lost_in_mid_run_leaves_no_litter_and_no_storm_of_logins(
@@ -388,6 +391,7 @@ def test_address_in_a_reply_to_pasv_is_used_only_if_that_is_asked_for(
     mirrored(mirror, server)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("mode", ["S", "A8", "P2"])
 def test_every_file_gets_onto_a_server_that_few_have_tried_and_no_proof_is_repeated(
     zoo_server: FtpServer, tmp_path: Path, proxies: Callable[[int], FtpProxy], mode: str

@@ -762,6 +762,7 @@ def test_endless_words_through_tls_cost_one_connection_and_no_file(
 
 
 # Row 34.
+@pytest.mark.exhaustive
 def test_endless_listing_through_tls_ends(mirror: Mirror, server: ScriptedServer) -> None:
     server.on("MLSD", reactions.endless_listing, times=ALWAYS)
     ran = mirror.run("--retries", "0")

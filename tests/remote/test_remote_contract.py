@@ -802,6 +802,7 @@ def test_listing_of_what_is_no_folder_is_none_without_waiting_for_a_time_out(sub
     run(conversation, subject)
 
 
+@pytest.mark.few(5)
 @on_every_site
 def test_listing_of_many_files_is_whole(subject: Subject) -> None:
     subject.put_folder("folder")
@@ -897,6 +898,7 @@ def _cases(impossible: dict[str, frozenset[str]]) -> list[tuple[str, str]]:
     return [(subject, name) for subject in SUBJECTS for name in ODD_NAMES if name not in impossible.get(subject, ())]
 
 
+@pytest.mark.few(60)
 @pytest.mark.parametrize(("subject", "name"), _cases(UNTELLABLE), indirect=["subject"])
 def test_file_with_an_odd_name_is_published_found_and_removed(subject: Subject, name: str) -> None:
     async def conversation(session: RemoteSession) -> None:
@@ -915,6 +917,7 @@ def test_file_with_an_odd_name_is_published_found_and_removed(subject: Subject, 
     assert subject.names() == set()
 
 
+@pytest.mark.few(60)
 @pytest.mark.parametrize(("subject", "name"), _cases(UNMAKEABLE), indirect=["subject"])
 def test_folder_with_an_odd_name_is_made_filled_emptied_and_removed(subject: Subject, name: str) -> None:
     inside = f"{name}/{name}"
@@ -933,6 +936,7 @@ def test_folder_with_an_odd_name_is_made_filled_emptied_and_removed(subject: Sub
     assert subject.names() == set()
 
 
+@pytest.mark.few(100)
 @pytest.mark.parametrize(("subject", "name"), _cases(UNLISTABLE), indirect=["subject"])
 def test_listing_shows_an_odd_name_byte_for_byte(subject: Subject, name: str) -> None:
     subject.put(name, b"content")
@@ -1031,6 +1035,7 @@ def test_closing_is_fine_when_the_server_is_gone(subject: Subject) -> None:
     run(conversation, subject)
 
 
+@pytest.mark.few(3)
 def test_server_that_falls_silent_breaks_every_session_within_its_time_out(ftp_subject: FtpSubject) -> None:
     async def fails(session: RemoteSession, call: str) -> str:
         try:

@@ -57,6 +57,7 @@ def mirrored(program: Program, *options: str) -> str:
 MODES = [("S", "vsftpd"), ("T4", "vsftpd"), ("P3", "vsftpd"), *(("A4", kind) for kind in REAL)]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("multi", "real_server"), MODES, indirect=["real_server"])
 def test_folder_of_many_files_is_renamed_in_one_step(program: Program, multi: str) -> None:
     for number in range(300):
@@ -166,6 +167,7 @@ CASES = {
 }
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize("multi", ["S", "A3"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_renamed_in_one_step_when(mirror: Mirror, server: ScriptedServer, case: Case, multi: str) -> None:
@@ -201,6 +203,7 @@ ENDINGS = [  # no site to which x and X are one can hold both of them
 ]
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize(("steps", "insensitive"), ENDINGS)
 def test_ends_right_when(tmp_path: Path, steps: tuple[str, ...], insensitive: bool) -> None:
     with ScriptedServer(case_insensitive=insensitive) as server:

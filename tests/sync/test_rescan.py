@@ -30,6 +30,7 @@ def program(real_server: FtpServer, tmp_path: Path) -> Program:
     return made
 
 
+@pytest.mark.few(4)
 @in_all_modes
 def test_site_restored_by_its_host_is_made_equal_again_and_the_rest_is_not_sent(program: Program, multi: str) -> None:
     write(program.site / "index.html", "an older page", MTIME - 1000)
@@ -119,6 +120,7 @@ def test_left_out_files_are_still_held_after_a_rescan(program: Program) -> None:
     assert tree(program.site) == tree(program.source), "it was known for ours all the time"
 
 
+@pytest.mark.few(1)
 def test_only_the_first_pass_of_a_long_run_looks_again(program: Program) -> None:
     program.server.mark()
     with program.started("--rescan", "--every", "1s", "--multi", "S") as running:

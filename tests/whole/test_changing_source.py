@@ -387,6 +387,7 @@ needs_mounts = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to moun
 
 
 # Row 23.
+@pytest.mark.few(1)
 @needs_mounts
 @pytest.mark.parametrize("kind", REAL)
 def test_a_disk_that_is_full_keeps_the_old_version_until_the_source_is_smaller(

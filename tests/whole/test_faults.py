@@ -57,6 +57,7 @@ def some_files(mirror: Mirror, number: int = 6) -> None:
 
 
 # Row 9.
+@pytest.mark.few(2)
 @pytest.mark.parametrize("verb", [b"PASS", b"EPSV", b"STOR", b"RNTO"])
 def test_control_connection_that_is_cut_is_replaced(
     through_proxy: Mirror, server: ScriptedServer, proxy: FtpProxy, verb: bytes
@@ -105,6 +106,7 @@ def test_file_that_arrived_incomplete_is_not_published_although_the_server_said_
 
 
 # Row 11, on the servers of the field.
+@pytest.mark.few(1)
 def test_file_cut_short_by_an_early_end_of_data_is_never_published(tmp_path: Path, real_server: FtpServer) -> None:
     with FtpProxy(real_server.port) as proxy:
         mirror = Mirror(tmp_path, proxy.port)
@@ -132,6 +134,7 @@ def test_whole_file_is_not_sent_again_when_a_reply_is_lost(
 
 
 # Row 13.
+@pytest.mark.few(2)
 @pytest.mark.parametrize("verb", [b"DELE", b"RMD", b"MKD", b"RNTO"])
 def test_change_whose_reply_is_lost_is_done_once(
     through_proxy: Mirror, server: ScriptedServer, proxy: FtpProxy, verb: bytes
@@ -177,6 +180,7 @@ def test_half_open_connection_is_given_up_and_the_stall_is_named(
 
 
 # Row 14.
+@pytest.mark.few(2)
 @pytest.mark.parametrize("verb", [b"USER", b"MKD", b"EPSV", b"STOR", b"RNTO"])
 def test_network_that_stays_half_open_ends_the_pass_and_names_the_stall(
     through_proxy: Mirror, proxy: FtpProxy, verb: bytes
@@ -261,6 +265,7 @@ def test_limit_of_a_real_server_is_kept_to_and_every_file_mirrored(
 
 
 # Row 19.
+@pytest.mark.few(2)
 @pytest.mark.parametrize("verb", ["EPSV", "STOR", "RNTO", "MLSD"])
 def test_421_in_the_middle_of_a_session_is_recovered_from(mirror: Mirror, server: ScriptedServer, verb: str) -> None:
     some_files(mirror)
@@ -336,6 +341,7 @@ def test_refused_name_is_reported_once_and_not_tried_again_in_the_pass(mirror: M
 
 
 # Row 25.
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("verb", "reply"),
     [
@@ -632,6 +638,7 @@ def test_odd_but_legal_replies_are_understood(mirror: Mirror, server: ScriptedSe
 
 
 # Row 36.
+@pytest.mark.few(3)
 @pytest.mark.parametrize("before", [False, True], ids=["behind", "before"])
 @pytest.mark.parametrize("verb", ["EPSV", "SIZE", "RNTO", "DELE"])
 def test_reply_that_nobody_asked_for_costs_one_connection_and_no_file(
@@ -654,6 +661,7 @@ def test_reply_that_nobody_asked_for_costs_one_connection_and_no_file(
 
 
 # Row 36: success and refusal for one command.
+@pytest.mark.few(1)
 @pytest.mark.parametrize("verb", ["RNTO", "DELE", "MKD"])
 def test_success_and_refusal_in_one_breath_is_not_taken_for_success(
     mirror: Mirror, server: ScriptedServer, verb: str
@@ -1082,6 +1090,7 @@ def test_state_that_fills_up_in_mid_run_stops_the_changes_and_the_next_pass_conv
 
 
 # Row 71.
+@pytest.mark.few(1)
 @pytest.mark.parametrize("verb", ["STOR", "MFMT", "RNTO"])
 def test_stalled_server_process_that_wakes_up_late_changes_nothing(
     mirror: Mirror, server: ScriptedServer, verb: str
@@ -1108,6 +1117,7 @@ def has_woken_up(server: FtpServer) -> bool:
 
 
 # Row 71, on the servers of the field.
+@pytest.mark.few(1)
 @pytest.mark.parametrize("verb", [b"STOR", b"RNTO"])
 @pytest.mark.parametrize("kind", REAL)
 def test_stalled_process_of_a_real_server_that_wakes_up_late_changes_nothing(

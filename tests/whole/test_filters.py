@@ -84,6 +84,7 @@ def test_a_real_server_that_refuses_the_final_name_is_told_of_by_that(
     assert names(program.site) == names(program.source) - {"folder/x.php"}
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", [name for name in FILTERS if "unknown" not in name])
 @pytest.mark.parametrize("choice", ["", "am-*.tmp", "am-*.EXT"])
 def test_what_a_kill_left_under_one_name_is_gone_after_another_was_chosen(

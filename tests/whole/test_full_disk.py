@@ -31,6 +31,7 @@ def text_of(number: int) -> bytes:
     return b"%5d" % number * (PAGE // 5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", REAL)
 @pytest.mark.parametrize("mode", ["S", "A3"])
 def test_a_full_disk_is_found_out_by_few_files_and_deletions_make_room(
@@ -54,6 +55,7 @@ def test_a_full_disk_is_found_out_by_few_files_and_deletions_make_room(
     assert tree(program.site) == tree(program.source)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", REAL)
 def test_a_file_that_is_larger_than_the_disk_keeps_no_other_from_being_mirrored(
     kind: Kind, disk: Path, server_factory: ServerFactory, tmp_path: Path

@@ -208,6 +208,7 @@ LOST, PERFORMED, DRAINED = (False, False), (True, False), (False, True)
 
 
 # Row 1, 2, 3.
+@pytest.mark.few(8)
 @pytest.mark.parametrize(
     "becomes", [LOST, PERFORMED, DRAINED], ids=["is lost", "is done", "is done with all behind it"]
 )
@@ -230,6 +231,7 @@ def test_killed_when_a_command_was_sent_that(
 
 
 # Row 1, 71: what the server process had queued runs when all is mirrored again.
+@pytest.mark.few(3)
 @pytest.mark.parametrize("verb", ["MFMT", "SITE", "RNFR", "RNTO", "DELE", "RMD"])
 def test_server_process_that_wakes_up_after_the_restart_changes_nothing(prepared: Prepared, verb: str) -> None:
     options = ("--multi", "A1", "--max-delete", "100%")
@@ -243,6 +245,7 @@ def test_server_process_that_wakes_up_after_the_restart_changes_nothing(prepared
 
 
 # Row 1, with many connections.
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("verb", "number"), [("STOR", 9), ("SIZE", 6), ("RNTO", 4), ("RNTO", 12), ("DELE", 3), ("MKD", 2)]
 )
@@ -568,6 +571,7 @@ def test_temporary_that_the_server_does_not_remove_at_once_goes_in_a_later_pass(
 KILL_POINTS = (("STOR", 1), ("STOR", 7), ("SITE", 3), ("RNTO", 2), ("MKD", 1), ("DELE", 2))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("multi", "real_server"),
     [*(("A4", kind) for kind in REAL), ("T4", "vsftpd"), ("P3", "proftpd")],

@@ -149,6 +149,7 @@ def test_what_makes_it_fast_is_asked_for_where_it_exists(metadata: Metadata) -> 
     assert not marker.evaluate({**environment, "sys_platform": "linux", "extra": ""})
 
 
+@pytest.mark.exhaustive
 def test_demonstration_and_processes_work_in_an_environment_that_has_only_the_wheel(
     packages: Packages, metadata: Metadata, tmp_path: Path, kept_server: KeptServer
 ) -> None:

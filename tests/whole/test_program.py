@@ -46,7 +46,13 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whom no perm
 
 def in_all_modes_and_processes_on(server: RealKind) -> pytest.MarkDecorator:
     """Run a test on each server in each mode, in processes on one of them: they take their time to start."""
-    runs = [(multi, kind) for multi in MODES for kind in REAL if multi != "P3" or kind == server]
+    rare = [pytest.mark.exhaustive]
+    runs = [
+        pytest.param(multi, kind, marks=rare if (mode - place) % len(REAL) and multi != "P3" else [])
+        for mode, multi in enumerate(MODES)
+        for place, kind in enumerate(REAL)
+        if multi != "P3" or kind == server
+    ]
     return pytest.mark.parametrize(("multi", "real_server"), runs, indirect=["real_server"])
 
 
@@ -107,6 +113,7 @@ def over_tls() -> list[object]:
     return [pytest.param(*run, marks=[pytest.mark.smoke] if run[0] == "A4" else []) for run in runs]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize(("multi", "kind", "tls", "version"), over_tls())
 def test_site_is_kept_equal_over_tls(
     multi: str, kind: RealKind, tls: Tls, version: TlsVersion, kept_server: KeptServer, tmp_path: Path
@@ -130,6 +137,7 @@ def test_site_is_kept_equal_over_tls(
     assert program.server.connections() == 0
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("version", TLS_VERSIONS)
 def test_sessions_that_expire_in_the_middle_of_a_pass_are_replaced(
     version: TlsVersion, server_factory: ServerFactory, tmp_path: Path
@@ -143,6 +151,7 @@ def test_sessions_that_expire_in_the_middle_of_a_pass_are_replaced(
     assert len(program.commands("STOR")) > 6
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("version", TLS_VERSIONS)
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
 def test_client_certificate_is_shown_and_asked_for(
@@ -405,6 +414,7 @@ def test_first_pass_sends_what_differs_and_keeps_what_is_foreign(program: Progra
     assert "neither ours nor in the source: 1 thing" in result.err
 
 
+@pytest.mark.few(1)
 def test_foreign_things_are_never_touched(program: Program) -> None:
     fill(program)
     mirrored(program)
@@ -735,6 +745,7 @@ def test_odd_names_are_kept_to_the_byte(program: Program, multi: str) -> None:
     mirrored(program, "--multi", multi, "--max-delete", "100%")
 
 
+@pytest.mark.few(1)
 def test_names_that_a_server_alters_or_refuses_are_reported_and_never_stored_otherwise(program: Program) -> None:
     write_by_name(program, KEPT_BY_ALL + KEPT_BY_SOME)
     wanted = contents(program.source)
@@ -756,6 +767,7 @@ def test_names_that_a_server_alters_or_refuses_are_reported_and_never_stored_oth
     assert tree(program.site) == before
 
 
+@pytest.mark.few(1)
 def test_file_of_others_is_not_removed_for_one_that_the_server_takes_for_it(program: Program) -> None:
     """Pure-FTPd deletes `a_b` when told to delete a name with a TAB, ProFTPD takes pairs that begin with 0xFF out."""
     foreign = {b"a_b": b"of others", b"c\xffd": b"of others"}
@@ -778,6 +790,7 @@ def shown(path: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", path)
 
 
+@pytest.mark.few(1)
 def test_mode_is_never_set_on_what_has_nearly_the_same_name(program: Program) -> None:
     for path in ("file", "file ", "folder/file", "folder /file", "deep/file", "deep/ /file"):
         program.write(path, "content")
@@ -813,6 +826,7 @@ def test_name_like_a_temporary_one_is_not_mirrored(program: Program) -> None:
 # Permissions.
 
 
+@pytest.mark.few(1)
 @as_root
 def test_readable_is_what_the_user_may_read_whatever_the_mode(program: Program) -> None:
     program.write("locked", "content", mode=0)
@@ -883,6 +897,7 @@ def state_file(program: Program) -> Path:
     return path
 
 
+@pytest.mark.few(1)
 @on_one_server
 @pytest.mark.parametrize("kept_bytes", [0, 100, 4096], ids=["whole", "all but its header", "all but its first page"])
 def test_damaged_state_is_set_aside_and_nothing_is_removed_for_it(program: Program, kept_bytes: int) -> None:
@@ -984,6 +999,7 @@ def test_password_is_found_where_users_keep_it(program: Program) -> None:
 # Wrong use.
 
 
+@pytest.mark.few(10)
 @on_one_server
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -1073,6 +1089,7 @@ def test_fewer_clients_than_wanted_mirror_everything_and_the_limit_is_kept_in_mi
     assert tree(program.site) == tree(program.source)
 
 
+@pytest.mark.few(2)
 @in_all_modes
 def test_later_passes_get_along_with_three_clients(server_factory: ServerFactory, tmp_path: Path, multi: str) -> None:
     kind: RealKind = REAL[MODES.index(multi) % len(REAL)]
@@ -1100,6 +1117,7 @@ def children_of(pid: int) -> list[int]:
     return [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", REAL)
 def test_process_that_is_killed_in_the_middle_costs_no_file(
     server_factory: ServerFactory, tmp_path: Path, kind: RealKind
@@ -1133,6 +1151,7 @@ def test_attempt_that_follows_a_death_has_a_temporary_of_its_own(server_factory:
     assert len(stored) == len(set(stored)) == 2
 
 
+@pytest.mark.exhaustive
 def test_new_run_begins_only_when_the_processes_of_a_killed_one_are_gone(
     server_factory: ServerFactory, tmp_path: Path
 ) -> None:
@@ -1155,6 +1174,7 @@ def test_new_run_begins_only_when_the_processes_of_a_killed_one_are_gone(
     assert not any(map(lives, workers))
 
 
+@pytest.mark.exhaustive
 def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits(
     server_factory: ServerFactory, tmp_path: Path
 ) -> None:
@@ -1197,6 +1217,7 @@ def write_many_large(program: Program) -> None:
         touch(path, MTIME)
 
 
+@pytest.mark.few(2)
 @on_one_server
 @in_all_modes
 def test_bytes_leave_no_faster_than_they_may_over_all_connections(program: Program, multi: str) -> None:
@@ -1384,6 +1405,7 @@ def is_under_way(program: Program) -> bool:
     return bool(under_way(program))
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("multi", "kind"), [*(("A", kind) for kind in REAL), *zip(MODES, (*REAL, REAL[0]), strict=True)]
 )
@@ -1410,6 +1432,7 @@ def lives(pid: int) -> bool:
         return False
 
 
+@pytest.mark.few(2)
 @in_all_modes
 def test_signal_while_the_server_hangs_ends_it_soon_and_the_next_pass_cleans_up(
     server_factory: ServerFactory, tmp_path: Path, multi: str
@@ -1426,6 +1449,7 @@ def test_signal_while_the_server_hangs_ends_it_soon_and_the_next_pass_cleans_up(
     mirrored(program)
 
 
+@pytest.mark.few(2)
 @in_all_modes
 def test_second_signal_ends_it_at_once(server_factory: ServerFactory, tmp_path: Path, multi: str) -> None:
     program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))

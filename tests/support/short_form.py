@@ -1,0 +1,56 @@
+"""Which runs of a test the short form of the suite makes: each value of each parameter, not each combination.
+
+What a mark says goes first: `exhaustive` runs in the long form alone, `few(n)` gives n runs spread over all of them.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+Choice = tuple[tuple[str, ...], tuple[int, ...]]
+"""Arguments that are given together, and which of their values: by identity, as pytest passes the same object on."""
+
+
+def left_to_the_long_form(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Return the runs that the short form does without."""
+    runs: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        runs.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = {id(item) for each in runs.values() for item in _kept(each)}
+    return [item for item in items if id(item) not in kept]
+
+
+def _kept(runs: Sequence[pytest.Item]) -> Iterable[pytest.Item]:
+    runs = [run for run in runs if run.get_closest_marker("exhaustive") is None]
+    few = runs[0].get_closest_marker("few") if runs else None
+    if few is None:
+        return _each_choice_once(runs)
+    number = min(few.args[0], len(runs))
+    return [runs[place * len(runs) // number] for place in range(number)]
+
+
+def _each_choice_once(runs: Sequence[pytest.Item]) -> Iterable[pytest.Item]:
+    """Yield runs until each choice was made; the run that makes most new ones goes first."""
+    choices = {id(run): set(_choices(run)) for run in runs}
+    rest = list(runs)
+    made: set[Choice] = set()
+    while rest:
+        best = max(rest, key=lambda run: len(choices[id(run)] - made))
+        if choices[id(best)] <= made and made:
+            return
+        yield best
+        rest.remove(best)
+        made |= choices[id(best)]
+
+
+def _choices(run: pytest.Item) -> Iterable[Choice]:
+    callspec = getattr(run, "callspec", None)
+    if callspec is None:
+        return
+    together: dict[str, tuple[str, ...]] = {}
+    for mark in run.iter_markers("parametrize"):
+        names = mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0]
+        group = tuple(name.strip() for name in names)
+        together.update(dict.fromkeys(group, group))
+    for group in dict.fromkeys(together.get(name, (name,)) for name in callspec.params):
+        yield group, tuple(id(callspec.params[name]) for name in group if name in callspec.params)
