@@ -7,7 +7,7 @@ from async_mirror.crew.alarm import Wish
 from async_mirror.model import paths
 
 FEW = 100
-"""So many paths that are not quiet yet are single changes; more are a burst, which is waited for."""
+"""So many paths that wait are single changes; more are a burst, whose end is waited for."""
 RESTLESS, LONGEST, LONGEST_GONE = 4, 20, 120
 """In settle times: after how long a path that is never quiet holds up no other; how long a burst holds up what is quiet
 itself; how long what goes on holds up a deletion."""
@@ -72,13 +72,13 @@ class Burst:
         """Return in how many seconds there may be something to take; None if nothing was touched."""
         if not self._touched:
             return None
-        calm_at, longest = self._calm_at(), self._longest(now_s)
+        calm_at, longest = self._calm_at(), self._longest()
         times = [self._whole_at(calm_at)] if self._whole_since_s is not None else self._times(calm_at, longest)
         return max(0.0, min(times) - now_s)
 
     def take(self, now_s: float) -> Wish | None:
         """Take what may be looked at now; None for nothing."""
-        calm_at, longest = self._calm_at(), self._longest(now_s)
+        calm_at, longest = self._calm_at(), self._longest()
         if self._whole_since_s is not None:
             if self._whole_at(calm_at) > now_s:
                 return None
@@ -104,9 +104,8 @@ class Burst:
     def _calm_at(self) -> float:
         """Return when all is quiet, but for what never is."""
         restless_s = RESTLESS * self._settle_s
-        lasts = (each.last_s for each in reversed(self._touched.values()) if each.last_s - each.first_s <= restless_s)
-        return next(lasts, 0.0) + self._settle_s
+        lasts = (each.last_s for each in self._touched.values() if each.last_s - each.first_s <= restless_s)
+        return max(lasts, default=0.0) + self._settle_s
 
-    def _longest(self, now_s: float) -> float:
-        busy = sum(now_s - each.last_s < self._settle_s for each in self._touched.values())
-        return 0 if busy <= FEW else LONGEST
+    def _longest(self) -> float:
+        return 0 if sum(not each.gone for each in self._touched.values()) <= FEW else LONGEST

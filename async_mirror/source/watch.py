@@ -116,10 +116,10 @@ class SourceWatch:
         self._strayed = True
         self._woken.set()
 
-    def _touch(self, folder: str, name: str, what: Touch = Touch.CHANGED) -> None:
+    def _touch(self, folder: str, name: str, what: Touch = Touch.CHANGED, *, at_s: float | None = None) -> None:
         if not self._burst:
             self._woken.set()
-        self._burst.touch(folder, name, _now(), what)
+        self._burst.touch(folder, name, _now() if at_s is None else at_s, what)
 
     def _lose(self) -> None:
         self._burst.lose(_now())
@@ -135,8 +135,9 @@ class SourceWatch:
         if self._new or self._left:
             new, self._new = self._new, []
             left, self._left = self._left, set()
+            noticed_s = _now()
             for folder in await in_thread(self._tree.follow, left, new):
-                self._touch(folder, "")
+                self._touch(folder, "", at_s=noticed_s)
             self._tell_notes()
 
     async def _take(self) -> None:

@@ -1,4 +1,4 @@
-"""The ways in which editors save a file, as `strace` shows them: what they do to its folder, step by step."""
+"""The ways in which editors save a file: what they do to its folder, step by step."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def emacs(file: Path, content: bytes) -> None:
 
 
 def jetbrains(file: Path, content: bytes) -> None:
-    """"Safe write": written beside, the old file out of the way, the new one in its place, the old one deleted."""
+    """ "Safe write": written beside, the old file out of the way, the new one in its place, the old one deleted."""
     new, old = file.with_name(f"{file.name}~jb_tmp~"), file.with_name(f"{file.name}~jb_old~")
     in_place(new, content)
     file.rename(old)
