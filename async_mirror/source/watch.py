@@ -9,6 +9,7 @@ from async_mirror.model import paths, temporary_names
 from async_mirror.model.entry import FILE, FOLDER, Entry
 from async_mirror.model.selection import Selection
 from async_mirror.multi import beside, in_thread
+from async_mirror.source import elsewhere
 from async_mirror.source import notices as kernel
 from async_mirror.source.burst import Burst, Touch
 from async_mirror.source.notices import Notices
@@ -36,14 +37,17 @@ class SourceWatch:
         notices: Notices | None,
         poll_s: float = POLL_S,
     ) -> None:
-        """Prepare to watch; `note` is told what a user should know, `notices` is None where all is to be polled."""
+        """Prepare to watch; `note` is told what a user should know. Without `notices` the system is asked otherwise."""
         self._selection = selection
         self._ring = ring
         self._note = note
         self._poll_s = poll_s
         self._burst = Burst(settle_s)
-        self._tree = WatchedTree(source, selection, notices, self)
+        self._source = source
+        self._elsewhere = notices is None and elsewhere.is_installed()
+        self._tree = WatchedTree(source, selection, notices, self, polls=not self._elsewhere)
         self._woken = asyncio.Event()
+        self._stood = asyncio.Event()
         self._strayed = False
         self._new: list[str] = []
         self._left: set[str] = set()
@@ -51,6 +55,7 @@ class SourceWatch:
     async def stand(self) -> None:
         """Have everything watched that there is now. A pass that begins afterwards and a later notice miss nothing."""
         await in_thread(self._tree.stand)
+        self._stood.set()
         self._tell_notes()
 
     async def run(self) -> None:
@@ -58,6 +63,8 @@ class SourceWatch:
         try:
             async with beside() as start:
                 start(self._poll())
+                if self._elsewhere:
+                    start(self._listen())
                 while True:
                     due_s = self._burst.due_s(_now())
                     await set_within(self._woken, _LONG_S if due_s is None else due_s)
@@ -147,6 +154,26 @@ class SourceWatch:
             self._ring(None)
         elif wish:
             self._ring(wish.folders)
+
+    async def _listen(self) -> None:
+        """Take note of what a system tells that is not Linux, for as long as it does; then all is polled."""
+        try:
+            while True:
+                self._stood.clear()
+                async for some in elsewhere.changes(self._source, self._stood):
+                    for path, gone in some:
+                        self._told(path, Touch.GONE if gone else Touch.CHANGED)
+        except (OSError, RuntimeError) as error:
+            self._note(
+                f"changes in the source are not told of any more ({error}): it is looked at every {POLL_S:.0f} s"
+            )
+            self._tree.polls = True
+            self._lose()
+
+    def _told(self, path: str, what: Touch) -> None:
+        folder, name = paths.split(path)
+        if not temporary_names.is_temporary(name) and self._selection.includes_with_parents(Entry(path, FILE)):
+            self._touch(folder, name, what)
 
     async def _poll(self) -> None:
         """Look now and then whether the source is still the same, and at what is not watched."""

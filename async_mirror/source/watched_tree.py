@@ -28,8 +28,11 @@ _LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
 class WatchedTree:
     """The folders of one source that are watched, or polled. The source is not kept open: it can be unmounted."""
 
-    def __init__(self, source: bytes, selection: Selection, notices: Notices | None, listener: Listener) -> None:
-        """Begin with nothing watched; without `notices` everything is polled."""
+    def __init__(
+        self, source: bytes, selection: Selection, notices: Notices | None, listener: Listener, *, polls: bool = True
+    ) -> None:
+        """Begin with nothing watched; without `notices` everything is polled, unless somebody else watches it."""
+        self.polls = polls
         self.watched: dict[int, str] = {}
         self.way: dict[int, set[str]] = {}
         self.unreadable: set[str] = set()
@@ -161,7 +164,7 @@ class WatchedTree:
     def _watch(self, folder: str, descriptor: int) -> bool:
         """Have the kernel watch a folder; tell whether it does."""
         if self._notices is None:
-            return False
+            return not self.polls
         try:
             number = self._listen(descriptor)
         except OSError as error:

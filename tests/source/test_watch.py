@@ -22,6 +22,7 @@ from async_mirror.crew.alarm import Alarm, Wish
 from async_mirror.crew.stop import Stop
 from async_mirror.model.selection import Selection
 from async_mirror.multi import beside
+from async_mirror.source import elsewhere
 from async_mirror.source.mounts import Mount
 from async_mirror.source.notices import Notices
 from async_mirror.source.watch import SourceWatch
@@ -432,7 +433,41 @@ def test_at_the_limit_of_watches_the_number_to_set_is_told_and_the_rest_is_polle
     assert found == ["True", "True"]
 
 
-def test_without_the_kernels_help_all_is_polled(root: Path) -> None:
+def test_what_watchfiles_tells_is_told_where_there_is_no_inotify(root: Path) -> None:
+    async def main() -> None:
+        alarm = Alarm()
+        notes = list[str]()
+        watch = SourceWatch(
+            os.fsencode(root),
+            Selection(patterns=("*.log",)),
+            settle_s=SETTLE_S,
+            ring=alarm.ring,
+            note=notes.append,
+            notices=None,
+            poll_s=SETTLE_S,
+        )
+        await watch.stand()
+        async with beside() as start:
+            start(watch.run())
+            wish = only()
+            for number in range(300):  # it tells nobody when it has begun
+                (root / "blog" / "page.log").write_bytes(b"GET /")
+                (root / "blog" / "page").write_text(f"{number}")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        wish = await alarm.wait(LONGEST_S, Stop())
+                        break
+            assert wish == only("blog")
+            os.rename(root, root.with_name("elsewhere"))
+            (root / "new").mkdir(parents=True)
+            assert await alarm.wait(LONGEST_S, Stop()) == EVERYTHING
+        assert notes == []
+
+    asyncio.run(main())
+
+
+def test_without_the_kernels_help_all_is_polled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elsewhere, "is_installed", lambda: False)
     (root / "blog" / "page").write_bytes(b"x")
 
     async def main() -> None:
