@@ -164,6 +164,22 @@ SYNC: list[click.Parameter] = [
         group=_WHEN,
         help="How often a pass begins: 90s, 15m, 1h30m or plain seconds.",
     ),
+    Option(
+        ["--watch/--no-watch"],
+        default=Settings.watch,
+        show_default=True,
+        group=_WHEN,
+        help="Whether to upload a change as soon as it is made, too; --every still looks at everything.",
+    ),
+    Option(
+        ["--settle"],
+        type=INTERVAL,
+        default=written_interval(Settings.settle_seconds),
+        show_default=True,
+        metavar="INTERVAL",
+        group=_WHEN,
+        help="How long a file must be quiet before --watch uploads it.",
+    ),
     Option(["--once"], is_flag=True, group=_WHEN, help="Run one pass and exit."),
     Option(
         ["-n", "--dry-run"],
