@@ -5,20 +5,20 @@ import math
 import random
 import time
 from enum import IntEnum
-from functools import partial
 
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
+from async_mirror.planning.remaining import tell_remaining
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
 from async_mirror.source.opened_folder import OpenedFolder
+from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
+from async_mirror.sync.guards import open_source
 from async_mirror.sync.mirror import Mirror
 from async_mirror.sync.one_pass import Pass
-from async_mirror.sync.remaining import tell_remaining
-from async_mirror.sync.source_folder import open_source
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
 
@@ -95,7 +95,7 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
     offload = Offload()
     failure = Exit.MIRRORED
     try:
-        await _run_pass(mirror, state, stop, offload)
+        await _run_pass(mirror, AwaitableState(state, offload), stop)
     except (StateError, RemoteError) as error:
         report.trouble(_told(error))
         failure = exit_for(error)
@@ -133,22 +133,26 @@ def _told(error: StateError | RemoteError) -> str:
     return f"{error.told} ({error.advice})" if error.advice else error.told
 
 
-async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
-    source = await open_source(mirror, state, offload)
+async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
+    source = await open_source(mirror, state)
     if source is None:
         return
     try:
-        await _run_pass_over(mirror, state, stop, offload, source)
+        await _run_pass_over(mirror, state, stop, source)
     except (StateError, RemoteError):
-        await tell_remaining(mirror, source, state, stop, offload)
+        await _tell_remaining(mirror, state, stop, source)
         raise
     if stop.requested or mirror.report.counts.halts:
-        await tell_remaining(mirror, source, state, stop, offload)
+        await _tell_remaining(mirror, state, stop, source)
 
 
-async def _run_pass_over(mirror: Mirror, state: State, stop: Stop, offload: Offload, source: OpenedFolder) -> None:
+async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
+    await tell_remaining(mirror.report, source, state, mirror.settings, mirror.selection, stop=stop)
+
+
+async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
     try:
-        await Pass(mirror, state, stop, offload, source).run()
+        await Pass(mirror, state, stop, source).run()
     except RootMissing as error:
         mirror.report.begin_again()
         settings = mirror.settings
@@ -162,9 +166,9 @@ async def _run_pass_over(mirror: Mirror, state: State, stop: Stop, offload: Offl
         await session.close()
         if session.made_root:  # a server that refuses to enter it for a moment may say the same
             mirror.report.note(f"{error}: it is made again and everything is sent")
-            await offload(state.void, "")
-        await offload(partial(state.learn, surveyed=None))
-        await Pass(mirror, state, stop, offload, source).run()
+            await state.held.void("")
+        await state.learn(surveyed=None)
+        await Pass(mirror, state, stop, source).run()
 
 
 def _exit_of(counts: Counts, failure: Exit) -> Exit:

@@ -8,6 +8,7 @@ from async_mirror.model.change import Job, SendFile, path_of
 from async_mirror.model.outcome import Outcome
 from async_mirror.sync.room import Room
 from async_mirror.ui.report import Report
+from async_mirror.ui.text import doing
 
 
 class Watch(Watcher[Item, Answer]):
@@ -49,20 +50,10 @@ class Watch(Watcher[Item, Answer]):
             self._report.activity.came_back(lane, _path(item))
 
 
-_VERBS = {
-    "MakeFolder": "making",
-    "SendFile": "sending",
-    "SetAttributes": "setting the mode of",
-    "Move": "renaming to",
-    "RemoveFile": "removing",
-    "RemoveFolder": "removing",
-}
-
-
 def _verb(item: Item) -> str:
     match item:
         case Job(change):
-            return _VERBS[type(change).__name__]
+            return doing(change)
         case Compare():
             return "listing"
         case Recover():

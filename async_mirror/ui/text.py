@@ -4,6 +4,7 @@ from typing import assert_never
 
 from async_mirror.model.change import (
     REPLACES,
+    Change,
     Deed,
     MakeFolder,
     Move,
@@ -59,19 +60,25 @@ def quoted(path: str) -> str:
 
 
 _VERBS = {
-    MakeFolder: "made",
-    SendFile: "sent",
-    SetAttributes: "mode",
-    SetDate: "dated",
-    Move: "moved",
-    RemoveFile: "removed",
-    RemoveFolder: "removed",
+    MakeFolder: ("made", "making"),
+    SendFile: ("sent", "sending"),
+    SetAttributes: ("mode", "setting the mode of"),
+    SetDate: ("dated", "setting the date of"),
+    Move: ("moved", "renaming to"),
+    RemoveFile: ("removed", "removing"),
+    RemoveFolder: ("removed", "removing"),
 }
+"""What is said of a change that was made, and of one that is being made."""
 
 
 def verb_of(change: Deed) -> str:
     """Return the verb for a change that was made."""
-    return "same" if isinstance(change, SetDate) and not change.is_set else _VERBS[type(change)]
+    return "same" if isinstance(change, SetDate) and not change.is_set else _VERBS[type(change)][0]
+
+
+def doing(change: Change) -> str:
+    """Return the verb for a change that is being made."""
+    return _VERBS[type(change)][1]
 
 
 def described(change: Deed) -> str:

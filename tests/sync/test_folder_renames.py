@@ -27,6 +27,7 @@ from async_mirror.model.change import Job, MakeFolder, Move, RemoveFile, Shapes
 from async_mirror.model.entry import Entry, Kind, Listing, fingerprint
 from async_mirror.model.outcome import Done, Doubt, Failed, Failure, InDoubt, Outcome, Pending, Problem
 from async_mirror.model.selection import Selection
+from async_mirror.planning.folder_renames import SMALL, Renamed
 from async_mirror.remote.errors import ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteListing
 from async_mirror.source.files import digest_of
@@ -34,7 +35,6 @@ from async_mirror.source.look import look
 from async_mirror.source.scan import read_folder
 from async_mirror.state.opening import open_state
 from async_mirror.state.store import State
-from async_mirror.sync.folder_renames import SMALL, Renamed
 
 DAY = 86_400
 

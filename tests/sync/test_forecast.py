@@ -11,10 +11,11 @@ from async_mirror.model.change import Job, SendFile
 from async_mirror.model.outcome import Done
 from async_mirror.model.selection import Selection
 from async_mirror.multi import Offload
+from async_mirror.planning.forecast import Ahead
 from async_mirror.source.scan import walk
+from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.opening import open_state
 from async_mirror.state.store import State
-from async_mirror.sync.forecast import Ahead
 from async_mirror.ui.report import Report
 
 SELECTION = Selection(patterns=("*.tmp",))
@@ -41,7 +42,7 @@ def looked(source: Path, state: State, *, planned_before: int = 0) -> tuple[Ahea
 
     async def look() -> Ahead:
         offload = Offload()
-        ahead = Ahead(bytes(source), SELECTION, state, offload, report)
+        ahead = Ahead(bytes(source), SELECTION, AwaitableState(state, offload), report)
         for _ in range(planned_before):
             ahead.planned()
         await ahead.look()

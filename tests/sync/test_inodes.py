@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from async_mirror.model.entry import Entry, Kind, Listing, Tally
+from async_mirror.planning.inodes import Inodes
 from async_mirror.source.mounts import Mount, mounts
 from async_mirror.state.opening import open_state
 from async_mirror.state.store import State
-from async_mirror.sync.examination import Inodes
 
 FIRST, SECOND, THIRD = (f"boot {number} 0:40" for number in (1, 2, 3))
 MADE_UP = [b"nfs", b"nfs4", b"cifs", b"smb3", b"fuse", b"fuse.sshfs", b"9p", b"virtiofs", b"vfat", b"overlay"]

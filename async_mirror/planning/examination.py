@@ -8,19 +8,20 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from functools import partial
 
+from async_mirror.crew.off_loop import Awaited, Face
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.bandwidth import Pace
-from async_mirror.model import escape, paths
-from async_mirror.model.entry import Entry, Listing, Marks
+from async_mirror.model import paths
+from async_mirror.model.entry import Entry
 from async_mirror.model.plan import FolderPlan, plan_read
 from async_mirror.model.settings import Settings
-from async_mirror.multi import Offload
+from async_mirror.planning.inodes import AwaitableInodes, Inodes
 from async_mirror.source.files import read_file
 from async_mirror.source.look import look
-from async_mirror.source.mounts import Mount, mounts
+from async_mirror.source.mounts import Mount
 from async_mirror.source.opened_folder import OpenedFolder
+from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.store import State
 
 MANY_FILES, MANY_PERCENT = 1000, 10
@@ -33,37 +34,50 @@ MOST_WAITING = 100_000
 AT_ONCE = 64
 
 
-class Examination:
-    """What is to be read in one pass. Planning asks `marks` and tells what it `saw`, in the thread of the state."""
+class _Files:
+    """Files as they are and as they are held. The methods block."""
 
-    def __init__(self, root: OpenedFolder, state: State, settings: Settings, offload: Offload, stop: Stop) -> None:
+    def __init__(self, root: OpenedFolder, state: State) -> None:
+        self._root = root
+        self._state = state
+
+    def changed(self, some: Iterable[str]) -> list[tuple[Entry, Entry]]:
+        """Return files as they are now and as they are held, but for those that were sent meanwhile."""
+        found = ((look(self._root, path), self._state.held(path)) for path in some)
+        files = [(now, held) for now, held in found if now and held and not (now.is_folder or held.is_folder)]
+        return [(now, held) for now, held in files if now.marks != held.marks]
+
+    def now(self, path: str) -> Entry | None:
+        """Return what is there now."""
+        return look(self._root, path)
+
+
+class _AwaitableFiles(Face[_Files]):
+    changed = Awaited(_Files.changed)
+    now = Awaited(_Files.now)
+
+
+class Examination:
+    """What is to be read in one pass: what plans say that has to be, and what nobody has read yet."""
+
+    def __init__(
+        self, root: OpenedFolder, state: AwaitableState, settings: Settings, inodes: Inodes, stop: Stop
+    ) -> None:
         """Begin with nothing to be read."""
         self._root = root
         self._state = state
         self._settings = settings
-        self._offload = offload
         self._stop = stop
-        self._inodes = Inodes(state, partial(mounts, root))
+        self._files = _AwaitableFiles(_Files(root, state.blocking), state.off_loop)
+        self._inodes = AwaitableInodes(inodes, state.off_loop)
         self._unsized: list[str] = []
         self._touched: defaultdict[Mount | None, list[str]] = defaultdict(list)
-
-    # What planning finds.
-
-    def marks(self, folder: str) -> Marks:
-        """Tell which marks count for the files of a folder."""
-        if not self._settings.ctime:
-            return Marks(ctime=False, inode=False)
-        return Marks(inode=self._inodes.count_in(folder))
-
-    def saw(self, listing: Listing, held: Sequence[Entry]) -> None:
-        """Take note of a folder of the source, and of what is held there."""
-        self._inodes.saw(listing, held)
 
     def take(self, plan: FolderPlan) -> None:
         """Take note of what a plan has to be read."""
         self._unsized += [entry.path for entry in plan.unsized]
         for entry in plan.touched:
-            waiting = self._touched[self._inodes.mount_of(paths.parent(entry.path))]
+            waiting = self._touched[self._inodes.blocking.mount_of(paths.parent(entry.path))]
             if len(waiting) < MOST_WAITING:
                 waiting.append(entry.path)
 
@@ -71,7 +85,7 @@ class Examination:
 
     async def found(self, note: Callable[[str], None]) -> AsyncGenerator[FolderPlan, None]:
         """Read what is to be read, some files at a time, and yield what is to be done about them."""
-        await self._offload(self._inodes.learn)
+        await self._inodes.learn()
         async for plan in self._read_all(self._unsized, _Bounds(self._stop)):
             yield plan
         for mount, touched in self._touched.items():
@@ -85,14 +99,14 @@ class Examination:
     async def _is_file_system(self, mount: Mount | None, touched: Sequence[str]) -> bool:
         if len(touched) <= MANY_FILES:
             return False
-        held = await self._offload(self._state.count_held_files, mount.folder if mount else "")
+        held = await self._state.held.count_files(mount.folder if mount else "")
         return len(touched) * 100 > held * MANY_PERCENT
 
     async def _read_all(self, waiting: Sequence[str], bounds: "_Bounds") -> AsyncGenerator[FolderPlan, None]:
         for start in range(0, len(waiting), AT_ONCE):
             some = waiting[start : start + AT_ONCE]
             plan = FolderPlan()
-            for now, held in await self._offload(self._both, some):
+            for now, held in await self._files.changed(some):
                 if bounds.are_reached:
                     break
                 if read := (await self._content(held, bounds) if held.digest else now):
@@ -100,12 +114,6 @@ class Examination:
             yield plan
             if bounds.are_reached:
                 return
-
-    def _both(self, some: Iterable[str]) -> list[tuple[Entry, Entry]]:
-        """Return files as they are now and as they are held, but for those that were sent meanwhile."""
-        found = ((look(self._root, path), self._state.held(path)) for path in some)
-        files = [(now, held) for now, held in found if now and held and not (now.is_folder or held.is_folder)]
-        return [(now, held) for now, held in files if now.marks != held.marks]
 
     async def _content(self, held: Entry, bounds: "_Bounds") -> Entry | None:
         await bounds.spend(held.size)
@@ -124,7 +132,7 @@ class Examination:
         """Read files that were adopted unread, as they were then, and keep their digests; the rest in later passes."""
         bounds = _Bounds(self._stop, READ_FOR_S)
         after = ""
-        while rows := await self._offload(self._state.held_unread, after, AT_ONCE):
+        while rows := await self._state.held.unread(after, AT_ONCE):
             digested: list[Entry] = []
             for held in rows:
                 if bounds.are_reached:
@@ -132,86 +140,18 @@ class Examination:
                 if digest := await self._digest_of(held, bounds):
                     digested.append(held._replace(digest=digest))
             if digested:
-                await self._offload(self._state.hold_digests, digested)
+                await self._state.held.add_digests(digested)
             if bounds.are_reached:
                 return
             after = rows[-1].path
 
     async def _digest_of(self, held: Entry, bounds: "_Bounds") -> bytes:
         """Return the digest of a file that has the marks it had when it was adopted, before and after."""
-        now = await self._offload(look, self._root, held.path)
+        now = await self._files.now(held.path)
         if now is None or now.marks != held.marks:
             return b""
         read = await self._content(held, bounds)
         return read.digest if read and read.marks == held.marks else b""
-
-
-class Inodes:
-    """Whether inodes count, for each file system of the source. Where they may be made up, they have to be proved.
-
-    The proof is another mounting that shows the same ones: they count from then on, or never, if it shows others.
-    """
-
-    def __init__(self, state: State, find: Callable[[], Sequence[Mount]]) -> None:
-        """Find the file systems when they are first asked for."""
-        self._find = find
-        self._state = state
-        self._mounts: Sequence[Mount] | None = None
-        self._count: dict[Mount, bool] = {}
-        self._same: dict[Mount, int] = {}
-        self._other: dict[Mount, int] = {}
-
-    def mount_of(self, folder: str) -> Mount | None:
-        """Return the file system that a folder is on, if the system tells."""
-        if self._mounts is None:
-            self._mounts = self._find()
-            for mount in self._mounts:
-                self._recall(mount)
-        return next((each for each in self._mounts if not each.folder or paths.is_inside(folder, each.folder)), None)
-
-    def _recall(self, mount: Mount) -> None:
-        verdict, _, identity = (self._state.fact(_fact(mount)) or "").partition(" ")
-        self._count[mount] = mount.keeps_inodes or verdict == _SAME
-        if not mount.keeps_inodes and verdict == _ONCE and identity != mount.identity:
-            self._same[mount] = self._other[mount] = 0
-
-    def count_in(self, folder: str) -> bool:
-        """Tell whether they count in a folder."""
-        mount = self.mount_of(folder)
-        return mount is None or self._count[mount]
-
-    def saw(self, listing: Listing, held: Iterable[Entry]) -> None:
-        """Compare the inodes of files that nobody has written to."""
-        mount = self.mount_of(listing.folder)
-        if mount is None or mount not in self._same:
-            return
-        if listing.known:
-            self._same[mount] += listing.known.files
-            return
-        now = {entry.path: entry for entry in listing.entries if not entry.is_folder}
-        for old in held:
-            if (entry := now.get(old.path)) and entry.marks[:3] == old.marks[:3]:
-                seen = self._same if entry.inode == old.inode else self._other
-                seen[mount] += 1
-
-    def learn(self) -> None:
-        """Remember what was seen of each file system whose inodes may be made up."""
-        for mount in self._mounts or ():
-            before = self._state.fact(_fact(mount))
-            if mount.keeps_inodes or (before and mount not in self._same):
-                continue
-            verdict = _ONCE
-            if mount in self._same and (self._same[mount] or self._other[mount]):
-                verdict = _OTHER if self._other[mount] else _SAME
-            self._state.learn(**{_fact(mount): f"{verdict} {mount.identity}"})
-
-
-_ONCE, _SAME, _OTHER = "once", "same", "other"
-"""How it stands with the inodes of a mount: seen at one mounting, the same at two, or others."""
-
-
-def _fact(mount: Mount) -> str:
-    return f"inodes of {mount.kind.decode('ascii', 'replace')} at {escape.shown(mount.folder)}"
 
 
 class _Bounds:

@@ -68,14 +68,22 @@ class Renamed:
             self._above.subtract(paths.lineage(move.held.path))
 
     def _moves_to(self, entry: Entry) -> Iterator[Move]:
-        for held in self._state.held_folders_with_inode(entry.inode):
-            if self._may_be(held, entry) and (inside := self._inside(held, entry)):
+        for held in self._state.movable_folders(entry.inode):
+            if inside := self._may_be_renamed(held, entry):
                 if held.path not in self._under_way:
                     self._under_way[held.path] = entry.path
                     self._above.update(paths.lineage(held.path))
                 yield Move(entry, held, f"renamed from {held.path}", inside=inside)
 
-    def _may_be(self, held: Entry, entry: Entry) -> bool:
+    def _may_be_renamed(self, held: Entry, entry: Entry) -> Inside:
+        """Tell whether a folder may be renamed by what it holds; nothing if it may not.
+
+        It may if it is gone from its path for sure and nothing under way concerns it, no part of it is left out, and
+        most of it is in the new one. What the site alone knows, that others have something in it, decides later.
+        """
+        return self._inside(held, entry) if self._is_gone_from(held, entry) else ()
+
+    def _is_gone_from(self, held: Entry, entry: Entry) -> bool:
         """Tell whether a held folder is gone for sure, not left out, and nothing else is under way that concerns it.
 
         What differs in case or Unicode form alone may be one folder to the site: a twin has the first claim.
@@ -87,7 +95,6 @@ class Renamed:
             and self._under_way.get(old, new) == new
             and not self._above[old]
             and self._under_way.keys().isdisjoint(paths.lineage(old))
-            and not self._state.is_pending(old)
             and self._is_mirrored(held)
             and is_gone(self._root, old)
             and not self._has_twin(old)

@@ -3,19 +3,23 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
+from async_mirror.crew.off_loop import Awaited, Face
 from async_mirror.crew.stop import Stop
 from async_mirror.model import paths
 from async_mirror.model.change import Change, Move, RemoveFile, SendFile, path_of
 from async_mirror.model.entry import UNKNOWN, Entry, Listing
 from async_mirror.model.plan import plan_folder
-from async_mirror.multi import Offload
+from async_mirror.model.selection import Selection
+from async_mirror.model.settings import Settings
+from async_mirror.planning.folder_renames import Renamed
 from async_mirror.source.scan import walk
+from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
-from async_mirror.sync.folder_renames import Renamed
-from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.counts import is_counted
+from async_mirror.ui.report import Report
 from async_mirror.ui.text import verb_of
 
 LONGEST_S, LONGEST_AT_THE_END_S = 30.0, 2.0
@@ -23,27 +27,16 @@ LONGEST_S, LONGEST_AT_THE_END_S = 30.0, 2.0
 COUNTED_FOR_S = 0.02
 
 
-async def tell_remaining(mirror: Mirror, root: bytes, state: State, stop: Stop, offload: Offload) -> None:
-    """Tell the report what is still to be done, if that is found out in time."""
-    remaining = Remaining(mirror, root, state)
-    begun = time.monotonic()
-    try:
-        while not await offload(remaining.count_some):
-            if time.monotonic() - begun > (LONGEST_AT_THE_END_S if stop.requested else LONGEST_S):
-                return
-        mirror.report.recounted(await offload(remaining.total))
-    except StateError:
-        return  # what kept the pass from going on was told
-
-
 class Remaining:
     """What the source has and the site does not, and the reverse, but for what the pass has accounted for."""
 
-    def __init__(self, mirror: Mirror, root: bytes, state: State) -> None:
+    def __init__(
+        self, root: bytes, state: State, settings: Settings, selection: Selection, accounted: AbstractSet[str]
+    ) -> None:
         """Begin with nothing counted."""
-        self._settings = mirror.settings
-        self._selection = mirror.selection
-        self._accounted = mirror.report.counts.failed_paths | mirror.report.counts.skipped_paths
+        self._settings = settings
+        self._selection = selection
+        self._accounted = accounted
         self._state = state
         self._walking = walk(root, self._selection, "", state.in_step)
         self._renamed = Renamed(root, state, self._selection)
@@ -101,3 +94,24 @@ class Remaining:
 
     def _is_moved(self, path: str) -> bool:
         return not self._moved.isdisjoint([*paths.lineage(path), path])
+
+
+class _Counting(Face[Remaining]):
+    count_some = Awaited(Remaining.count_some)
+    total = Awaited(Remaining.total)
+
+
+async def tell_remaining(
+    report: Report, root: bytes, state: AwaitableState, settings: Settings, selection: Selection, *, stop: Stop
+) -> None:
+    """Tell the report what is still to be done, if that is found out in time."""
+    accounted = report.counts.failed_paths | report.counts.skipped_paths
+    remaining = _Counting(Remaining(root, state.blocking, settings, selection, accounted), state.off_loop)
+    begun = time.monotonic()
+    try:
+        while not await remaining.count_some():
+            if time.monotonic() - begun > (LONGEST_AT_THE_END_S if stop.requested else LONGEST_S):
+                return
+        report.recounted(await remaining.total())
+    except StateError:
+        return  # what kept the pass from going on was told
