@@ -12,6 +12,7 @@ from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
 from async_mirror.planning.folder_renames import Renamed
 from async_mirror.planning.inodes import Inodes
+from async_mirror.planning.scope import EVERYTHING, Scope
 from async_mirror.source.look import is_gone
 from async_mirror.source.scan import read_folder, walk
 from async_mirror.state.store import State
@@ -31,14 +32,20 @@ class Planner:
         *,
         renamed: Renamed,
         inodes: Inodes,
+        scope: Scope = EVERYTHING,
     ) -> None:
-        """Plan for what of the source is selected."""
+        """Plan for what of the source is selected, and in the scope of the pass."""
         self._root = root
         self._state = state
         self._settings = settings
         self._selection = selection
         self._renamed = renamed
         self._inodes = inodes
+        self._scope = scope
+
+    def scan(self) -> Iterator[Listing]:
+        """Return the scan of all that the pass looks at; it reads as it is asked."""
+        return self._scope.listings(self._root, self._selection, self._state)
 
     def walk(self, start: str) -> Iterator[Listing]:
         """Return the scan from a folder on; it reads as it is asked."""
@@ -75,7 +82,8 @@ class Planner:
             self._renamed.saw(listing.folder)
             self._inodes.saw(listing, ())
             return FolderPlan()
-        held = self._selection.visible(self._state.held_in(listing.folder))
+        visible = self._selection.visible(self._state.held_in(listing.folder))
+        held = [entry for entry in visible if not self._scope.leaves_alone(entry.path)]
         self._inodes.saw(listing, held)
         known = {entry.path for entry in held}
         new = [entry for entry in listing.entries if entry.path not in known and not entry.is_folder]

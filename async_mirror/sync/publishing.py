@@ -46,6 +46,7 @@ class Publishing:
         self._report = context.report
         self._gates = context.gates
         self._state = context.state
+        self._scope = context.scope
         self._aside = context.aside
         self._jobs = jobs
         self._feed = feed
@@ -87,7 +88,7 @@ class Publishing:
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        walking = self._planning.blocking.walk(start)
+        walking = self._planning.blocking.walk(start) if start else self._planning.blocking.scan()
         while planned := await self._planning.some(walking):
             jobs: list[Job] = []
             for listing, plan in planned:
@@ -104,7 +105,13 @@ class Publishing:
                 if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self._aside.swaps):
                     continue
                 jobs += await self._take(plan)
-            if beside and self._report.watched and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
+            if (
+                beside
+                and self._scope.is_whole
+                and self._report.watched
+                and self._jobs.made > BEGINS_AFTER
+                and not self._ahead.begun
+            ):
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:
