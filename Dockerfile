@@ -34,7 +34,7 @@ ENV PATH=/opt/async-mirror/bin:$PATH \
 VOLUME /state
 WORKDIR /
 USER 10001:10001
-# The first pass over a large folder takes its time, and only its end is a sign of health. A path that fails for an hour is none.
-HEALTHCHECK --interval=1m --timeout=30s --start-period=15m --retries=3 CMD ["async-mirror", "healthcheck", "--strict-after", "1h"]
+# A first pass may take hours: it is healthy while it goes on. A path that fails for an hour is not.
+HEALTHCHECK --interval=1m --timeout=30s --start-period=1m --retries=3 CMD ["async-mirror", "healthcheck", "--strict-after", "1h"]
 ENTRYPOINT ["async-mirror"]
 CMD ["sync"]

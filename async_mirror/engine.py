@@ -4,8 +4,10 @@ import asyncio
 import math
 import random
 import time
+from contextlib import suppress
 from enum import IntEnum
 
+from async_mirror.crew.alarm import Alarm, Wish
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.outcome import Problem
@@ -21,10 +23,13 @@ from async_mirror.sync.mirror import Mirror
 from async_mirror.sync.one_pass import Pass
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
+from async_mirror.ui.last_pass import LastPass, left_by
 
 FIRST_RETRY_SECONDS = 10.0
 LOGIN_RETRY_SECONDS = 300.0
 LONGEST_LOGIN_RETRY_SECONDS = 3600.0
+PAUSE_LOOKED_AT_SECONDS = 60.0
+PAUSED = "paused: nothing is done until `async-mirror resume`"
 
 
 class Exit(IntEnum):
@@ -48,47 +53,119 @@ def exit_for(error: Exception) -> Exit:
     return Exit.LOGIN if isinstance(error, LoginFailed) else Exit.CONNECTION
 
 
-async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
+class Schedule:
+    """When the next full pass is due, on a clock that nobody sets.
+
+    Full passes start `every_seconds` apart; what is late is skipped. After a pass that found no connection the next one
+    comes sooner, later each time; after a refused login it comes late, for servers lock accounts. What only looks at a
+    few folders moves none of this, unless it fails like that.
+    """
+
+    def __init__(self, every_seconds: float, now: float, ahead: float = 0.0) -> None:
+        """Begin with a pass that is due; those after it begin so many seconds earlier than an interval after this."""
+        self.due = now
+        self._every = every_seconds
+        self._begun = now - ahead
+        self._failed = 0
+
+    @property
+    def heeds_changes(self) -> bool:
+        """False while the server is left in peace until the next full pass, whatever changes in the source."""
+        return not self._failed
+
+    def left(self, now: float) -> float:
+        """Return how many seconds are left until the next full pass."""
+        return max(0.0, self.due - now)
+
+    def ended(self, code: Exit, now: float, *, whole: bool) -> None:
+        """Note how a pass ended."""
+        failed = code in {Exit.CONNECTION, Exit.LOGIN}
+        self._failed = self._failed + 1 if failed else 0
+        if whole or failed:
+            self.due = now + self._wait(code, now)
+
+    def _wait(self, code: Exit, now: float) -> float:
+        late = now - self._begun
+        wait = math.floor(late / self._every) * self._every + self._every - late
+        if code is Exit.CONNECTION:
+            return min(wait, _back_off(FIRST_RETRY_SECONDS, self._failed))
+        if code is Exit.LOGIN:
+            return max(wait, min(_back_off(LOGIN_RETRY_SECONDS, self._failed), LONGEST_LOGIN_RETRY_SECONDS))
+        return wait
+
+
+async def keep(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, *, once: bool, ahead: float = 0.0) -> int:
     """Run one pass, or one after the other until asked to stop; return the exit code.
 
-    Passes start `every_seconds` apart on the monotonic clock; what is late is skipped. After a pass that found no
-    connection the next one comes sooner, later each time; after a refused login it comes late, for servers lock
-    accounts. A state that cannot be used ends even the longest run.
+    The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before. A
+    state that cannot be used ends even the longest run.
     """
     clock = asyncio.get_running_loop().time
-    every = mirror.settings.every_seconds
-    begun = clock()
-    failed = 0
+    schedule = Schedule(mirror.settings.every_seconds, clock(), ahead)
+    wish = Wish(whole=True)
     stop.listen(mirror.report.ending)
     if mirror.rescan:
         state.learn(surveyed=None)
     while True:
-        code = await run_pass(mirror, state, stop)
+        if once and _is_paused(mirror, state):
+            mirror.report.warn(PAUSED)
+            return Exit.PARTLY
+        await _resumed(mirror, state, stop, alarm)
+        if stop.requested:
+            mirror.report.say("ended while it waited for the next pass")
+            return 128 + stop.signum
+        with alarm.passing(stop) as own:
+            code = await run_pass(mirror, state, own, wish)
         if stop.requested:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
-        if once or code is Exit.STATE:
+        if own.requested and code is not Exit.STATE:
+            mirror.report.end("paused", Exit.PARTLY, None)
+            code, wish = Exit.PARTLY, Wish(whole=True)
+        elif once or code is Exit.STATE:
             mirror.report.end(code.name.lower(), code, None)
+        else:
+            schedule.ended(code, clock(), whole=wish.whole)
+            mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
+            wish = await _next_wish(schedule, alarm, stop)
+        if once or code is Exit.STATE:
             return code
-        late = clock() - begun
-        wait = math.floor(late / every) * every + every - late
-        failed = failed + 1 if code in {Exit.CONNECTION, Exit.LOGIN} else 0
-        if code is Exit.CONNECTION:
-            wait = min(wait, _back_off(FIRST_RETRY_SECONDS, failed))
-        elif code is Exit.LOGIN:
-            wait = max(wait, min(_back_off(LOGIN_RETRY_SECONDS, failed), LONGEST_LOGIN_RETRY_SECONDS))
-        mirror.report.end(code.name.lower(), code, wait, delayed=code is Exit.LOGIN)
-        if await stop.pause(wait):
-            mirror.report.say("ended while it waited for the next pass")
-            return 128 + stop.signum
+
+
+def _is_paused(mirror: Mirror, state: State) -> bool:
+    """Tell whether somebody paused the mirror, which its state remembers. A state that is broken shows in the pass."""
+    with suppress(StateError):
+        return state.fact("paused") is not None and not mirror.dry_run
+    return False
+
+
+async def _resumed(mirror: Mirror, state: State, stop: Stop, alarm: Alarm) -> None:
+    """Wait while the mirror is paused. Who resumes it rings the alarm; where that cannot be, it is looked at."""
+    if _is_paused(mirror, state):
+        mirror.report.phase("paused")
+        mirror.report.say(PAUSED)
+        while not stop.requested and _is_paused(mirror, state):
+            await alarm.wait(PAUSE_LOOKED_AT_SECONDS, stop)
+
+
+async def _next_wish(schedule: Schedule, alarm: Alarm, stop: Stop) -> Wish:
+    """Wait until a pass is wished for or due; changes are gathered while the server is to be left in peace."""
+    clock = asyncio.get_running_loop().time
+    folders: frozenset[str] = frozenset()
+    while True:
+        wish = await alarm.wait(schedule.left(clock()), stop)
+        folders |= wish.folders
+        whole = wish.whole or not schedule.left(clock())
+        if whole or stop.requested or (folders and schedule.heeds_changes):
+            return Wish(whole, folders)
 
 
 def _back_off(first_seconds: float, failed: int) -> float:
     return first_seconds * 2.0 ** min(failed - 1, 10) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
-    """Run one pass; whatever goes wrong becomes an exit code."""
+async def run_pass(mirror: Mirror, state: State, stop: Stop, wish: Wish) -> Exit:
+    """Run one pass; whatever goes wrong becomes an exit code. It looks at everything, whatever the wish."""
     report = mirror.report
     report.begin()
     begun = time.monotonic()
@@ -115,15 +192,14 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
 
 
 def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
-    """Note how the pass ended, for whoever asks whether the mirror is kept."""
-    counts = mirror.report.counts
+    """Note how the pass ended, for whoever asks how the mirror is."""
+    counts, now, result = mirror.report.counts, time.time(), code.name.lower()
+    last = left_by(counts, result, now, LastPass.read(state.fact("last_pass")))
+    facts = {"last_result": result, "last_pass": str(last)}
     if counts.is_whole:
-        now = time.time()
-        beat = Beat(now, counts.seconds, mirror.settings.every_seconds)
         failing = Failing.read(state.fact("failing")).followed_by(counts.failures, counts.failed_paths, now)
-        state.learn(last_result=code.name.lower(), last_good=str(beat), failing=str(failing))
-    else:
-        state.learn(last_result=code.name.lower())
+        facts |= {"last_good": str(Beat(now, counts.seconds, mirror.settings.every_seconds)), "failing": str(failing)}
+    state.learn(**facts)
 
 
 def _told(error: StateError | RemoteError) -> str:

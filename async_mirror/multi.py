@@ -26,6 +26,7 @@ from multiprocessing import reduction, resource_tracker
 from typing import Any, Generic, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary
 
+from async_mirror.crew.broker import Broker, Share
 from async_mirror.crew.cap import Cap, FixedCap, Meter
 from async_mirror.crew.door import Door
 from async_mirror.crew.far import LAST_SECONDS, FarHands, Worker
@@ -44,6 +45,7 @@ _MOST_AT_ONCE = 64
 _MOST_STEPS = 256
 """Threads at work in steps: as many as there may be lanes."""
 _HALTS_WITHIN_S = 2.0
+_NOT_FOR_WORKERS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
 _BESIDE, _LONG_S = 4, 0.002
 """A batch that has taken so long gets others beside it, so many in all."""
 
@@ -133,14 +135,14 @@ class Crew(Generic[S, I, R]):
         patience: Patience | None = None,
         *,
         watcher: Watcher[I, R] | None = None,
-        cap: Cap | None = None,
+        cap: Cap | Share | None = None,
         terms: Terms[I] | None = None,
     ) -> None:
         """Prepare a crew; nothing is opened before there is an item to perform.
 
-        `cap` says how many lanes there are, else the mode does.
+        `cap` says how many lanes there are, or what share of those of several crews; else the mode does.
         """
-        limits = cap or FixedCap(mode.lanes)
+        limits = cap if isinstance(cap, Share) else Broker().share(None, cap or FixedCap(mode.lanes))
         self.hands = hands
         self.watcher = watcher or Watcher()
         self.terms = terms or Terms()
@@ -155,11 +157,8 @@ class Crew(Generic[S, I, R]):
         self._feeding: set[asyncio.Task[None]] = set()
         self._lanes: dict[asyncio.Task[None], _Lane[S, I, R]] = {}
         self._measuring: asyncio.TimerHandle | None = None
-        permits = asyncio.Semaphore(limits.most)
         closing = self._desk.closing
-        self.door: Door[S] = Door(
-            limits, permits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail
-        )
+        self.door: Door[S] = Door(limits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail)
 
     async def __aenter__(self) -> Self:
         """Listen for the request to end."""
@@ -266,6 +265,8 @@ class Crew(Generic[S, I, R]):
         """Tell the cap what the lanes brought, every now and then."""
         loop = asyncio.get_running_loop()
         self.meter.tell(self.door.limits, loop.time(), self._ledger.items, self.door.open_now, idle=self._desk.idle > 0)
+        if self._desk.idle and self._manned > self.door.limits.lanes:
+            self._desk.todo.put_nowait(_WAKE)  # a lane that only waits is to see that others want its session
         self._measuring = loop.call_later(_MEASURED_EVERY_S, self._measure)
         self._staff()
 
@@ -554,13 +555,12 @@ class _Process:
 
 def _start_without_signals(process: Any) -> None:
     """Start a process to which a Ctrl-C in the terminal says nothing, not even while it starts."""
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     resource_tracker.ensure_running()  # with the first process, this would let the signals through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
     try:
         process.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_WORKERS)
 
 
 def _work(hands: Hands[Any, Any, Any], end: socket.socket, *, has_log: bool = True) -> None:
@@ -581,7 +581,7 @@ def _work(hands: Hands[Any, Any, Any], end: socket.socket, *, has_log: bool = Tr
 
 def _work_in_process(hands: Hands[Any, Any, Any], end: socket.socket, _kept: Iterable[Kept], log_level: int) -> None:
     """Be a worker until the other side ends. A signal is the main process's business; it ends the worker."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in _NOT_FOR_WORKERS:
         signal.signal(signum, signal.SIG_IGN)
     _log.setLevel(log_level)
     _work(hands, end, has_log=False)
@@ -846,11 +846,31 @@ async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGener
 async def beside() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
     """Give a function that starts a coroutine beside what is done; all end here, and what one raised is raised."""
     tasks: set[asyncio.Task[None]] = set()
+
+    def begin(coroutine: Coroutine[Any, Any, None]) -> None:
+        tasks.add(task := start(coroutine))
+        task.add_done_callback(lambda _: None if task.cancelled() or task.exception() else tasks.discard(task))
+
     try:
-        yield lambda coroutine: tasks.add(start(coroutine))
+        yield begin
     finally:
         cancel(tasks)
         await ended(tasks)
     for task in tasks:
         if not task.cancelled():
             task.result()
+
+
+@asynccontextmanager
+async def listening(
+    door: socket.socket,
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+    most_bytes: int,
+) -> AsyncIterator[None]:
+    """Have everybody served beside who connects to a Unix socket, and read lines of so many bytes from them."""
+    async with beside() as begin:
+        server = await asyncio.start_unix_server(lambda *ends: begin(serve(*ends)), sock=door, limit=most_bytes)
+        try:
+            yield
+        finally:
+            server.close()

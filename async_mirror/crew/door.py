@@ -3,27 +3,17 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, Literal, Protocol
+from typing import Any, Generic
 
-from async_mirror.crew.cap import Cap
+from async_mirror.crew.broker import Share
 from async_mirror.crew.far import FarHands
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import cancel, set_within
 from async_mirror.crew.work import Hands, S, Verdict, Watcher
 
 OPENINGS_PER_S = 20
-
-
-class Permits(Protocol):
-    """As many as there may be sessions."""
-
-    async def acquire(self) -> Literal[True]:
-        """Wait for one."""
-        ...
-
-    def release(self) -> None:
-        """Give one back."""
-        ...
+LONGEST_WAIT_S = 1.0
+"""How long a lane waits for a permit, with an item in hand, while others of its crew could do that."""
 
 
 class Door(Generic[S]):
@@ -31,8 +21,7 @@ class Door(Generic[S]):
 
     def __init__(
         self,
-        limits: Cap,
-        permits: Permits,
+        limits: Share,
         patience: Patience,
         closing: asyncio.Event,
         *,
@@ -44,7 +33,6 @@ class Door(Generic[S]):
         self.refused = False
         self.failure: Exception | None = None
         self.opened = self.open_now = self.most_open = 0
-        self._permits = permits
         self._patience = patience
         self._closing = closing
         self._watcher = watcher
@@ -58,13 +46,17 @@ class Door(Generic[S]):
 
         The very first session is opened alone: a wrong password is tried once, not once per lane.
         """
-        await self._permits.acquire()
+        try:
+            async with asyncio.timeout(LONGEST_WAIT_S if self.open_now else None):
+                await self.limits.acquire()
+        except TimeoutError:
+            return None
         session = None
         try:
             session = await self._opened(hands, had_one)
         finally:
             if session is None:
-                self._permits.release()
+                self.limits.release()
         return session
 
     async def leave(self, session: S) -> None:
@@ -73,7 +65,7 @@ class Door(Generic[S]):
             await session.close()
         finally:
             self.open_now -= 1
-            self._permits.release()
+            self.limits.release()
 
     def crowded(self) -> bool:
         """Have fewer sessions from now on, if there is more than one; tell whether there is."""
@@ -141,14 +133,15 @@ class Door(Generic[S]):
 
     def _gives_up(self, verdict: Verdict, error: Exception, failures: int, had_one: bool) -> bool:
         hopeless = verdict is Verdict.FATAL or failures > self._patience.retries
-        if not self.open_now:
+        others = self.open_now or self.limits.lent_to_others
+        refused = verdict is Verdict.REFUSED and not had_one and others
+        if not self.open_now and not refused:
             if hopeless:
                 self.fail(error)
             return hopeless
-        refused = verdict is Verdict.REFUSED and not had_one
         if refused:
             self.refused = True
             self.limits.lower(self.open_now + len(self._opening))
         elif hopeless:
             self.limits.lower(self.limits.lanes - 1)
-        return refused or hopeless
+        return bool(refused) or hopeless

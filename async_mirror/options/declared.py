@@ -63,7 +63,7 @@ def _look_for_slips(environment: Iterable[str]) -> None:
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     if not ctx.resilient_parsing:
         _look_for_slips(os.environ)
-        config_file.use(ctx, path, SYNC)
+        config_file.use(ctx, path, SYNC, _OUTPUT)
 
 
 # The parameters.
@@ -388,28 +388,6 @@ SYNC: list[click.Parameter] = [
         group=_OUTPUT,
         help="How the log is written, on standard error and in the file.",
     ),
-    CONFIG,
-    STATE_DIR,
-]
-HEALTHCHECK: list[click.Parameter] = [
-    SOURCE,
-    DESTINATION,
-    Option(
-        ["--strict"],
-        is_flag=True,
-        group=_WHEN,
-        help="Exit 1 also while single paths fail.",
-    ),
-    Option(
-        ["--strict-after"],
-        type=INTERVAL,
-        metavar="INTERVAL",
-        group=_WHEN,
-        help="Exit 1 also once a path has failed for so long, as in 1h.",
-    ),
-    PASSWORD_FILE,
-    PASSWORD_COMMAND,
-    TLS,
     CONFIG,
     STATE_DIR,
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from async_mirror.crew.broker import Broker
 from async_mirror.crew.cap import Climb, FixedCap
 from async_mirror.crew.mode import MOST_LANES, Mode
 from async_mirror.crew.patience import Patience
@@ -52,6 +53,7 @@ class Mirror:
     memory: ServerMemory = field(default_factory=ServerMemory)
     pace: Pace = field(default_factory=Pace)
     facts: Facts = field(default_factory=Facts)
+    broker: Broker = field(default_factory=Broker)
     dry_run: bool = False
     rescan: bool = False
 
@@ -91,7 +93,7 @@ async def crew_for(
         stop,
         patience,
         watcher=Watch(mirror.report, room),
-        cap=_cap(mirror, mode),
+        cap=mirror.broker.share(_account(mirror), _cap(mirror, mode)),
         terms=Terms(
             wait_for=mirror.pace.wait_for if mirror.pace.piece else None,
             keep=keep,
@@ -158,11 +160,12 @@ def learn_limits(crew: MirrorCrew, mirror: Mirror) -> None:
     """Learn how many connections are right, as the crew has found."""
     account = _account(mirror)
     if crew.door.refused:
-        most = min(crew.door.most_open, crew.door.limits.lanes)
+        most = min(crew.door.most_open + crew.door.limits.beside, crew.door.limits.own.lanes)
         told = f"the server allows no more than {plural(most, 'connection')}; that is kept in mind for an hour"
         mirror.facts.find(Fact(account, _LIMIT, most, LIMIT_LASTS_S, told=told, is_note=True))
-    if isinstance(crew.door.limits, Climb) and crew.door.limits.found:
-        mirror.facts.find(Fact(account, _FOUND, crew.door.limits.found, CONNECTIONS_LAST_S))
+    cap = crew.door.limits.own
+    if isinstance(cap, Climb) and cap.found:
+        mirror.facts.find(Fact(account, _FOUND, cap.found, CONNECTIONS_LAST_S))
 
 
 def learn_one_for_two(mirror: Mirror, path: str, double: str) -> None:

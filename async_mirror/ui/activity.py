@@ -27,7 +27,7 @@ class Errand:
         return self.sent / elapsed if elapsed > 0 else 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Activity:
     """The state of a run as somebody who watches wants to see it. Times are on one monotonic clock, in seconds."""
 

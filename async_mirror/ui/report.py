@@ -74,6 +74,7 @@ class Report:
         self._dry_run = dry_run
         self._tell_pass = tell_pass
         self._about = dict(about or {})
+        self._lead = f"{self._about['mirror']}  " if "mirror" in self._about else ""
         self._caution = caution
         self._said: set[str] = set()
         self._failures_told: Counter[Problem] = Counter()
@@ -212,7 +213,7 @@ class Report:
         if self._dry_run:
             verb = PRESENT.get(verb, verb)
         if self._dry_run and not self._tell_pass:
-            print(f"{verb:7}  {described(change)}")
+            print(f"{self._lead}{verb:7}  {described(change)}")
         elif log.isEnabledFor(logging.INFO):
             size = change.entry.size if isinstance(change, SendFile) else None
             _tell(logging.INFO, verb, described(change), path=path_of(change), bytes=size)

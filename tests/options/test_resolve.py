@@ -17,7 +17,8 @@ from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.options.asked import Asked, AskedHealth
 from async_mirror.options.credentials import Login
-from async_mirror.options.declared import HEALTHCHECK, SYNC
+from async_mirror.options.declared import SYNC
+from async_mirror.options.questions import HEALTHCHECK
 from async_mirror.options.resolve import caution_about, warnings_about
 from async_mirror.options.values import parse_interval, written_interval
 

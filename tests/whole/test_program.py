@@ -1138,6 +1138,19 @@ def test_process_that_is_killed_in_the_middle_costs_no_file(
     assert program.server.connections() == 0
 
 
+def test_the_wish_for_a_pass_ends_no_process_that_hears_of_it_too(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
+    write_big(program)
+    with program.started("--once", "--multi", "P1") as running:
+        eventually(lambda: is_under_way(program), "the big file is under way")
+        for process in (running.pid, *children_of(running.pid)):
+            os.kill(process, signal.SIGUSR1)
+        assert running.wait() == 0, running.said
+    assert len(program.commands("STOR")) == 1
+
+
 def test_attempt_that_follows_a_death_has_a_temporary_of_its_own(server_factory: ServerFactory, tmp_path: Path) -> None:
     """The server's process for the connection that is gone may still rename what had the old name."""
     program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
@@ -1367,6 +1380,18 @@ def test_signal_between_passes_ends_it_at_once(program: Program, number: signal.
     with program.started("--every", "1h") as running:
         running.wait_for("next pass in")
         assert running.end(number, within_seconds=2) == code
+    mirrored(program)
+
+
+@on_one_server
+def test_sigusr1_brings_a_pass_at_once(program: Program) -> None:
+    program.write("first", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        program.write("second", "content")
+        os.kill(running.pid, signal.SIGUSR1)
+        running.wait_for("pass: sent 1 file.* next pass in")
+        assert running.end(signal.SIGTERM, within_seconds=5) == 143
     mirrored(program)
 
 

@@ -1,0 +1,134 @@
+"""Puts mirrors together from what was asked for, with what they share, and runs them."""
+
+import logging
+import os
+import signal
+import sys
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import click
+
+from async_mirror import multi
+from async_mirror.crew.broker import Broker
+from async_mirror.crew.patience import Patience
+from async_mirror.crew.stop import Stop
+from async_mirror.jobs.bandwidth import Pace
+from async_mirror.model.escape import shown
+from async_mirror.model.settings import UsageError
+from async_mirror.options import resolve
+from async_mirror.options.asked import Asked
+from async_mirror.options.click_types import Failed
+from async_mirror.service.mirrors import Mirrors
+from async_mirror.service.plan import Plan, ask_on_terminal, plans_of
+from async_mirror.service.presence import Presence
+from async_mirror.service.reload import is_for_reload, reload_when_told
+from async_mirror.service.sessions import ftp_session
+from async_mirror.state import server_memory
+from async_mirror.state.server_memory import ServerMemory
+from async_mirror.sync.mirror import Mirror
+from async_mirror.ui.activity import Activity
+from async_mirror.ui.log_output import set_up
+from async_mirror.ui.report import Report
+
+if TYPE_CHECKING:
+    from async_mirror.ui.terminal import Display
+
+
+_Activities = WeakValueDictionary[str, Activity]
+"""What is going on with each mirror, by its title, for as long as it is kept."""
+
+
+def run(context: click.Context) -> int:
+    """Keep the mirrors that a command is meant for; return the exit code. Raises UsageError and StateError."""
+    plans = plans_of(context, ask_on_terminal)
+    asked = Asked(**context.params)
+    activities: _Activities = WeakValueDictionary()
+    prints = any(plan.asked.dry_run for plan in plans)
+    display = _display(activities) if _is_watched(asked, prints=prints) else None
+    _set_up_log(asked, display)
+    make = partial(_mirror, Broker(), activities, is_watched=display is not None)
+
+    async def program(stop: Stop) -> int:
+        presence = Presence(os.environ)
+        with display.shown() if display else nullcontext():
+            async with presence.seen(stop), multi.beside() as start:
+                mirrors = Mirrors(make, presence, stop, start)
+                for plan in plans:
+                    mirrors.begin(plan)
+                multi.on_signal(signal.SIGUSR1, mirrors.ring)
+                if is_for_reload() and not all(plan.once for plan in plans):
+                    start(reload_when_told(mirrors, context))
+                await mirrors.over()
+        return mirrors.code
+
+    return multi.run(program, display.restore if display else None)
+
+
+def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:
+    asked, settings = plan.asked, plan.settings
+    about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
+    report = Report(
+        dry_run=asked.dry_run,
+        tell_pass=_print_pass if asked.json else None,
+        watched=is_watched or not plan.once,
+        about={"mirror": plan.name, **about} if plan.name else about,
+        caution=resolve.caution_about(plan.trust),
+    )
+    activities[plan.name or f"{settings.source} -> {settings.site.shown}"] = report.activity
+    believed = asked.pasv_address == "server"
+    return Mirror(
+        settings=settings,
+        mode=asked.multi,
+        connect=partial(ftp_session, trust=plan.trust, pasv_address_believed=believed),
+        password=plan.password,
+        report=report,
+        patience=Patience(retries=asked.retries),
+        max_connections=asked.max_connections,
+        memory=ServerMemory(plan.file.path.parent / server_memory.NAME, learns=not asked.dry_run),
+        pace=Pace(asked.bwlimit),
+        broker=broker,
+        dry_run=asked.dry_run,
+        rescan=asked.rescan,
+    )
+
+
+def _print_pass(line: str) -> None:
+    try:
+        click.echo(line)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it would fail again at exit
+        raise Failed(f"standard output cannot be written: {error.strerror}", 1) from None
+
+
+def _is_watched(asked: Asked, *, prints: bool) -> bool:
+    """Tell whether there is a terminal that nothing else is printed on."""
+    unwanted = asked.no_progress or asked.quiet or prints or (asked.json and sys.stdout.isatty())
+    return not unwanted and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _display(activities: _Activities) -> "Display | None":
+    from async_mirror.ui.terminal import Display  # noqa: PLC0415 - rich is not needed without a terminal
+
+    try:
+        return Display(activities, on_signal=multi.on_signal)
+    except ValueError:  # rich makes no sense of the environment
+        return None
+
+
+def _set_up_log(asked: Asked, display: "Display | None") -> None:
+    file: Path | None = asked.log_file
+    try:
+        set_up(
+            display.lines_above if display else logging.StreamHandler(sys.stderr),
+            quiet=asked.quiet,
+            verbose=asked.verbose,
+            file=file,
+            as_json=asked.log_format == "json",
+            is_screen_text=display is not None,
+        )
+    except OSError as error:
+        raise UsageError(f"the log file {file} cannot be written ({error.strerror}): name another --log-file") from None

@@ -1,0 +1,98 @@
+"""What each mirror is to be: read from where it is written, and checked, before any starts. Connects to nothing."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+import click
+
+from async_mirror.model.escape import shown
+from async_mirror.model.secret import Secret
+from async_mirror.model.settings import Settings, UsageError, UsageErrors
+from async_mirror.model.site import Trust
+from async_mirror.options import resolve
+from async_mirror.options.asked import Asked
+from async_mirror.options.credentials import Login, sendable
+from async_mirror.options.mirrors import context_of, names_of
+from async_mirror.state.opening import StateFile
+
+Ask = Callable[[Login], Secret]
+"""Finds a password that stands nowhere. Raises UsageError."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one mirror is to be; "" is the name of one that is in no table of the file."""
+
+    name: str
+    asked: Asked = field(compare=False)
+    settings: Settings
+    login: Login
+    password: Secret
+    trust: Trust
+    file: StateFile
+    warnings: tuple[str, ...] = field(compare=False)
+
+    @property
+    def once(self) -> bool:
+        """True for one pass."""
+        return self.asked.once or self.asked.dry_run
+
+    def is_as(self, other: "Plan") -> bool:
+        """Tell whether a mirror that runs by the other plan runs as this one wants it, whatever is printed."""
+        return self == other and self.asked.of_mirror == other.asked.of_mirror
+
+
+def plans_of(context: click.Context, ask: Ask) -> list[Plan]:
+    """Return a plan for each mirror that is meant. Raises UsageError, which tells of all that is wrong with any."""
+    plans: list[Plan] = []
+    wrong: list[str] = []
+    for name in names_of(context):
+        try:
+            plans.append(_plan(name, context, ask))
+        except (UsageError, click.ClickException) as error:
+            if not name:
+                raise
+            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            wrong.append(f"mirror {name}: {text}")
+    wrong += _twins(plans)
+    if wrong:
+        raise UsageErrors(wrong)
+    return plans
+
+
+def _twins(plans: Iterable[Plan]) -> Iterable[str]:
+    """Yield what to say of mirrors that would have one state."""
+    first: dict[StateFile, str] = {}
+    for plan in plans:
+        if (other := first.setdefault(plan.file, plan.name)) != plan.name:
+            yield f"mirror {plan.name}: it has the source and the destination of mirror {other}: remove one of them"
+
+
+def _plan(name: str, context: click.Context, ask: Ask) -> Plan:
+    own = context_of(name, context)
+    with own.scope(cleanup=False):
+        asked = Asked(**own.params)
+        source = resolve.source_of(asked)
+        login = resolve.login_of(asked)
+        settings = resolve.settings_of(asked, source, login)
+        trust = resolve.trust_of(asked, login.site)
+        file = resolve.state_file_of(asked, source, login.site)
+        warnings = tuple(resolve.warnings_about(login, trust))
+        password = login.ask()
+        return Plan(name, asked, settings, login, ask(login) if password is None else password, trust, file, warnings)
+
+
+def ask_on_terminal(login: Login) -> Secret:
+    """Ask for a password. Raises UsageError where there is no terminal."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"no password for {login.site.shown}: give --password-file, --password-command, ASYNC_MIRROR_PASSWORD_FILE,"
+            " ASYNC_MIRROR_PASSWORD or an entry in ~/.netrc"
+        )
+    answer = Secret(click.prompt(f"Password for {shown(login.site.shown)}", hide_input=True, err=True))
+    try:
+        sendable(replace(login, password=answer, where="your answer"))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return answer

@@ -1,0 +1,312 @@
+"""A mirror that is kept is asked how it is, for a pass at once, to pause and to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers import PASSWORD, ServerFactory
+from support.program import PROGRAM, Program, Result, Running, contents, eventually, write
+
+SLOWLY = ("--bwlimit", "20k")
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+@pytest.fixture
+def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
+    made = Program(tmp_path, server_factory("pyftpdlib"))
+    made.password_file.chmod(0o600)
+    return made
+
+
+def command(program: Program, what: str, *options: str) -> Result:
+    """Run a command about the mirror."""
+    return program.run(what, *options, "--state-dir", program.state, program.source, program.url)
+
+
+def asked(program: Program) -> dict[str, Any]:
+    """Return what `status --json` tells of the one mirror."""
+    result = command(program, "status", "--json")
+    assert (result.code, result.err) == (0, ""), result
+    found = json.loads(result.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def told(program: Program) -> str:
+    result = command(program, "status")
+    assert (result.code, result.err) == (0, ""), result
+    return result.out
+
+
+def the_socket(program: Program) -> Path:
+    (found,) = program.state.glob("sockets/*.sock")
+    return found
+
+
+def upload_slowly(program: Program) -> None:
+    program.write("small", "content")
+    program.write("big", b"x" * 4_000_000)
+
+
+def is_uploading(program: Program) -> bool:
+    now = asked(program)
+    return bool(now["condition"] == "uploading" and now["pass"]["bytes_done"] > 0)
+
+
+# How it is.
+
+
+def test_before_the_first_run_it_is_said_that_there_is_no_state(program: Program) -> None:
+    assert told(program).startswith("never synced\n")
+    assert "which is not there" in told(program)
+    assert command(program, "pause").code == 6
+
+
+def test_it_tells_what_is_so_while_it_runs_and_after_it_was_killed(program: Program) -> None:
+    program.write("file", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        now = asked(program)
+        assert (now["condition"], now["process"], now["pid"]) == ("in sync", "running", running.pid)
+        assert (now["last_pass"]["result"], now["last_pass"]["told"]) == ("mirrored", "sent 1 file")
+        assert 3500 < now["next_pass_in_s"] <= 3600
+        assert f"running (pid {running.pid})" in told(program)
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    later = asked(program)
+    assert (later["condition"], later["process"], later["next_pass_in_s"]) == ("in sync", "not running", None)
+    assert "not running; this is from the state file" in told(program)
+
+
+def test_an_upload_tells_how_far_it_is_and_how_long_it_will_take(program: Program) -> None:
+    upload_slowly(program)
+    with program.started("--every", "1h", *SLOWLY) as running:
+        eventually(lambda: is_uploading(program), "the file is under way")
+        eventually(lambda: asked(program)["pass"]["left_s"] is not None, "the time left is known")
+        now = asked(program)["pass"]
+        assert (now["files_total"], now["bytes_total"]) == (2, 4_000_007)
+        assert 0 < now["bytes_done"] < now["bytes_total"]
+        assert 30 < now["left_s"] < 600
+        assert told(program).startswith("uploading: ")
+        health = command(program, "healthcheck")
+        assert (health.code, health.err) == (0, "")
+        assert health.out.startswith("starting: the first pass has been under way for ")
+        assert running.end(signal.SIGTERM, 15) == 143
+    assert asked(program)["condition"] == "interrupted"
+    assert "no pass has ended well" in command(program, "healthcheck").err
+
+
+def test_what_fails_is_told_with_why_and_since_when(program: Program) -> None:
+    program.write("file", "content")
+    program.write("a\nb", "no site may have such a name")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        now = asked(program)
+        assert (now["condition"], now["failing"]) == ("degraded", 1)
+        (path,) = now["failing_paths"]
+        assert path["path"] == "a\\x0ab"
+        (failure,) = now["last_pass"]["first_failures"]
+        assert failure["path"] == "a\\x0ab"
+        first, *lines = told(program).splitlines()
+        assert first == "degraded: 1 path not mirrored"
+        assert any(f"failing       a\\x0ab  {failure['problem']}" in line for line in lines), lines
+
+
+def test_a_server_that_is_away_and_a_guard_are_told_with_why_and_since_when(program: Program) -> None:
+    program.write("file", "content")
+    assert program.sync().code == 0
+    (program.source / "file").unlink()
+    assert program.sync().code == 5
+    stopped = asked(program)
+    assert stopped["condition"] == "stopped for safety"
+    assert "empty" in stopped["last_pass"]["why"][0]
+    assert told(program).startswith("stopped for safety for ")
+    program.server.stop()
+    program.write("file", "other content")
+    for _ in range(2):
+        assert program.run(*program.arguments("--once", "--retries", "0")).code == 4
+    failing = asked(program)
+    assert failing["condition"] == "failing"
+    assert failing["last_pass"]["since"] <= failing["last_pass"]["ended"]
+    assert failing["last_pass"]["why"][0] in told(program)
+
+
+def test_what_was_learned_about_the_server_is_told(program: Program) -> None:
+    program.write("file", "content")
+    assert program.sync().code == 0
+    learned = asked(program)["server"]
+    assert learned
+    assert all(set(each) == {"of", "name", "value"} for each in learned)
+
+
+def test_no_answer_holds_the_password_and_nobody_else_gets_one(program: Program) -> None:
+    if os.geteuid() != 0:
+        pytest.fail("this needs to become another user: run it as root")
+    program.write("file", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        result = command(program, "status", "--json")
+        client = socket.socket(socket.AF_UNIX)
+        with client:
+            client.connect(str(the_socket(program)))
+            client.sendall(json.dumps({"ask": "status", "state": json.loads(result.out)["state"]}).encode() + b"\n")
+            answer = client.makefile().readline()
+        assert json.loads(answer)["pid"] == running.pid
+        assert PASSWORD not in answer + result.out + told(program)
+        for folder in (the_socket(program).parent, *list(the_socket(program).parents)[:-1]):
+            folder.chmod(folder.stat().st_mode | 0o011)
+        the_socket(program).chmod(0o777)
+        script = "import socket, sys; c = socket.socket(1); c.connect(sys.argv[1]); print(c.recv(999).decode())"
+        done = subprocess.run(
+            [*AS_NOBODY, PROGRAM[0], "-c", script, the_socket(program)], capture_output=True, text=True, check=True
+        )
+        assert "only the user who runs it" in done.stdout
+
+
+def test_clients_that_are_stuck_delay_no_pass(program: Program) -> None:
+    program.write("file", "content")
+    with program.started("--every", "1h") as running, ExitStack() as stack:
+        running.wait_for("next pass in")
+        for _ in range(40):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(str(the_socket(program)))
+            client.send(b"{")
+        program.write("other", "content")
+        os.kill(running.pid, signal.SIGUSR1)
+        running.wait_for("pass: sent 1 file", seconds=4)
+        eventually(lambda: asked(program)["process"] == "running", "the stuck clients are cut off")
+
+
+def test_a_socket_that_a_killed_process_left_is_replaced_by_the_next_one(program: Program) -> None:
+    program.write("file", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    left = the_socket(program)
+    assert asked(program)["process"] == "not running"
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        assert the_socket(program) == left
+        assert asked(program)["pid"] == running.pid
+        assert running.end(signal.SIGTERM, 5) == 143
+    assert not left.exists()
+
+
+def test_the_runtime_folder_may_be_far_away(program: Program, tmp_path: Path) -> None:
+    runtime = tmp_path / ("r" * 120)
+    runtime.mkdir(mode=0o700)
+    program.environment["XDG_RUNTIME_DIR"] = str(runtime)
+    program.write("file", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        assert asked(program)["pid"] == running.pid
+        assert list(runtime.glob("async-mirror/*.sock"))
+        assert not list(program.state.glob("sockets/*.sock"))
+
+
+def test_where_no_socket_can_be_made_the_state_tells_and_a_signal_asks(program: Program) -> None:
+    """A file stands where the folder for sockets would be."""
+    program.write("file", "content")
+    write(program.state / "sockets")
+    program.state.chmod(0o700)
+    with program.started("--every", "1h") as running:
+        running.wait_for("no socket for `status`")
+        running.wait_for("next pass in")
+        now = asked(program)
+        assert (now["condition"], now["process"], now["pid"]) == ("in sync", "silent", None)
+        assert f"process {running.pid} on" in told(program)
+        program.write("other", "content")
+        result = command(program, "now")
+        assert (result.code, f"process {running.pid} does not answer" in result.out) == (0, True), result
+        running.wait_for("pass: sent 1 file")
+        assert "paused once the pass" in command(program, "pause").out
+        assert command(program, "resume").code == 0
+
+
+# A pass now, and none.
+
+
+def test_a_pass_comes_at_once_when_it_is_asked_for(program: Program) -> None:
+    program.write("file", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        program.write("other", "content")
+        assert command(program, "now").code == 0
+        running.wait_for("pass: sent 1 file")
+    refused = command(program, "now")
+    assert (refused.code, "no process keeps this mirror" in refused.err) == (2, True)
+
+
+def test_a_pause_cuts_the_pass_short_and_survives_a_restart(program: Program) -> None:
+    upload_slowly(program)
+    with program.started("--every", "1h", *SLOWLY) as running:
+        eventually(lambda: is_uploading(program), "the file is under way")
+        assert command(program, "pause").out == "paused: nothing is done until `async-mirror resume`\n"
+        running.wait_for("paused: ")
+        _is_paused(program, running)
+        os.kill(running.pid, signal.SIGUSR1)
+        assert running.end(signal.SIGTERM, 5) == 143
+    assert asked(program)["condition"] == "paused"
+    with program.started("--every", "1s") as running:
+        running.wait_for("paused: ")
+        _is_paused(program, running)
+        assert "big" not in contents(program.site)
+        assert command(program, "resume").code == 0
+        running.wait_for("next pass in")
+    assert contents(program.site) == contents(program.source)
+    assert asked(program)["paused_since"] is None
+
+
+def _is_paused(program: Program, running: Running) -> None:
+    now = asked(program)
+    assert (now["condition"], now["pid"], now["pass"]) == ("paused", running.pid, None)
+    assert told(program).startswith("paused for ")
+    health = command(program, "healthcheck")
+    assert (health.code, health.out.startswith("degraded: paused for ")) == (0, True), health
+    assert command(program, "healthcheck", "--strict").code == 1
+    assert command(program, "healthcheck", "--strict-after", "1h").code == 0
+    refused = command(program, "now")
+    assert (refused.code, "it is paused" in refused.err) == (2, True)
+
+
+def test_one_pass_by_hand_respects_the_pause_and_a_dry_run_shows_what_it_would_do(program: Program) -> None:
+    program.write("file", "content")
+    assert program.sync().code == 0
+    assert command(program, "pause").code == 0
+    program.write("other", "content")
+    once = program.sync()
+    assert (once.code, "paused: nothing is done" in once.err) == (1, True)
+    assert "other" in program.sync("--dry-run").out
+    assert command(program, "resume").out == "resumed: the next run will mirror it\n"
+    assert program.sync().code == 0
+
+
+# systemd.
+
+
+def test_systemd_is_told_that_it_is_up_how_it_is_that_it_lives_and_that_it_ends(
+    program: Program, tmp_path: Path
+) -> None:
+    program.write("file", "content")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+        program.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+        with program.started("--every", "1h") as running:
+            assert systemd.recv(4096) == b"READY=1" or systemd.recv(4096) == b"READY=1"
+            running.wait_for("next pass in")
+            heard = [systemd.recv(4096) for _ in range(4)]
+            assert any(b"WATCHDOG=1\nSTATUS=next pass in 59m" in each for each in heard), heard
+            running.end(signal.SIGTERM, 5)
+        last = heard[-1]
+        while last != b"STOPPING=1":
+            last = systemd.recv(4096)
