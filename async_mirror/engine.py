@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
 
@@ -13,6 +14,7 @@ from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
 from async_mirror.planning.remaining import tell_remaining
+from async_mirror.planning.scope import EVERYTHING, Scope
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.awaitable import AwaitableState
@@ -94,11 +96,21 @@ class Schedule:
         return wait
 
 
-async def keep(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, *, once: bool, ahead: float = 0.0) -> int:
+async def keep(
+    mirror: Mirror,
+    state: State,
+    stop: Stop,
+    alarm: Alarm,
+    *,
+    once: bool,
+    ahead: float = 0.0,
+    is_unsettled: Callable[[str], bool] = EVERYTHING.is_unsettled,
+) -> int:
     """Run one pass, or one after the other until asked to stop; return the exit code.
 
-    The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before. A
-    state that cannot be used ends even the longest run.
+    The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before, to
+    look at a few folders, and there at what is not `is_unsettled`. A state that cannot be used ends even the longest
+    run.
     """
     clock = asyncio.get_running_loop().time
     schedule = Schedule(mirror.settings.every_seconds, clock(), ahead)
@@ -110,12 +122,13 @@ async def keep(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, *, once: 
         if once and _is_paused(mirror, state):
             mirror.report.warn(PAUSED)
             return Exit.PARTLY
-        await _resumed(mirror, state, stop, alarm)
+        if await _was_paused(mirror, state, stop, alarm):
+            wish = Wish(whole=True)
         if stop.requested:
             mirror.report.say("ended while it waited for the next pass")
             return 128 + stop.signum
         with alarm.passing(stop) as own:
-            code = await run_pass(mirror, state, own, wish)
+            code = await run_pass(mirror, state, own, Scope(None if wish.whole else wish.folders, is_unsettled))
         if stop.requested:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
@@ -139,13 +152,18 @@ def _is_paused(mirror: Mirror, state: State) -> bool:
     return False
 
 
-async def _resumed(mirror: Mirror, state: State, stop: Stop, alarm: Alarm) -> None:
-    """Wait while the mirror is paused. Who resumes it rings the alarm; where that cannot be, it is looked at."""
-    if _is_paused(mirror, state):
-        mirror.report.phase("paused")
-        mirror.report.say(PAUSED)
-        while not stop.requested and _is_paused(mirror, state):
-            await alarm.wait(PAUSE_LOOKED_AT_SECONDS, stop)
+async def _was_paused(mirror: Mirror, state: State, stop: Stop, alarm: Alarm) -> bool:
+    """Wait while the mirror is paused; tell whether it was, for what was wished for meanwhile is forgotten.
+
+    Who resumes it rings the alarm; where that cannot be, it is looked at.
+    """
+    if not _is_paused(mirror, state):
+        return False
+    mirror.report.phase("paused")
+    mirror.report.say(PAUSED)
+    while not stop.requested and _is_paused(mirror, state):
+        await alarm.wait(PAUSE_LOOKED_AT_SECONDS, stop)
+    return True
 
 
 async def _next_wish(schedule: Schedule, alarm: Alarm, stop: Stop) -> Wish:
@@ -164,15 +182,15 @@ def _back_off(first_seconds: float, failed: int) -> float:
     return first_seconds * 2.0 ** min(failed - 1, 10) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-async def run_pass(mirror: Mirror, state: State, stop: Stop, wish: Wish) -> Exit:
-    """Run one pass; whatever goes wrong becomes an exit code. It looks at everything, whatever the wish."""
+async def run_pass(mirror: Mirror, state: State, stop: Stop, scope: Scope) -> Exit:
+    """Run one pass; whatever goes wrong becomes an exit code."""
     report = mirror.report
     report.begin()
     begun = time.monotonic()
     offload = Offload()
     failure = Exit.MIRRORED
     try:
-        await _run_pass(mirror, AwaitableState(state, offload), stop)
+        await _run_pass(mirror, AwaitableState(state, offload), stop, scope)
     except (StateError, RemoteError) as error:
         report.trouble(_told(error))
         failure = exit_for(error)
@@ -196,7 +214,7 @@ def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
     counts, now, result = mirror.report.counts, time.time(), code.name.lower()
     last = left_by(counts, result, now, LastPass.read(state.fact("last_pass")))
     facts = {"last_result": result, "last_pass": str(last)}
-    if counts.is_whole:
+    if counts.is_whole and not counts.partial:
         failing = Failing.read(state.fact("failing")).followed_by(counts.failures, counts.failed_paths, now)
         facts |= {"last_good": str(Beat(now, counts.seconds, mirror.settings.every_seconds)), "failing": str(failing)}
     state.learn(**facts)
@@ -209,12 +227,15 @@ def _told(error: StateError | RemoteError) -> str:
     return f"{error.told} ({error.advice})" if error.advice else error.told
 
 
-async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
+async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop, scope: Scope) -> None:
     source = await open_source(mirror, state)
     if source is None:
         return
+    if not await state.fact("surveyed"):
+        scope = scope.widened()
+    mirror.report.counts.partial = not scope.is_whole
     try:
-        await _run_pass_over(mirror, state, stop, source)
+        await _run_pass_over(mirror, state, stop, source, scope)
     except (StateError, RemoteError):
         await _tell_remaining(mirror, state, stop, source)
         raise
@@ -223,12 +244,14 @@ async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
 
 
 async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
+    if mirror.report.counts.partial:
+        return  # it was not to look at everything
     await tell_remaining(mirror.report, source, state, mirror.settings, mirror.selection, stop=stop)
 
 
-async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
+async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder, scope: Scope) -> None:
     try:
-        await Pass(mirror, state, stop, source).run()
+        await Pass(mirror, state, stop, source, scope).run()
     except RootMissing as error:
         mirror.report.begin_again()
         settings = mirror.settings
@@ -244,7 +267,7 @@ async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, sour
             mirror.report.note(f"{error}: it is made again and everything is sent")
             await state.held.void("")
         await state.learn(surveyed=None)
-        await Pass(mirror, state, stop, source).run()
+        await Pass(mirror, state, stop, source, scope.widened()).run()
 
 
 def _exit_of(counts: Counts, failure: Exit) -> Exit:

@@ -23,6 +23,10 @@ class Scope:
         """True if everything is looked at."""
         return self.folders is None
 
+    def widened(self) -> "Scope":
+        """Return that of a pass which looks at everything."""
+        return replace(self, folders=None)
+
     def leaves_alone(self, path: str) -> bool:
         """Tell whether a path in a folder that is looked at is not: it is being changed, or may come back."""
         return not self.is_whole and self.is_unsettled(path)

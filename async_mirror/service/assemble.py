@@ -27,6 +27,7 @@ from async_mirror.service.plan import Plan, ask_on_terminal, plans_of
 from async_mirror.service.presence import Presence
 from async_mirror.service.reload import is_for_reload, reload_when_told
 from async_mirror.service.sessions import ftp_session
+from async_mirror.service.watching import watching
 from async_mirror.state import server_memory
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.sync.mirror import Mirror
@@ -55,8 +56,8 @@ def run(context: click.Context) -> int:
     async def program(stop: Stop) -> int:
         presence = Presence(os.environ)
         with display.shown() if display else nullcontext():
-            async with presence.seen(stop), multi.beside() as start:
-                mirrors = Mirrors(make, presence, stop, start)
+            async with presence.seen(stop), watching() as watches, multi.beside() as start:
+                mirrors = Mirrors(make, presence, watches, stop, start)
                 for plan in plans:
                     mirrors.begin(plan)
                 multi.on_signal(signal.SIGUSR1, mirrors.ring)

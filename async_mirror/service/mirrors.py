@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from async_mirror.crew.stop import Stop
 from async_mirror.engine import Exit, keep
 from async_mirror.service.plan import Plan
 from async_mirror.service.presence import Presence
+from async_mirror.service.watching import IsUnsettled, Watching, nothing_watched
 from async_mirror.state.database import StateError
 from async_mirror.state.opening import open_copy, open_state, open_to_others
 from async_mirror.state.store import State
@@ -56,11 +57,14 @@ class _Running:
 class Mirrors:
     """The mirrors that this process keeps."""
 
-    def __init__(self, make: Callable[[Plan], Mirror], presence: Presence, stop: Stop, start: Start) -> None:
+    def __init__(
+        self, make: Callable[[Plan], Mirror], presence: Presence, watching: Watching, stop: Stop, start: Start
+    ) -> None:
         """Begin without any. `make` puts one together; those whose state is locked are known to `presence`; the request
         to end ends all.
         """
         self._make = make
+        self._watching = watching
         self._presence = presence
         self._stop = stop
         self._start = start
@@ -158,9 +162,23 @@ class Mirrors:
             try:
                 if not mirror.dry_run:
                     await self._presence.add(kept)
-                return await keep(mirror, state, running.stop, running.alarm, once=plan.once, ahead=running.ahead)
+                async with self._watched(mirror, running) as is_unsettled:
+                    return await keep(
+                        mirror,
+                        state,
+                        running.stop,
+                        running.alarm,
+                        once=plan.once,
+                        ahead=running.ahead,
+                        is_unsettled=is_unsettled,
+                    )
             finally:
                 self._presence.remove(kept)
+
+    def _watched(self, mirror: Mirror, running: _Running) -> AbstractAsyncContextManager[IsUnsettled]:
+        if running.plan.once or not mirror.settings.watch:
+            return nothing_watched()
+        return self._watching.of(mirror, running.alarm, running.stop)
 
 
 def _say_first(mirror: Mirror, plan: Plan, state: State) -> None:

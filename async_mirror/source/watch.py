@@ -74,6 +74,10 @@ class SourceWatch:
         finally:
             self._tree.close()
 
+    def halt(self) -> None:
+        """Have what looks through the source end soon: the end was asked for."""
+        self._tree.halted = True
+
     def is_unsettled(self, path: str) -> bool:
         """Tell whether a path is being changed, or is gone and may be on its way back; from any thread."""
         return path in self._burst

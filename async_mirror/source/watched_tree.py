@@ -33,6 +33,7 @@ class WatchedTree:
     ) -> None:
         """Begin with nothing watched; without `notices` everything is polled, unless somebody else watches it."""
         self.polls = polls
+        self.halted = False
         self.watched: dict[int, str] = {}
         self.way: dict[int, set[str]] = {}
         self.unreadable: set[str] = set()
@@ -88,6 +89,8 @@ class WatchedTree:
         root = self._open() if self._polled else None
         for folder, before in self._polled.copy().items() if root else ():
             assert root is not None
+            if self.halted:
+                break
             listing = read_folder(root, folder, self._selection)
             if (mark := _mark(listing)) != before:
                 changed.append(folder)
@@ -135,7 +138,7 @@ class WatchedTree:
         silent = self._silent(root)
         found: list[str] = []
         waiting = deque(folders)
-        while waiting:
+        while waiting and not self.halted:
             folder = waiting.popleft()
             try:
                 descriptor = open_folder(root, folder)

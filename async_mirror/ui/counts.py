@@ -69,6 +69,8 @@ class Counts:
     halts: list[str] = field(default_factory=list)
     trouble: str = ""
     scanned: bool = False
+    partial: bool = False
+    """True if only folders were looked at in which something was seen to change."""
     interrupted: bool = False
     connections: int = 0
     seconds: float = 0.0
@@ -112,6 +114,7 @@ class Counts:
         done = self.done
         return {
             "seconds": round(self.seconds, 3),
+            "partial": self.partial,
             "connections": self.connections,
             "source_files": self.files,
             "source_folders": self.folders,

@@ -319,7 +319,7 @@ class Report:
             if more_paths := counts.problems[problem] - told:
                 more = plural(more_paths, "more path")
                 _tell(logging.ERROR, "failed", f"and {more}: {problem}", problem=str(problem))
-        if counts.scanned and counts.source() != self._source:
+        if counts.scanned and not counts.partial and counts.source() != self._source:
             self._source = counts.source()
             _tell(logging.INFO, "", f"source: {self._source}")
         sentence = "; ".join(filter(None, [self._sentence(), self._caution]))
@@ -352,7 +352,8 @@ class Report:
         elif counts.is_incomplete:
             title = f"{counts.incomplete()}; "
         else:
-            title = "pass, interrupted: " if counts.interrupted else "pass: "
+            what = "changes" if counts.partial else "pass"
+            title = f"{what}, interrupted: " if counts.interrupted else f"{what}: "
         text = f"{title}{counts.sentence(planned=self._dry_run)}"
         if self._dry_run:
             size = f", {human_size(counts.bytes_sent)}" if counts.bytes_sent else ""
