@@ -76,6 +76,7 @@ _LISTED_AGAIN = 4
 
 _OF_THE_PATH = frozenset({450, 451})
 """Refusals "for the moment" that servers give for good, too, of a path that they do not find."""
+_RESUMED_WITHIN_S = 5.0
 
 
 async def connect(
@@ -775,6 +776,18 @@ class FtpSession:
             elif entry or mtime_ns != UNKNOWN or split(path)[1] in answer.listing.others:
                 seen[path] = await self.look(path)
         return seen
+
+    async def resume(self) -> bool:
+        """Tell whether an idle session is of use still, and in its root."""
+        self.made_root = False
+        if not self.usable:
+            return False
+        try:
+            async with asyncio.timeout(_RESUMED_WITHIN_S):
+                (reply,) = await self._exchange(f"CWD {self._folder}" if self._folder else "NOOP")
+        except (ConnectionBroken, TimeoutError):
+            return False
+        return reply.succeeded or not self._folder
 
     async def close(self) -> None:
         """Say QUIT and go; the farewell is not waited for longer than a second."""

@@ -46,6 +46,7 @@ class Watching:
             await watch.stand()
             async with multi.beside() as start:
                 start(watch.run())
+                start(mirror.parking.run())
                 yield watch.is_unsettled
         finally:
             stop.forget(watch.halt)

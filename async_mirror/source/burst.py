@@ -8,9 +8,9 @@ from async_mirror.model import paths
 
 FEW = 100
 """So many paths that wait are single changes; more are a burst, whose end is waited for."""
-RESTLESS, LONGEST, LONGEST_GONE = 4, 20, 120
-"""In settle times: after how long a path that is never quiet holds up no other; how long a burst holds up what is quiet
-itself; how long what goes on holds up a deletion."""
+RESTLESS, LONGEST_FEW, LONGEST, LONGEST_GONE = 4, 2, 20, 120
+"""In settle times: after how long a path that is never quiet holds up no other; how long single changes hold up what is
+quiet itself, and how long a burst does; how long what goes on holds up a deletion."""
 MOST = 50_000
 
 
@@ -34,8 +34,8 @@ class _Touched:
 class Burst:
     """Gathers touched paths until each may be looked at.
 
-    When nothing has been touched for the settle time, all may. While changes go on, a path that was quiet for so long
-    may, if there are few; what is gone waits until all is quiet, for it may be on its way back.
+    When nothing has been touched for the settle time, all may. While changes go on, a path that is quiet may soon, if
+    there are few; what is gone waits until all is quiet, for it may be on its way back.
     """
 
     def __init__(self, settle_s: float) -> None:
@@ -108,4 +108,4 @@ class Burst:
         return max(lasts, default=0.0) + self._settle_s
 
     def _longest(self) -> float:
-        return 0 if sum(not each.gone for each in self._touched.values()) <= FEW else LONGEST
+        return LONGEST_FEW if sum(not each.gone for each in self._touched.values()) <= FEW else LONGEST

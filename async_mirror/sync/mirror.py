@@ -1,11 +1,12 @@
 """What stays the same from pass to pass, and the crew that is put together from it. Knows neither changes nor plans."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 
 from async_mirror.crew.broker import Broker
 from async_mirror.crew.cap import Climb, FixedCap
 from async_mirror.crew.mode import MOST_LANES, Mode
+from async_mirror.crew.parking import Parking
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.work import Terms
@@ -39,6 +40,10 @@ _LIMIT, _FOUND = "most connections", "connections"
 MirrorCrew = Crew[RootedSession, Item, Answer]
 
 
+def _resumed(session: RootedSession) -> Awaitable[bool]:
+    return session.resume()
+
+
 @dataclass(frozen=True)
 class Mirror:
     """All that stays the same from pass to pass."""
@@ -54,6 +59,7 @@ class Mirror:
     pace: Pace = field(default_factory=Pace)
     facts: Facts = field(default_factory=Facts)
     broker: Broker = field(default_factory=Broker)
+    parking: Parking[RootedSession] = field(default_factory=lambda: Parking(_resumed))
     dry_run: bool = False
     rescan: bool = False
 
@@ -100,6 +106,7 @@ async def crew_for(
             wanted=room.takes_item,
             kept=state.blocking.descriptors,
         ),
+        parking=mirror.parking if mode.is_near else None,
     )
 
 

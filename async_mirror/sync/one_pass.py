@@ -79,6 +79,6 @@ class Pass:
                 await self._examination.digest()
         finally:
             self._settlement.tell_room()
-            context.report.counts.connections += crew.door.opened
+            context.report.counts.connections += crew.door.opened + crew.door.resumed
             learn_limits(crew, mirror)
             await remember(mirror, context.memory)

@@ -4,7 +4,7 @@ import pytest
 
 from async_mirror.crew.alarm import Wish
 from async_mirror.source import burst
-from async_mirror.source.burst import FEW, LONGEST, LONGEST_GONE, MOST, Burst, Touch
+from async_mirror.source.burst import FEW, LONGEST, LONGEST_FEW, LONGEST_GONE, MOST, Burst, Touch
 
 SETTLE = 0.5
 EVERYTHING = Wish(whole=True)
@@ -39,16 +39,30 @@ def test_a_burst_is_taken_at_its_end_and_all_at_once(changes: Burst) -> None:
     assert changes.due_s(6.0) is None
 
 
-def test_single_changes_do_not_hold_up_one_another(changes: Burst) -> None:
-    for tenth in range(0, 50, 4):
-        changes.touch("", f"{tenth}", tenth / 10)
-        taken = changes.take(tenth / 10 + 0.11)
-        assert (taken == folders("")) is (tenth > 0)
+def test_single_changes_do_not_hold_up_one_another_for_long(changes: Burst) -> None:
+    waited: dict[str, float] = {}
+    for tenth in range(50):
+        now = tenth / 10
+        if tenth % 4 == 0:
+            changes.touch("", f"{tenth}", now)
+        before = [f"{each}" for each in range(0, tenth, 4) if f"{each}" in changes]
+        if changes.take(now):
+            waited |= {each: now - int(each) / 10 for each in before if each not in changes}
+    assert len(waited) > 8
+    assert max(waited.values()) <= LONGEST_FEW * SETTLE + 0.1
+
+
+def test_what_happens_almost_together_is_taken_together(changes: Burst) -> None:
+    changes.touch("a", "", 1.0)
+    changes.touch("b", "", 1.001)
+    assert changes.due_s(1.001) == pytest.approx(SETTLE)
+    assert changes.take(1.5009) is None
+    assert changes.take(1.5011) == folders("a", "b")
 
 
 def test_what_is_gone_waits_until_all_is_quiet(changes: Burst) -> None:
     changes.touch("out", "page", 1.0, Touch.GONE)
-    for tenth in range(10, 40, 4):
+    for tenth in range(10, 40, 2):
         changes.touch("other", f"{tenth}", tenth / 10)
         assert changes.take(tenth / 10 + 0.11) in {None, folders("other")}
     assert "out/page" in changes
@@ -59,7 +73,7 @@ def test_what_comes_back_is_not_gone(changes: Burst) -> None:
     changes.touch("out", "page", 1.0, Touch.GONE)
     changes.touch("out", "page", 1.3)
     changes.touch("other", "x", 1.6)
-    assert changes.take(1.81) == folders("out")
+    assert changes.take(2.01) == folders("out")
 
 
 def test_a_path_that_is_never_quiet_holds_up_no_other_for_long_and_is_not_taken(changes: Burst) -> None:
