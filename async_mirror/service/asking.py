@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from async_mirror.model.settings import UsageError
+from async_mirror.model.settings import UsageError, UsageErrors
 from async_mirror.options import resolve
 from async_mirror.options.asked import AskedMirror
 from async_mirror.options.mirrors import context_of, names_of
@@ -22,6 +22,7 @@ from async_mirror.service.condition import Condition, Live, Process, kind_of
 from async_mirror.service.told import told
 from async_mirror.state import server_memory
 from async_mirror.state.beside import note_in
+from async_mirror.state.database import StateError
 from async_mirror.state.lock import holder_of
 from async_mirror.state.opening import facts_of
 from async_mirror.state.server_memory import ServerMemory
@@ -169,6 +170,19 @@ def status(targets: Iterable[Target], *, as_json: bool) -> Iterator[str]:
 
 
 def each(targets: Iterable[Target], do: Callable[[Target], str]) -> Iterator[str]:
-    """Do something to one mirror after the other, and yield what is told of each."""
+    """Do something to one mirror after the other, and yield what is told of each.
+
+    Raises UsageError and StateError; what is wrong with one of several is raised once all others are through.
+    """
+    wrong = []
     for target in targets:
-        yield f"{target.name}: {do(target)}" if target.name else do(target)
+        try:
+            text = do(target)
+        except (UsageError, StateError) as error:
+            if not target.name:
+                raise
+            wrong.append(f"mirror {target.name}: {error}")
+        else:
+            yield f"{target.name}: {text}" if target.name else text
+    if wrong:
+        raise UsageErrors(wrong)

@@ -62,7 +62,7 @@ def run(context: click.Context) -> int:
                     mirrors.begin(plan)
                 multi.on_signal(signal.SIGUSR1, mirrors.ring)
                 if is_for_reload() and not all(plan.once for plan in plans):
-                    start(reload_when_told(mirrors, context))
+                    start(reload_when_told(mirrors, context, presence.notifier))
                 await mirrors.over()
         return mirrors.code
 

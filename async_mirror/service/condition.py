@@ -74,10 +74,14 @@ class Live:
             return None
 
 
+def is_under_way(activity: Activity) -> bool:
+    """Tell whether a pass is under way."""
+    return activity.passes > 0 and activity.resting_until is None and activity.phase != PAUSED_PHASE
+
+
 def live_of(activity: Activity, counts: Counts, *, pid: int, still_s: float, now: float) -> Live:
     """Return what there is to answer now, by the clock that the activity's times are of."""
-    activity.sample(now)
-    under_way = activity.passes > 0 and activity.resting_until is None and activity.phase != PAUSED_PHASE
+    under_way = is_under_way(activity)
     left = activity.seconds_left(now) if under_way else None
     return Live(
         pid=pid,

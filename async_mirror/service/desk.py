@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from async_mirror.crew.alarm import Alarm
-from async_mirror.service.condition import Live, live_of
+from async_mirror.service.condition import Live, is_under_way, live_of
 from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
 
@@ -61,6 +61,13 @@ class Desk:
             case _:
                 return {"error": "ask for status, now or pause"}
         return {"pid": os.getpid()}
+
+    def follow(self, kept: Kept) -> bool:
+        """Take note of how far a mirror is; return whether a pass is under way."""
+        activity = kept.mirror.report.activity
+        if is_passing := is_under_way(activity):
+            activity.sample(self._clock())
+        return is_passing
 
     def live(self, kept: Kept) -> Live:
         """Return how far a mirror is."""

@@ -14,6 +14,8 @@ from async_mirror.service.systemd import Notifier
 from async_mirror.service.told import brief
 
 TOLD_EVERY_S = 10.0
+SAMPLED_EVERY_S = 1.0
+"""How often it is noted how far a pass is that is under way: what is left is told by what was done in such times."""
 
 
 class Presence:
@@ -49,8 +51,7 @@ class Presence:
         runtime = os.environ.get("XDG_RUNTIME_DIR")
         stop.listen(self.notifier.stopping)
         async with multi.beside() as start, channel.answering(self.desk.answer, runtime) as self._names:
-            if self.notifier.is_wanted:
-                start(self._tell())
+            start(self._follow())
             yield
 
     def _tell_ready(self) -> None:
@@ -58,10 +59,15 @@ class Presence:
             self._is_ready = True
             self.notifier.ready()
 
-    async def _tell(self) -> None:
-        """Give signs of life from the event loop: where that hangs, there is none."""
+    async def _follow(self) -> None:
+        """Take note of how far passes are, and give signs of life: where the event loop hangs, there are none."""
+        clock = asyncio.get_running_loop().time
         every = min(TOLD_EVERY_S, (self.notifier.watchdog_s or TOLD_EVERY_S) / 2)
+        due = clock()
         while True:
-            self.notifier.alive(brief({name: self.desk.live(each) for name, each in self._kept.items()}))
-            await asyncio.sleep(every)
+            busy = [each for each in self._kept.values() if self.desk.follow(each)]
+            if clock() >= due:
+                due = clock() + every
+                self.notifier.alive(brief({name: self.desk.live(each) for name, each in self._kept.items()}))
+            await asyncio.sleep(min(SAMPLED_EVERY_S, every) if busy else every)
             self._tell_ready()  # a mirror whose state is not free yet is waited for by the others alone

@@ -17,6 +17,7 @@ from async_mirror.options.click_types import written
 from async_mirror.options.credentials import Login
 from async_mirror.service.mirrors import Mirrors
 from async_mirror.service.plan import Plan, plans_of
+from async_mirror.service.systemd import Notifier
 
 _log = logging.getLogger("async_mirror")
 
@@ -32,21 +33,23 @@ def is_for_reload() -> bool:
     return False
 
 
-async def reload_when_told(mirrors: Mirrors, context: click.Context) -> None:
+async def reload_when_told(mirrors: Mirrors, context: click.Context, notifier: Notifier) -> None:
     """Wait for SIGHUP again and again; what is wrong with the configuration is told, and the mirrors go on."""
     told = asyncio.Event()
     multi.on_signal(signal.SIGHUP, told.set)
     while True:
         await told.wait()
         told.clear()
+        notifier.reloading()
         try:
             plans = await multi.in_thread(_plans_again, context, mirrors.plans)
         except (UsageError, click.ClickException) as error:
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
             _log.error("%s", shown(f"the configuration was not read again, the old settings go on: {text}"))
-            continue
-        _log.info("the configuration was read again")
-        await mirrors.become(plans)
+        else:
+            _log.info("the configuration was read again")
+            await mirrors.become(plans)
+        notifier.ready()
 
 
 def _plans_again(context: click.Context, known: Mapping[str, Plan]) -> list[Plan]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers import PASSWORD, ServerFactory
-from support.program import PROGRAM, Program, Result, Running, contents, eventually, write
+from support.program import PROGRAM, PROJECT, Program, Result, Running, contents, eventually, write
 
 SLOWLY = ("--bwlimit", "20k")
 AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -44,6 +48,19 @@ def told(program: Program) -> str:
     result = command(program, "status")
     assert (result.code, result.err) == (0, ""), result
     return result.out
+
+
+@contextmanager
+def started(program: Program, argv: Sequence[str]) -> Iterator[Running]:
+    """Start a command in the environment of the program; it is killed at the end if it still runs."""
+    process = subprocess.Popen(
+        argv, cwd=PROJECT, env=program.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    with process:
+        try:
+            yield Running(process)
+        finally:
+            process.kill()
 
 
 def the_socket(program: Program) -> Path:
@@ -288,6 +305,75 @@ def test_one_pass_by_hand_respects_the_pause_and_a_dry_run_shows_what_it_would_d
     assert "other" in program.sync("--dry-run").out
     assert command(program, "resume").out == "resumed: the next run will mirror it\n"
     assert program.sync().code == 0
+
+
+# Several mirrors, and a clock that is set.
+
+
+def test_each_of_several_mirrors_is_asked_by_its_name(program: Program, tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "several.toml",
+        f"state-dir = '{program.state}'\npassword-file = '{program.password_file}'\nevery = '1h'\n"
+        f"[mirror.shop]\nsource = '{program.source}'\ndestination = '{program.url}shop'\n"
+        f"[mirror.blog]\nsource = '{program.source}'\ndestination = '{program.url}blog'\n",
+    )
+
+    def tell(*arguments: str) -> Result:
+        return program.run(*arguments, "--config", file)
+
+    program.write("file", "content")
+    program.environment["ASYNC_MIRROR_CONFIG"] = str(file)
+    with started(program, [*PROGRAM, "sync"]) as running:
+        eventually(
+            lambda: _kinds(tell("status", "--json")) == {"shop": "in sync", "blog": "in sync"}, "both are in sync"
+        )
+        assert tell("status", "shop").out.startswith("shop: in sync\n")
+        assert tell("pause", "blog").out == "blog: paused: nothing is done until `async-mirror resume`\n"
+        program.write("other", "content")
+        refused = tell("now")
+        assert (refused.code, "it is paused" in refused.err) == (2, True)
+        running.wait_for("pass: sent 1 file")
+        assert _kinds(tell("status", "--json")) == {"shop": "in sync", "blog": "paused"}
+        assert tell("healthcheck", "--strict").err.startswith("async-mirror: blog: degraded: paused for ")
+        assert running.end(signal.SIGTERM, 10) == 143
+    assert set(contents(program.site)) == {"shop/file", "shop/other", "blog/file"}
+
+
+def _kinds(result: Result) -> dict[str, str]:
+    return {each["name"]: each["condition"] for each in map(json.loads, result.out.splitlines())}
+
+
+CLOCK = """
+import sys, time
+from pathlib import Path
+
+real, offset = time.time, Path(sys.argv.pop(1))
+time.time = lambda: real() + float(offset.read_text())
+from async_mirror.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("day_s", [86_400, -86_400])
+def test_a_clock_that_is_set_disturbs_neither_the_schedule_nor_what_is_told(
+    program: Program, tmp_path: Path, day_s: int
+) -> None:
+    """The clock is set for the program alone: that of the machine belongs to others, too."""
+    offset = write(tmp_path / "offset", "0")
+    program.write("file", "content")
+    argv = [PROGRAM[0], "-c", CLOCK, str(offset), *map(str, program.arguments("--every", "2s"))]
+    with started(program, argv) as running:
+        running.wait_for("next pass in")
+        os.replace(write(tmp_path / "new offset", str(day_s)), offset)
+        for _ in range(3):
+            running.wait_for("next pass in", seconds=10)
+        program.write("other", "content")
+        running.wait_for("pass: sent 1 file", seconds=10)
+        now = asked(program)
+        assert now["next_pass_in_s"] <= 2
+        ended = datetime.fromisoformat(now["last_pass"]["ended"]).timestamp()
+        assert abs(ended - time.time()) < 30, "it is told by the clock of who asks"
+        assert re.search(r"last pass     \d+\.\d s ago, took ", told(program))
 
 
 # systemd.
