@@ -5,12 +5,13 @@ import math
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from enum import IntEnum
 
 from async_mirror.crew.alarm import Alarm, Wish
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
+from async_mirror.model.escape import shown
 from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
 from async_mirror.planning.remaining import tell_remaining
@@ -21,7 +22,7 @@ from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
 from async_mirror.sync.guards import open_source
-from async_mirror.sync.mirror import Mirror
+from async_mirror.sync.mirror import Apart, Mirror, know_root, one_connection
 from async_mirror.sync.one_pass import Pass
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
@@ -44,6 +45,10 @@ class Exit(IntEnum):
     CONNECTION = 4
     SAFETY = 5
     STATE = 6
+
+
+ENDING = (Exit.STATE, Exit.USAGE)
+"""What the next pass would not be better after."""
 
 
 def exit_for(error: Exception) -> Exit:
@@ -132,16 +137,16 @@ async def keep(
         if stop.requested:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
-        if own.requested and code is not Exit.STATE:
+        if own.requested and code not in ENDING:
             mirror.report.end("paused", Exit.PARTLY, None)
             code, wish = Exit.PARTLY, Wish(whole=True)
-        elif once or code is Exit.STATE:
+        elif once or code in ENDING:
             mirror.report.end(code.name.lower(), code, None)
         else:
             schedule.ended(code, clock(), whole=wish.whole)
             mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
             wish = await _next_wish(schedule, alarm, stop)
-        if once or code is Exit.STATE:
+        if once or code in ENDING:
             return code
 
 
@@ -228,19 +233,21 @@ def _told(error: StateError | RemoteError) -> str:
 
 
 async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop, scope: Scope) -> None:
+    await know_root(mirror, state)
     source = await open_source(mirror, state)
     if source is None:
         return
     if not await state.fact("surveyed"):
         scope = scope.widened()
     mirror.report.counts.partial = not scope.is_whole
-    try:
-        await _run_pass_over(mirror, state, stop, source, scope)
-    except (StateError, RemoteError):
-        await _tell_remaining(mirror, state, stop, source)
-        raise
-    if stop.requested or mirror.report.counts.halts:
-        await _tell_remaining(mirror, state, stop, source)
+    with closing(source):
+        try:
+            await _run_pass_over(mirror, state, stop, source, scope)
+        except (StateError, RemoteError):
+            await _tell_remaining(mirror, state, stop, source)
+            raise
+        if stop.requested or mirror.report.counts.halts:
+            await _tell_remaining(mirror, state, stop, source)
 
 
 async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
@@ -252,17 +259,23 @@ async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, sou
 async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder, scope: Scope) -> None:
     try:
         await Pass(mirror, state, stop, source, scope).run()
+    except Apart as error:
+        mirror.report.begin_again()
+        await state.learn(root=shown(error.root))
+        await know_root(mirror, state)
+        await Pass(mirror, state, stop, source, scope.widened()).run()
     except RootMissing as error:
         mirror.report.begin_again()
         settings = mirror.settings
-        session = await mirror.connect(
-            settings.site,
-            mirror.password,
-            facts=mirror.facts,
-            timeout_seconds=settings.timeout_seconds,
-            create_root=True,
-        )
-        await session.close()
+        async with one_connection(mirror):
+            session = await mirror.connect(
+                settings.site,
+                mirror.password,
+                facts=mirror.facts,
+                timeout_seconds=settings.timeout_seconds,
+                create_root=True,
+            )
+            await session.close()
         if session.made_root:  # a server that refuses to enter it for a moment may say the same
             mirror.report.note(f"{error}: it is made again and everything is sent")
             await state.held.void("")

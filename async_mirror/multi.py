@@ -161,7 +161,13 @@ class Crew(Generic[S, I, R]):
         self._measuring: asyncio.TimerHandle | None = None
         closing = self._desk.closing
         self.door: Door[S] = Door(
-            limits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail, parking=parking
+            limits,
+            self._ledger.patience,
+            closing,
+            watcher=self.watcher,
+            failed=self._fail,
+            greet=self.terms.opened,
+            parking=parking,
         )
 
     async def __aenter__(self) -> Self:
@@ -705,6 +711,11 @@ class Steps(Protocol):
 
 
 @cache
+def _for_streams() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_STEPS, thread_name_prefix="stream")
+
+
+@cache
 def _for_steps() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_MOST_STEPS, thread_name_prefix="steps")
 
@@ -827,7 +838,7 @@ async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGener
             if len(ready) == 1:
                 loop.call_soon_threadsafe(news.set)
 
-    pumping = in_thread(pump)
+    pumping = asyncio.wrap_future(_for_streams().submit(pump))  # it may wait for room: not where others need a thread
     pumping.add_done_callback(lambda _: news.set())
     try:
         while not pumping.done() or ready:

@@ -169,8 +169,6 @@ class _Lender:
         self._give(member)
 
     def _enter(self, member: Share) -> None:
-        if not self._members:
-            self._cap, self._lowered = member.own, None
         if member not in self._members:
             self._members.append(member)
         if self._cap is None or member.own.most > self._cap.most:
@@ -232,4 +230,5 @@ class _Lender:
         if not member.lent and not member.waiting:
             self._members.remove(member)
             member.is_short, member.sample = False, None
-            self._cap = self._cap if self._members else None
+        if not self._members:
+            self._cap = self._lowered = None

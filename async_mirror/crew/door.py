@@ -28,6 +28,7 @@ class Door(Generic[S]):
         *,
         watcher: Watcher[Any, Any],
         failed: Callable[[], None],
+        greet: Callable[[], None],
         parking: Parking[S] | None = None,
     ) -> None:
         """Open nothing yet, and nothing more once `closing`. `failed` is called when no session can be had.
@@ -44,6 +45,7 @@ class Door(Generic[S]):
         self._closing = closing
         self._watcher = watcher
         self._failed = failed
+        self._greet = greet
         self._openings: deque[float] = deque(maxlen=OPENINGS_PER_S)
         self._first = asyncio.Lock()
         self._opening: set[asyncio.Task[Any]] = set()
@@ -130,6 +132,11 @@ class Door(Generic[S]):
                 await hands.start()  # that may take longer than the turn lasts
             await self._turn_to_open()
             session = await hands.open()
+            try:
+                self._greet()
+            except BaseException:
+                await session.close()
+                raise
         finally:
             self._opening.discard(task)
         self.opened += 1

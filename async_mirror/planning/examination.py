@@ -83,7 +83,7 @@ class Examination:
 
     # What is read.
 
-    async def found(self, note: Callable[[str], None]) -> AsyncGenerator[FolderPlan, None]:
+    async def found(self, note: Callable[[str], object]) -> AsyncGenerator[FolderPlan, None]:
         """Read what is to be read, some files at a time, and yield what is to be done about them."""
         await self._inodes.learn()
         async for plan in self._read_all(self._unsized, _Bounds(self._stop)):

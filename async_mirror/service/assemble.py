@@ -16,6 +16,7 @@ from async_mirror import multi
 from async_mirror.crew.broker import Broker
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
+from async_mirror.crew.turns import Turns
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.model.escape import shown
 from async_mirror.model.settings import UsageError
@@ -29,6 +30,7 @@ from async_mirror.service.reload import is_for_reload, reload_when_told
 from async_mirror.service.sessions import ftp_session
 from async_mirror.service.watching import watching
 from async_mirror.state import server_memory
+from async_mirror.state.root_lock import RootLock
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.activity import Activity
@@ -51,7 +53,7 @@ def run(context: click.Context) -> int:
     prints = any(plan.asked.dry_run for plan in plans)
     display = _display(activities) if _is_watched(asked, prints=prints) else None
     _set_up_log(asked, display)
-    make = partial(_mirror, Broker(), activities, is_watched=display is not None)
+    make = partial(_mirror, Broker(), Turns(), activities, is_watched=display is not None)
 
     async def program(stop: Stop) -> int:
         presence = Presence(os.environ)
@@ -69,7 +71,7 @@ def run(context: click.Context) -> int:
     return multi.run(program, display.restore if display else None)
 
 
-def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:
+def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:
     asked, settings = plan.asked, plan.settings
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     report = Report(
@@ -79,7 +81,7 @@ def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: 
         about={"mirror": plan.name, **about} if plan.name else about,
         caution=resolve.caution_about(plan.trust),
     )
-    activities[plan.name or f"{settings.source} -> {settings.site.shown}"] = report.activity
+    activities[plan.shown] = report.activity
     believed = asked.pasv_address == "server"
     return Mirror(
         settings=settings,
@@ -92,6 +94,8 @@ def _mirror(broker: Broker, activities: _Activities, plan: Plan, *, is_watched: 
         memory=ServerMemory(plan.file.path.parent / server_memory.NAME, learns=not asked.dry_run),
         pace=Pace(asked.bwlimit),
         broker=broker,
+        disks=disks,
+        roots=RootLock(plan.file.path, settings.site.binding[:3], plan.shown, holds=not asked.dry_run),
         dry_run=asked.dry_run,
         rescan=asked.rescan,
     )

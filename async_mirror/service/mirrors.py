@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from async_mirror import multi
 from async_mirror.crew.alarm import Alarm
 from async_mirror.crew.stop import Stop
-from async_mirror.engine import Exit, keep
+from async_mirror.engine import ENDING, Exit, keep
 from async_mirror.service.plan import Plan
 from async_mirror.service.presence import Presence
 from async_mirror.service.watching import IsUnsettled, Watching, nothing_watched
@@ -135,7 +135,7 @@ class Mirrors:
         mirror = self._make(plan)
         while True:
             code = await self._tried(mirror, running)
-            if code is not Exit.STATE or plan.once or not plan.name:
+            if code not in ENDING or plan.once or not plan.name:
                 return code
             await running.alarm.wait(plan.settings.every_seconds, stop)
             if stop.requested:
@@ -174,6 +174,8 @@ class Mirrors:
                     )
             finally:
                 self._presence.remove(kept)
+                if mirror.roots:
+                    mirror.roots.close()
 
     def _watched(self, mirror: Mirror, running: _Running) -> AbstractAsyncContextManager[IsUnsettled]:
         if running.plan.once or not mirror.settings.watch:

@@ -34,6 +34,11 @@ class Plan:
     warnings: tuple[str, ...] = field(compare=False)
 
     @property
+    def shown(self) -> str:
+        """What the mirror is called where several are told of."""
+        return self.name or f"{self.settings.source} -> {self.settings.site.shown}"
+
+    @property
     def once(self) -> bool:
         """True for one pass."""
         return self.asked.once or self.asked.dry_run

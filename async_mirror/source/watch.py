@@ -33,7 +33,7 @@ class SourceWatch:
         *,
         settle_s: float,
         ring: Ring,
-        note: Callable[[str], None],
+        note: Callable[[str], object],
         notices: Notices | None,
         poll_s: float = POLL_S,
     ) -> None:

@@ -117,6 +117,7 @@ class Context:
         self.state = state
         self.memory = AwaitableMemory(mirror.memory, state.off_loop)
         self.stop = stop
+        self.disk = mirror.disks.of(root.device)
         self.site = SiteKnown()
         self.gates = Gates()
         self.room = Room()
@@ -125,5 +126,12 @@ class Context:
     async def crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
         """Put a crew together."""
         return await crew_for(
-            self.mirror, self.root, self.state, self.memory, room=self.room, stop=stop, patience=patience
+            self.mirror,
+            self.root,
+            self.state,
+            self.memory,
+            room=self.room,
+            selection=self.selection,
+            stop=stop,
+            patience=patience,
         )

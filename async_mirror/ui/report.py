@@ -268,11 +268,13 @@ class Report:
         self.counts.untried = Counter(untried)
         self.counts.recounted = True
 
-    def note(self, text: str) -> None:
-        """Tell something that is worth knowing once."""
-        if text not in self._said:
-            self._said.add(text)
-            _tell(logging.INFO, "note", shown(text))
+    def note(self, text: str) -> bool:
+        """Tell something that is worth knowing once; return whether it was new."""
+        if text in self._said:
+            return False
+        self._said.add(text)
+        _tell(logging.INFO, "note", shown(text))
+        return True
 
     def found_out(self, text: str) -> None:
         """Tell, whoever wants to know all, what the server was found to do."""

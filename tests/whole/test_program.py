@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import time
 import unicodedata
 from contextlib import closing
@@ -29,7 +30,20 @@ from servers import (
     Tls,
     TlsVersion,
 )
-from support.program import MTIME, Node, Program, contents, eventually, names, touch, tree, untouched, write
+from support.program import (
+    MTIME,
+    PROGRAM,
+    Node,
+    Program,
+    at_terminal,
+    contents,
+    eventually,
+    names,
+    touch,
+    tree,
+    untouched,
+    write,
+)
 
 from async_mirror.state.schema import HELD
 
@@ -1374,13 +1388,26 @@ def test_later_passes_bring_later_changes_even_after_the_server_was_down(
 
 
 @on_one_server
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signal_between_passes_ends_it_at_once(program: Program, number: signal.Signals, code: int) -> None:
     program.write("file", "content")
     with program.started("--every", "1h") as running:
         running.wait_for("next pass in")
         assert running.end(number, within_seconds=2) == code
     mirrored(program)
+
+
+AT_HOME = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+"""Runs a command at a terminal that is its own, not only its input."""
+
+
+def test_end_of_the_terminal_ends_it(program: Program) -> None:
+    program.write("file", "content")
+    argv = [sys.executable, "-c", AT_HOME, *PROGRAM, *program.arguments("--every", "1h", "--no-progress")]
+    with at_terminal(argv, program.environment) as terminal:
+        terminal.wait_for(b"next pass in")
+        terminal.process.send_signal(signal.SIGHUP)
+        assert terminal.end() == 129
 
 
 @on_one_server
