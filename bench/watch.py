@@ -68,7 +68,7 @@ def _measure(folder: Path, url: str, files: int, changes: int, idle_s: float) ->
     for number in range(files):
         (source / f"{number // _PER_FOLDER}").mkdir(parents=True, exist_ok=True)
         (source / f"{number // _PER_FOLDER}" / f"{number}.html").write_text(f"page {number}\n")
-    places = ["--password-file", folder / "password", "--state-dir", folder / "state", "--json"]
+    places: list[str | Path] = ["--password-file", folder / "password", "--state-dir", folder / "state", "--json"]
     argv: list[str | Path] = [sys.executable, "-m", "async_mirror", "sync", "--watch", *places, source, url]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as mirror:  # noqa: S603 - our own
         assert mirror.stdout

@@ -11,6 +11,7 @@ from async_mirror.crew.stop import Stop
 from async_mirror.planning.scope import EVERYTHING
 from async_mirror.source.notices import Notices
 from async_mirror.source.watch import SourceWatch
+from async_mirror.source.watched_tree import POLL_S
 from async_mirror.sync.mirror import Mirror
 
 IsUnsettled = Callable[[str], bool]
@@ -32,7 +33,7 @@ class Watching:
         settings, note = mirror.settings, mirror.report.note
         notices = await self._shared()
         if self._reason:
-            note(f"inotify cannot be used ({self._reason}): the source is looked at now and then")
+            note(f"inotify cannot be used ({self._reason}): the source is looked at every {POLL_S:.0f} s")
         watch = SourceWatch(
             os.fsencode(settings.source),
             mirror.selection,

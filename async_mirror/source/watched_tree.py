@@ -197,9 +197,9 @@ class WatchedTree:
         found = mounts(root)
         kinds = sorted({each.kind.decode("ascii", "replace") for each in found if not each.tells_of_changes})
         if kinds:
-            what = "is" if len(found) == 1 else "is in part"
+            where = "on" if len(found) == 1 else "in part on"
             self.notes.append(
-                f"the source {what} on {', '.join(kinds)}, where the kernel does not tell of all changes:"
+                f"the source is {where} {', '.join(kinds)}, where the kernel does not tell of all changes:"
                 f" that is looked at every {POLL_S:.0f} s"
             )
         return [(each.folder, not each.tells_of_changes) for each in found]

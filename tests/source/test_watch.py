@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -389,81 +390,69 @@ def test_two_mirrors_of_one_source_share_an_inotify_instance_and_both_are_told(r
     asyncio.run(main())
 
 
-LIMITED = """
-import asyncio, sys
+IN_A_NAMESPACE = """
+import asyncio, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
-from source.test_watch import watching
+from source.test_watch import EVERYTHING, only, watching
 
-async def main():
-    root = Path(sys.argv[1])
+async def main(root):
     async with watching(root, poll_s=0.2) as watched:
-        print(watched.notes)
-        (root / "299" / "late").mkdir()
-        wish = await watched.wish()
-        print("299" in wish.folders)
-        (root / "299" / "page").write_bytes(b"x")
-        print("299" in (await watched.wish()).folders)
+{}
 
-asyncio.run(main())
+asyncio.run(main(Path(sys.argv[1])))
 """
+
+
+def in_a_namespace(root: Path, before: str, act: str) -> str:
+    """Watch a source in a user's and mount's namespace of its own, and return what is printed."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f'{before} && exec "$@"', "sh"]
+    if subprocess.run([*command[:-2], "true"], capture_output=True, check=False).returncode:
+        assert os.environ.get("CI") != "true"
+        pytest.skip("user namespaces are needed, and unshare --user is refused here")
+    program = IN_A_NAMESPACE.format(textwrap.indent(textwrap.dedent(act), " " * 8))
+    done = subprocess.run(
+        [*command, sys.executable, "-c", program, str(root)],
+        cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_at_the_limit_of_watches_the_number_to_set_is_told_and_the_rest_is_polled(root: Path) -> None:
     for number in range(300):
         (root / f"{number}").mkdir()
-    limit = "echo 100 >/proc/sys/user/max_inotify_watches"
-    command = ["unshare", "--user", "--map-root-user", "sh", "-c", f'{limit} && exec "$@"', "sh"]
-    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
-        assert os.environ.get("CI") != "true"
-        pytest.skip("user namespaces are needed, and unshare -U is refused here")
-    done = subprocess.run(
-        [*command, sys.executable, "-c", LIMITED, str(root)],
-        cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, timeout=120,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    notes, *found = done.stdout.splitlines()
+    act = """
+        print(watched.notes)
+        (root / "299" / "late").mkdir()
+        assert "299" in (await watched.wish()).folders
+        (root / "299" / "page").write_bytes(b"x")
+        assert "299" in (await watched.wish()).folders
+        """
+    notes = in_a_namespace(root, "echo 100 >/proc/sys/user/max_inotify_watches", act)
     told = re.search(r"only (\d+) of the 303 folders in .* can be watched \(No space left on device\)", notes)
     assert told
     assert 80 < int(told[1]) <= 100
     to_set = re.search(r"Set fs.inotify.max_user_watches to (\d+)", notes)
     assert to_set
     assert int(to_set[1]) >= int(Path("/proc/sys/fs/inotify/max_user_watches").read_text()) + 200
-    assert found == ["True", "True"]
 
 
-def test_what_watchfiles_tells_is_told_where_there_is_no_inotify(root: Path) -> None:
-    async def main() -> None:
-        alarm = Alarm()
-        notes = list[str]()
-        watch = SourceWatch(
-            os.fsencode(root),
-            Selection(patterns=("*.log",)),
-            settle_s=SETTLE_S,
-            ring=alarm.ring,
-            note=notes.append,
-            notices=None,
-            poll_s=SETTLE_S,
-        )
-        await watch.stand()
-        async with beside() as start:
-            start(watch.run())
-            wish = only()
-            for number in range(300):  # it tells nobody when it has begun
-                (root / "blog" / "page.log").write_bytes(b"GET /")
-                (root / "blog" / "page").write_text(f"{number}")
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(0.5):
-                        wish = await alarm.wait(LONGEST_S, Stop())
-                        break
-            assert wish == only("blog")
-            os.rename(root, root.with_name("elsewhere"))
-            (root / "new").mkdir(parents=True)
-            assert await alarm.wait(LONGEST_S, Stop()) == EVERYTHING
-        assert notes == []
-
-    asyncio.run(main())
+def test_a_source_that_is_watched_can_be_unmounted_and_is_looked_at_as_a_whole_then_and_when_it_is_back(
+    root: Path,
+) -> None:
+    act = """
+        subprocess.run(["umount", root], check=True)
+        assert await watched.wish() == EVERYTHING
+        (root / "beneath").write_bytes(b"x")
+        assert await watched.wish() == only("")
+        subprocess.run(["mount", "-t", "tmpfs", "none", root], check=True)
+        assert await watched.wish() == EVERYTHING
+        (root / "above").write_bytes(b"x")
+        assert await watched.wish() == only("")
+        """
+    in_a_namespace(root, f"mount -t tmpfs none '{root}'", act)
 
 
 def test_without_the_kernels_help_all_is_polled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
