@@ -128,7 +128,7 @@ def sync(**_: Any) -> int:
     The file may have a table for each of several mirrors, [mirror.NAME], over what it says
     above them. Then all of them are kept, or those whose NAME is given; two words of which
     the second is a site (with ://) are SOURCE and DESTINATION all the same. Of several exit
-    codes the first of these counts: 130/143, 2, 6, 5, 3, 4, 1, 0. SIGHUP reads the file
+    codes the first of these counts: 130/143, 6, 5, 2, 3, 4, 1, 0. SIGHUP reads the file
     again, where there is no terminal.
 
     \b

@@ -63,9 +63,9 @@ def exit_for(error: Exception) -> Exit:
 class Schedule:
     """When the next full pass is due, on a clock that nobody sets.
 
-    Full passes start `every_seconds` apart; what is late is skipped. After a pass that found no connection the next one
-    comes sooner, later each time; after a refused login it comes late, for servers lock accounts. What only looks at a
-    few folders moves none of this, unless it fails like that.
+    Full passes start `every_seconds` apart; what is late is skipped. After a pass that found no connection, or no room
+    for the state, the next one comes sooner, later each time; after a refused login it comes late, for servers lock
+    accounts. What only looks at a few folders moves none of this, unless it fails like that.
     """
 
     def __init__(self, every_seconds: float, now: float, ahead: float = 0.0) -> None:
@@ -86,7 +86,7 @@ class Schedule:
 
     def ended(self, code: Exit, now: float, *, whole: bool) -> None:
         """Note how a pass ended."""
-        failed = code in {Exit.CONNECTION, Exit.LOGIN}
+        failed = code in {Exit.CONNECTION, Exit.LOGIN, Exit.STATE}
         self._failed = self._failed + 1 if failed else 0
         if whole or failed:
             self.due = now + self._wait(code, now)
@@ -94,7 +94,7 @@ class Schedule:
     def _wait(self, code: Exit, now: float) -> float:
         late = now - self._begun
         wait = math.floor(late / self._every) * self._every + self._every - late
-        if code is Exit.CONNECTION:
+        if code in {Exit.CONNECTION, Exit.STATE}:
             return min(wait, _back_off(FIRST_RETRY_SECONDS, self._failed))
         if code is Exit.LOGIN:
             return max(wait, min(_back_off(LOGIN_RETRY_SECONDS, self._failed), LONGEST_LOGIN_RETRY_SECONDS))
@@ -115,7 +115,7 @@ async def keep(
 
     The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before, to
     look at a few folders, and there at what is not `is_unsettled`. A state that cannot be used ends even the longest
-    run.
+    run, unless there is no room for it: there may be later.
     """
     clock = asyncio.get_running_loop().time
     schedule = Schedule(mirror.settings.every_seconds, clock(), ahead)
@@ -137,16 +137,17 @@ async def keep(
         if stop.requested:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
+        ends = once or (code in ENDING and not state.lacks_room)
         if own.requested and code not in ENDING:
             mirror.report.end("paused", Exit.PARTLY, None)
             code, wish = Exit.PARTLY, Wish(whole=True)
-        elif once or code in ENDING:
+        elif ends:
             mirror.report.end(code.name.lower(), code, None)
         else:
             schedule.ended(code, clock(), whole=wish.whole)
             mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
             wish = await _next_wish(schedule, alarm, stop)
-        if once or code in ENDING:
+        if ends:
             return code
 
 

@@ -46,6 +46,11 @@ def test_a_server_that_is_away_is_tried_again_soon_and_left_in_peace_until_then(
     assert made.due == pytest.approx(BEGUN + EVERY)
 
 
+def test_a_state_without_room_is_tried_again_soon() -> None:
+    made = schedule((Exit.MIRRORED, 5, True), (Exit.STATE, 50, True))
+    assert FIRST_RETRY_SECONDS / 2 <= made.left(BEGUN + 50) <= FIRST_RETRY_SECONDS
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_login_that_was_refused_is_not_tried_again_soon_whatever_changes(whole: bool) -> None:
     made = schedule((Exit.MIRRORED, 5, True), (Exit.LOGIN, EVERY - 1, whole))

@@ -23,7 +23,7 @@ from async_mirror.service.told import told
 from async_mirror.state import server_memory
 from async_mirror.state.beside import note_in
 from async_mirror.state.database import StateError
-from async_mirror.state.lock import holder_of
+from async_mirror.state.lock import holder_of, was_killed
 from async_mirror.state.opening import facts_of
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.ui.health import Failing
@@ -49,7 +49,12 @@ class Target(NamedTuple):
     @property
     def holder(self) -> str:
         """Return who has the state locked, "" for nobody."""
-        return holder_of(self.state.with_suffix(".lock"))
+        return holder_of(self.lock)
+
+    @property
+    def lock(self) -> Path:
+        """The file by which the state is locked."""
+        return self.state.with_suffix(".lock")
 
 
 def targets(context: click.Context) -> Iterator[Target]:
@@ -85,7 +90,7 @@ def condition_of(target: Target) -> Condition:
         state=str(target.state),
         is_known=target.state.exists(),
         kind=kind_of(live, last, paused="paused" in facts),
-        process=Process.RUNNING if live else Process.SILENT if holder else Process.NONE,
+        process=_process(target, live, holder),
         holder=holder,
         live=live,
         paused_since=paused_since(facts),
@@ -93,6 +98,14 @@ def condition_of(target: Target) -> Condition:
         failing=Failing.read(facts.get("failing")),
         server=[(fact.of, fact.name, fact.value) for fact in memory.recall(target.server)],
     )
+
+
+def _process(target: Target, live: Live | None, holder: str) -> Process:
+    if live:
+        return Process.RUNNING
+    if holder:
+        return Process.SILENT
+    return Process.DIED if was_killed(target.lock) else Process.NONE
 
 
 def paused_since(facts: dict[str, str]) -> float | None:

@@ -2,9 +2,10 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +69,15 @@ def run(context: click.Context) -> int:
                 await mirrors.over()
         return mirrors.code
 
+    _have_descriptors()
     return multi.run(program, display.restore if display else None)
+
+
+def _have_descriptors() -> None:
+    """Be allowed as many open files as this user can have: a mirror needs five, and more in a pass."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # not on each system as many as it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:

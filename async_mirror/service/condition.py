@@ -42,6 +42,8 @@ class Process(StrEnum):
     SILENT = "silent"
     """The state is locked, and nobody answers."""
     NONE = "not running"
+    DIED = "died"
+    """It ended without a word: it was killed, or the machine went down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,8 @@ class Live:
     failed: int
     next_pass_in_s: float | None
     last_pass_ago_s: float | None
+    trouble: str
+    """What ended the last pass, "" while one is under way: the state may have had no room for it."""
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> "Live | None":
@@ -98,6 +102,7 @@ def live_of(activity: Activity, counts: Counts, *, pid: int, still_s: float, now
         failed=activity.failed,
         next_pass_in_s=None if activity.resting_until is None else max(0.0, activity.resting_until - now),
         last_pass_ago_s=None if under_way or not activity.passes else now - activity.begun - counts.seconds,
+        trouble="" if under_way else counts.trouble,
     )
 
 
@@ -174,6 +179,8 @@ def kind_of(live: Live | None, last: LastPass | None, *, paused: bool) -> Kind:
         return Kind.PAUSED
     if live and _uploads(live, was_failing=found is Kind.FAILING):
         return Kind.UPLOADING
+    if live and live.trouble:
+        return Kind.FAILING
     return Kind.STARTING if live and found is Kind.NEW else found
 
 

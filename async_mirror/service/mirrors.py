@@ -22,7 +22,7 @@ from async_mirror.ui.log_output import name_lines
 
 _log = logging.getLogger("async_mirror")
 
-_BEST_FIRST = (Exit.MIRRORED, Exit.PARTLY, Exit.CONNECTION, Exit.LOGIN, Exit.SAFETY, Exit.STATE, Exit.USAGE)
+_BEST_FIRST = (Exit.MIRRORED, Exit.PARTLY, Exit.CONNECTION, Exit.LOGIN, Exit.USAGE, Exit.SAFETY, Exit.STATE)
 _APART = 0.618034
 """How far on in the interval the next mirror's passes begin: by the golden section they are apart, however many."""
 

@@ -21,7 +21,7 @@ def told(condition: Condition, now: float) -> Iterator[str]:
 
 def headline(condition: Condition, now: float) -> str:
     """Return how a mirror is in one line."""
-    kind, last = condition.kind, condition.last
+    kind = condition.kind
     match kind:
         case Kind.PAUSED if condition.paused_since is not None:
             return f"{kind} for {_long(now - condition.paused_since)}: resume it with `async-mirror resume`"
@@ -29,13 +29,20 @@ def headline(condition: Condition, now: float) -> str:
             return f"{kind}: {progress(condition.live)}"
         case Kind.DEGRADED:
             return f"{kind}: {plural(condition.failing.number, 'path')} not mirrored"
-        case Kind.FAILING | Kind.STOPPED if last:
-            why = f": {shown(last.why[0])}" if last.why else ""
-            return f"{kind} for {_long(now - last.since)}{why}"
+        case Kind.FAILING | Kind.STOPPED:
+            return f"{kind}{_since_when(condition, now)}"
         case Kind.STARTING:
             return f"{kind}: the first pass is under way"
         case _:
             return str(kind)
+
+
+def _since_when(condition: Condition, now: float) -> str:
+    """Return for how long passes fail, and why: what the process says is later than what the state holds."""
+    last = condition.last
+    why = (condition.live.trouble if condition.live else "") or (last.why[0] if last and last.why else "")
+    long = f" for {_long(now - last.since)}" if last and last.why else ""
+    return f"{long}: {shown(why)}" if why else long
 
 
 def brief(mirrors: Mapping[str, Live]) -> str:
@@ -88,6 +95,8 @@ def _process(condition: Condition) -> str:
             return f"running (pid {condition.live.pid})" if condition.live else "running"
         case Process.SILENT:
             return f"{shown(condition.holder)} is running and does not answer; this is from the state file"
+        case Process.DIED:
+            return "it was killed, or the machine went down; this is from the state file"
         case Process.NONE:
             return "not running; this is from the state file"
 

@@ -212,6 +212,7 @@ def test_image_has_what_it_needs_and_nothing_else(podman: Podman, image: str) ->
     assert config["User"] == f"{NUMBER}:{NUMBER}"
     assert (config["Entrypoint"], config["Cmd"]) == (["async-mirror"], ["sync"])
     assert list(config["Volumes"]) == ["/state"]
+    assert config["Labels"]["org.opencontainers.image.licenses"] == "MIT"
     assert (told.get("HealthCheck") or told["Healthcheck"])["Test"] == [
         "CMD",
         "async-mirror",
@@ -344,7 +345,7 @@ def test_every_mode_and_the_dry_run_work_on_a_file_system_that_is_read_only(
     assert "later.html" not in contents(server.docroot)
     listed = container.run("config")
     assert 'source = "/data"' in listed.stdout
-    assert "ASYNC_MIRROR_SOURCE" in listed.stdout
+    assert "the configuration file: /config/async-mirror.toml" in listed.stdout
 
 
 def test_a_source_that_nobody_mounted_is_an_error_and_no_empty_folder(podman: Podman, image: str) -> None:

@@ -31,6 +31,7 @@ IDLE = Live(
     failed=0,
     next_pass_in_s=600.0,
     last_pass_ago_s=120.0,
+    trouble="",
 )
 BUSY = replace(
     IDLE,
@@ -85,6 +86,7 @@ def condition(**changes: Any) -> Condition:
         (IDLE, "safety", False, Kind.STOPPED),
         (IDLE, "login", False, Kind.FAILING),
         (None, "interrupted", False, Kind.INTERRUPTED),
+        (replace(IDLE, trouble="no room"), "mirrored", False, Kind.FAILING),
         (BUSY, "mirrored", True, Kind.PAUSED),
         (None, None, True, Kind.PAUSED),
     ],
@@ -145,6 +147,10 @@ def test_a_clock_that_was_set_moves_no_time_of_a_mirror_that_runs() -> None:
         (
             {"kind": Kind.FAILING, "last": LAST._replace(why=("no route\nto host",))},
             "failing for 2h: no route\\x0ato host",
+        ),
+        (
+            {"kind": Kind.FAILING, "live": replace(IDLE, trouble="no room")},
+            "failing: no room",
         ),
         ({"kind": Kind.STOPPED, "last": LAST._replace(why=("the source is empty",))}, "stopped for safety for 2h: the"),
         ({"kind": Kind.PAUSED, "paused_since": NOW - 60}, "paused for 1m: resume it with `async-mirror resume`"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -253,3 +256,29 @@ def test_a_new_outer_mirror_knows_the_inner_before_its_first_upload(several: Sev
     write(outer / "blog/of-blog", "from www")
     assert several.once().code == 0
     assert contents(site.docroot) == {"www/of-www": b"www", "www/blog/of-blog": b"blog"}
+
+
+# A disk without room for a state.
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give the test a folder with next to no room."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k,mode=700", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_state_folder_without_room_ends_one_mirror_and_no_other(
+    several: Several, site: FtpServer, small_disk: Path
+) -> None:
+    several.add("shop", state_dir=str(small_disk))
+    several.add("blog")
+    result = several.once()
+    assert result.code == 6
+    assert "shop  trouble  " in result.err
+    assert sorted(contents(site.docroot)) == ["blog/of-blog"]
+    assert "blog  pass: sent 1 file" in result.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -99,7 +100,10 @@ def test_it_tells_what_is_so_while_it_runs_and_after_it_was_killed(program: Prog
         os.kill(running.pid, signal.SIGKILL)
         running.wait()
     later = asked(program)
-    assert (later["condition"], later["process"], later["next_pass_in_s"]) == ("in sync", "not running", None)
+    assert (later["condition"], later["process"], later["next_pass_in_s"]) == ("in sync", "died", None)
+    assert "it was killed, or the machine went down; this is from the state file" in told(program)
+    assert program.sync().code == 0
+    assert asked(program)["process"] == "not running"
     assert "not running; this is from the state file" in told(program)
 
 
@@ -209,7 +213,7 @@ def test_a_socket_that_a_killed_process_left_is_replaced_by_the_next_one(program
         os.kill(running.pid, signal.SIGKILL)
         running.wait()
     left = the_socket(program)
-    assert asked(program)["process"] == "not running"
+    assert asked(program)["process"] == "died"
     with program.started("--every", "1h") as running:
         running.wait_for("next pass in")
         assert the_socket(program) == left
@@ -374,6 +378,49 @@ def test_a_clock_that_is_set_disturbs_neither_the_schedule_nor_what_is_told(
         ended = datetime.fromisoformat(now["last_pass"]["ended"]).timestamp()
         assert abs(ended - time.time()) < 30, "it is told by the clock of who asks"
         assert re.search(r"last pass     \d+\.\d s ago, took ", told(program))
+
+
+# A disk that is full.
+
+
+@pytest.fixture
+def disk(program: Program) -> Iterator[Path]:
+    """Give the state a disk of its own."""
+    program.state.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "none", program.state], check=True)
+    yield program.state
+    subprocess.run(["umount", "--lazy", program.state], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Fill a disk to its last byte with one file."""
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", 0) as filler:
+        while filler.write(b"x" * 4096):
+            pass
+    return disk / "filler"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may mount a disk")
+def test_a_state_folder_that_is_full_is_told_and_survived(program: Program, disk: Path) -> None:
+    program.write("file", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        filler = fill(disk)
+        for number in range(300):
+            program.write(f"{number}/with a name that takes some room {'x' * 100}", f"{number}")
+        assert command(program, "now").code == 0
+        running.wait_for("cannot be used .database or disk is full.: see that .* there is room")
+        running.wait_for("next pass in")
+        now = asked(program)
+        assert (now["condition"], now["process"]) == ("failing", "running")
+        assert "database or disk is full" in told(program).splitlines()[0]
+        assert command(program, "pause").code == 6, "it cannot be noted"
+        filler.unlink()
+        assert command(program, "now").code == 0
+        running.wait_for("made 300 folders, sent 300 files.* next pass in")
+        assert asked(program)["condition"] == "in sync"
+        assert contents(program.site) == contents(program.source)
+        assert running.end(signal.SIGTERM, 10) == 143
 
 
 # systemd.
