@@ -147,10 +147,11 @@ def show_config(**_: Any) -> None:
 
     What is printed is a configuration file; secrets are left out.
     """
-    from async_mirror.options.mirrors import context_of, names_of
+    from async_mirror.options.mirrors import context_in_common, context_of, names_of
 
     context = click.get_current_context()
-    lines = _setting_lines(context)
+    with context_in_common(context).scope(cleanup=False) as common:
+        lines = _setting_lines(common)
     used = config_file.file(context)
     click.echo(f"# the configuration file: {shown(str(used)) if used else 'there is none'}")
     click.echo("\n".join(lines))

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from functools import cache
 from multiprocessing import reduction, resource_tracker
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -505,7 +506,8 @@ class _Thread:
         self._thread: threading.Thread | None = None
 
     async def start(self, hands: Hands[Any, Any, Any], end: socket.socket) -> None:
-        self._thread = threading.Thread(target=_work, args=(hands, end), name="lane", daemon=True)
+        work = copy_context().run, _work, hands, end  # what is logged there is of the same mirror
+        self._thread = threading.Thread(target=work[0], args=work[1:], name="lane", daemon=True)
         try:
             self._thread.start()
         except BaseException:

@@ -117,7 +117,7 @@ class Argument(_Sourced, click.Argument):
 
     def consume_value(self, ctx: click.Context, opts: Any) -> tuple[Any, ParameterSource]:
         """Find the value; a word on the command line may name a mirror."""
-        named = isinstance(ctx.obj, config_file.File) and ctx.obj.mirror
+        named = isinstance(ctx.obj, config_file.File) and ctx.obj.mirror is not None
         return super().consume_value(ctx, {} if named else opts)
 
 

@@ -22,16 +22,19 @@ class ConfigError(UsageError):
 
 
 class File(NamedTuple):
-    """A configuration file: what all mirrors have in common, what each has of its own, and which one is meant."""
+    """A configuration file: what all mirrors have in common, what each has of its own, and which one is meant.
+
+    "" means what they have in common; None one that is not among them, or nobody knows yet.
+    """
 
     path: Path
     common: Mapping[str, Any]
     mirrors: Mapping[str, Mapping[str, Any]]
-    mirror: str = ""
+    mirror: str | None = None
 
     def has_own(self, param: click.Parameter) -> bool:
         """Tell whether a parameter is in the table of the mirror that is meant."""
-        return param.name in self.mirrors.get(self.mirror, ())
+        return param.name in self.mirrors.get(self.mirror or "", ())
 
     def name_of(self, param: click.Parameter) -> str:
         """Return what a parameter is called in the file, with its table if it is in that of the mirror."""
@@ -51,7 +54,7 @@ def use(ctx: click.Context, chosen: Path | None, params: Iterable[click.Paramete
         if path is None:
             return
         ctx.obj = _file(path, {key(param): param for param in params if param.expose_value}, common)
-    ctx.default_map = {**ctx.obj.common, **ctx.obj.mirrors.get(ctx.obj.mirror, {})}
+    ctx.default_map = {**ctx.obj.common, **ctx.obj.mirrors.get(ctx.obj.mirror or "", {})}
 
 
 def _file(path: Path, known: Mapping[str, click.Parameter], common: str) -> File:

@@ -39,7 +39,14 @@ def context_of(name: str, context: click.Context) -> click.Context:
 
     Raises click.ClickException for a value that cannot be meant.
     """
-    if not name:
-        return context
+    return _context(name, context) if name else context
+
+
+def context_in_common(context: click.Context) -> click.Context:
+    """Return a context with what all mirrors of the file have in common, or the one mirror without a table has."""
+    return context if names_of(context) == [""] else _context("", context)
+
+
+def _context(name: str, context: click.Context) -> click.Context:
     file: config_file.File = context.obj
     return context.command.make_context(context.command_path, written(context), obj=file._replace(mirror=name))

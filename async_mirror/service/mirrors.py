@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import click
+
 from async_mirror import multi
 from async_mirror.crew.alarm import Alarm
 from async_mirror.crew.stop import Stop
@@ -23,6 +25,8 @@ from async_mirror.ui.log_output import name_lines
 _log = logging.getLogger("async_mirror")
 
 _BEST_FIRST = (Exit.MIRRORED, Exit.PARTLY, Exit.CONNECTION, Exit.LOGIN, Exit.USAGE, Exit.SAFETY, Exit.STATE)
+CRASHED = Exit.PARTLY
+INTERNAL = "internal error: this is a defect of async-mirror, please report it with the log of -v"
 _APART = 0.618034
 """How far on in the interval the next mirror's passes begin: by the golden section they are apart, however many."""
 
@@ -135,7 +139,7 @@ class Mirrors:
         mirror = self._make(plan)
         while True:
             code = await self._tried(mirror, running)
-            if code not in ENDING or plan.once or not plan.name:
+            if code not in (*ENDING, CRASHED) or plan.once or not plan.name:
                 return code
             await running.alarm.wait(plan.settings.every_seconds, stop)
             if stop.requested:
@@ -145,13 +149,12 @@ class Mirrors:
         plan = running.plan
         try:
             return await self._with_state(mirror, running)
-        except StateError as error:
+        except click.ClickException:
+            raise
+        except Exception as error:  # whatever it is, the others go on
             if not plan.name:
                 raise
-            mirror.report.begin()
-            mirror.report.trouble(str(error))
-            mirror.report.end("state", Exit.STATE, None if plan.once else plan.settings.every_seconds)
-        return Exit.STATE
+            return _told_end(mirror, plan, error)
 
     async def _with_state(self, mirror: Mirror, running: _Running) -> int:
         plan = running.plan
@@ -181,6 +184,17 @@ class Mirrors:
         if running.plan.once or not mirror.settings.watch:
             return nothing_watched()
         return self._watching.of(mirror, running.alarm, running.stop)
+
+
+def _told_end(mirror: Mirror, plan: Plan, error: Exception) -> Exit:
+    """Tell what ended a mirror, as the end of a pass, and return the exit code."""
+    code = Exit.STATE if isinstance(error, StateError) else CRASHED
+    mirror.report.begin()
+    mirror.report.trouble(str(error) if code is Exit.STATE else INTERNAL)
+    if code is CRASHED:
+        _log.debug("%s", INTERNAL, exc_info=error)
+    mirror.report.end(code.name.lower(), code, None if plan.once else plan.settings.every_seconds)
+    return code
 
 
 def _say_first(mirror: Mirror, plan: Plan, state: State) -> None:
