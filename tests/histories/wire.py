@@ -272,6 +272,9 @@ class Socket:
 
     # Of a socket's methods those that are used.
 
+    def bind(self, _: Any) -> None:
+        raise OSError(errno.EOPNOTSUPP, "nobody asks how a mirror is")
+
     def setsockopt(self, _: int, option: int, value: Any) -> None:
         if option == real.SO_LINGER and value[:4] != b"\0\0\0\0":
             self._lingers = False
