@@ -216,9 +216,10 @@ class Stage:
     def _change_some(self) -> None:
         """Do once more what was done before the last pass: one over what was touched leaves nothing to be done."""
         self.marks = self.local.marks()
-        for act in self.history.phases[-1].acts:
-            if act[0] not in SITE_ACTS:
-                self.do(act)
+        for phase in self.history.phases[-1:]:
+            for act in phase.acts:
+                if act[0] not in SITE_ACTS:
+                    self.do(act)
         self.world.rest(QUIET_SECONDS)
         result = self.run_over_changes()
         assert result is not None, "nobody kills it in quiet"
