@@ -210,6 +210,28 @@ def test_a_connection_that_the_server_ended_meanwhile_is_replaced_without_a_word
         assert program.server.connections() == 1
 
 
+def test_a_folder_of_the_site_that_somebody_deleted_meanwhile_is_filled_again(program: Program) -> None:
+    program.url += "www"
+    page = program.write("page", b"as it was")
+    program.write("inner/other", b"and another one")
+    with watching(program) as running:
+        shutil.rmtree(program.site / "www")
+        page.write_text("after that")
+        running.wait_for("is not there: it is made again and everything is sent")
+        running.wait_for(r"(pass|changes): .*next pass")
+        assert contents(program.site / "www") == contents(program.source)
+
+
+@pytest.mark.parametrize("multi", ["S", "T2", "P2"])
+def test_it_watches_in_each_mode(program: Program, multi: str) -> None:
+    page = program.write("page", b"as it was")
+    with watching(program, "--multi", multi) as running:
+        for number in range(2):
+            page.write_text(f"version {number}")
+            running.wait_for(CHANGES)
+            assert (program.site / "page").read_text() == f"version {number}"
+
+
 def test_a_signal_ends_it_while_it_watches(program: Program) -> None:
     program.write("page", b"x")
     with watching(program) as running:
