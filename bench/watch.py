@@ -70,10 +70,11 @@ def _measure(folder: Path, url: str, files: int, changes: int, idle_s: float) ->
         (source / f"{number // _PER_FOLDER}" / f"{number}.html").write_text(f"page {number}\n")
     places: list[str | Path] = ["--password-file", folder / "password", "--state-dir", folder / "state", "--json"]
     argv: list[str | Path] = [sys.executable, "-m", "async_mirror", "sync", "--watch", *places, source, url]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as mirror:  # noqa: S603 - our own
-        assert mirror.stdout
+    passes = folder / "passes"
+    with passes.open("wb") as out, subprocess.Popen(argv, stdout=out, stderr=subprocess.DEVNULL) as mirror:  # noqa: S603
         try:
-            mirror.stdout.readline()
+            while not passes.stat().st_size:
+                time.sleep(_LOOKED_EVERY_S)
             before = _cpu_s(mirror.pid)
             time.sleep(idle_s)
             idle_cpu_s = _cpu_s(mirror.pid) - before
