@@ -506,8 +506,7 @@ class _Thread:
         self._thread: threading.Thread | None = None
 
     async def start(self, hands: Hands[Any, Any, Any], end: socket.socket) -> None:
-        work = copy_context().run, _work, hands, end  # what is logged there is of the same mirror
-        self._thread = threading.Thread(target=work[0], args=work[1:], name="lane", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(_work, hands, end), name="lane", daemon=True)
         try:
             self._thread.start()
         except BaseException:

@@ -81,7 +81,7 @@ def condition_of(target: Target) -> Condition:
     live = live_of_target(target)
     holder = "" if live else target.holder
     facts = facts_of(target.state) if target.state.exists() else {}
-    last = LastPass.read(facts.get("last_pass"))
+    last, failing = LastPass.read(facts.get("last_pass")), Failing.read(facts.get("failing"))
     memory = ServerMemory(target.state.with_name(server_memory.NAME), learns=False)
     return Condition(
         name=target.name,
@@ -89,13 +89,13 @@ def condition_of(target: Target) -> Condition:
         destination=target.destination,
         state=str(target.state),
         is_known=target.state.exists(),
-        kind=kind_of(live, last, paused="paused" in facts),
+        kind=kind_of(live, last, failing, paused="paused" in facts),
         process=_process(target, live, holder),
         holder=holder,
         live=live,
         paused_since=paused_since(facts),
         last=last,
-        failing=Failing.read(facts.get("failing")),
+        failing=failing,
         server=[(fact.of, fact.name, fact.value) for fact in memory.recall(target.server)],
     )
 

@@ -91,6 +91,8 @@ class Names:
 
         The first folder that will do is taken. All names in a folder lead to one socket.
         """
+        if not hasattr(socket, "SO_PEERCRED"):
+            return "this system does not tell who asks"
         trouble = "there is no folder for a socket"
         for folder in folders_of(state, self._runtime):
             try:
@@ -133,11 +135,11 @@ async def _listening_in(folder: Path, desk: "_Desk") -> AsyncIterator[Path]:
     path = folder / f"{os.getpid()}-{secrets.token_hex(4)}{_DOOR}"
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _address(path) as address:
+        with _address(path) as address:  # Python 3.13 looks there again at the end
             door.bind(address)
-        path.chmod(0o600)
-        async with multi.listening(door, desk.serve, MOST_ASKED_BYTES):
-            yield path
+            path.chmod(0o600)
+            async with multi.listening(door, desk.serve, MOST_ASKED_BYTES):
+                yield path
     finally:
         door.close()
         path.unlink(missing_ok=True)

@@ -172,9 +172,9 @@ class Condition:
         return self.last.ended if self.last else None
 
 
-def kind_of(live: Live | None, last: LastPass | None, *, paused: bool) -> Kind:
+def kind_of(live: Live | None, last: LastPass | None, failing: Failing, *, paused: bool) -> Kind:
     """Tell how a mirror is, from what is known of it."""
-    found = _kind_by(last)
+    found = _kind_by(last, failing)
     if paused:
         return Kind.PAUSED
     if live and _uploads(live, was_failing=found is Kind.FAILING):
@@ -190,9 +190,11 @@ def _uploads(live: Live, *, was_failing: bool) -> bool:
     return live.under_way_s is not None and live.files_total > 0 and live.still_s < STILL_S and bool(moved)
 
 
-def _kind_by(last: LastPass | None) -> Kind:
+def _kind_by(last: LastPass | None, failing: Failing) -> Kind:
     if last is None:
         return Kind.NEW
+    if last.result == "mirrored" and failing.number:  # it looked at a few folders alone
+        return Kind.DEGRADED
     return _KINDS.get(last.result, Kind.FAILING)
 
 

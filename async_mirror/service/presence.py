@@ -1,7 +1,6 @@
 """What is seen of this process from outside: it answers whoever asks about its mirrors, and tells systemd of them."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -25,6 +24,7 @@ class Presence:
         """Begin without any mirror, and unseen."""
         self.notifier = Notifier(environment)
         self.desk = Desk(self._kept_by)
+        self._runtime = environment.get("XDG_RUNTIME_DIR")
         self._kept: dict[str, Kept] = {}
         self._names: Names | None = None
         self._is_ready = False
@@ -48,9 +48,8 @@ class Presence:
     @asynccontextmanager
     async def seen(self, stop: Stop) -> AsyncIterator[None]:
         """Be seen from outside meanwhile."""
-        runtime = os.environ.get("XDG_RUNTIME_DIR")
         stop.listen(self.notifier.stopping)
-        async with multi.beside() as start, channel.answering(self.desk.answer, runtime) as self._names:
+        async with multi.beside() as start, channel.answering(self.desk.answer, self._runtime) as self._names:
             start(self._follow())
             yield
 
@@ -66,7 +65,7 @@ class Presence:
         due = clock()
         while True:
             busy = [each for each in self._kept.values() if self.desk.follow(each)]
-            if clock() >= due:
+            if self.notifier.is_wanted and clock() >= due:
                 due = clock() + every
                 self.notifier.alive(brief({name: self.desk.live(each) for name, each in self._kept.items()}))
             await asyncio.sleep(min(SAMPLED_EVERY_S, every) if busy else every)

@@ -259,7 +259,9 @@ class Pipe:
 class Socket:
     """Stands for the socket of a connection, `connection` for control or `pipe` for data."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, family: int = real.AF_INET, *_: Any) -> None:
+        if family == real.AF_UNIX:  # nobody asks in a history, and the program goes without
+            raise OSError(errno.EAFNOSUPPORT, "no such sockets here")
         self.connection: Connection | None = None
         self.pipe: Pipe | None = None
         self._life: Life | None = None
@@ -271,9 +273,6 @@ class Socket:
         self._closed = False
 
     # Of a socket's methods those that are used.
-
-    def bind(self, _: Any) -> None:
-        raise OSError(errno.EOPNOTSUPP, "nobody asks how a mirror is")
 
     def setsockopt(self, _: int, option: int, value: Any) -> None:
         if option == real.SO_LINGER and value[:4] != b"\0\0\0\0":

@@ -95,7 +95,11 @@ def test_how_a_mirror_is_follows_from_what_is_known(
     live: Live | None, result: str | None, paused: bool, kind: Kind
 ) -> None:
     last = LAST._replace(result=result) if result else None
-    assert kind_of(live, last, paused=paused) is kind
+    assert kind_of(live, last, Failing(), paused=paused) is kind
+
+
+def test_a_pass_over_a_few_folders_does_not_make_good_what_fails_in_others() -> None:
+    assert kind_of(IDLE, LAST, Failing(1, {"a": NOW}), paused=False) is Kind.DEGRADED
 
 
 def test_what_a_process_answers_reads_back_and_what_is_no_answer_is_none() -> None:
