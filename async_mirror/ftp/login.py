@@ -9,10 +9,10 @@ from typing import Any
 import aioftp
 from aioftp.errors import StatusCodeError
 
-from async_mirror.ftp.client import Client
-from async_mirror.ftp.control import Control
-from async_mirror.ftp.replies import Reply
-from async_mirror.ftp.tls import Certificate, Tls, TooNarrow, is_not_tls, reason, untrusted
+from async_mirror.ftp.wire.client import Client
+from async_mirror.ftp.wire.control import Control
+from async_mirror.ftp.wire.replies import Reply
+from async_mirror.ftp.wire.tls import Certificate, Tls, TooNarrow, is_not_tls, reason, untrusted
 from async_mirror.model import escape
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.site import Site
@@ -100,7 +100,7 @@ async def _ask_for_tls(client: Client, where: str) -> None:
         if broken.reply:
             raise Untrusted(f"{where} said more than it may before TLS begins", _TRICK, broken.reply) from None
         raise
-    if not client.control.is_quiet:
+    if client.control.broken or not client.control.flow.is_quiet:
         raise Untrusted(f"{where} said more than it may before TLS begins", _TRICK)
 
 

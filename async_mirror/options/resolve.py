@@ -103,10 +103,6 @@ def trust_of(asked: Asked, site: Site) -> Trust:
         raise UsageError(f"{ways[0]} and {ways[1]} exclude each other: leave one out")
     if trust.client_key and not trust.client_cert:
         raise UsageError("--client-key is nothing without --client-cert: name the certificate, too")
-    if site.is_encrypted:
-        from async_mirror.ftp.tls import tls_for  # noqa: PLC0415 - only needed with TLS
-
-        tls_for(trust)
     return trust
 
 

@@ -64,7 +64,11 @@ def targets(context: click.Context) -> Iterator[Target]:
         with own.scope(cleanup=False):
             asked = AskedMirror(**{field.name: own.params[field.name] for field in fields(AskedMirror)})
             source = resolve.source_of(asked)
-            site = resolve.login_of(asked).site
+            site, _ = resolve.site_of(asked)
+            if (
+                site.user is None
+            ):  # whoever asks need not be able to read the password, unless the user stands beside it
+                site = resolve.login_of(asked).site
             file = resolve.state_file_of(asked, source, site)
         yield Target(name, str(source), site.shown, site.server, file.found)
 

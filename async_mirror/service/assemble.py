@@ -95,7 +95,7 @@ def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *
     return Mirror(
         settings=settings,
         mode=asked.multi,
-        connect=partial(ftp_session, trust=plan.trust, pasv_address_believed=believed),
+        connect=partial(ftp_session, tls=plan.tls, pasv_address_believed=believed),
         password=plan.password,
         report=report,
         patience=Patience(retries=asked.retries),

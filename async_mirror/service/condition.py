@@ -87,21 +87,22 @@ def live_of(activity: Activity, counts: Counts, *, pid: int, still_s: float, now
     """Return what there is to answer now, by the clock that the activity's times are of."""
     under_way = is_under_way(activity)
     left = activity.seconds_left(now) if under_way else None
+    until = None if activity.phase == PAUSED_PHASE else activity.resting_until
     return Live(
         pid=pid,
         phase=activity.phase,
-        under_way_s=now - activity.begun if under_way else None,
+        under_way_s=round(now - activity.begun, 1) if under_way else None,
         files_done=activity.files_done,
         files_total=activity.files_total,
         bytes_done=activity.bytes_so_far,
         bytes_total=activity.bytes_total,
         bytes_per_s=round(activity.rates(now)[0], 1) if under_way else 0.0,
-        left_s=left if left is None or math.isfinite(left) else None,
-        still_s=still_s if under_way else 0.0,
+        left_s=None if left is None or not math.isfinite(left) else round(left, 1),
+        still_s=round(still_s, 1) if under_way else 0.0,
         connections=len(activity.lanes),
         failed=activity.failed,
-        next_pass_in_s=None if activity.resting_until is None else max(0.0, activity.resting_until - now),
-        last_pass_ago_s=None if under_way or not activity.passes else now - activity.begun - counts.seconds,
+        next_pass_in_s=None if until is None else round(max(0.0, until - now), 1),
+        last_pass_ago_s=None if under_way or not activity.passes else round(now - activity.begun - counts.seconds, 1),
         trouble="" if under_way else counts.trouble,
     )
 
@@ -146,7 +147,7 @@ class Condition:
             "last_pass": last
             and {
                 "ended": _day(self.last_ended(now)),
-                "seconds": last.seconds,
+                "seconds": round(last.seconds, 3),
                 "result": last.result,
                 "since": _day(last.since),
                 "told": last.told,

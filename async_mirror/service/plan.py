@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import click
 
+from async_mirror.ftp.wire.tls import Tls, tls_of
 from async_mirror.model.escape import shown
 from async_mirror.model.secret import Secret
 from async_mirror.model.settings import Settings, UsageError, UsageErrors
@@ -30,6 +31,7 @@ class Plan:
     login: Login
     password: Secret
     trust: Trust
+    tls: Tls | None = field(compare=False)
     file: StateFile
     warnings: tuple[str, ...] = field(compare=False)
 
@@ -82,10 +84,12 @@ def _plan(name: str, context: click.Context, ask: Ask) -> Plan:
         login = resolve.login_of(asked)
         settings = resolve.settings_of(asked, source, login)
         trust = resolve.trust_of(asked, login.site)
+        tls = tls_of(login.site, trust)
         file = resolve.state_file_of(asked, source, login.site)
         warnings = tuple(resolve.warnings_about(login, trust))
         password = login.ask()
-        return Plan(name, asked, settings, login, ask(login) if password is None else password, trust, file, warnings)
+        password = ask(login) if password is None else password
+        return Plan(name, asked, settings, login, password, trust, tls, file, warnings)
 
 
 def ask_on_terminal(login: Login) -> Secret:

@@ -13,8 +13,8 @@ from async_mirror.service.systemd import Notifier
 from async_mirror.service.told import brief
 
 TOLD_EVERY_S = 10.0
-SAMPLED_EVERY_S = 1.0
-"""How often it is noted how far a pass is that is under way: what is left is told by what was done in such times."""
+SAMPLED_EVERY_S, LOOKED_EVERY_S = 1.0, 2.0
+"""How often it is noted how far a pass is, for what is left is told by that; and looked whether one is under way."""
 
 
 class Presence:
@@ -68,5 +68,5 @@ class Presence:
             if self.notifier.is_wanted and clock() >= due:
                 due = clock() + every
                 self.notifier.alive(brief({name: self.desk.live(each) for name, each in self._kept.items()}))
-            await asyncio.sleep(min(SAMPLED_EVERY_S, every) if busy else every)
+            await asyncio.sleep(min(SAMPLED_EVERY_S if busy else LOOKED_EVERY_S, every))
             self._tell_ready()  # a mirror whose state is not free yet is waited for by the others alone

@@ -1,8 +1,9 @@
 """Opens FTP sessions, also in workers. FTP is imported when the first one is needed: an unchanged pass needs none."""
 
+from async_mirror.ftp.wire.tls import Tls
 from async_mirror.model.facts import Facts
 from async_mirror.model.secret import Secret
-from async_mirror.model.site import Site, Trust
+from async_mirror.model.site import Site
 from async_mirror.remote.session import RootedSession
 
 
@@ -10,7 +11,7 @@ async def ftp_session(
     site: Site,
     password: Secret,
     *,
-    trust: Trust,
+    tls: Tls | None,
     facts: Facts,
     timeout_seconds: float,
     create_root: bool,
@@ -22,7 +23,7 @@ async def ftp_session(
     return await connect(
         site,
         password,
-        trust=trust,
+        tls=tls,
         facts=facts,
         timeout_seconds=timeout_seconds,
         create_root=create_root,

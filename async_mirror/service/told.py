@@ -7,7 +7,8 @@ from async_mirror.service.condition import Condition, Kind, Live, Process
 from async_mirror.ui.last_pass import LastPass
 from async_mirror.ui.text import human_size, human_time, plural, quoted
 
-_READABLE = ("most connections", "connections", "has ", "lacks ", "hash by ", "alters ", "one name for two")
+_TRAITS, _FIGURES = ("has ", "lacks ", "alters ", "one name for two"), ("most connections", "connections")
+"""What is known of a server that people can make something of."""
 _MOST_LEARNED = 12
 
 
@@ -77,7 +78,7 @@ def _details(condition: Condition, now: float) -> Iterator[tuple[str, str]]:
     yield "process", _process(condition)
     live, last = condition.live, condition.last
     if live and live.under_way_s is not None:
-        far = f": {progress(live)}" if live.files_total else ""
+        far = f": {progress(live)}" if live.files_total and condition.kind is not Kind.UPLOADING else ""
         yield "this pass", f"{shown(live.phase)} for {human_time(live.under_way_s)}{far}"
     if last:
         yield "last pass", _last(last, now - (condition.last_ended(now) or now))
@@ -85,8 +86,16 @@ def _details(condition: Condition, now: float) -> Iterator[tuple[str, str]]:
     if live and live.next_pass_in_s is not None:
         yield "next pass", f"in {human_time(live.next_pass_in_s)}"
     yield from _failing(condition, now)
-    if learned := [f"{name} {value}" for _, name, value in condition.server if name.startswith(_READABLE)]:
-        yield "server", shown(", ".join(sorted(set(learned))[:_MOST_LEARNED]))
+    if learned := sorted(set(_learned(condition))):
+        yield "server", shown(", ".join(learned[:_MOST_LEARNED]))
+
+
+def _learned(condition: Condition) -> Iterator[str]:
+    for _, name, value in condition.server:
+        if name.startswith(_TRAITS) and value == 1:
+            yield name
+        elif name in _FIGURES:
+            yield f"{name} {value}"
 
 
 def _process(condition: Condition) -> str:

@@ -17,8 +17,8 @@ from support.messages import told
 from support.mirror import Mirror, answer_at_once
 from support.program import Program, Result
 
-from async_mirror.ftp.absence import is_like, pattern_of
-from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.wire.absence import is_like, pattern_of
+from async_mirror.ftp.wire.replies import Reply
 
 THEIRS, OURS = "theirs, which is longer", "ours"
 MOST = 1 << 20

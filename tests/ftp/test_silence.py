@@ -15,8 +15,9 @@ from faults.reactions import ALWAYS
 from faults.scripted import Exchange, ScriptedServer
 from servers import PASSWORD, USER
 
-from async_mirror.ftp import client, control
 from async_mirror.ftp.session import connect
+from async_mirror.ftp.wire import client, control
+from async_mirror.ftp.wire.tls import Tls
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.remote.errors import ConnectionBroken
@@ -38,7 +39,7 @@ async def opened(
     trust = Trust(insecure=scheme != "ftp")
     async with asyncio.timeout(20):
         session = await connect(
-            site, Secret(PASSWORD), trust=trust, timeout_seconds=timeout_seconds, create_root=create_root
+            site, Secret(PASSWORD), tls=Tls(trust), timeout_seconds=timeout_seconds, create_root=create_root
         )
         await session.close()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from async_mirror.service.condition import STILL_S, Condition, Kind, Live, Process, kind_of, live_of
+from async_mirror.service.condition import PAUSED_PHASE, STILL_S, Condition, Kind, Live, Process, kind_of, live_of
 from async_mirror.service.told import brief, headline, told
 from async_mirror.ui.activity import Activity
 from async_mirror.ui.counts import Counts
@@ -129,6 +129,8 @@ def test_between_passes_it_tells_when_the_next_one_comes_and_the_last_one_ended(
     live = live_of(activity, Counts(seconds=20.0), pid=1, still_s=9.0, now=400.0)
     assert (live.under_way_s, live.next_pass_in_s, live.last_pass_ago_s) == (None, 600.0, 280.0)
     assert live_of(activity, Counts(), pid=1, still_s=9.0, now=2_000.0).next_pass_in_s == 0.0
+    activity.phase = PAUSED_PHASE
+    assert live_of(activity, Counts(), pid=1, still_s=9.0, now=400.0).next_pass_in_s is None
 
 
 def test_a_clock_that_was_set_moves_no_time_of_a_mirror_that_runs() -> None:
@@ -177,6 +179,12 @@ def test_what_fails_is_named_with_why_and_for_how_long() -> None:
         "  failing       a  was refused: 550 no (for 1m)",
         "                and 10 more",
     ]
+
+
+def test_what_was_learned_about_the_server_is_named_where_people_know_what_it_is() -> None:
+    learned = [("server", "has MFMT", 1), ("account", "most connections", 1), ("server", "known 5e1f", 1)]
+    lines = list(told(condition(server=learned), NOW))
+    assert lines[-1] == "  server        has MFMT, most connections 1"
 
 
 def test_what_runs_and_what_does_not_is_said() -> None:

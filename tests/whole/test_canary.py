@@ -28,8 +28,8 @@ from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, at_terminal, writ
 
 from async_mirror.crew.mode import Mode
 from async_mirror.crew.patience import Patience
-from async_mirror.ftp.replies import Reply
 from async_mirror.ftp.session import connect
+from async_mirror.ftp.wire.replies import Reply
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import Hands

@@ -15,8 +15,8 @@ from support.here import Here
 from support.mirror import Mirror, assert_same, contents, tree_of
 from support.program import PROGRAM, at_terminal, write
 
-from async_mirror.ftp.control import Control
 from async_mirror.ftp.session import connect
+from async_mirror.ftp.wire.control import Control
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.errors import Refusal

@@ -168,6 +168,15 @@ def test_a_server_that_is_away_and_a_guard_are_told_with_why_and_since_when(prog
     assert failing["last_pass"]["why"][0] in told(program)
 
 
+def test_who_asks_needs_no_password(program: Program) -> None:
+    program.write("file", "content")
+    assert program.sync().code == 0
+    program.password_file.unlink()
+    program.environment["ASYNC_MIRROR_PASSWORD_FILE"] = str(program.password_file)
+    assert asked(program)["condition"] == "in sync"
+    assert command(program, "healthcheck").code == 0
+
+
 def test_what_was_learned_about_the_server_is_told(program: Program) -> None:
     program.write("file", "content")
     assert program.sync().code == 0
@@ -257,6 +266,19 @@ def test_where_no_socket_can_be_made_the_state_tells_and_a_signal_asks(program: 
         running.wait_for("pass: sent 1 file")
         assert "paused once the pass" in command(program, "pause").out
         assert command(program, "resume").code == 0
+
+
+def test_a_first_pass_is_known_to_go_on_by_its_state_where_no_socket_can_be_made(program: Program) -> None:
+    upload_slowly(program)
+    write(program.state / "sockets")
+    program.state.chmod(0o700)
+    with program.started("--every", "1h", *SLOWLY) as running:
+        running.wait_for("no socket for `status`")
+        eventually(
+            lambda: command(program, "healthcheck").out == "starting: the first pass is under way\n", "it is starting"
+        )
+        assert running.end(signal.SIGTERM, 15) == 143
+    assert command(program, "healthcheck").code == 1
 
 
 # A pass now, and none.

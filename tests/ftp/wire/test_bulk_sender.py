@@ -21,6 +21,7 @@ from support.program import write
 from support.subjects import SECURE, SUBJECTS, FtpSubject
 
 from async_mirror.ftp.session import connect
+from async_mirror.ftp.wire.tls import Tls
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, Site, Trust
 from async_mirror.remote.errors import ConnectionBroken, Refusal
@@ -97,7 +98,7 @@ def talk(server: ScriptedServer, identities: Identities) -> Callable[..., Any]:
         site = Site("ftpes" if server.tls else "ftp", "127.0.0.1", server.port, USER, "")
 
         async def bounded() -> T:
-            session = await connect(site, Secret(PASSWORD), trust=trust, timeout_seconds=timeout_seconds)
+            session = await connect(site, Secret(PASSWORD), tls=Tls(trust), timeout_seconds=timeout_seconds)
             try:
                 async with asyncio.timeout(SECONDS):
                     return await conversation(session)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.wire.replies import Reply
 
 _ALGORITHMS = {"SHA-256": "sha256", "SHA-512": "sha512", "SHA-1": "sha1", "MD5": "md5", "CRC32": "crc32"}
 _OLDER = {"sha256": "XSHA256", "sha512": "XSHA512", "sha1": "XSHA1", "md5": "XMD5", "crc32": "XCRC"}

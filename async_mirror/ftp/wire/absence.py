@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.wire.replies import Reply
 from async_mirror.model import paths
 
 _NAME = "\0"

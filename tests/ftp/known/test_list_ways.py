@@ -7,8 +7,8 @@ from fnmatch import fnmatch
 
 import pytest
 
-from async_mirror.ftp.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
-from async_mirror.ftp.listing import ListingParser
+from async_mirror.ftp.known.list_ways import Known, Shown, Way, best, learned, next_way, shown_by
+from async_mirror.ftp.wire.listing import ListingParser
 
 SITE = {
     "": [".htaccess", "a", "b", "empty", "a b", "no b", "[ab]"],

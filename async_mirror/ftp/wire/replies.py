@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from async_mirror.model import odd_names, paths
+from async_mirror.remote.errors import Refusal
 
 LONGEST_LINE = 16 * 1024
 LONGEST_REPLY = 256 * 1024
@@ -93,6 +94,28 @@ class Reply:
     def _beginning(self) -> str:
         """As much of the text as is judged: a hostile reply must not cost more."""
         return " ".join(self.lines)[:400]
+
+
+class Refused(Refusal):
+    """The server said no to a command."""
+
+    def __init__(self, answer: Reply) -> None:
+        """Tell to which, and keep what it said."""
+        what = f"the server answered {answer.command} with"
+        super().__init__(
+            what,
+            answer.text,
+            transient=answer.transient,
+            no_space=answer.no_space,
+            perhaps_full=answer.code == 451 and answer.command == "STOR" and not answer.no_space,
+        )
+        self.answer = answer
+
+
+def check(reply: Reply) -> None:
+    """Raise Refused for a reply that says no."""
+    if not reply.succeeded:
+        raise Refused(reply)
 
 
 class ReplyParser:

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
-from async_mirror.ftp.bulk_sender import PIECE, Bulk
-from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.wire.bulk_sender import PIECE, Bulk
+from async_mirror.ftp.wire.replies import Reply
 from async_mirror.multi import in_steps
 from async_mirror.remote.errors import ContentFailedError
 from async_mirror.remote.session import Content, Reader

@@ -10,8 +10,8 @@ import tracemalloc
 
 import pytest
 
-from async_mirror.ftp.control import AwaitedReply, Control
-from async_mirror.ftp.reply_flow import OutOfStep
+from async_mirror.ftp.wire.control import AwaitedReply, Control
+from async_mirror.ftp.wire.reply_flow import OutOfStep
 from async_mirror.remote.errors import ConnectionBroken
 
 

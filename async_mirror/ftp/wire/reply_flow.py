@@ -14,7 +14,7 @@ The rules (RFC 959, 5.4):
 from collections import deque
 from typing import Generic, TypeVar
 
-from async_mirror.ftp.replies import Reply, ReplyError, ReplyParser
+from async_mirror.ftp.wire.replies import Reply, ReplyError, ReplyParser
 from async_mirror.model.escape import shown
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.remote.errors import ConnectionBroken
@@ -52,17 +52,14 @@ class PendingReply:
     """The final reply to one command: still to come, come, or never to come any more."""
 
     has_begun = False
+    has_ended = False
+    """True once the reply has come, or cannot come any more; asked so often that it is no property."""
     outcome: Reply | ConnectionBroken | None = None
 
     def __init__(self, command: str, length: int = 0) -> None:
         """Name the command by its verb, or GREETING, and how many bytes it takes on the wire."""
         self.command = command
         self.length = length
-
-    @property
-    def has_ended(self) -> bool:
-        """True once the reply has come, or cannot come any more."""
-        return self.outcome is not None
 
     def begin(self) -> None:
         """Note that the server began to do the command (1xx), or will never."""
@@ -71,7 +68,7 @@ class PendingReply:
     def end(self, outcome: Reply | ConnectionBroken) -> None:
         """Note the reply, or why there will be none."""
         self.outcome = outcome
-        self.has_begun = True
+        self.has_begun = self.has_ended = True
 
     def take(self) -> Reply:
         """Return the reply that has come. Raises ConnectionBroken if it cannot come any more."""

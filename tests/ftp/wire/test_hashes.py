@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from async_mirror.ftp.hashes import offered, parse_hash
-from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.wire.hashes import offered, parse_hash
+from async_mirror.ftp.wire.replies import Reply
 
 SHA256, SHA1, MD5 = (hashlib.new(name, b"content").hexdigest() for name in ("sha256", "sha1", "md5"))
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from operator import itemgetter
 
-from async_mirror.ftp import replies
-from async_mirror.ftp.figures import UnreadableLineError, known_size, parse_mode, parse_time
-from async_mirror.ftp.list_lines import Read, parse_list
+from async_mirror.ftp.wire import replies
+from async_mirror.ftp.wire.figures import UnreadableLineError, known_size, parse_mode, parse_time
+from async_mirror.ftp.wire.list_lines import Read, parse_list
 from async_mirror.model import paths
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.remote.session import RemoteListing

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_mirror.ftp.figures import UnreadableLineError, parse_date
-from async_mirror.ftp.list_lines import parse_list
+from async_mirror.ftp.wire.figures import UnreadableLineError, parse_date
+from async_mirror.ftp.wire.list_lines import parse_list
 from async_mirror.model.entry import UNKNOWN, Kind
 
 NS = 1_000_000_000

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from time import monotonic
 
-from async_mirror.ftp.replies import Reply
-from async_mirror.ftp.reply_flow import GREETING, PendingReply, ReplyFlow
+from async_mirror.ftp.wire.replies import Reply
+from async_mirror.ftp.wire.reply_flow import GREETING, PendingReply, ReplyFlow
 from async_mirror.model import paths
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.remote.errors import ConnectionBroken
@@ -78,7 +78,7 @@ class AwaitedReply(PendingReply):
     def end(self, outcome: Reply | ConnectionBroken) -> None:
         """Wake who waits for the reply."""
         self.outcome = outcome
-        self.has_begun = True
+        self.has_begun = self.has_ended = True
         if self._begins:
             self.begin()
         if self._future:
@@ -102,34 +102,30 @@ class ControlLock:
 
     def __init__(self) -> None:
         """Begin with nobody having it."""
-        self._holder: asyncio.Task[object] | None = None
+        self.holder: asyncio.Task[object] | None = None
+        """Who has it, None while nobody does."""
         self._depth = 0
         self._queue: deque[asyncio.Future[None]] = deque()
 
-    @property
-    def is_free(self) -> bool:
-        """True while nobody has it."""
-        return self._holder is None
-
     async def until_free(self) -> None:
         """Wait until nobody else has it."""
-        while self._holder is not None and self._holder is not asyncio.current_task():
+        while self.holder is not None and self.holder is not asyncio.current_task():
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._queue.append(turn)
             await turn
 
     async def __aenter__(self) -> None:
         """Take it once it is free."""
-        if self._holder is not None:
+        if self.holder is not None:
             await self.until_free()
-        self._holder = asyncio.current_task()
+        self.holder = asyncio.current_task()
         self._depth += 1
 
     async def __aexit__(self, *exception: object) -> None:
         """Let go of it, and let all see who wait."""
         self._depth -= 1
         if not self._depth:
-            self._holder = None
+            self.holder = None
             while self._queue:
                 turn = self._queue.popleft()
                 if not turn.done():
@@ -166,11 +162,6 @@ class Control:
         """The other end as TLS knows it, None without TLS."""
         found: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object") if self.transport else None
         return found
-
-    @property
-    def is_quiet(self) -> bool:
-        """True if nothing was received but what was waited for."""
-        return self.broken is None and self.flow.is_quiet
 
     # From the network.
 

@@ -5,13 +5,13 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from async_mirror.model.escape import shown
 from async_mirror.model.settings import UsageError
-from async_mirror.model.site import Trust
+from async_mirror.model.site import Site, Trust
 from async_mirror.remote.errors import Untrusted
 
 _OTHER_HOST = {62, 64}
@@ -75,20 +75,32 @@ class TooNarrow(Exception):
 
 
 class Tls:
-    """What TLS needs from session to session: a context, and the doubt that a data connection left.
+    """What TLS needs from session to session of one mirror: a context, and the doubt that a data connection left.
 
     At first it offers P-256 alone, which each server of TLS 1.3 must know (RFC 8446, 9.1): many prefer it to what
     OpenSSL guesses, and asking for it would cost every data connection another round trip.
     """
 
     def __init__(self, trust: Trust) -> None:
-        """Make the context. Raises UsageError when a file cannot be used."""
-        self.context = _context(trust)
-        self._is_narrow = ssl.OPENSSL_VERSION_INFO < _GUESSES_BETTER
-        if self._is_narrow:
-            self.context.set_ecdh_curve("prime256v1")
+        """Begin without a context and without a doubt."""
         self._trust = trust
+        self._is_narrow = ssl.OPENSSL_VERSION_INFO < _GUESSES_BETTER
         self._doubt: tuple[Untrusted, float] | None = None
+
+    def __reduce__(self) -> "tuple[type[Tls], tuple[Trust]]":
+        """Travel to a worker, where it has a context and doubts of its own."""
+        return Tls, (self._trust,)
+
+    @cached_property
+    def context(self) -> ssl.SSLContext:
+        """The context of all connections, made when first asked for: reading a machine's certificates takes a while.
+
+        Raises UsageError when a file cannot be used.
+        """
+        context = _context(self._trust)
+        if self._is_narrow:
+            context.set_ecdh_curve("prime256v1")
+        return context
 
     def widen(self, error: ssl.SSLError) -> bool:
         """Offer all curves from now on, if only one was and that may be why the handshake failed."""
@@ -130,10 +142,10 @@ class Tls:
         return context
 
 
-@lru_cache(maxsize=1)
-def tls_for(trust: Trust) -> Tls:
-    """Return what TLS needs, made once: reading all of a machine's certificates takes a while. Raises UsageError."""
-    return Tls(trust)
+def tls_of(site: Site, trust: Trust) -> Tls | None:
+    """Return what the sessions of one mirror share, None where there is no TLS. Raises UsageError as `context` does."""
+    tls = Tls(trust) if site.is_encrypted else None
+    return tls if tls and tls.context else None
 
 
 def _context(trust: Trust) -> ssl.SSLContext:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from async_mirror.ftp.figures import UnreadableLineError, format_time, parse_size, parse_time
-from async_mirror.ftp.list_lines import parse_list
-from async_mirror.ftp.listing import LONGEST_LISTING, MOST_LINES, ListingParser, parse_facts
-from async_mirror.ftp.replies import LONGEST_LINE
+from async_mirror.ftp.wire.figures import UnreadableLineError, format_time, parse_size, parse_time
+from async_mirror.ftp.wire.list_lines import parse_list
+from async_mirror.ftp.wire.listing import LONGEST_LISTING, MOST_LINES, ListingParser, parse_facts
+from async_mirror.ftp.wire.replies import LONGEST_LINE
 from async_mirror.model import paths
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.remote.session import RemoteListing

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_mirror.ftp.replies import Reply, parse_epsv
-from async_mirror.ftp.reply_flow import GREETING, PendingReply, ReplyFlow
+from async_mirror.ftp.wire.replies import Reply, parse_epsv
+from async_mirror.ftp.wire.reply_flow import GREETING, PendingReply, ReplyFlow
 from async_mirror.model.secret import Secret
 from async_mirror.remote.errors import ConnectionBroken
 

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
-from async_mirror.ftp.features import MOST_FINGERPRINTS, Features, Rung
-from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.known.features import Features
+from async_mirror.ftp.known.identity import MOST_FINGERPRINTS
+from async_mirror.ftp.known.rungs import Rung
+from async_mirror.ftp.wire.replies import Reply
 from async_mirror.model.facts import Facts
 from async_mirror.model.site import Site
 
@@ -22,7 +24,7 @@ def seen(
 ) -> Features:
     """Return what a session may count on that was greeted so."""
     session = Features(facts, SITE)
-    session.read_features(greeting, Reply(211, features))
+    session.identity.read_features(greeting, Reply(211, features))
     session.recognise()
     session.identify(Reply(215, (system,)))
     return session
@@ -31,8 +33,8 @@ def seen(
 def proved(facts: Facts, *rungs: Rung, greeting: str = "220 ready") -> Features:
     session = seen(facts, greeting)
     for rung in rungs or Rung:
-        assert session.may_prove(rung)
-        session.proved(rung, holds=True)
+        assert session.rungs.may_prove(rung)
+        session.rungs.proved(rung, holds=True)
     return session
 
 
@@ -75,23 +77,23 @@ def test_order_in_which_features_are_listed_does_not_matter() -> None:
 def test_rung_is_not_tried_before_those_below_it_hold() -> None:
     facts = Facts()
     session = seen(facts)
-    assert not session.may_prove(Rung.AHEAD)
-    assert not session.may_prove(Rung.BEHIND)
-    assert session.may_prove(Rung.TOGETHER)
-    assert not seen(facts).may_prove(Rung.TOGETHER)
-    session.proved(Rung.TOGETHER, holds=True)
+    assert not session.rungs.may_prove(Rung.AHEAD)
+    assert not session.rungs.may_prove(Rung.BEHIND)
+    assert session.rungs.may_prove(Rung.TOGETHER)
+    assert not seen(facts).rungs.may_prove(Rung.TOGETHER)
+    session.rungs.proved(Rung.TOGETHER, holds=True)
     assert session.level == 1
-    assert not session.may_prove(Rung.BEHIND)
-    assert session.may_prove(Rung.AHEAD)
+    assert not session.rungs.may_prove(Rung.BEHIND)
+    assert session.rungs.may_prove(Rung.AHEAD)
 
 
 @pytest.mark.parametrize("rung", Rung)
 def test_rung_that_is_given_back_takes_those_above_it_along_and_is_not_tried_again(rung: Rung) -> None:
     facts = Facts()
     session = proved(facts)
-    assert session.give_back(rung, session.generation(rung))
+    assert session.rungs.give_back(rung, session.known.generations[rung])
     assert session.level == rung - 1
-    assert not any(seen(facts).may_prove(each) for each in Rung)
+    assert not any(seen(facts).rungs.may_prove(each) for each in Rung)
     assert sum(fact.is_note for fact in facts.log) == 1
 
 
@@ -99,10 +101,10 @@ def test_write_that_left_before_a_rung_was_lost_and_won_again_cannot_give_it_bac
     facts = Facts()
     session = proved(facts)
     assert session.level == 3
-    before = session.generation(Rung.BEHIND)
-    assert session.give_back(Rung.BEHIND, before)
-    session.proved(Rung.BEHIND, holds=True)
-    assert not session.give_back(Rung.BEHIND, before)
+    before = session.known.generations[Rung.BEHIND]
+    assert session.rungs.give_back(Rung.BEHIND, before)
+    session.rungs.proved(Rung.BEHIND, holds=True)
+    assert not session.rungs.give_back(Rung.BEHIND, before)
     assert session.level == 3
 
 
@@ -110,38 +112,38 @@ def test_what_befalls_many_sessions_at_once_is_one_doubt_and_costs_no_rung() -> 
     facts = Facts()
     proved(facts)
     sessions = [seen(facts) for _ in range(8)]
-    assert [session.doubt(Rung.TOGETHER) for session in sessions] == [False] * 8
+    assert [session.rungs.doubt(Rung.TOGETHER) for session in sessions] == [False] * 8
     assert sessions[0].level == 3
     assert seen(facts).level == 0  # until the proof was repeated
 
 
 def test_proof_is_repeated_by_the_next_session_alone_and_the_rung_is_held() -> None:
     facts = Facts()
-    proved(facts).doubt(Rung.BEHIND)
+    proved(facts).rungs.doubt(Rung.BEHIND)
     first, second = seen(facts), seen(facts)
-    assert first.may_prove(Rung.BEHIND)
-    assert not second.may_prove(Rung.BEHIND)
-    first.proved(Rung.BEHIND, holds=True)
+    assert first.rungs.may_prove(Rung.BEHIND)
+    assert not second.rungs.may_prove(Rung.BEHIND)
+    first.rungs.proved(Rung.BEHIND, holds=True)
     assert first.level == second.level == 3
-    assert not seen(facts).may_prove(Rung.BEHIND)
+    assert not seen(facts).rungs.may_prove(Rung.BEHIND)
 
 
 def test_second_doubt_soon_after_the_first_gives_the_rung_back() -> None:
     facts = Facts()
-    proved(facts).doubt(Rung.BEHIND)
-    assert seen(facts).doubt(Rung.BEHIND)
+    proved(facts).rungs.doubt(Rung.BEHIND)
+    assert seen(facts).rungs.doubt(Rung.BEHIND)
     assert seen(facts).level == 2
 
 
 def test_doubt_long_after_the_first_is_a_first_one() -> None:
     facts = Facts()
-    proved(facts).doubt(Rung.BEHIND)
+    proved(facts).rungs.doubt(Rung.BEHIND)
     session = seen(facts)
-    assert session.may_prove(Rung.BEHIND)
-    session.proved(Rung.BEHIND, holds=True)
+    assert session.rungs.may_prove(Rung.BEHIND)
+    session.rungs.proved(Rung.BEHIND, holds=True)
     for _ in range(20):
-        session.passed(Rung.BEHIND)
-    assert not seen(facts).doubt(Rung.BEHIND)
+        session.rungs.passed(Rung.BEHIND)
+    assert not seen(facts).rungs.doubt(Rung.BEHIND)
     assert session.level == 3
 
 
@@ -149,9 +151,9 @@ def test_proof_that_two_sessions_do_not_survive_is_not_made_again() -> None:
     facts = Facts()
     for given_back in (False, True):
         session = seen(facts)
-        assert session.may_prove(Rung.TOGETHER)
-        assert session.doubt(Rung.TOGETHER) is given_back
-    assert not seen(facts).may_prove(Rung.TOGETHER)
+        assert session.rungs.may_prove(Rung.TOGETHER)
+        assert session.rungs.doubt(Rung.TOGETHER) is given_back
+    assert not seen(facts).rungs.may_prove(Rung.TOGETHER)
 
 
 def test_address_of_more_servers_than_one_may_tell_apart_gets_what_all_of_them_bear() -> None:
@@ -160,7 +162,7 @@ def test_address_of_more_servers_than_one_may_tell_apart_gets_what_all_of_them_b
         proved(facts, *list(Rung)[: 3 if number else 2], greeting=f"220 {'abcde'[number] * 5}")
     assert seen(facts, "220 another").level == 2
     assert seen(facts, "220 yet another").level == 2
-    assert not seen(facts, "220 one more").may_prove(Rung.BEHIND)
+    assert not seen(facts, "220 one more").rungs.may_prove(Rung.BEHIND)
 
 
 def test_command_that_the_server_says_it_has_is_lacking_for_one_session_only() -> None:

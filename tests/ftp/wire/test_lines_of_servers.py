@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from async_mirror.ftp.figures import UnreadableLineError
-from async_mirror.ftp.list_lines import Read, parse_list
-from async_mirror.ftp.listing import parse_facts
+from async_mirror.ftp.wire.figures import UnreadableLineError
+from async_mirror.ftp.wire.list_lines import Read, parse_list
+from async_mirror.ftp.wire.listing import parse_facts
 from async_mirror.model.entry import UNKNOWN
 
 NOW = calendar.timegm((2026, 6, 15, 12, 0, 0))

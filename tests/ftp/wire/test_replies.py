@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_mirror.ftp.replies import (
+from async_mirror.ftp.wire.replies import (
     LONGEST_LINE,
     LONGEST_REPLY,
     Reply,

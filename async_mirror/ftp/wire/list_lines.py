@@ -6,7 +6,7 @@ No standard says what LIST shows. A format that is not known for sure makes a li
 import re
 from functools import lru_cache
 
-from async_mirror.ftp.figures import UnreadableLineError, kept, known_size, parse_date, parse_mode
+from async_mirror.ftp.wire.figures import UnreadableLineError, kept, known_size, parse_date, parse_mode
 from async_mirror.model import paths
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 

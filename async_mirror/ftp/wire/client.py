@@ -11,9 +11,9 @@ from typing import Any
 import aioftp
 from aioftp.common import Code
 
-from async_mirror.ftp.control import Control
-from async_mirror.ftp.reply_flow import GREETING
-from async_mirror.ftp.tls import reason
+from async_mirror.ftp.wire.control import Control
+from async_mirror.ftp.wire.reply_flow import GREETING
+from async_mirror.ftp.wire.tls import reason
 from async_mirror.model.escape import shown
 
 CONNECT_SECONDS = 15.0
