@@ -74,6 +74,8 @@ def _measure(folder: Path, url: str, files: int, changes: int, idle_s: float) ->
     with passes.open("wb") as out, subprocess.Popen(argv, stdout=out, stderr=subprocess.DEVNULL) as mirror:  # noqa: S603
         try:
             while not passes.stat().st_size:
+                if mirror.poll() is not None:
+                    sys.exit(f"bench.watch: the mirror ended with {mirror.returncode}")
                 time.sleep(_LOOKED_EVERY_S)
             before = _cpu_s(mirror.pid)
             time.sleep(idle_s)
