@@ -31,6 +31,7 @@ from async_mirror.crew.door import Door
 from async_mirror.crew.far import LAST_SECONDS, FarHands, Worker
 from async_mirror.crew.ledger import Ledger, Ticket
 from async_mirror.crew.mode import Mode
+from async_mirror.crew.parking import Parking
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop, cancel, ended
 from async_mirror.crew.wire import LogOver, Wire
@@ -136,6 +137,7 @@ class Crew(Generic[S, I, R]):
         watcher: Watcher[I, R] | None = None,
         cap: Cap | Share | None = None,
         terms: Terms[I] | None = None,
+        parking: Parking[S] | None = None,
     ) -> None:
         """Prepare a crew; nothing is opened before there is an item to perform.
 
@@ -158,7 +160,13 @@ class Crew(Generic[S, I, R]):
         self._measuring: asyncio.TimerHandle | None = None
         closing = self._desk.closing
         self.door: Door[S] = Door(
-            limits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail, greet=self.terms.opened
+            limits,
+            self._ledger.patience,
+            closing,
+            watcher=self.watcher,
+            failed=self._fail,
+            greet=self.terms.opened,
+            parking=parking,
         )
 
     async def __aenter__(self) -> Self:

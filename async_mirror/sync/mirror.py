@@ -1,6 +1,6 @@
 """What stays the same from pass to pass, and the crew that is put together from it. Knows neither changes nor plans."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,6 +8,7 @@ from functools import partial
 from async_mirror.crew.broker import Broker
 from async_mirror.crew.cap import Climb, FixedCap
 from async_mirror.crew.mode import MOST_LANES, Mode
+from async_mirror.crew.parking import Parking
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.turns import Turns
@@ -44,6 +45,10 @@ _LIMIT, _FOUND = "most connections", "connections"
 MirrorCrew = Crew[RootedSession, Item, Answer]
 
 
+def _resumed(session: RootedSession) -> Awaitable[bool]:
+    return session.resume()
+
+
 @dataclass(frozen=True)
 class Mirror:
     """All that stays the same from pass to pass."""
@@ -61,6 +66,7 @@ class Mirror:
     half_read: HalfRead | None = None
     """What the next pass reads on, if there is to be one."""
     broker: Broker = field(default_factory=Broker)
+    parking: Parking[RootedSession] = field(default_factory=lambda: Parking(_resumed))
     roots: RootLock | None = None
     disks: Turns = field(default_factory=Turns)
     dry_run: bool = False
@@ -165,6 +171,7 @@ async def crew_for(
             opened=partial(_see_root, mirror, selection),
             kept=state.blocking.descriptors,
         ),
+        parking=mirror.parking if mode.is_near else None,
     )
 
 

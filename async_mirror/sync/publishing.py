@@ -48,6 +48,7 @@ class Publishing:
         self._gates = context.gates
         self._disk = context.disk
         self._state = context.state
+        self._is_long = context.scope.is_whole and context.report.wants_forecast
         self._aside = context.aside
         self._site = context.site
         self._rule = context.selection.rule
@@ -96,7 +97,7 @@ class Publishing:
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        walking = self._planning.blocking.walk(start)
+        walking = self._planning.blocking.walk(start) if start else self._planning.blocking.scan()
         while planned := await self._some(walking):
             jobs: list[Job] = []
             for listing, plan in planned:
@@ -114,7 +115,7 @@ class Publishing:
                     continue
                 if not listing.known:
                     jobs += await self._take(plan)
-            if beside and self._report.wants_forecast and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
+            if beside and self._is_long and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:
