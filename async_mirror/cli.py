@@ -4,7 +4,6 @@ import io
 import os
 import sys
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,11 @@ from async_mirror.model.escape import shown
 from async_mirror.model.settings import UsageError
 from async_mirror.options import config_file
 from async_mirror.options.click_types import Command, Failed
-from async_mirror.options.declared import CONTEXT, HEALTHCHECK, SYNC
+from async_mirror.options.commands import HEALTHCHECK, LIST
+from async_mirror.options.declared import CONTEXT, SYNC
 
 if TYPE_CHECKING:
+    from async_mirror.ftp.wire.tls import Tls
     from async_mirror.model.facts import Facts
     from async_mirror.model.secret import Secret
     from async_mirror.model.settings import Settings
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from async_mirror.ui.terminal import Display
 
 
+DEFAULT_STATS_S = 60.0
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 prints the help itself
 
 
@@ -53,7 +55,7 @@ def main() -> None:
     except OSError as error:
         if error.filename:
             raise
-        click.echo(f"async-mirror: standard output cannot be written: {error.strerror}", err=True)
+        click.echo(f"async-mirror: cannot write to standard output: {error.strerror}", err=True)
         code = 1
     except Exception as error:
         if (known := _exit_code(error)) is None:
@@ -78,7 +80,7 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _have_streams() -> None:
-    """See that there are standard streams, whatever the caller closed, and that any name can be written to them."""
+    """Open standard streams that the caller closed, and have any name be written to them."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we live
@@ -88,7 +90,7 @@ def _have_streams() -> None:
 
 
 def _let_go_of_streams() -> None:
-    """Write what is left; if nobody reads it any more, that changes nothing of the exit code."""
+    """Flush the streams; a reader that is gone does not change the exit code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -104,40 +106,41 @@ def _let_go_of_streams() -> None:
     allow_from_autoenv=False,  # ASYNC_MIRROR_VERSION is whatever an image's maker means by it
 )
 def cli() -> None:
-    """Keep an FTP site identical to a local folder, pass after pass, over many connections at once.
+    """One-way mirror: local folder to FTP or FTPS site, over many connections at once.
 
     \b
-    Try it, with nothing to set up:   async-mirror demo
-    See what would be done:           async-mirror sync --once --dry-run ./site ftpes://me@host/www
-    Keep the site a mirror:           async-mirror sync ./site ftpes://me@host/www
+    Try it, nothing to set up:  async-mirror demo
+    See what would be done:     async-mirror sync --dry-run ./site ftpes://me@host/www
+    Mirror, pass after pass:    async-mirror sync ./site ftpes://me@host/www
     """
 
 
 @cli.command(cls=Command, params=SYNC, context_settings=CONTEXT)
 def sync(**options: Any) -> int:
-    """Make DESTINATION a mirror of the folder SOURCE, and keep it one.
+    """Mirror the folder SOURCE to DESTINATION, pass after pass.
 
     \b
     See what would be done:  async-mirror sync --dry-run ./site ftpes://me@host/www
     One pass:                async-mirror sync --once ./site ftpes://me@host/www
-    A pass every so often:   async-mirror sync --every 15m ./site ftpes://me@host/www
-    What is configured:      async-mirror sync
+    Every 15 minutes:        async-mirror sync --every 15m ./site ftpes://me@host/www
+    As configured:           async-mirror sync
 
     \b
-    DESTINATION is ftpes://user@host[:port]/path (ftps:// with TLS from the first
-    byte, ftp:// without); the path starts at the login folder, with // or /%2F at
-    the server's root. It is made if it is not there.
+    DESTINATION is ftpes://user@host[:port]/path (ftps:// for implicit TLS, ftp://
+    without TLS). The path starts at the login folder, with // or /%2F at the
+    server's root. The folder is created if it does not exist.
 
     \b
-    Each option can be set in the environment too (--every as ASYNC_MIRROR_EVERY) and in
-    a TOML file (every = "15m"); the command line goes first, then the environment,
-    then the file.
+    Each option can also be set in the environment (--every as ASYNC_MIRROR_EVERY) and
+    in a TOML file (every = "15m"). The command line overrides the environment, which
+    overrides the file.
 
     \b
-    Exit code: 0 all mirrored, 1 some paths not, 2 wrong use, 3 login refused,
-    4 no connection, no trust in the server or no such folder, 5 halted for safety,
-    6 state not usable (or in use by another run), 130/143 ended by a signal.
+    Exit code: 0 all mirrored, 1 some not, 2 wrong use, 3 login refused, 4 no
+    connection or certificate not trusted, 5 stopped for safety, 6 state not usable or
+    in use, 7 something to do (--dry-run --exit-code), 130/143 signal.
     """  # fmt: skip
+    from async_mirror.ftp.wire.tls import tls_of
     from async_mirror.options import resolve
     from async_mirror.options.asked import Asked
     from async_mirror.state.opening import open_copy, open_state, open_to_others
@@ -147,22 +150,25 @@ def sync(**options: Any) -> int:
     login = resolve.login_of(asked)
     settings = resolve.settings_of(asked, source, login)
     trust = resolve.trust_of(asked, login.site)
+    tls = tls_of(login.site, trust)
     file = resolve.state_file_of(asked, source, login.site)
-    mirror, display = _mirror(asked, settings, login, trust, file.path.parent)
+    mirror, display = _mirror(asked, settings, login, trust, file.path.parent, tls=tls)
     with open_copy(file.found) if mirror.dry_run else open_state(*file) as state:
         mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-        for warning in filter(None, (*resolve.warnings_about(login, trust), open_to_others(file.path))):
+        for warning, hint in resolve.warnings_about(login, trust):
+            mirror.report.warn(warning, hint)
+        if warning := open_to_others(file.path):
             mirror.report.warn(warning)
         if state.holder:
             mirror.report.warn(f"another run is under way ({state.holder}): what it is doing now is planned here, too")
-        return _run(mirror, state, display, once=asked.once or asked.dry_run)
+        return _run(mirror, state, display, asked)
 
 
 @cli.command("config", cls=Command, params=SYNC, context_settings=CONTEXT)
 def show_config(**options: Any) -> None:
-    """Print the settings of `sync` in force, and where each is from.
+    """Print the settings and where each comes from.
 
-    What is printed is a configuration file; secrets are left out.
+    The output is a configuration file, without secrets.
     """
     from async_mirror.options import resolve
     from async_mirror.options.asked import Asked
@@ -171,32 +177,42 @@ def show_config(**options: Any) -> None:
     context = click.get_current_context()
     lines = [resolve.setting_line(context, param, asked) for param in SYNC if param.expose_value]
     used = config_file.file(context)
-    click.echo(f"# the configuration file: {shown(str(used)) if used else 'there is none'}")
+    click.echo(f"# configuration file: {shown(str(used)) if used else 'none'}")
     click.echo("\n".join(lines))
     if asked.destination:
         try:
-            where = resolve.login_of(asked).where or "not found, it is asked for on a terminal"
+            where = resolve.login_of(asked).where or "none found: sync prompts for it"
         except UsageError as error:
             where = str(error)
-        click.echo(f"# the password: {shown(where)}")
+        click.echo(f"# password: {shown(where)}")
+
+
+@cli.command("ls", cls=Command, params=LIST, context_settings=CONTEXT)
+def list_source(**options: Any) -> None:
+    """List what would be mirrored of SOURCE, without connecting."""
+    from async_mirror.options.asked import AskedList
+    from async_mirror.options.listed import lines
+
+    for line in lines(AskedList(**options)):
+        click.echo(line)
 
 
 @cli.command(
     cls=Command,
     params=HEALTHCHECK,
     context_settings=CONTEXT,
-    short_help="Tell by the exit code whether the mirror is kept.",
+    short_help="Exit with 0 if the mirror is up to date.",
 )
 def healthcheck(**options: Any) -> int:
-    """Tell how well the mirror is kept, without connecting: exit 0 if healthy or degraded, else 1 and the reason.
+    """Tell whether the mirror is up to date, without connecting: exit 0 if healthy or degraded, else 1 and the reason.
 
     \b
-    healthy    the last pass that went through mirrored everything
-    degraded   it left single paths out, which are named (exit 1 with --strict)
-    unhealthy  it is too old: older than twice the --every of `sync`
+    healthy    the last complete pass mirrored everything
+    degraded   some paths were not mirrored; they are named (exit 1 with --strict)
+    unhealthy  the last complete pass is older than twice the --every of `sync`
 
-    SOURCE and DESTINATION, or the environment and the file, name the mirror as for `sync`. The interval is the one that
-    the last `sync` was given with --every: give it to a `sync --once` that cron starts, too.
+    SOURCE and DESTINATION, or the environment and the file, name the mirror as for `sync`. The interval is the --every
+    of the last `sync`: set it for a `sync --once` that cron starts, too.
     """  # fmt: skip
     import time
 
@@ -227,12 +243,12 @@ def healthcheck(**options: Any) -> int:
     return 0
 
 
-@cli.command(context_settings=CONTEXT, short_help="Show the whole of it on this machine, with a server of its own.")
+@cli.command(context_settings=CONTEXT, short_help="Demonstrate it on this machine.")
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def demo(folder: Path | None) -> int:
-    """Show the whole of it on this machine: a server, a mirror, changes, the mirror again.
+    """Demonstrate it on this machine: start a server, mirror to it, change files, mirror again.
 
-    FOLDER is copied first and never touched; without it a small web site is made up.
+    FOLDER is copied first and never changed; without it a small web site is generated.
     """
     from async_mirror.demo import show
 
@@ -243,11 +259,12 @@ def demo(folder: Path | None) -> int:
 
 
 def _mirror(
-    asked: "Asked", settings: "Settings", login: "Login", trust: "Trust", state_folder: Path
+    asked: "Asked", settings: "Settings", login: "Login", trust: "Trust", state_folder: Path, *, tls: "Tls | None"
 ) -> tuple["Mirror", "Display | None"]:
     from async_mirror.crew.patience import Patience
     from async_mirror.jobs.bandwidth import Pace
     from async_mirror.options import resolve
+    from async_mirror.options.prompt import password_for
     from async_mirror.state import server_memory
     from async_mirror.state.server_memory import ServerMemory
     from async_mirror.sync.mirror import Mirror
@@ -257,17 +274,25 @@ def _mirror(
     tell_pass = _print_pass if asked.json else None
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     caution = resolve.caution_about(trust)
-    report = Report(dry_run=asked.dry_run, tell_pass=tell_pass, watched=watched, about=about, caution=caution)
+    report = Report(
+        dry_run=asked.dry_run,
+        tell_pass=tell_pass,
+        watched=watched or asked.stats != 0,
+        forecast_after_s=0.0 if watched else (asked.stats or DEFAULT_STATS_S) / 2,
+        names_excluded=asked.verbose,
+        about=about,
+        caution=caution,
+    )
     display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
     _set_up_log(asked, display)
-    password = _password(login)
+    password = password_for(login, settings.source)
     mirror = Mirror(
         settings=settings,
         mode=asked.multi,
-        connect=partial(ftp_session, trust=trust, pasv_address_believed=asked.pasv_address == "server"),
+        connect=partial(ftp_session, tls=tls, pasv_address_believed=asked.pasv_address == "server"),
         password=password,
         report=report,
-        patience=Patience(retries=asked.retries),
+        patience=Patience(retries=asked.retries, retry_for_seconds=asked.retry_for or 0.0),
         max_connections=asked.max_connections,
         memory=ServerMemory(state_folder / server_memory.NAME, learns=not asked.dry_run),
         pace=Pace(asked.bwlimit),
@@ -282,29 +307,7 @@ def _print_pass(line: str) -> None:
         click.echo(line)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it would fail again at exit
-        raise Failed(f"standard output cannot be written: {error.strerror}", 1) from None
-
-
-def _password(login: "Login") -> "Secret":
-    password = login.ask()
-    return password if password is not None else _ask_password(login)
-
-
-def _ask_password(login: "Login") -> "Secret":
-    from async_mirror.model.secret import Secret
-    from async_mirror.options.credentials import sendable
-
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"no password for {login.site.shown}: give --password-file, --password-command, ASYNC_MIRROR_PASSWORD_FILE,"
-            " ASYNC_MIRROR_PASSWORD or an entry in ~/.netrc"
-        )
-    answer = Secret(click.prompt(f"Password for {shown(login.site.shown)}", hide_input=True, err=True))
-    try:
-        sendable(replace(login, password=answer, where="your answer"))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    return answer
+        raise Failed(f"cannot write to standard output: {error.strerror}", 1) from None
 
 
 def _is_watched(asked: "Asked") -> bool:
@@ -340,17 +343,22 @@ def _set_up_log(asked: "Asked", display: "Display | None") -> None:
             is_screen_text=display is not None,
         )
     except OSError as error:
-        raise UsageError(f"the log file {file} cannot be written ({error.strerror}): name another --log-file") from None
+        raise UsageError(f"cannot write the log file {file}: {error.strerror}") from None
 
 
-def _run(mirror: "Mirror", state: "State", display: "Display | None", *, once: bool) -> int:
+def _run(mirror: "Mirror", state: "State", display: "Display | None", asked: "Asked") -> int:
     from async_mirror import multi
     from async_mirror.crew.stop import Stop
     from async_mirror.engine import keep
+    from async_mirror.ui.stats import Stats
+
+    every = DEFAULT_STATS_S if asked.stats is None and not display else asked.stats
+    stats = Stats(mirror.report.activity, every).shown if every else nullcontext
 
     async def program(stop: Stop) -> int:
-        with display.shown() if display else nullcontext():
-            return await keep(mirror, state, stop, once=once)
+        with display.shown() if display else nullcontext(), stats():
+            once = asked.once or asked.dry_run
+            return await keep(mirror, state, stop, once=once, exit_code=asked.exit_code)
 
     return multi.run(program, display.restore if display else None)
 
@@ -359,7 +367,7 @@ async def ftp_session(
     site: "Site",
     password: "Secret",
     *,
-    trust: "Trust",
+    tls: "Tls | None",
     facts: "Facts",
     timeout_seconds: float,
     create_root: bool,
@@ -371,7 +379,7 @@ async def ftp_session(
     return await connect(
         site,
         password,
-        trust=trust,
+        tls=tls,
         facts=facts,
         timeout_seconds=timeout_seconds,
         create_root=create_root,

@@ -5,20 +5,20 @@ import math
 import random
 import time
 from enum import IntEnum
-from functools import partial
 
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
-from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
+from async_mirror.planning.remaining import tell_remaining
+from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing, SiteUnusable
 from async_mirror.source.opened_folder import OpenedFolder
+from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
+from async_mirror.sync.guards import open_source
 from async_mirror.sync.mirror import Mirror
 from async_mirror.sync.one_pass import Pass
-from async_mirror.sync.remaining import tell_remaining
-from async_mirror.sync.source_folder import open_source
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
 
@@ -37,6 +37,8 @@ class Exit(IntEnum):
     CONNECTION = 4
     SAFETY = 5
     STATE = 6
+    PLANNED = 7
+    """A dry run that found something to do; 0 unless the code was asked for."""
 
 
 def exit_for(error: Exception) -> Exit:
@@ -48,12 +50,15 @@ def exit_for(error: Exception) -> Exit:
     return Exit.LOGIN if isinstance(error, LoginFailed) else Exit.CONNECTION
 
 
-async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
+async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool, exit_code: bool = False) -> int:
     """Run one pass, or one after the other until asked to stop; return the exit code.
 
+    A dry run that found something to do ends with 7 if `exit_code`, else with 0.
+
     Passes start `every_seconds` apart on the monotonic clock; what is late is skipped. After a pass that found no
-    connection the next one comes sooner, later each time; after a refused login it comes late, for servers lock
-    accounts. A state that cannot be used ends even the longest run.
+    connection the next one comes sooner, later each time, but not for what will last (unknown host, certificate not
+    trusted); after a refused login it comes late, for servers lock accounts. A state that cannot be used ends even the
+    longest run.
     """
     clock = asyncio.get_running_loop().time
     every = mirror.settings.every_seconds
@@ -68,18 +73,19 @@ async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool) -> int:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
         if once or code is Exit.STATE:
-            mirror.report.end(code.name.lower(), code, None)
-            return code
+            ending = Exit.MIRRORED if code is Exit.PLANNED and not exit_code else code
+            mirror.report.end(code.name.lower(), ending, None)
+            return ending
         late = clock() - begun
         wait = math.floor(late / every) * every + every - late
         failed = failed + 1 if code in {Exit.CONNECTION, Exit.LOGIN} else 0
-        if code is Exit.CONNECTION:
+        if code is Exit.CONNECTION and not mirror.report.counts.will_last:
             wait = min(wait, _back_off(FIRST_RETRY_SECONDS, failed))
         elif code is Exit.LOGIN:
             wait = max(wait, min(_back_off(LOGIN_RETRY_SECONDS, failed), LONGEST_LOGIN_RETRY_SECONDS))
         mirror.report.end(code.name.lower(), code, wait, delayed=code is Exit.LOGIN)
         if await stop.pause(wait):
-            mirror.report.say("ended while it waited for the next pass")
+            mirror.report.say("stopped")
             return 128 + stop.signum
 
 
@@ -95,16 +101,19 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
     offload = Offload()
     failure = Exit.MIRRORED
     try:
-        await _run_pass(mirror, state, stop, offload)
+        await _run_pass(mirror, AwaitableState(state, offload), stop)
     except (StateError, RemoteError) as error:
-        report.trouble(_told(error))
+        report.trouble(*_told(error))
         failure = exit_for(error)
+        report.counts.will_last = isinstance(error, SiteUnusable)
     finally:
         offload.close()
     counts = report.counts
     counts.interrupted = stop.requested
     counts.seconds = time.monotonic() - begun
     code = _exit_of(counts, failure)
+    if mirror.dry_run and code is Exit.MIRRORED and counts.has_changes:
+        code = Exit.PLANNED
     if code is not Exit.STATE:
         try:
             _leave_beat(mirror, state, code)
@@ -115,7 +124,7 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
 
 
 def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
-    """Note how the pass ended, for whoever asks whether the mirror is kept."""
+    """Note how the pass ended, for `healthcheck`."""
     counts = mirror.report.counts
     if counts.is_whole:
         now = time.time()
@@ -126,29 +135,31 @@ def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
         state.learn(last_result=code.name.lower())
 
 
-def _told(error: StateError | RemoteError) -> str:
-    """Return what happened, what the server said, and what to do."""
-    if isinstance(error, StateError):
-        return str(error)
-    return f"{error.told} ({error.advice})" if error.advice else error.told
+def _told(error: StateError | RemoteError) -> tuple[str, str]:
+    """Return what happened, with what the server said, and what to do."""
+    return (str(error), "") if isinstance(error, StateError) else (error.told, error.advice)
 
 
-async def _run_pass(mirror: Mirror, state: State, stop: Stop, offload: Offload) -> None:
-    source = await open_source(mirror, state, offload)
+async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
+    source = await open_source(mirror, state)
     if source is None:
         return
     try:
-        await _run_pass_over(mirror, state, stop, offload, source)
+        await _run_pass_over(mirror, state, stop, source)
     except (StateError, RemoteError):
-        await tell_remaining(mirror, source, state, stop, offload)
+        await _tell_remaining(mirror, state, stop, source)
         raise
     if stop.requested or mirror.report.counts.halts:
-        await tell_remaining(mirror, source, state, stop, offload)
+        await _tell_remaining(mirror, state, stop, source)
 
 
-async def _run_pass_over(mirror: Mirror, state: State, stop: Stop, offload: Offload, source: OpenedFolder) -> None:
+async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
+    await tell_remaining(mirror.report, source, state, mirror.settings, mirror.selection, stop=stop)
+
+
+async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
     try:
-        await Pass(mirror, state, stop, offload, source).run()
+        await Pass(mirror, state, stop, source).run()
     except RootMissing as error:
         mirror.report.begin_again()
         settings = mirror.settings
@@ -161,10 +172,10 @@ async def _run_pass_over(mirror: Mirror, state: State, stop: Stop, offload: Offl
         )
         await session.close()
         if session.made_root:  # a server that refuses to enter it for a moment may say the same
-            mirror.report.note(f"{error}: it is made again and everything is sent")
-            await offload(state.void, "")
-        await offload(partial(state.learn, surveyed=None))
-        await Pass(mirror, state, stop, offload, source).run()
+            mirror.report.note(f"{error}: creating it again and uploading everything")
+            await state.held.void("")
+        await state.learn(surveyed=None)
+        await Pass(mirror, state, stop, source).run()
 
 
 def _exit_of(counts: Counts, failure: Exit) -> Exit:

@@ -8,11 +8,12 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from async_mirror.ftp.absence import is_like, pattern_of
-from async_mirror.ftp.features import Features
-from async_mirror.ftp.figures import UnreadableLineError, parse_size, parse_time
-from async_mirror.ftp.listing import parse_facts
-from async_mirror.ftp.replies import Reply
+from async_mirror.ftp.exchange import Exchange
+from async_mirror.ftp.known import quirks
+from async_mirror.ftp.wire.absence import is_like, pattern_of
+from async_mirror.ftp.wire.figures import UnreadableLineError, parse_size, parse_time
+from async_mirror.ftp.wire.listing import parse_facts
+from async_mirror.ftp.wire.replies import Reply
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.paths import join, parent, split
 from async_mirror.remote.errors import Refusal
@@ -20,29 +21,16 @@ from async_mirror.remote.session import RemoteListing
 
 _NOT_TOLD: Final = Entry("", Kind.FILE, UNKNOWN)
 """Stands for what one way did not tell; the next one may."""
-_SIZE_OF_FILE = "SIZE of a file"
-"""As a thing that the server does: until it was seen to, what it says of nothing may be what it says of everything."""
 
 
 class Lookup:
     """Looks at single paths over one session."""
 
-    def __init__(
-        self,
-        features: Features,
-        exchange: Callable[..., Awaitable[list[Reply]]],
-        name: Callable[[str], str],
-        list_folder: Callable[[str], Awaitable[RemoteListing | None]],
-        is_folder: Callable[[str], Awaitable[bool]],
-    ) -> None:
-        """Ask by these; `name` writes a path as it may stand in a command."""
-        self.root = ""
-        """The absolute path of the site's root, as far as it is known: some servers name it in what they say."""
-        self._features = features
+    def __init__(self, exchange: Exchange, list_folder: Callable[[str], Awaitable[RemoteListing | None]]) -> None:
+        """Ask by these."""
         self._exchange = exchange
-        self._name = name
+        self._features = exchange.features
         self._list_folder = list_folder
-        self._is_folder = is_folder
 
     @property
     def knows_size(self) -> bool:
@@ -52,13 +40,13 @@ class Lookup:
     @property
     def knows_facts(self) -> bool:
         """True if the server may know MLST and MLSD."""
-        features = self._features
-        offered = not features.lists or "MLST" in features.offers or "MLSD" in features.offers
-        return offered and not features.lacks("MLST")
+        identity = self._features.identity
+        offered = not identity.lists or "MLST" in identity.offers or "MLSD" in identity.offers
+        return offered and not self._features.lacks("MLST")
 
     def size_command(self, path: str) -> str:
         """Return the command that asks for a size; "" where that is not known."""
-        return "" if self._features.lacks("SIZE") else f"SIZE {self._name(path)}"
+        return "" if "SIZE" in self._features.known.lacked else f"SIZE {self._exchange.name(path)}"
 
     # What is there.
 
@@ -84,14 +72,14 @@ class Lookup:
         entry = await self._by_facts(path)
         if entry is not _NOT_TOLD:
             return entry
-        if await self._is_folder(path):
+        if await self.is_folder(path):
             return Entry(path, Kind.FOLDER, 0, UNKNOWN, UNKNOWN)
         size = await self._by_size(path)
         if size == UNKNOWN:
             return await self.listed(path)
         if size is None:
             return None
-        (reply,) = await self._exchange(f"MDTM {self._name(path)}")
+        (reply,) = await self._exchange.ask(f"MDTM {self._exchange.name(path)}")
         return Entry(path, Kind.FILE, size, told_time(reply), UNKNOWN)
 
     async def listed(self, path: str) -> Entry | None:
@@ -108,6 +96,15 @@ class Lookup:
             return None
         raise Refusal("the server does not tell whether it is there")
 
+    async def is_folder(self, path: str) -> bool:
+        """Try to enter the folder, and come back in the same breath."""
+        if not self._exchange.root:
+            raise Refusal("the server does not tell where it is (PWD), so no folder can be told from a file")
+        async with self._exchange.lock:
+            entered, back = await self._exchange.ask(f"CWD {self._exchange.name(path)}", f"CWD {self._exchange.root}")
+        self._exchange.check_back(back)
+        return entered.succeeded
+
     async def is_forbidden(self, folder: str) -> bool:
         """Tell whether a folder that can be neither listed nor entered is there all the same."""
         if not folder:
@@ -120,23 +117,23 @@ class Lookup:
         if not self.knows_size:
             return UNKNOWN
         if reply is None:
-            (reply,) = await self._exchange(self.size_command(path))
+            (reply,) = await self._exchange.ask(self.size_command(path))
         if (size := self.told_size(reply)) != UNKNOWN:
             return size
-        absent = await self.is_absent("SIZE", reply, path) and self._features.has(_SIZE_OF_FILE)
+        absent = await self.is_absent("SIZE", reply, path) and self._features.has(quirks.SIZE_OF_FILE)
         return None if absent else UNKNOWN
 
     def told_size(self, reply: Reply) -> int:
         """Return the size that a reply to SIZE tells, UNKNOWN for none."""
         size = parse_size(reply.lines[0].strip()) if reply.code == 213 else UNKNOWN
         if size != UNKNOWN:
-            self._features.have(_SIZE_OF_FILE)
+            self._features.have(quirks.SIZE_OF_FILE)
         return size
 
     async def _by_facts(self, path: str) -> Entry | None:
         if not self.knows_facts:
             return _NOT_TOLD
-        (reply,) = await self._exchange(f"MLST {self._name(path)}")
+        (reply,) = await self._exchange.ask(f"MLST {self._exchange.name(path)}")
         entry = read_facts(reply, path)
         return None if entry is None and await self.is_absent("MLST", reply, path) else entry or _NOT_TOLD
 
@@ -148,9 +145,9 @@ class Lookup:
             self._features.lack(verb)
         if reply.succeeded or reply.unknown_command:
             return False
-        if self._features.absent(verb) is None:
+        if self._features.account.absent(verb) is None:
             await self._learn_absence()
-        return is_like(self._features.absent(verb) or "", reply, self._names(path))
+        return is_like(self._features.account.absent(verb) or "", reply, self._names(path))
 
     async def _learn_absence(self) -> None:
         """Ask for what cannot be there, and for the root, which is: what is said of both tells nothing."""
@@ -158,18 +155,20 @@ class Lookup:
         verbs = ["SIZE"] * self.knows_size + ["MLST"] * self.knows_facts
         if not verbs:
             return
-        *replies, root = await self._exchange(*(f"{verb} {name}" for verb in verbs), f"{verbs[-1]} {self._name('')}")
+        *replies, root = await self._exchange.ask(
+            *(f"{verb} {name}" for verb in verbs), f"{verbs[-1]} {self._exchange.name('')}"
+        )
         for verb, reply in zip(verbs, replies, strict=True):
             pattern = pattern_of(reply, self._names(name))
             if verb == "MLST" and is_like(pattern, root, self._names("")):
                 pattern = ""
-            self._features.say_absent(verb, pattern)
+            self._features.account.say_absent(verb, pattern)
 
     def _names(self, path: str) -> list[str]:
         """Return the names by which a server may call a path, the longest first."""
         in_parts = "', '".join(path.split("/"))  # Twisted's
-        whole = join(self.root.rstrip("/"), path) if self.root else path
-        names = {whole, self._name(path), path, in_parts, split(path)[1]}
+        whole = join(self._exchange.root.rstrip("/"), path) if self._exchange.root else path
+        names = {whole, self._exchange.name(path), path, in_parts, split(path)[1]}
         return sorted(filter(None, names), key=len, reverse=True) or [""]
 
 

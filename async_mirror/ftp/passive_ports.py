@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from async_mirror.ftp.control import AwaitedReply, Control
-from async_mirror.ftp.data import Data
-from async_mirror.ftp.features import AHEAD, Features
-from async_mirror.ftp.replies import Reply, parse_epsv, parse_pasv, parse_pasv_address
+from async_mirror.ftp.known.features import Features
+from async_mirror.ftp.known.rungs import AHEAD
+from async_mirror.ftp.wire.control import AwaitedReply, Control
+from async_mirror.ftp.wire.data import Data
+from async_mirror.ftp.wire.replies import Refused, Reply, parse_epsv, parse_pasv, parse_pasv_address
 from async_mirror.remote.errors import ConnectionBroken, NoPort, Refusal
 
 PORT_LASTS_S = 5.0
@@ -47,22 +48,6 @@ class _Asked(NamedTuple):
     pending: AwaitedReply
     at: float
     generation: int
-
-
-class Refused(Refusal):
-    """The server said no to a command."""
-
-    def __init__(self, answer: Reply) -> None:
-        """Tell to which, and keep what it said."""
-        what = f"the server answered {answer.command} with"
-        super().__init__(
-            what,
-            answer.text,
-            transient=answer.transient,
-            no_space=answer.no_space,
-            perhaps_full=answer.code == 451 and answer.command == "STOR" and not answer.no_space,
-        )
-        self.answer = answer
 
 
 class PassivePorts:
@@ -103,7 +88,7 @@ class PassivePorts:
         if asked and self._loop.time() - asked.at < PORT_LASTS_S:
             reply = await self._control.reply(asked.pending, self._features.path.patience_s)
             command = asked.pending.command
-            if self._features.reaches(command) and (address := self._address_in(reply)):
+            if command in self._features.known.reached and (address := self._address_in(reply)):
                 return Port(command, address, True, asked.generation)
         return await self._new()
 

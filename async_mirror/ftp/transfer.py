@@ -6,20 +6,21 @@ file costs two round trips. Nothing else is written between a STOR and its 226.
 """
 
 import asyncio
-import re
-import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple, NoReturn, Protocol
 
-from async_mirror.ftp.control import AwaitedReply, Control, ControlLock, length_of
-from async_mirror.ftp.data import Data, SecureData
-from async_mirror.ftp.features import AHEAD, BEHIND, TOGETHER, Features, Rung
-from async_mirror.ftp.passive_ports import PassivePorts, Port, Refused
-from async_mirror.ftp.replies import Reply
-from async_mirror.ftp.reply_flow import OutOfStep
-from async_mirror.ftp.tls import Tls, concerns_trust, reason
+from async_mirror.ftp.data_connections import DataConnections
+from async_mirror.ftp.known import quirks
+from async_mirror.ftp.known.features import Features
+from async_mirror.ftp.known.rungs import AHEAD, BEHIND, TOGETHER, Rung
+from async_mirror.ftp.passive_ports import PassivePorts, Port
+from async_mirror.ftp.wire.control import AwaitedReply, Control, ControlLock, length_of
+from async_mirror.ftp.wire.data import Data, SecureData
+from async_mirror.ftp.wire.replies import Refused, Reply
+from async_mirror.ftp.wire.reply_flow import OutOfStep
+from async_mirror.ftp.wire.tls import Tls, reason
 from async_mirror.remote.errors import (
     ConnectionBroken,
     ContentFailedError,
@@ -36,14 +37,8 @@ _SEND_BUFFER = 4 * 1024 * 1024
 _EXPLANATION_SECONDS = 5.0
 _FOLLOWS_WITHIN_S = 1.0
 """How long to wait, after a refusal, for what was sent along with the refused command: it tells whether that was it."""
-_DATA_CONNECTION = "the data connection"
 _PROBE = ["NOOP"]
 _PASSIVE = ("EPSV", "PASV")
-_JUDGED = 400
-"""Characters of a reply that are looked at: a hostile one must not cost more."""
-_EARLY_END = "an early end of a data connection"
-_VOID_PORT = re.compile(r"\b(?:PASV|EPSV)\b.*\b(?:PORT|EPRT)\b|\b(?:PORT|EPRT)\b.*\b(?:PASV|EPSV)\b|No connector")
-
 
 _Lost = TooQuick | PerhapsTooQuick | NoPort
 """Ends of a session that are no failure of what was asked for."""
@@ -70,20 +65,13 @@ class Transfers:
     ) -> None:
         """Begin with a session that is logged in; `host` is whose certificate data connections are to show."""
         self._control = control
-        self._host = host
-        self._tls = tls
         self._features = features
-        self._ticket: ssl.SSLSession | None = None
+        self._connections = DataConnections(control, host, tls)
         self._lost: _Lost | None = None
-        self.ports = PassivePorts(control, features, self._new_data, believed=pasv_address_believed)
+        self.ports = PassivePorts(control, features, self._connections.new, believed=pasv_address_believed)
         self.lock = ControlLock()
 
     # The right to the control connection.
-
-    @property
-    def is_free(self) -> bool:
-        """True while nothing is transferred."""
-        return self.lock.is_free
 
     def judge(self, broken: ConnectionBroken, rung: int, generation: int) -> ConnectionBroken:
         """Return what it means that a session broke after a write in the manner of a rung (0 for none): note it.
@@ -106,9 +94,9 @@ class Transfers:
         if not rung:
             return broken
         if isinstance(broken, OutOfStep):
-            self._features.give_back(Rung(rung), generation)
+            self._features.rungs.give_back(Rung(rung), generation)
             return TooQuick(str(broken), broken.reply)
-        if self._features.doubt(Rung(rung)):
+        if self._features.rungs.doubt(Rung(rung)):
             return TooQuick(str(broken), broken.reply, by_server=broken.by_server)
         perhaps = PerhapsTooQuick(str(broken), broken.reply, by_server=broken.by_server)
         perhaps.advice = broken.advice
@@ -116,28 +104,11 @@ class Transfers:
 
     # Data connections.
 
-    def _new_data(self) -> Data:
-        """Make what will connect to the control connection's own address, whatever the server says of addresses."""
-        assert self._control.transport is not None
-        address = self._control.transport.get_extra_info("peername")
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        seconds = self._control.timeout_seconds
-        try:
-            if self._tls is None:
-                return Data(family, seconds)
-            peer = self._control.peer
-            assert peer is not None
-            if self._ticket is None or not self._ticket.has_ticket:  # in TLS 1.3 it comes some time after the handshake
-                self._ticket = peer.session
-            return SecureData(family, seconds, self._tls.context, self._host, self._ticket)
-        except OSError as error:
-            raise Refusal(f"no data connection can be made: {error.strerror}", transient=True) from None
-
     async def _begin(self, command: str, along: list[str], before: str = "") -> "_Begun":
         """Send a transfer's command, with what goes `before` it and `along` in the same write if there is room."""
         asked = await self._ask(before, command) if before else None
         port = await self.ports.take()
-        data = port.data or self._new_data()
+        data = port.data or self._connections.new()
         try:
             first = [before] if before and not asked else []
             length = length_of(*first, command, *along)
@@ -175,12 +146,11 @@ class Transfers:
         try:
             data.heed(begun.expected.reply)
             await data.open(port.address)
-            if self._tls and isinstance(data, SecureData):
-                self._tls.check(data.peer, _DATA_CONNECTION)
+            if isinstance(data, SecureData):
+                self._connections.check(data)
         except (ssl.SSLError, Untrusted) as error:
             data.reset()
-            if isinstance(data, SecureData) and (isinstance(error, Untrusted) or concerns_trust(error)):
-                self._distrust(error, data.peer)
+            self._connections.distrust(data, error)
             await self._explain(begun, f"no data connection to port {port.number}: {reason(error)}")
         except (OSError, TimeoutError) as error:
             data.reset()
@@ -190,13 +160,6 @@ class Transfers:
             data.reset()
             self._control.break_off("it was interrupted")
             raise
-
-    def _distrust(self, error: ssl.SSLError | Untrusted, peer: ssl.SSLObject) -> NoReturn:
-        """End the session because of whom a data connection leads to; the next session is not opened either."""
-        assert self._tls is not None
-        doubt = self._tls.distrust(_DATA_CONNECTION, error, peer)
-        self._control.break_off(str(doubt))
-        raise LedElsewhere(str(doubt))
 
     async def _explain(self, begun: "_Begun", what: str) -> NoReturn:
         """Raise for a data connection that failed: by the server's own word if it comes soon, else the session ends."""
@@ -218,7 +181,7 @@ class Transfers:
 
         Whether it was indeed the transfer is seen from the replies to what was sent along.
         """
-        if reply.code in {425, 522} and self._tls:
+        if reply.code in {425, 522} and self._connections.tls:
             self._control.break_off("the server does not take the data connection", reply.text)
             raise ConnectionBroken("the server does not take the data connection", reply.text)
         if not reply.succeeded:
@@ -226,16 +189,16 @@ class Transfers:
                 await asyncio.wait([each.reply for each in begun.following], timeout=_FOLLOWS_WITHIN_S)
             if self._control.broken:
                 raise self._control.broken
-            if _is_void(reply):
+            if quirks.is_void_port(reply):
                 self._give_port_back(begun, reply)
             raise Refused(reply)
 
     def _give_port_back(self, begun: "_Begun", reply: Reply) -> None:
         """Raise for a port that turned out void: another one may do. One asked for ahead tells of the server's ways."""
         if begun.port.ahead and reply.code != 425:
-            self._features.give_back(AHEAD, begun.port.generation)
+            self._features.rungs.give_back(AHEAD, begun.port.generation)
         elif begun.port.ahead:
-            self._features.doubt(AHEAD)
+            self._features.rungs.doubt(AHEAD)
             self._control.break_off("the server does not take the data connection", reply.text)
         elif reply.code == 425:
             return
@@ -254,7 +217,7 @@ class Transfers:
             known = self._features.known
             after = [size_command] if size_command else []
             after += known.passive[:1] if known.level >= AHEAD else ()
-            proves = known.level < BEHIND and self._features.may_prove(BEHIND)
+            proves = known.level < BEHIND and self._features.rungs.may_prove(BEHIND)
             along = _PROBE if proves else after if known.level >= BEHIND else []
             rung, generation = 0, 0
             try:
@@ -271,7 +234,7 @@ class Transfers:
                 raise self.judge(broken, rung, generation) from None
             finally:
                 if proves:
-                    self._features.release(BEHIND)
+                    self._features.rungs.release(BEHIND)
             return reply, answers[0] if size_command else None, told
 
     async def _answers(self, begun: "_Begun", after: list[str]) -> list[Reply | None]:
@@ -280,7 +243,7 @@ class Transfers:
         What was swallowed behind the transfer (Pure-FTPd says 500 to that) counts as not asked.
         """
         if after and begun.along == after:
-            self._features.passed(BEHIND)
+            self._features.rungs.passed(BEHIND)
             replies = await self._control.replies(begun.following, self._features.path.patience_s)
             return [None if each.unknown_command else each for each in replies]
         following = self._control.send(*after) if after else []
@@ -296,9 +259,9 @@ class Transfers:
         await asyncio.wait({noop.reply}, timeout=self._features.path.patience_s)
         if noop.has_ended:
             holds = noop.take().code == 200 and not self._control.flow.overtaken
-            self._features.proved(BEHIND, holds=holds)
+            self._features.rungs.proved(BEHIND, holds=holds)
         else:
-            self._features.proved(BEHIND, holds=False)
+            self._features.rungs.proved(BEHIND, holds=False)
             self._control.break_off("the server was silent after NOOP")
             raise TooQuick("the server does not answer a command behind a transfer")
 
@@ -336,14 +299,19 @@ class Transfers:
         async with self.lock:
             quick = self._features.level >= BEHIND
             rung, generation = 0, 0
-            early = quick and sink.what == "listing" and self._tls is None and not self._features.lacks(_EARLY_END)
+            early = (
+                quick
+                and sink.what == "listing"
+                and self._connections.tls is None
+                and not self._features.lacks(quirks.EARLY_END)
+            )
             try:
                 begun = await self._begin(command, [self._features.passive_command] if quick else [])
                 rung, generation = begun.rung, begun.generation
                 reply = await self._fetched(begun, sink, early=early)
                 if early and reply.transient:
-                    self._features.lack(_EARLY_END)
-                elif _is_void(reply):
+                    self._features.lack(quirks.EARLY_END)
+                elif quirks.is_void_port(reply):
                     self._give_port_back(begun, reply)
             except ConnectionBroken as broken:
                 raise self.judge(broken, rung, generation) from None
@@ -415,8 +383,3 @@ class _Begun(NamedTuple):
     rung: int
     generation: int
     asked: AwaitedReply | None
-
-
-def _is_void(reply: Reply) -> bool:
-    """Tell whether a transfer was refused because of its port: ftp-srv closes the newest one when a transfer ends."""
-    return reply.code in {425, 503} or (reply.code == 550 and _VOID_PORT.search(reply.text[:_JUDGED]) is not None)

@@ -3,9 +3,10 @@
 from collections.abc import Coroutine
 from typing import Any, assert_never
 
+from async_mirror.crew.work import Progress
 from async_mirror.jobs import folders, single_files
-from async_mirror.jobs.attempt import Attempt, Progress, Publisher, doubts_of, left_by
-from async_mirror.jobs.odd_name_probe import drop_box
+from async_mirror.jobs.attempt import Attempt, Publisher, doubts_of, left_by
+from async_mirror.jobs.trials import drop_box
 from async_mirror.jobs.upload import upload
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
@@ -32,7 +33,7 @@ async def perform(
     """Carry out a job; whatever the site does, an Outcome comes back. `previous` is that of the last attempt."""
     attempt = Attempt(publisher, session, job, previous, progress)
     try:
-        if attempt.box:  # of an attempt before, what it was to find out may be known by now
+        if attempt.temporaries.box:  # of an attempt before, what it was to find out may be known by now
             await drop_box(attempt)
         return await _outcome(attempt)
     except Refusal as refusal:

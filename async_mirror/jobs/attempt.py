@@ -1,9 +1,10 @@
 """One attempt at one job: what it has touched on the site, what it may leave there, how it ends."""
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, assert_never
+from typing import assert_never
 
+from async_mirror.crew.work import Progress
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.candidates import Candidates, added
 from async_mirror.model.change import Deed, Job, SetAttributes, Shapes, path_of
@@ -23,28 +24,6 @@ from async_mirror.model.outcome import (
 from async_mirror.model.settings import Existing, ExistingEqual
 from async_mirror.remote.errors import CannotBeSent, ConnectionBroken, Refusal
 from async_mirror.remote.session import RemoteSession
-
-
-class Progress(Protocol):
-    """Who is told how a job gets on."""
-
-    def left(self) -> None:
-        """All that is to be sent has left."""
-        ...
-
-    def advanced(self, amount: int) -> None:
-        """So many more bytes have left."""
-        ...
-
-    async def may_do(self, amount: int) -> None:
-        """Wait until so many more bytes may be sent."""
-        ...
-
-    async def keep(self, what: Entry | Shapes) -> None:
-        """Wait until it is noted for good what may be on the site: another version than the one that was scanned, or
-        temporaries of another shape than the job has.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +47,16 @@ class Publisher:
     existing_equal: ExistingEqual = ExistingEqual.TIME
 
 
-class Attempt:
-    """One attempt at one job. `left_behind` names the temporary that may be on the site, `holds` what is in it, whole.
+class Temporaries:
+    """What an attempt has, or an earlier one may have left, beside the path of its job.
 
-    `doubts` has what may be at each path that was touched and not confirmed, in this attempt or one before.
+    `left_behind` names the temporary that may be on the site; if it `holds` a version, all bytes of that one were sent.
+    `strays` are temporaries of attempts that nobody heard of again, the `box` is the folder of a trial. No name is used
+    before the journal has its shape.
     """
 
-    def __init__(
-        self, publisher: Publisher, session: RemoteSession, job: Job, previous: Outcome | None, progress: Progress
-    ) -> None:
-        """Go on from where the attempt before ended."""
-        self.publisher = publisher
-        self.session = session
-        self.job = job
-        self.path = path_of(job.change)
-        self.progress = progress
-        self.is_first = previous is None
-        left = left_by(previous)
+    def __init__(self, publisher: Publisher, session: RemoteSession, job: Job, left: Left, progress: Progress) -> None:
+        """Go on from what was left."""
         self.tries = left.tries
         self.shapes = job.shapes | left.shapes
         self.shape = session.shape if publisher.shape is None else publisher.shape
@@ -92,6 +64,95 @@ class Attempt:
         self.holds = left.holds
         self.strays = left.strays
         self.box = left.box
+        self._publisher = publisher
+        self._session = session
+        self._job = job
+        self._path = path_of(job.change)
+        self._progress = progress
+
+    @property
+    def are_left(self) -> bool:
+        """True if any may be on the site."""
+        return bool(self.left_behind or self.strays or self.box)
+
+    async def drop(self) -> None:
+        """Remove the temporary that may be on the site."""
+        if self.left_behind:
+            await self._session.remove_files([self.left_behind])
+            self.left_behind = ""
+            self.holds = None
+
+    # Shapes of names.
+
+    @property
+    def shapes_to_try(self) -> list[int]:
+        """The present shape of temporary names, then the others, unless somebody has chosen it."""
+        others = temporary_names.FOUND_OUT if self._publisher.shape is None else ()
+        return [self.shape, *(each for each in range(len(others)) if each != self.shape)]
+
+    async def note(self, bit: int) -> None:
+        """See that it is noted for good in which shape a temporary may be that is to be made; each has its bit."""
+        if not self.shapes & bit:
+            self.shapes |= bit
+            await self._progress.keep(Shapes(self._path, self.shapes))
+
+    # Names.
+
+    def next(self) -> str:
+        """Return the path of another temporary."""
+        self.tries += 1
+        return self._beside(self._job.temporary_token(self.tries - 1))
+
+    @property
+    def latest(self) -> str:
+        """The path of the latest temporary, in the present shape."""
+        return self._beside(self._job.temporary_token(self.tries - 1))
+
+    @property
+    def spare(self) -> str:
+        """The path of a temporary that is not there now: unlike what is put aside, nobody gives it the final name."""
+        last = self._job.tries - 1
+        return self._beside(self._job.temporary_token(last if self.tries <= last else 0))
+
+    def aside(self) -> str:
+        """Return the path that an old version gets while the new one takes its place."""
+        return self._beside(self._job.aside_token)
+
+    @property
+    def asides(self) -> list[str]:
+        """All paths that an old version may have got."""
+        token = self._job.aside_token
+        return [self._beside(token, each) for each in temporary_names.shapes_in(self.shapes)]
+
+    def probe_box(self, shape: int) -> str:
+        """Return the path of the folder in which it is tried whether the site keeps odd names."""
+        return self._beside(self._job.probe_token, shape)
+
+    def _beside(self, token: str, shape: int | None = None) -> str:
+        folder, name = paths.split(self._path)
+        of_shape = self.shape if shape is None else shape
+        return paths.join(folder, temporary_names.temporary(self._publisher.state_id, token, of_shape, name))
+
+
+class Attempt:
+    """One attempt at one job.
+
+    `doubts` has what may be at each path that was touched and not confirmed, in this attempt or one before. What
+    `progress` is to keep is an Entry that may be on the site beside the one that was scanned, or Shapes of temporaries.
+    """
+
+    def __init__(
+        self, publisher: Publisher, session: RemoteSession, job: Job, previous: Outcome | None, progress: Progress
+    ) -> None:
+        """Go on from where the attempt before ended."""
+        left = left_by(previous)
+        self.publisher = publisher
+        self.session = session
+        self.job = job
+        self.path = path_of(job.change)
+        self.progress = progress
+        self.is_first = previous is None
+        self.temporaries = Temporaries(publisher, session, job, left, progress)
         self.unanswered = left.unanswered
         self.replaces = left.replaces
         self.doubts = dict(doubts_of(previous))
@@ -115,12 +176,12 @@ class Attempt:
         told = tuple(filter(None, notes))
         others = [Doubt(path, candidates) for path, candidates in self.doubts.items() if path != self.path]
         doubts = tuple(doubt for doubt in others if not doubt.candidates.are_one)
-        later = self.unanswered or bool(self.left_behind or self.strays or self.box)
+        later = self.unanswered or self.temporaries.are_left
         return Done(self.job, change or self.job.change, held, told, self.bytes_sent, later, doubts)
 
     def unmanaged(self, why: str) -> Unmanaged:
         """Tell that what is there is not ours."""
-        return Unmanaged(self.job, why, self.bytes_sent, unanswered=bool(self.box))
+        return Unmanaged(self.job, why, self.bytes_sent, unanswered=bool(self.temporaries.box))
 
     def skipped(self, why: str) -> Outcome:
         """Tell that nothing is to be done; unless it is not known what an attempt before this one did."""
@@ -143,7 +204,7 @@ class Attempt:
         missing = None
         perhaps_full = self._without_names(refusal.reply) if refusal.perhaps_full else ""
         try:
-            await self.drop_temporary()
+            await self.temporaries.drop()
             if not refusal.transient:
                 missing = await self.missing_folder()
         except (Refusal, ConnectionBroken):
@@ -156,8 +217,8 @@ class Attempt:
 
     def _without_names(self, reply: str) -> str:
         """Return what was said of a temporary as of any other; the name of a folder may be a common word."""
-        folder, name = paths.split(self.left_behind)
-        for each in filter(None, (self.left_behind, name)):
+        folder, name = paths.split(self.temporaries.left_behind)
+        for each in filter(None, (self.temporaries.left_behind, name)):
             reply = reply.replace(each, "")
         return reply.replace(f"/{folder}", "/") if folder else reply
 
@@ -179,7 +240,7 @@ class Attempt:
     @property
     def is_in_doubt(self) -> bool:
         """True if somebody has to look at the site."""
-        return bool(self.doubts or self.left_behind or self.strays or self.box or self.unanswered)
+        return bool(self.doubts or self.unanswered or self.temporaries.are_left)
 
     @property
     def _doubts(self) -> tuple[Doubt, ...]:
@@ -187,68 +248,9 @@ class Attempt:
 
     @property
     def _left(self) -> Left:
-        left = (self.left_behind, self.holds, self.tries, self.shapes, self.strays, self.box)
+        ours = self.temporaries
+        left = (ours.left_behind, ours.holds, ours.tries, ours.shapes, ours.strays, ours.box)
         return Left(*left, unanswered=self.unanswered, replaces=self.replaces)
-
-    # Temporaries.
-
-    async def drop_temporary(self) -> None:
-        """Remove the temporary that may be on the site."""
-        if self.left_behind:
-            await self.session.remove_files([self.left_behind])
-            self.left_behind = ""
-            self.holds = None
-
-    @property
-    def shapes_to_try(self) -> list[int]:
-        """The present shape of temporary names, then the others, unless somebody has chosen it."""
-        others = temporary_names.FOUND_OUT if self.publisher.shape is None else ()
-        return [self.shape, *(each for each in range(len(others)) if each != self.shape)]
-
-    def note_shape(self, shape: int | None = None) -> Coroutine[Any, Any, None]:
-        """See that it is noted for good which shape a temporary has that is to be made, the present one or another."""
-        return self.note(1 << (self.shape if shape is None else shape))
-
-    async def note(self, bit: int) -> None:
-        """See that a bit of the job's shapes is noted for good."""
-        if not self.shapes & bit:
-            self.shapes |= bit
-            await self.progress.keep(Shapes(self.path, self.shapes))
-
-    def next_temporary(self) -> str:
-        """Return the path of another temporary."""
-        self.tries += 1
-        return self.temporary
-
-    @property
-    def temporary(self) -> str:
-        """The path of the latest temporary, in the present shape."""
-        return self._beside(self.job.temporary_token(self.tries - 1))
-
-    @property
-    def spare(self) -> str:
-        """The path of a temporary that is not there now: unlike what is put aside, nobody gives it the final name."""
-        last = self.job.tries - 1
-        return self._beside(self.job.temporary_token(last if self.tries <= last else 0))
-
-    def aside(self) -> str:
-        """Return the path that an old version gets while the new one takes its place."""
-        return self._beside(self.job.aside_token)
-
-    @property
-    def asides(self) -> list[str]:
-        """All paths that an old version may have got."""
-        token = self.job.aside_token
-        return [self._beside(token, each) for each in temporary_names.shapes_in(self.shapes)]
-
-    def probe_box(self, shape: int) -> str:
-        """Return the path of the folder in which it is tried whether the site keeps odd names."""
-        return self._beside(self.job.probe_token, shape)
-
-    def _beside(self, token: str, shape: int | None = None) -> str:
-        folder, name = paths.split(self.path)
-        of_shape = self.shape if shape is None else shape
-        return paths.join(folder, temporary_names.temporary(self.publisher.state_id, token, of_shape, name))
 
 
 class _Touching:

@@ -5,7 +5,7 @@ from os.path import splitext
 from typing import NamedTuple
 
 from async_mirror.jobs.attempt import Publisher
-from async_mirror.jobs.compare_content import same_content
+from async_mirror.jobs.content import same_content
 from async_mirror.model import odd_names, temporary_names
 from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind

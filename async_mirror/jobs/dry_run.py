@@ -3,15 +3,16 @@
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+from async_mirror.crew.work import Progress
 from async_mirror.jobs import folders, recover
-from async_mirror.jobs.attempt import Attempt, Progress
+from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.compare import Compare, Compared
+from async_mirror.jobs.content import SAME, compared
 from async_mirror.jobs.existing import doubled, is_double, is_folder, is_kept, is_there, kept
-from async_mirror.jobs.known_content import SAME, compared
 from async_mirror.jobs.perform import Answer, Hands, Item, Result
 from async_mirror.jobs.recover import Recover, Recovered, Settled
-from async_mirror.jobs.removal_proof import NOT_OURS
 from async_mirror.jobs.single_files import renamed
+from async_mirror.jobs.trials import NOT_OURS
 from async_mirror.model import paths, temporary_names
 from async_mirror.model.change import (
     FOUND,

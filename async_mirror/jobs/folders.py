@@ -3,9 +3,8 @@
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import doubled, is_double
 from async_mirror.jobs.folder_check import bears, shows, spelled
-from async_mirror.jobs.odd_name_probe import name_problem
-from async_mirror.jobs.removal_proof import NOT_OURS, cleared, why_it_stays
 from async_mirror.jobs.single_files import is_back
+from async_mirror.jobs.trials import NOT_OURS, cleared, name_problem, why_it_stays
 from async_mirror.model import paths
 from async_mirror.model.candidates import Candidates
 from async_mirror.model.change import FOUND, MakeFolder, Move

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple, assert_never
 
-from async_mirror.crew.work import Performed, Verdict
+from async_mirror.crew.work import Performed, Progress, Verdict
 from async_mirror.jobs import apply, compare, recover
-from async_mirror.jobs.attempt import Progress, Publisher
+from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.compare import Compare, Compared, Equal
 from async_mirror.jobs.recover import Recover, Recovered, Settled
 from async_mirror.model import odd_names

@@ -6,8 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from async_mirror.jobs.folder_check import bears, spelled, was_renamed
-from async_mirror.jobs.odd_name_probe import remove_trial
-from async_mirror.jobs.temporary_trial import Nothing
+from async_mirror.jobs.trials import Nothing, remove_trial
 from async_mirror.model.candidates import added, held_after
 from async_mirror.model.entry import Entry
 from async_mirror.model.odd_names import odd_traits

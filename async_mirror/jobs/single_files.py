@@ -1,10 +1,10 @@
 """What is done about a single file but to upload it: renamed, deleted, given its mode."""
 
 from async_mirror.jobs.attempt import Attempt
+from async_mirror.jobs.content import set_mode_quietly
 from async_mirror.jobs.existing import is_kept, is_there, kept
 from async_mirror.jobs.folder_check import spelled
-from async_mirror.jobs.known_content import set_mode_quietly
-from async_mirror.jobs.odd_name_probe import name_problem
+from async_mirror.jobs.trials import name_problem
 from async_mirror.jobs.upload import upload
 from async_mirror.model.candidates import held_after, unknown
 from async_mirror.model.change import REPLACES, Move, SetAttributes

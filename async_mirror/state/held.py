@@ -62,10 +62,6 @@ class Held:
             found += self._found(f"inode IN ({marks(len(some))}) AND kind = 1", some)
         return found
 
-    def held_folders_with_inode(self, inode: int) -> list[Entry]:
-        """Return the held folders that had this inode when they were last seen."""
-        return self._found("inode = ? AND kind = 2", (signed(inode),))
-
     def _found(self, condition: str, values: Iterable[object]) -> list[Entry]:
         with self._database.reading() as connection:
             rows = connection.execute(f"SELECT {HELD.names} FROM held WHERE {condition}", tuple(values))

@@ -36,6 +36,7 @@ from async_mirror.state.schema import (
     insert,
     marks,
     row_of,
+    signed,
     version_of,
 )
 
@@ -99,14 +100,17 @@ class Journal(Held):
                 _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
             _close_older(connection, (path for outcome in confirmed for path in touched(outcome.change)))
 
-    def is_pending(self, folder: str) -> bool:
+    def movable_folders(self, inode: int) -> list[Entry]:
+        """Return the held folders that were last seen with this inode, but for those in which something is open."""
+        found = self._found("inode = ? AND kind = 2", (signed(inode),))
+        return [each for each in found if not self._has_open(each.path)]
+
+    def _has_open(self, folder: str) -> bool:
         """Tell whether anything is being done, or in doubt, at a path or below it."""
         raw = encode(folder)
+        where, values = "path = ? OR (path > ? AND path < ?)", (raw, raw + b"/", raw + b"0")
         with self._database.reading() as connection:
-            found = connection.execute(
-                "SELECT 1 FROM pending WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (raw, raw + b"/", raw + b"0")
-            )
-            return found.fetchone() is not None
+            return connection.execute(f"SELECT 1 FROM pending WHERE {where} LIMIT 1", values).fetchone() is not None
 
     def open_paths(self) -> set[str]:
         """Return all paths of which it is not known for good what is there."""

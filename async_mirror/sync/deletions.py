@@ -1,41 +1,41 @@
-"""What is to be removed from the site, and whether it may be. Looks at state and source; removes nothing itself."""
+"""The fourth phase of a pass: what is gone from the source is removed from the site, within the guards."""
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from itertools import groupby
 
-from async_mirror.model import escape, odd_names, paths
+from async_mirror.model import odd_names, paths
 from async_mirror.model.candidates import unknown
+from async_mirror.model.change import Job, RemoveFile, RemoveFolder, path_of
 from async_mirror.model.entry import Entry
-from async_mirror.model.selection import Selection
-from async_mirror.model.settings import Settings
-from async_mirror.multi import Offload
+from async_mirror.model.outcome import Failed, Failure, InDoubt, Problem, Skipped
 from async_mirror.source.look import look
-from async_mirror.source.opened_folder import OpenedFolder
-from async_mirror.state.store import State
-from async_mirror.ui.report import Report
-from async_mirror.ui.text import quoted
+from async_mirror.sync.context import Context
+from async_mirror.sync.feed import BEGUN_AT_ONCE, Feed, Jobs
+from async_mirror.sync.guards import Guards
+from async_mirror.sync.mirror import MirrorCrew
+from async_mirror.sync.results import JobResults, perform
 
-NAMED = 10
-"""How many files are named that would have been too many to remove."""
+REMOVED_AT_ONCE = 8
+"""How many removals each connection is given at once."""
 
 
-class Removal:
-    """What one pass found gone from the source, and the guards that it has to pass."""
+class Deletions:
+    """What one pass found gone from the source: files go first, then folders, deepest first."""
 
-    def __init__(
-        self, settings: Settings, state: State, offload: Offload, selection: Selection, report: Report
-    ) -> None:
+    def __init__(self, context: Context, guards: Guards, jobs: Jobs, feed: Feed) -> None:
         """Begin with nothing gone."""
         self.gone: dict[str, Entry] = {}
-        self.unmounted: list[str] = []
         self._staying: set[str] = set()
         self._spared: set[str] = set()
-        self._settings = settings
-        self._state = state
-        self._offload = offload
-        self._selection = selection
-        self._report = report
+        self._context = context
+        self._held = context.state.held
+        self._guards = guards
+        self._jobs = jobs
+        self._feed = feed
+        self._results = _Results(context, feed, self)
+
+    # What is gone, and what stays nevertheless.
 
     def spare(self, path: str) -> None:
         """Remove nothing at or below a path that was renamed, or may have been."""
@@ -46,73 +46,57 @@ class Removal:
         """Keep all folders above a path that stays."""
         self._staying.update(paths.lineage(path))
 
-    def may_go(self, folder: Entry) -> bool:
-        """Tell whether nothing that stays is known to be in a folder."""
-        return folder.path not in self._staying
-
-    async def candidates(self, swapped: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
-        """Return the held files and folders that are to go, `swapped` ones among them.
+    async def _candidates(self) -> tuple[list[Entry], list[Entry]]:
+        """Return the held files and folders that are to go, those that something of another kind replaces among them.
 
         What was mirrored and is left out now stays, and so do the folders above it; below what was a mount point
         everything stays.
         """
         files: list[Entry] = []
         folders: list[Entry] = []
-        for entry in [*self.gone.values(), *swapped]:
-            if any(paths.is_inside(entry.path, each) or paths.is_inside(each, entry.path) for each in self.unmounted):
-                self._halt_for_unmounted()
+        for entry in [*self.gone.values(), *(swap.held for swap in self._context.aside.swaps)]:
+            if self._guards.keep_below_mounts(entry.path):
                 continue
-            below = await self._offload(self._state.held_below, entry.path) if entry.is_folder else []
+            below = await self._held.below(entry.path) if entry.is_folder else []
             for held in [*below, entry]:
                 if not self._spared.isdisjoint([*paths.lineage(held.path), held.path]) or (
-                    held is not entry and not self._selection.includes_with_parents(held)
+                    held is not entry and not self._context.selection.includes_with_parents(held)
                 ):
                     self.keep_folders_of(held.path)
                 else:
                     (folders if held.is_folder else files).append(held)
         return files, folders
 
-    def _halt_for_unmounted(self) -> None:
-        where = ", ".join(escape.shown(each) or "the source" for each in self.unmounted[:3])
-        text = (
-            f"{where} was a mount point and is none now: nothing below it is removed."
-            " If that is meant, run once with --allow-unmounted"
-        )
-        if text not in self._report.counts.halts:
-            self._report.halt(text)
+    # The phase.
 
-    async def is_allowed(self, files: Sequence[Entry]) -> bool:
-        """Tell whether so many files may go at once; if not, say so, name the first, and how to override."""
-        if not files:
-            return True
-        removals = len(files)
-        held = await self._offload(self._state.count_held_files)
-        limit = self._settings.delete_limit
-        if limit.allows(removals, held):
-            return True
-        self._report.halt(
-            f"{removals:,} of {held:,} held files would be removed, more than --max-delete {limit} allows:"
-            f" nothing is removed in this pass. If that is meant, run once with --max-delete {removals}"
-        )
-        named = ", ".join(quoted(entry.path) for entry in files[:NAMED])
-        more = f" and {removals - NAMED:,} more" if removals > NAMED else ""
-        self._report.say(f"would be removed: {named}{more}")
-        return False
+    async def run(self, crew: MirrorCrew) -> None:
+        """Remove what is gone from the source, if all guards let it go."""
+        if not self._context.settings.delete:
+            self._tell_swaps()
+            return
+        await self._guards.look_for_lost_mounts()
+        files, folders = await self._candidates()
+        if not (files or folders) or not await self._guards.allow(files):
+            return
+        if not await self._guards.is_of_this_source():
+            return
+        self._context.aside.at_risk += await self._doubt_twins(files)
+        why = "gone from the source"
+        await self._remove(crew, [RemoveFile(held, why) for held in files])
+        folders.sort(key=_depth, reverse=True)
+        at_once = 1  # the first one finds out for all what comes of a removal, if that is not known
+        for _, level in groupby(folders, _depth):
+            empty = [RemoveFolder(held, why) for held in level if held.path not in self._staying]
+            while empty:
+                await self._remove(crew, empty[:at_once])
+                empty, at_once = empty[at_once:], len(folders)
 
-    async def is_of_this_source(self, root: OpenedFolder) -> bool:
-        """Tell whether the source still leads to the folder that the pass has scanned; if not, say so, once."""
-        source = self._settings.source
-        if await self._offload(root.is_at, os.fsencode(source)):
-            return True
-        text = (
-            f"the source {escape.shown(str(source))} is another folder now than when the pass began, or gone:"
-            " nothing more is removed in this pass. The next one mirrors what is there then"
-        )
-        if text not in self._report.counts.halts:
-            self._report.halt(text)
-        return False
+    def _tell_swaps(self) -> None:
+        for swap in self._context.aside.swaps:
+            detail = "something of another kind has this name on the site, and --no-delete keeps it"
+            self._context.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
 
-    async def doubt_twins(self, root: bytes, files: Iterable[Entry]) -> list[Entry]:
+    async def _doubt_twins(self, files: Iterable[Entry]) -> list[Entry]:
         """Doubt what differs from a removed file in case or Unicode form alone: on some sites the two are one file.
 
         Returns what the source has of those now, to be sent again.
@@ -123,10 +107,37 @@ class Removal:
             folded = {odd_names.folded(path) for path in removed}
             twins = [
                 entry
-                for entry in await self._offload(self._state.held_in, folder)
+                for entry in await self._held.in_folder(folder)
                 if entry.path not in removed and not entry.is_folder and odd_names.folded(entry.path) in folded
             ]
             if twins:
-                await self._offload(self._state.hold, list(map(unknown, twins)))
-            at_risk += [entry for twin in twins if (entry := look(root, twin.path))]
+                await self._held.add(list(map(unknown, twins)))
+            at_risk += [entry for twin in twins if (entry := look(self._context.root, twin.path))]
         return at_risk
+
+    async def _remove(self, crew: MirrorCrew, removals: Sequence[RemoveFile | RemoveFolder]) -> None:
+        await perform(crew, self._removals(removals), self._results, REMOVED_AT_ONCE)
+
+    async def _removals(self, removals: Sequence[RemoveFile | RemoveFolder]) -> AsyncGenerator[Job, None]:
+        """Yield the jobs that delete something, for as long as the source is the folder that the pass has scanned."""
+        for start in range(0, len(removals), BEGUN_AT_ONCE):
+            if not await self._guards.is_of_this_source():
+                return
+            async with aclosing(self._feed.begun(self._jobs.of(removals[start : start + BEGUN_AT_ONCE]))) as begun:
+                async for job in begun:
+                    yield job
+
+
+class _Results(JobResults):
+    """What comes of removals: what stays keeps the folders above it."""
+
+    def __init__(self, context: Context, feed: Feed, deletions: Deletions) -> None:
+        super().__init__(context, feed)
+        self._deletions = deletions
+
+    def not_done(self, outcome: Failed | InDoubt | Skipped) -> None:
+        self._deletions.keep_folders_of(path_of(outcome.job.change))
+
+
+def _depth(entry: Entry) -> int:
+    return entry.path.count("/")

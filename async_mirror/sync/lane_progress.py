@@ -1,6 +1,6 @@
 """Tells the report what the crew is doing. Knows both, and decides nothing."""
 
-from async_mirror.crew.work import Watcher
+from async_mirror.crew.work import Setback, Watcher
 from async_mirror.jobs.compare import Compare
 from async_mirror.jobs.perform import Answer, Item, failure_of
 from async_mirror.jobs.recover import Recover
@@ -8,6 +8,7 @@ from async_mirror.model.change import Job, SendFile, path_of
 from async_mirror.model.outcome import Outcome
 from async_mirror.sync.room import Room
 from async_mirror.ui.report import Report
+from async_mirror.ui.text import doing
 
 
 class Watch(Watcher[Item, Answer]):
@@ -19,9 +20,17 @@ class Watch(Watcher[Item, Answer]):
         self._room = room
         self._follows = report.is_followed
 
-    def waiting(self, error: Exception, seconds: float) -> None:
-        """Tell that a connection could not be had."""
-        self._report.waiting(error, seconds)
+    def opening(self, lane: int) -> None:
+        """Tell that a connection is opened again."""
+        self._report.outage.opening(lane)
+
+    def waiting(self, setback: Setback) -> None:
+        """Tell that a connection could not be opened."""
+        self._report.outage.waiting(setback)
+
+    def opened(self, lane: int, *, is_open: bool) -> None:
+        """Tell that a connection is open, or given up."""
+        self._report.outage.opened(lane, is_open=is_open)
 
     def again(self, result: Answer, seconds: float) -> None:
         """Tell that a path is tried again."""
@@ -49,24 +58,14 @@ class Watch(Watcher[Item, Answer]):
             self._report.activity.came_back(lane, _path(item))
 
 
-_VERBS = {
-    "MakeFolder": "making",
-    "SendFile": "sending",
-    "SetAttributes": "setting the mode of",
-    "Move": "renaming to",
-    "RemoveFile": "removing",
-    "RemoveFolder": "removing",
-}
-
-
 def _verb(item: Item) -> str:
     match item:
         case Job(change):
-            return _VERBS[type(change).__name__]
+            return doing(change)
         case Compare():
             return "listing"
         case Recover():
-            return "looking at"
+            return "recovering"
 
 
 def _path(item: Item) -> str:

@@ -21,10 +21,10 @@ from async_mirror.model.secret import Secret
 from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
 from async_mirror.model.temporary_names import known_shape
-from async_mirror.multi import Crew, Offload
+from async_mirror.multi import Crew
 from async_mirror.remote.session import Connect, RootedSession
+from async_mirror.state.awaitable import AwaitableMemory, AwaitableState
 from async_mirror.state.server_memory import ServerMemory
-from async_mirror.state.store import State
 from async_mirror.sync.lane_progress import Watch
 from async_mirror.sync.room import Room
 from async_mirror.ui.report import Report
@@ -63,21 +63,30 @@ class Mirror:
 
 
 async def crew_for(
-    mirror: Mirror, source: bytes, state: State, offload: Offload, room: Room, *, stop: Stop, patience: Patience
+    mirror: Mirror,
+    source: bytes,
+    state: AwaitableState,
+    memory: AwaitableMemory,
+    *,
+    room: Room,
+    stop: Stop,
+    patience: Patience,
 ) -> MirrorCrew:
     """Put a crew together, as large as the settings say and the server was seen to allow."""
     mode = Mode("S", 1) if mirror.dry_run else mirror.mode
-    known = await offload(mirror.memory.recall, mirror.settings.site.server)
+    known = await memory.recall(mirror.settings.site.server)
     mirror.facts.renew(known or mirror.facts.lasting())
 
     async def keep(item: Item, what: Entry | Shapes) -> None:
-        if isinstance(item, Job) and isinstance(what, Shapes):
-            await offload(state.note_shapes, what.path, item.token, what.shapes)
-        elif isinstance(item, Job):
-            await offload(state.add_candidate, what.path, item.token, what)
+        if not isinstance(item, Job):
+            return
+        if isinstance(what, Shapes):
+            await state.journal.note_shapes(what.path, item.token, what.shapes)
+        else:
+            await state.journal.add_candidate(what.path, item.token, what)
 
     return Crew(
-        await _hands(mirror, source, state, offload),
+        await _hands(mirror, source, state),
         mode,
         stop,
         patience,
@@ -87,15 +96,15 @@ async def crew_for(
             wait_for=mirror.pace.wait_for if mirror.pace.piece else None,
             keep=keep,
             wanted=room.takes_item,
-            kept=state.descriptors,
+            kept=state.blocking.descriptors,
         ),
     )
 
 
-async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) -> Hands:
+async def _hands(mirror: Mirror, source: bytes, state: AwaitableState) -> Hands:
     settings = mirror.settings
-    holds = await offload(state.holds_anything)
-    root = await offload(state.fact, "root")
+    holds = await state.held.is_anything()
+    root = await state.fact("root")
     make = DryHands if mirror.dry_run else Hands
     return make(
         connect=mirror.connect,
@@ -104,7 +113,7 @@ async def _hands(mirror: Mirror, source: bytes, state: State, offload: Offload) 
         timeout_seconds=settings.timeout_seconds,
         publisher=Publisher(
             source,
-            state.id,
+            state.blocking.id,
             settings.perms,
             mirror.pace.piece,
             shape=settings.shape,
@@ -136,11 +145,11 @@ def _account(mirror: Mirror) -> str:
     return f"account {mirror.settings.site.account}"
 
 
-async def remember(mirror: Mirror, offload: Offload) -> None:
+async def remember(mirror: Mirror, memory: AwaitableMemory) -> None:
     """Keep what was found out about the server lately, and tell of it."""
     news = mirror.facts.news()
     if news:
-        await offload(mirror.memory.learn, mirror.settings.site.server, news)
+        await memory.learn(mirror.settings.site.server, news)
     for text, is_note in dict.fromkeys((fact.told, fact.is_note) for fact in news if fact.told):
         (mirror.report.note if is_note else mirror.report.found_out)(text)
 

@@ -15,8 +15,9 @@ from faults.reactions import ALWAYS
 from faults.scripted import Exchange, ScriptedServer
 from servers import PASSWORD, USER
 
-from async_mirror.ftp import client, control
 from async_mirror.ftp.session import connect
+from async_mirror.ftp.wire import client, control
+from async_mirror.ftp.wire.tls import Tls
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.remote.errors import ConnectionBroken
@@ -38,7 +39,7 @@ async def opened(
     trust = Trust(insecure=scheme != "ftp")
     async with asyncio.timeout(20):
         session = await connect(
-            site, Secret(PASSWORD), trust=trust, timeout_seconds=timeout_seconds, create_root=create_root
+            site, Secret(PASSWORD), tls=Tls(trust), timeout_seconds=timeout_seconds, create_root=create_root
         )
         await session.close()
 
@@ -166,7 +167,7 @@ def test_slow_greeting_is_told_of_and_then_believed(
     finally:
         logging.getLogger("async_mirror").removeHandler(listener)
     (record,) = caplog.records
-    assert record.getMessage() == f"waiting  still waiting for the greeting of {HOST}:{server.port}"
+    assert record.getMessage() == f"note      still waiting for the greeting of {HOST}:{server.port}"
 
 
 def test_greeting_that_comes_in_time_is_not_told_of(

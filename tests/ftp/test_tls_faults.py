@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import re
 import shutil
 import socket
@@ -29,7 +30,7 @@ from support.mirror import Mirror, Ran, answer_at_once, count, temporaries_of, t
 from support.program import MTIME, contents
 
 from async_mirror.ftp import session
-from async_mirror.ftp.tls import Tls
+from async_mirror.ftp.wire.tls import Tls, tls_of
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.remote.errors import ConnectionBroken, RemoteError, Untrusted
@@ -114,7 +115,7 @@ def meet(identities: Identities) -> Meet:
 
         async def bounded() -> None:
             async with asyncio.timeout(15):
-                await session.connect(site, Secret(PASSWORD), trust=trust, timeout_seconds=timeout_seconds)
+                await session.connect(site, Secret(PASSWORD), tls=Tls(trust), timeout_seconds=timeout_seconds)
 
         with pytest.raises((Untrusted, ConnectionBroken)) as caught:
             asyncio.run(bounded())
@@ -388,7 +389,7 @@ def test_garbage_between_234_and_tls_ends_it(server: ScriptedServer, meet: Meet,
 )
 def test_lie_about_tls_ends_with_4(mirror: Mirror, server: ScriptedServer, verb: str, lie: Reaction) -> None:
     server.on(verb, lie, times=ALWAYS)
-    assert_refused(mirror.run(), server, "trouble")
+    assert_refused(mirror.run(), server, "error")
     assert count(server, "STOR") + count(server, "MLSD") == 0
 
 
@@ -884,3 +885,23 @@ def test_doubt_about_a_data_connection_is_told_once_and_soon_or_never(
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert tls.take_doubt() is (None if age_s else doubt)
     assert tls.take_doubt() is None
+
+
+def test_mirrors_in_one_process_have_doubts_of_their_own_even_with_the_same_trust() -> None:
+    sites = [Site("ftpes", host, 21, USER, "") for host in ("one", "other", "third")]
+    one, other, third = (tls_of(site, Trust(insecure=True)) for site in sites)
+    assert one
+    assert other
+    assert third
+    peer = one.context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
+    doubts = [each.distrust("somebody", Untrusted("is not the one"), peer) for each in (one, other)]
+    assert [one.take_doubt(), other.take_doubt(), third.take_doubt()] == [*doubts, None]
+
+
+def test_what_tls_needs_travels_to_a_worker_with_whom_to_trust_and_without_a_doubt(identities: Identities) -> None:
+    tls = Tls(Trust(ca_cert=identities.ca_file, client_cert=identities["good"].file))
+    peer = tls.context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
+    tls.distrust("somebody", Untrusted("is not the one"), peer)
+    there = pickle.loads(pickle.dumps(tls))
+    assert there.take_doubt() is None
+    assert shown_to_server(there.context, identities)

@@ -7,7 +7,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["async_mirror"]):
-    from async_mirror.ftp import listing, replies
+    from async_mirror.ftp.wire import listing, replies
     from fuzz.targets import TARGETS
 
 

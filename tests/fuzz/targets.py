@@ -9,12 +9,12 @@ from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 
-from async_mirror.ftp import figures, listing, replies
-from async_mirror.ftp.figures import UnreadableLineError
-from async_mirror.ftp.list_lines import parse_list
-from async_mirror.ftp.listing import ListingParser, parse_facts
-from async_mirror.ftp.replies import Reply, ReplyError, ReplyParser
-from async_mirror.ftp.reply_flow import GREETING, OutOfStep, PendingReply, ReplyFlow
+from async_mirror.ftp.wire import figures, listing, replies
+from async_mirror.ftp.wire.figures import UnreadableLineError
+from async_mirror.ftp.wire.list_lines import parse_list
+from async_mirror.ftp.wire.listing import ListingParser, parse_facts
+from async_mirror.ftp.wire.replies import Reply, ReplyError, ReplyParser
+from async_mirror.ftp.wire.reply_flow import GREETING, OutOfStep, PendingReply, ReplyFlow
 from async_mirror.model import odd_names, paths
 from async_mirror.model.entry import UNKNOWN, Entry
 from async_mirror.model.secret import Secret

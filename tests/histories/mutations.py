@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 NAME = "async_mirror"
-TARGETS = ("plan", "candidates", "recover", "recovery", "journal", "attempt", "apply", "send_file", "settlement")
+TARGETS = ("plan", "candidates", "recover", "recovery", "journal", "attempt", "apply", "upload", "settlement")
 """Modules that decide what becomes of a path; where they are not there yet, see INSTEAD."""
 INSTEAD = {"journal": ("store", "state"), "recover": ("survey",)}
 

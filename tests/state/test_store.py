@@ -31,7 +31,7 @@ def folder(path: str, inode: int = 1) -> Entry:
 def test_any_inode_that_a_file_system_may_give_is_found_again(state: State, inode: int) -> None:
     state.hold([file("a", inode), folder("b", inode)])
     assert state.held_with_inodes([inode]) == [file("a", inode)]
-    assert state.held_folders_with_inode(inode) == [folder("b", inode)]
+    assert state.movable_folders(inode) == [folder("b", inode)]
 
 
 def test_what_is_below_a_renamed_folder_follows_it_to_the_byte_and_nothing_else_does(state: State) -> None:

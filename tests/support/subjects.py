@@ -9,6 +9,7 @@ from typing import Protocol
 from servers import KINDS, FtpServer, Kind, Tls, TlsVersion
 
 from async_mirror.ftp.session import connect
+from async_mirror.ftp.wire import tls
 from async_mirror.model.paths import decode, encode, split
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import MACHINE, SCHEMES, Site, Trust
@@ -88,7 +89,7 @@ class FtpSubject:
         scheme = SCHEMES[self.server.tls or "off"]
         site = Site(scheme, self.server.host, self.server.port, self.server.user, "")
         trust = Trust(ca_cert=self.server.certificates.ca) if self.server.tls else MACHINE
-        return await connect(site, Secret(self.server.password), trust=trust, timeout_seconds=timeout_seconds)
+        return await connect(site, Secret(self.server.password), tls=tls.Tls(trust), timeout_seconds=timeout_seconds)
 
     def _at(self, path: str) -> bytes:
         return os.path.join(os.fsencode(self.server.docroot), encode(path))

@@ -6,8 +6,8 @@ import pytest
 from fuzz import seeds
 from fuzz.targets import TARGETS
 
-from async_mirror.ftp.listing import ListingParser
-from async_mirror.ftp.replies import ReplyParser
+from async_mirror.ftp.wire.listing import ListingParser
+from async_mirror.ftp.wire.replies import ReplyParser
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -1,0 +1,172 @@
+"""All that stops a pass, or the deletions of one: each guard says why, and how to override it. Changes no site."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from async_mirror.crew.off_loop import Awaited, Face
+from async_mirror.model import escape, paths
+from async_mirror.model.entry import Entry
+from async_mirror.model.settings import Settings
+from async_mirror.source.opened_folder import OpenedFolder
+from async_mirror.source.scan import read_folder
+from async_mirror.source.secrecy import holds_state, published
+from async_mirror.state.awaitable import AwaitableState
+from async_mirror.state.store import State
+from async_mirror.sync.context import Context
+from async_mirror.sync.mirror import Mirror
+from async_mirror.ui.text import quoted
+
+NAMED = 10
+"""How many files are named that would have been too many to remove."""
+
+# What stops a pass.
+
+
+async def open_source(mirror: Mirror, state: AwaitableState) -> OpenedFolder | None:
+    """Open the folder that the source leads to now; None where nothing may be done in this pass, which is told."""
+    source = _AwaitableSource(_Source(mirror, state.blocking), state.off_loop)
+    try:
+        folder = await source.open()
+    except OSError as error:
+        mirror.report.halt(_unreadable(mirror.settings, error.strerror))
+        return None
+    if reason := await source.unfit(folder):
+        mirror.report.halt(reason)
+        return None
+    if (resolved := Path(os.fsdecode(folder))) != mirror.settings.source:
+        mirror.report.note(f"the source {mirror.settings.source} is {resolved} in this pass")
+    return folder
+
+
+class _Source:
+    """The source, before anything is done. The methods block."""
+
+    def __init__(self, mirror: Mirror, state: State) -> None:
+        self._settings = mirror.settings
+        self._selection = mirror.selection
+        self._state = state
+
+    def open(self) -> OpenedFolder:
+        """Open it. Raises OSError."""
+        return OpenedFolder.at(os.fsencode(self._settings.source))
+
+    def unfit(self, source: OpenedFolder) -> str:
+        """Return why nothing may be done: what must stay private is inside, or nothing can be read, or is there."""
+        settings, resolved = self._settings, Path(os.fsdecode(source))
+        exposed = next(published(settings.private, resolved, self._selection), "")
+        if said := holds_state(resolved, self._state.path.parent) or exposed:
+            return f"{escape.shown(said)}. Nothing is done in this pass"
+        listing = read_folder(source, "", self._selection)
+        if listing.entries:
+            return ""
+        if not listing.complete:
+            return _unreadable(settings, listing.problems[0][1] if listing.problems else "")
+        if self._state.holds_anything() and not settings.allow_empty_source:
+            options = "--allow-empty-source" + " --max-delete 100%" * settings.delete
+            return (
+                f"the source {escape.shown(str(settings.source))} is empty and the site is not: nothing is done."
+                f" If that is meant, run once with {options}"
+            )
+        return ""
+
+
+class _AwaitableSource(Face[_Source]):
+    open = Awaited(_Source.open)
+    unfit = Awaited(_Source.unfit)
+
+
+def _unreadable(settings: Settings, reason: str | None) -> str:
+    return (
+        f"the source {escape.shown(str(settings.source))} cannot be read ({reason or 'it cannot be opened'}):"
+        " nothing is done. See that it is there, mounted, and may be read by this user"
+    )
+
+
+# What stops deletions.
+
+
+class _AwaitableFolder(Face[OpenedFolder]):
+    is_at = Awaited(OpenedFolder.is_at)
+    lost_mounts = Awaited(OpenedFolder.lost_mounts)
+
+
+class Guards:
+    """What one pass may not delete: below what was a mount point, too much at once, after the source was exchanged."""
+
+    def __init__(self, context: Context) -> None:
+        """Begin with nothing unmounted."""
+        self._settings = context.settings
+        self._report = context.report
+        self._state = context.state
+        self._folder = _AwaitableFolder(context.root, context.state.off_loop)
+        self._unmounted: list[str] = []
+
+    # Mount points.
+
+    async def saw_source(self, *, is_mount: bool) -> None:
+        """Take note whether the source itself is a mount point."""
+        was_mount = await self._state.fact("source_is_mount")
+        if was_mount and not is_mount and not self._settings.allow_unmounted:
+            self._unmounted.append("")
+        elif bool(was_mount) != is_mount:
+            await self._state.learn(source_is_mount="yes" if is_mount else None)
+
+    async def saw_unmounted(self, folders: Sequence[str]) -> None:
+        """Take note of folders that were mount points and are none now."""
+        if not self._settings.allow_unmounted:
+            self._unmounted += folders
+        elif folders:
+            held = [await self._state.held.at(path) for path in folders]
+            await self._state.held.add([entry._replace(mount=False) for entry in held if entry])
+
+    async def look_for_lost_mounts(self) -> None:
+        """See whether anything was unmounted since the pass began."""
+        if not self._settings.allow_unmounted:
+            self._unmounted += await self._folder.lost_mounts()
+
+    def keep_below_mounts(self, path: str) -> bool:
+        """Tell whether a path is to stay, for it is below or above what was a mount point; say so, once."""
+        if not any(paths.is_inside(path, each) or paths.is_inside(each, path) for each in self._unmounted):
+            return False
+        where = ", ".join(escape.shown(each) or "the source" for each in self._unmounted[:3])
+        self._halt(
+            f"{where} was a mount point and is none now: nothing below it is removed."
+            " If that is meant, run once with --allow-unmounted"
+        )
+        return True
+
+    # How much, and of what.
+
+    async def allow(self, files: Sequence[Entry]) -> bool:
+        """Tell whether so many files may go at once; if not, say so, name the first, and how to override."""
+        if not files:
+            return True
+        removals = len(files)
+        held = await self._state.held.count_files()
+        limit = self._settings.delete_limit
+        if limit.allows(removals, held):
+            return True
+        self._report.halt(
+            f"{removals:,} of {held:,} held files would be removed, more than --max-delete {limit} allows:"
+            f" nothing is removed in this pass. If that is meant, run once with --max-delete {removals}"
+        )
+        named = ", ".join(quoted(entry.path) for entry in files[:NAMED])
+        more = f" and {removals - NAMED:,} more" if removals > NAMED else ""
+        self._report.say(f"would be removed: {named}{more}")
+        return False
+
+    async def is_of_this_source(self) -> bool:
+        """Tell whether the source still leads to the folder that the pass has scanned; if not, say so, once."""
+        source = self._settings.source
+        if await self._folder.is_at(os.fsencode(source)):
+            return True
+        self._halt(
+            f"the source {escape.shown(str(source))} is another folder now than when the pass began, or gone:"
+            " nothing more is removed in this pass. The next one mirrors what is there then"
+        )
+        return False
+
+    def _halt(self, text: str) -> None:
+        if text not in self._report.counts.halts:
+            self._report.halt(text)

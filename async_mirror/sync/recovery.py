@@ -1,0 +1,110 @@
+"""The first phase of a pass: what a run left half-done is looked at on the site, and settled. Plans nothing."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import replace
+
+from async_mirror.crew.stop import Stop
+from async_mirror.jobs.recover import Recover, Recovered, Settled, by_folder
+from async_mirror.model import paths
+from async_mirror.model.change import MakeFolder
+from async_mirror.model.entry import Entry, Kind
+from async_mirror.model.outcome import Pending
+from async_mirror.remote.errors import RemoteError
+from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
+from async_mirror.sync.context import Context
+from async_mirror.sync.deletions import Deletions
+from async_mirror.sync.mirror import MirrorCrew
+from async_mirror.sync.results import Handler, perform
+from async_mirror.ui.text import plural
+
+LOOKED_AT_ONCE = 8
+"""How many folders each connection is given at once."""
+CLEAN_UP_SECONDS = 3.0
+
+
+class Recovery(Handler[Recover, Recovered]):
+    """Settles what is pending, when a pass begins, and when it was asked to end."""
+
+    def __init__(self, context: Context, deletions: Deletions) -> None:
+        """Begin with nothing looked at."""
+        super().__init__(context)
+        self._deletions = deletions
+        self._of_others: set[str] = set()
+
+    async def run(self, crew: MirrorCrew) -> None:
+        """Settle what earlier runs left, and learn what is in doubt after all."""
+        if pending := await self._state.journal.pending(time.time()):
+            if not self._state.blocking.holder:
+                await self._wait_for_writers(pending)
+            await self._settle(crew, pending)
+        self._site.in_doubt = await self._state.journal.open_paths() - self._of_others
+
+    async def clean_up(self) -> None:
+        """After the request to end: settle what was cut short and remove its temporaries, if that is quickly done."""
+        left = await self._state.journal.pending(time.time())
+        if not (pending := [each for each in left if not each.may_be_written]):
+            return
+        self._report.say("cleaning up")
+        quickly = replace(self._context.mirror.patience, retries=0, retry_for_seconds=0.0)
+        crew = await self._context.crew(Stop(), quickly)
+        try:
+            async with asyncio.timeout(CLEAN_UP_SECONDS), crew:
+                await self._settle(crew, pending)
+        except (TimeoutError, RemoteError):
+            self._report.say("what was cut short is noted, and settled at the next start")
+
+    async def _wait_for_writers(self, pending: Sequence[Pending]) -> None:
+        """Tell what is looked at; wait until no session that was lost can still write a file itself."""
+        left = plural(len(pending), "path")
+        self._report.say(f"looking what became of {left} that an earlier run left half-done")
+        if not self._context.mirror.dry_run and any(each.may_be_written for each in pending):
+            await self._context.stop.pause(self._context.settings.timeout_seconds)
+
+    async def _settle(self, crew: MirrorCrew, pending: Iterable[Pending]) -> None:
+        every = list(pending)
+        for renamed in (True, False):  # what has come along with a folder is not at its old path any more
+            if some := [each for each in every if bool(each.origin or each.twin) is renamed]:
+                await perform(crew, _each(by_folder(some)), self, LOOKED_AT_ONCE)
+
+    # What was found.
+
+    async def record(self, results: Sequence[Recovered], unbegun: Sequence[Recover]) -> None:
+        """Remember what became of paths; those that were not looked at stay pending."""
+        for recovered in results:
+            for each in recovered.settled:
+                await self._record_one(each)
+        if self.is_late:
+            await self.commit()
+
+    async def _record_one(self, settled: Settled) -> None:
+        pending = settled.pending
+        if settled.failure:
+            self._report.failure(settled.failure)
+            self._site.unsettled.add(pending.path)
+            for folder in paths.lineage(pending.path):
+                self._deletions.spare(folder)
+            if pending.origin:
+                self._deletions.spare(pending.origin)
+                self._context.gates.open(MakeFolder(Entry(pending.path, Kind.FOLDER), ""), made=False)
+            return
+        is_over = pending.answered and (self._context.settings.in_place or not settled.stays)
+        look_after = 0 if is_over else int(time.time() + LOOKED_AT_AGAIN_AFTER_S)
+        await self._state.journal.resolve(
+            pending, settled.held, look_after=look_after, moved=settled.moved, known=settled.is_whole
+        )
+        if settled.is_others:
+            self._of_others.add(pending.path)
+        if settled.stays:
+            self._report.note("temporary files of an earlier run stay on the site, which does not let them be deleted")
+
+    def cut_short(self, item: Recover, error: str) -> None:
+        """Tell of a folder that was not looked at to the end."""
+        self._site.unseen.add(item.folder)
+        self._tell(item.folder, error)
+
+
+async def _each(items: Iterable[Recover]) -> AsyncGenerator[Recover, None]:
+    for each in items:
+        yield each
