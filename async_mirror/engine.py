@@ -4,7 +4,9 @@ import asyncio
 import math
 import random
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from enum import IntEnum
 
 from async_mirror.crew.alarm import Alarm, Wish
@@ -14,6 +16,7 @@ from async_mirror.model.escape import shown
 from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
 from async_mirror.planning.remaining import tell_remaining
+from async_mirror.planning.scope import EVERYTHING, Scope
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing, SiteUnusable
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.awaitable import AwaitableState
@@ -111,13 +114,15 @@ async def keep(
     once: bool,
     ahead: float = 0.0,
     exit_code: bool = False,
+    is_unsettled: Callable[[str], bool] = EVERYTHING.is_unsettled,
 ) -> int:
     """Run one pass, or one after the other until asked to stop; return the exit code.
 
     A dry run that found something to do ends with 7 if `exit_code`, else with 0.
 
-    The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before. A
-    state that cannot be used ends even the longest run, unless there is no room for it: there may be later.
+    The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before, to
+    look at a few folders, and there at what is not `is_unsettled`. A state that cannot be used ends even the longest
+    run, unless there is no room for it: there may be later.
     """
     clock = asyncio.get_running_loop().time
     schedule = Schedule(mirror.settings.every_seconds, clock(), ahead)
@@ -125,16 +130,18 @@ async def keep(
     stop.listen(mirror.report.ending)
     if mirror.rescan:
         state.learn(surveyed=None)
+    mirror = mirror if once else replace(mirror, half_read={})
     while True:
         if once and _is_paused(mirror, state):
             mirror.report.warn(PAUSED)
             return Exit.PARTLY
-        await _resumed(mirror, state, stop, alarm)
+        if await _was_paused(mirror, state, stop, alarm):
+            wish = Wish(whole=True)
         if stop.requested:
             mirror.report.say("stopped")
             return 128 + stop.signum
         with alarm.passing(stop) as own:
-            code = await run_pass(mirror, state, own, wish)
+            code = await run_pass(mirror, state, own, Scope(None if wish.whole else wish.folders, is_unsettled))
         if stop.requested:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
@@ -161,13 +168,18 @@ def _is_paused(mirror: Mirror, state: State) -> bool:
     return False
 
 
-async def _resumed(mirror: Mirror, state: State, stop: Stop, alarm: Alarm) -> None:
-    """Wait while the mirror is paused. Who resumes it rings the alarm; where that cannot be, it is looked at."""
-    if _is_paused(mirror, state):
-        mirror.report.phase("paused")
-        mirror.report.say(PAUSED)
-        while not stop.requested and _is_paused(mirror, state):
-            await alarm.wait(PAUSE_LOOKED_AT_SECONDS, stop)
+async def _was_paused(mirror: Mirror, state: State, stop: Stop, alarm: Alarm) -> bool:
+    """Wait while the mirror is paused; tell whether it was, for what was wished for meanwhile is forgotten.
+
+    Who resumes it rings the alarm; where that cannot be, it is looked at.
+    """
+    if not _is_paused(mirror, state):
+        return False
+    mirror.report.phase("paused")
+    mirror.report.say(PAUSED)
+    while not stop.requested and _is_paused(mirror, state):
+        await alarm.wait(PAUSE_LOOKED_AT_SECONDS, stop)
+    return True
 
 
 async def _next_wish(schedule: Schedule, alarm: Alarm, stop: Stop) -> Wish:
@@ -186,15 +198,15 @@ def _back_off(first_seconds: float, failed: int) -> float:
     return first_seconds * 2.0 ** min(failed - 1, 10) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-async def run_pass(mirror: Mirror, state: State, stop: Stop, wish: Wish) -> Exit:
-    """Run one pass; whatever goes wrong becomes an exit code. It looks at everything, whatever the wish."""
+async def run_pass(mirror: Mirror, state: State, stop: Stop, scope: Scope) -> Exit:
+    """Run one pass; whatever goes wrong becomes an exit code."""
     report = mirror.report
     report.begin()
     begun = time.monotonic()
     offload = Offload()
     failure = Exit.MIRRORED
     try:
-        await _run_pass(mirror, AwaitableState(state, offload), stop)
+        await _run_pass(mirror, AwaitableState(state, offload), stop, scope)
     except (StateError, RemoteError) as error:
         report.trouble(*_told(error))
         failure = exit_for(error)
@@ -221,7 +233,7 @@ def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
     counts, now, result = mirror.report.counts, time.time(), code.name.lower()
     last = left_by(counts, result, now, LastPass.read(state.fact("last_pass")))
     facts = {"last_result": result, "last_pass": str(last)}
-    if counts.is_whole:
+    if counts.is_whole and not counts.partial:
         failing = Failing.read(state.fact("failing")).followed_by(counts.failures, counts.failed_paths, now)
         facts |= {"last_good": str(Beat(now, counts.seconds, mirror.settings.every_seconds)), "failing": str(failing)}
     state.learn(**facts)
@@ -232,14 +244,17 @@ def _told(error: StateError | RemoteError) -> tuple[str, str]:
     return (str(error), "") if isinstance(error, StateError) else (error.told, error.advice)
 
 
-async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
+async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop, scope: Scope) -> None:
     await know_root(mirror, state)
     source = await open_source(mirror, state)
     if source is None:
         return
+    if not await state.fact("surveyed"):
+        scope = scope.widened()
+    mirror.report.counts.partial = not scope.is_whole
     with closing(source):
         try:
-            await _run_pass_over(mirror, state, stop, source)
+            await _run_pass_over(mirror, state, stop, source, scope)
         except (StateError, RemoteError):
             await _tell_remaining(mirror, state, stop, source)
             raise
@@ -248,17 +263,19 @@ async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
 
 
 async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
+    if mirror.report.counts.partial:
+        return  # it was not to look at everything
     await tell_remaining(mirror.report, source, state, mirror.settings, mirror.selection, stop=stop)
 
 
-async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
+async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder, scope: Scope) -> None:
     try:
-        await Pass(mirror, state, stop, source).run()
+        await Pass(mirror, state, stop, source, scope).run()
     except Apart as error:
         mirror.report.begin_again()
         await state.learn(root=shown(error.root))
         await know_root(mirror, state)
-        await Pass(mirror, state, stop, source).run()
+        await Pass(mirror, state, stop, source, scope.widened()).run()
     except RootMissing as error:
         mirror.report.begin_again()
         settings = mirror.settings
@@ -275,7 +292,7 @@ async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, sour
             mirror.report.note(f"{error}: creating it again and uploading everything")
             await state.held.void("")
         await state.learn(surveyed=None)
-        await Pass(mirror, state, stop, source).run()
+        await Pass(mirror, state, stop, source, scope.widened()).run()
 
 
 def _exit_of(counts: Counts, failure: Exit) -> Exit:

@@ -11,7 +11,6 @@ import asyncio
 import gc
 import itertools
 import logging
-import multiprocessing
 import os
 import signal
 import socket
@@ -23,7 +22,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from functools import cache
-from multiprocessing import reduction, resource_tracker
 from typing import Any, Generic, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -33,6 +31,7 @@ from async_mirror.crew.door import Door
 from async_mirror.crew.far import LAST_SECONDS, FarHands, Worker
 from async_mirror.crew.ledger import Ledger, Ticket
 from async_mirror.crew.mode import Mode
+from async_mirror.crew.parking import Parking
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop, cancel, ended
 from async_mirror.crew.wire import LogOver, Wire
@@ -138,6 +137,7 @@ class Crew(Generic[S, I, R]):
         watcher: Watcher[I, R] | None = None,
         cap: Cap | Share | None = None,
         terms: Terms[I] | None = None,
+        parking: Parking[S] | None = None,
     ) -> None:
         """Prepare a crew; nothing is opened before there is an item to perform.
 
@@ -160,7 +160,13 @@ class Crew(Generic[S, I, R]):
         self._measuring: asyncio.TimerHandle | None = None
         closing = self._desk.closing
         self.door: Door[S] = Door(
-            limits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail, greet=self.terms.opened
+            limits,
+            self._ledger.patience,
+            closing,
+            watcher=self.watcher,
+            failed=self._fail,
+            greet=self.terms.opened,
+            parking=parking,
         )
 
     async def __aenter__(self) -> Self:
@@ -520,6 +526,8 @@ class Kept:
 
     def __reduce__(self) -> tuple[Callable[[Any], "Kept"], tuple[Any]]:
         """Travel to a process that is being spawned."""
+        from multiprocessing import reduction
+
         return _kept, (reduction.DupFd(self.descriptor),)
 
 
@@ -536,6 +544,8 @@ class _Process:
         self._starting: asyncio.Future[None] | None = None
 
     async def start(self, hands: Hands[Any, Any, Any], end: socket.socket) -> None:
+        import multiprocessing
+
         context = multiprocessing.get_context("spawn")
         arguments = (hands, end, self._kept, _log.getEffectiveLevel())
         self._process = context.Process(target=_work_in_process, args=arguments, name="lane", daemon=True)
@@ -558,6 +568,8 @@ class _Process:
 
 def _start_without_signals(process: Any) -> None:
     """Start a process to which a Ctrl-C in the terminal says nothing, not even while it starts."""
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()  # with the first process, this would let the signals through again
     signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
     try:
@@ -635,7 +647,7 @@ def _in_new_loop(main: Coroutine[Any, Any, T]) -> T:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
-        import uvloop  # noqa: PLC0415 - it may not be there
+        import uvloop  # it may not be there
     except ImportError:
         return asyncio.new_event_loop
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop

@@ -49,6 +49,11 @@ class Share:
         return self.own.most
 
     @property
+    def is_wanted(self) -> bool:
+        """True while anybody waits for a permit."""
+        return self._lender.is_asked
+
+    @property
     def lent_to_others(self) -> int:
         """How many permits others have at the moment."""
         return self._lender.lent - self.lent
@@ -86,6 +91,31 @@ class Share:
         """Give a permit back."""
         self._lender.give_back(self)
 
+    def park(self, make_room: Callable[[], None]) -> "Parked":
+        """Leave a permit with a session that nobody uses; `make_room` is called when another crew waits for one."""
+        return Parked(self, self._lender, make_room)
+
+
+class Parked:
+    """The permit of a session that nobody uses at the moment."""
+
+    def __init__(self, share: Share, lender: "_Lender", make_room: Callable[[], None]) -> None:
+        """Take it from a share."""
+        self.make_room = make_room
+        self._lender = lender
+        lender.parked.append(self)
+        share.release()
+
+    def become(self, share: Share) -> None:
+        """Give it to a share, in place of one that is asked for."""
+        self._lender.parked.remove(self)
+        self._lender.join(share)
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lender.parked.remove(self)
+        self._lender.lend()
+
 
 class _Lender:
     """Lends to those that ask, first to those that have least."""
@@ -96,10 +126,15 @@ class _Lender:
         self._asked: list[tuple[Share, Callable[[], None]]] = []
         self._cap: Cap | None = None
         self._lowered: int | None = None
+        self.parked: list[Parked] = []
 
     @property
     def lent(self) -> int:
-        return sum(member.lent for member in self._members)
+        return sum(member.lent for member in self._members) + len(self.parked)
+
+    @property
+    def is_asked(self) -> bool:
+        return bool(self._asked)
 
     def lanes(self, member: Share) -> int:
         cap = self._cap or member.own
@@ -110,7 +145,7 @@ class _Lender:
             allowed = self._part(member, cap.lanes)
         else:
             allowed = cap.lanes - sum(other.lent for other in others)
-        free = max(0, self._most(cap) - self.lent)
+        free = max(0, self._most(cap) - self.lent + len(self.parked))
         return max(1, min(allowed, member.own.most, member.lent + free))
 
     def _part(self, member: Share, lanes: int) -> int:
@@ -128,14 +163,22 @@ class _Lender:
             return False  # who has more than that makes room
         return member is min(holders, key=lambda each: each.since) and self._clock() - member.since >= SLICE_S
 
-    def ask(self, member: Share, lend: Callable[[], None]) -> None:
+    def join(self, member: Share) -> None:
+        """Let a crew have one more permit that it need not wait for."""
+        self._enter(member)
+        self._give(member)
+
+    def _enter(self, member: Share) -> None:
         if member not in self._members:
             self._members.append(member)
         if self._cap is None or member.own.most > self._cap.most:
             self._cap = member.own
+
+    def ask(self, member: Share, lend: Callable[[], None]) -> None:
+        self._enter(member)
         member.waiting += 1
         self._asked.append((member, lend))
-        self._lend()
+        self.lend()
 
     def withdraw(self, member: Share, lend: Callable[[], None]) -> None:
         self._asked.remove((member, lend))
@@ -145,7 +188,7 @@ class _Lender:
     def give_back(self, member: Share) -> None:
         member.lent -= 1
         self._see_whether_gone(member)
-        self._lend()
+        self.lend()
 
     def lower(self, lanes: int) -> None:
         self._lowered = max(1, min(lanes, self._lowered or lanes))
@@ -167,15 +210,21 @@ class _Lender:
     def _most(self, cap: Cap) -> int:
         return min(cap.most, self._lowered or cap.most)
 
-    def _lend(self) -> None:
+    def lend(self) -> None:
+        """Lend what there is; where that is not enough, have those make room that only keep theirs."""
         while self._asked and self._cap and self.lent < self._most(self._cap):
             first = min(self._asked, key=lambda asked: asked[0].lent)
             self._asked.remove(first)
             member, lend = first
-            member.since = member.since if member.lent else self._clock()
-            member.lent += 1
+            self._give(member)
             member.waiting -= 1
             lend()
+        for parked in self.parked[: len(self._asked)]:
+            parked.make_room()
+
+    def _give(self, member: Share) -> None:
+        member.since = member.since if member.lent else self._clock()
+        member.lent += 1
 
     def _see_whether_gone(self, member: Share) -> None:
         if not member.lent and not member.waiting:

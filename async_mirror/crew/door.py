@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 from async_mirror.crew.broker import Share
 from async_mirror.crew.far import FarHands
+from async_mirror.crew.parking import Parking
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import cancel, set_within
 from async_mirror.crew.work import Hands, S, Setback, Verdict, Watcher
@@ -28,8 +29,14 @@ class Door(Generic[S]):
         watcher: Watcher[Any, Any],
         failed: Callable[[], None],
         greet: Callable[[], None],
+        parking: Parking[S] | None = None,
     ) -> None:
-        """Open nothing yet, and nothing more once `closing`. `failed` is called when no session can be had."""
+        """Open nothing yet, and nothing more once `closing`. `failed` is called when no session can be had.
+
+        Sessions come from the `parking`, if there are any, and are left there at the end.
+        """
+        self._parking = parking
+        self.resumed = 0
         self.limits = limits
         self.refused = False
         self.failure: Exception | None = None
@@ -48,6 +55,10 @@ class Door(Generic[S]):
 
         The very first session is opened alone: a wrong password is tried once, not once per lane.
         """
+        if self._parking and (session := await self._parking.take(self.limits)):
+            self.resumed += 1
+            self._has_one_more()
+            return session
         try:
             async with asyncio.timeout(LONGEST_WAIT_S if self.open_now else None):
                 await self.limits.acquire()
@@ -55,17 +66,21 @@ class Door(Generic[S]):
             return None
         if had_one:
             self._watcher.opening(lane)
-        session = None
+        opened = None
         try:
-            session = await self._opened(hands, lane, had_one)
+            opened = await self._opened(hands, lane, had_one)
         finally:
-            self._watcher.opened(lane, is_open=session is not None)
-            if session is None:
+            self._watcher.opened(lane, is_open=opened is not None)
+            if opened is None:
                 self.limits.release()
-        return session
+        return opened
 
     async def leave(self, session: S) -> None:
-        """End a session and take back its permit."""
+        """End a session and take back its permit, or leave both for the next crew."""
+        if self._parking and self._closing.is_set() and self._parking.takes(session, self.limits):
+            self.open_now -= 1
+            self._parking.leave(session, self.limits)
+            return
         try:
             await session.close()
         finally:
@@ -131,9 +146,12 @@ class Door(Generic[S]):
         finally:
             self._opening.discard(task)
         self.opened += 1
+        self._has_one_more()
+        return session
+
+    def _has_one_more(self) -> None:
         self.open_now += 1
         self.most_open = max(self.most_open, self.open_now)
-        return session
 
     async def _turn_to_open(self) -> None:
         """Wait until one more opening is not one too many in any second: some servers ban for that."""

@@ -84,6 +84,8 @@ class Settings:
     perms: bool = True
     timeout_seconds: float = 60.0
     every_seconds: float = 900.0
+    watch: bool = False
+    settle_seconds: float = 0.5
     shape: int | None = None
     """That of temporary names, by its number in `temporary_names.SHAPES`; None if it is to be found out."""
     in_place: bool = False

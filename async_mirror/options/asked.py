@@ -54,6 +54,8 @@ class Asked(AskedMirror):
     max_depth: int | None
     perms: bool
     every: float
+    watch: bool
+    settle: float
     once: bool
     dry_run: bool
     rescan: bool

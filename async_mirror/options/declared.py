@@ -165,6 +165,22 @@ SYNC: list[click.Parameter] = [
         group=_WHEN,
         help="Interval between passes: 90s, 15m, 1h30m or seconds.",
     ),
+    Option(
+        ["--watch/--no-watch"],
+        default=Settings.watch,
+        show_default=True,
+        group=_WHEN,
+        help="Upload changes at once, too; --every still looks at everything.",
+    ),
+    Option(
+        ["--settle"],
+        type=INTERVAL,
+        default=written_interval(Settings.settle_seconds),
+        show_default=True,
+        metavar="INTERVAL",
+        group=_WHEN,
+        help="With --watch: how long a file must be quiet before its upload.",
+    ),
     Option(["--once"], is_flag=True, group=_WHEN, help="Run one pass, then exit."),
     Option(
         ["-n", "--dry-run"],

@@ -183,6 +183,8 @@ def settings_of(asked: Asked, source: Path, login: Login) -> Settings:
         perms=asked.perms,
         timeout_seconds=asked.timeout,
         every_seconds=asked.every,
+        watch=asked.watch,
+        settle_seconds=asked.settle,
         in_place=asked.in_place,
         shape=None if asked.temp_name is None else SHAPES.index(asked.temp_name),
     )

@@ -30,6 +30,7 @@ from async_mirror.service.plan import Plan, plans_of, with_passwords
 from async_mirror.service.presence import Presence
 from async_mirror.service.reload import is_for_reload, reload_when_told
 from async_mirror.service.sessions import ftp_session
+from async_mirror.service.watching import watching
 from async_mirror.state import server_memory
 from async_mirror.state.root_lock import RootLock
 from async_mirror.state.server_memory import ServerMemory
@@ -63,8 +64,8 @@ def run(context: click.Context) -> int:
     async def program(stop: Stop) -> int:
         presence = Presence(os.environ)
         with display.shown() if display else nullcontext():
-            async with presence.seen(stop), multi.beside() as start:
-                mirrors = Mirrors(make, show, presence, stop, start)
+            async with presence.seen(stop), watching() as watches, multi.beside() as start:
+                mirrors = Mirrors(make, show, presence, watching=watches, stop=stop, start=start)
                 for plan in plans:
                     mirrors.begin(plan)
                 multi.on_signal(signal.SIGUSR1, mirrors.ring)

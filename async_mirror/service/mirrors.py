@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from async_mirror.crew.stop import Stop
 from async_mirror.engine import ENDING, Exit, keep
 from async_mirror.service.plan import Plan
 from async_mirror.service.presence import Presence
+from async_mirror.service.watching import IsUnsettled, Watching, nothing_watched
 from async_mirror.state.database import StateError
 from async_mirror.state.opening import open_copy, open_state, open_to_others
 from async_mirror.state.store import State
@@ -72,13 +73,21 @@ class Mirrors:
     """The mirrors that this process keeps."""
 
     def __init__(
-        self, make: Callable[[Plan], Mirror], shown: Shown, presence: Presence, stop: Stop, start: Start
+        self,
+        make: Callable[[Plan], Mirror],
+        shown: Shown,
+        presence: Presence,
+        *,
+        watching: Watching,
+        stop: Stop,
+        start: Start,
     ) -> None:
         """Begin without any. `make` puts one together; it is `shown` how far it is; those whose state is locked are
         known to `presence`; the request to end ends all.
         """
         self._shown = shown
         self._make = make
+        self._watching = watching
         self._presence = presence
         self._stop = stop
         self._start = start
@@ -182,20 +191,27 @@ class Mirrors:
             try:
                 if not mirror.dry_run:
                     await self._presence.add(kept)
-                with self._shown(plan, mirror.report.activity):
-                    return await keep(
-                        mirror,
-                        state,
-                        running.stop,
-                        running.alarm,
-                        once=plan.once,
-                        ahead=running.ahead,
-                        exit_code=plan.asked.exit_code,
-                    )
+                async with self._watched(mirror, running) as is_unsettled:
+                    with self._shown(plan, mirror.report.activity):
+                        return await keep(
+                            mirror,
+                            state,
+                            running.stop,
+                            running.alarm,
+                            once=plan.once,
+                            ahead=running.ahead,
+                            exit_code=plan.asked.exit_code,
+                            is_unsettled=is_unsettled,
+                        )
             finally:
                 self._presence.remove(kept)
                 if mirror.roots:
                     mirror.roots.close()
+
+    def _watched(self, mirror: Mirror, running: _Running) -> AbstractAsyncContextManager[IsUnsettled]:
+        if running.plan.once or not mirror.settings.watch:
+            return nothing_watched()
+        return self._watching.of(mirror, running.alarm, running.stop)
 
 
 def _told_end(mirror: Mirror, plan: Plan, error: Exception) -> Exit:

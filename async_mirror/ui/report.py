@@ -347,7 +347,7 @@ class Report:
                 more = plural(more_paths, "more path")
                 tell(logging.ERROR, Event.FAILED, f"and {more}: {problem}", problem=str(problem))
         self._tell_plan()
-        if counts.scanned and counts.source() != self._source:
+        if counts.scanned and not counts.partial and counts.source() != self._source:
             self._source = counts.source()
             tell(logging.INFO, Event.INFO, f"source: {self._source}")
         sentence = "; ".join(filter(None, [counts.summary(dry_run=self._dry_run), self._caution]))

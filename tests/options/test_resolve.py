@@ -298,7 +298,7 @@ def test_each_parameter_has_a_field_and_each_field_a_parameter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "written"), [(900, "15m"), (60, "60s"), (90, "90s"), (7200, "2h"), (3600, "60m"), (0.5, "0.5s")]
+    ("seconds", "written"), [(900, "15m"), (60, "60s"), (90, "90s"), (7200, "2h"), (3600, "60m"), (0.5, "500ms")]
 )
 def test_an_interval_is_written_as_it_is_read(seconds: float, written: str) -> None:
     assert written_interval(seconds) == written
