@@ -45,8 +45,7 @@ class Publishing:
         """Begin with nothing scanned."""
         self.results = _Results(context, feed, deletions=deletions, renamed=renamed)
         self._report = context.report
-        self._gates = context.gates
-        self._disk = context.disk
+        self._context = context
         self._state = context.state
         self._aside = context.aside
         self._site = context.site
@@ -89,7 +88,7 @@ class Publishing:
 
     async def _some(self, walking: Iterator[Listing]) -> list[tuple[Listing, FolderPlan]]:
         """Return what was planned next, once no other mirror scans the disk; meanwhile others may be waited for."""
-        async with self._disk:
+        async with self._context.disk:
             return await self._planning.some(walking)
 
     async def _below(self, start: str, beside: Beside | None = None) -> AsyncGenerator[Job, None]:
@@ -102,12 +101,12 @@ class Publishing:
             jobs: list[Job] = []
             for listing, plan in planned:
                 self._ahead.planned()
-                if self._gates.is_below_moved(listing.folder):
+                if self._context.gates.is_below_moved(listing.folder):
                     async with aclosing(self._feed.begun(jobs)) as begun:
                         async for job in begun:
                             yield job
                     jobs = []
-                    await self._gates.is_made(listing.folder)
+                    await self._context.gates.is_made(listing.folder)
                     listing, plan = await self._planning.anew(listing)  # noqa: PLW2901
                 if not start:
                     await self._note_listing(listing)
@@ -164,7 +163,7 @@ class Publishing:
             return True
         self._deletions.spare(change.held.path)
         self._report.not_tried(change)
-        self._gates.open(change, made=False)
+        self._context.gates.open(change, made=False)
         return False
 
     def _likely_moves(self) -> Iterator[Change]:
