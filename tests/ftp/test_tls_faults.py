@@ -285,7 +285,7 @@ def test_insecure_trusts_any_certificate_and_says_so_at_both_ends(
     server = serve(identities[kind].context())
     ran = aim(server.port, "ftpes", "--insecure").run()
     assert_sent(ran, server)
-    assert re.search(r"\n[^\n]*warning.*--insecure.*\n(.*\n)*.*sent +page.html", ran.said), ran.said
+    assert re.search(r"\n[^\n]*warning.*--insecure.*\n(.*\n)*.*uploaded +page.html", ran.said), ran.said
     assert re.search(r"pass: .*INSECURE.*\n\Z", ran.said), ran.said
 
 
@@ -847,7 +847,7 @@ def test_encryption_that_was_typed_is_not_taken_away_by_what_ranks_lower(
         monkeypatch.setenv("ASYNC_MIRROR_TLS", "off")
     ran = mirror.run("--config", str(settings))
     assert ran.code == 2
-    assert "TLS is off" in ran.said
+    assert "switches TLS off" in ran.said
     assert server.connections == 0
 
 

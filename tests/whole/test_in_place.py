@@ -134,7 +134,7 @@ def test_what_was_cut_in_place_is_sent_again(reaction: Callable[..., Any], made:
     server, mirror = made
     server.on("STOR", reaction)
     ran = assert_mirrored(mirror, server, "--multi", "S")
-    assert "replaces a file of the site" not in ran.said
+    assert "overwrites a different file" not in ran.said
     assert temporaries_of(server) == []
 
 

@@ -99,7 +99,7 @@ def mirrored(program: Program, *options: str) -> None:
 
 def summary(err: str) -> str:
     """Return the line that tells what the pass came to."""
-    lines = [line for line in err.splitlines() if re.search(r"  (pass|plan): ", line)]
+    lines = [line for line in err.splitlines() if re.search(r"  (pass|dry run): ", line)]
     assert len(lines) == 1, err
     return lines[0]
 
@@ -391,7 +391,7 @@ def test_site_folder_is_made_where_the_destination_says(program: Program) -> Non
     program.write("other", "content of another")
     second = program.sync()
     assert second.code == 0
-    assert "was made" not in second.err
+    assert "created the destination folder" not in second.err
     assert names(program.site) == {"elsewhere", "www/", "www/my site/", "www/my site/other"}
     assert foreign.read_text() == "of others"
 
@@ -1028,12 +1028,15 @@ def test_password_is_found_where_users_keep_it(program: Program) -> None:
         (["SOURCE", "ftp://tester@/"], "host"),
         (["SOURCE", "ftp://tester@127.0.0.1:PORT/a/../b"], r"\.\."),
         (["SOURCE", "ftp://tester@127.0.0.1:PORT/a%0d%0aDELE%20b"], "line break"),
-        (["--multi", "X9", "SOURCE", "URL"], r"no mode: use A .*, A<n>, T<n> .*, P<n> .*, T, P .* or S .* 1 to 256"),
-        (["--multi", "A0", "SOURCE", "URL"], "no mode"),
-        (["--multi", "t257", "SOURCE", "URL"], "no mode"),
-        (["--multi", "P-1", "SOURCE", "URL"], "no mode"),
-        (["--multi", "S2", "SOURCE", "URL"], "no mode"),
-        (["--multi", "", "SOURCE", "URL"], "no mode"),
+        (
+            ["--multi", "X9", "SOURCE", "URL"],
+            r"invalid mode 'X9': use A .*, A<n>, T<n> .*, P<n> .*, T, P .* or S .* 1 to 256",
+        ),
+        (["--multi", "A0", "SOURCE", "URL"], "invalid mode"),
+        (["--multi", "t257", "SOURCE", "URL"], "invalid mode"),
+        (["--multi", "P-1", "SOURCE", "URL"], "invalid mode"),
+        (["--multi", "S2", "SOURCE", "URL"], "invalid mode"),
+        (["--multi", "", "SOURCE", "URL"], "invalid mode"),
         (["--max-connections", "0", "SOURCE", "URL"], "max-connections"),
         (["--bwlimit", "fast", "SOURCE", "URL"], "rate"),
         (["--every", "soon", "SOURCE", "URL"], "interval"),
