@@ -14,9 +14,9 @@ from random import Random
 from typing import Any
 
 NAME = "async_mirror"
-TARGETS = ("plan", "candidates", "recover", "recovery", "journal", "attempt", "apply", "upload", "settlement")
-"""Modules that decide what becomes of a path; where they are not there yet, see INSTEAD."""
-INSTEAD = {"journal": ("store", "state"), "recover": ("survey",)}
+_TARGETS = ("plan", "candidates", "recover", "recovery", "journal", "attempt", "apply", "upload", "settlement")
+"""Modules that decide what becomes of a path; where they are not there yet, see _INSTEAD."""
+_INSTEAD = {"journal": ("store", "state"), "recover": ("survey",)}
 
 _LEFT_OUT = re.compile(
     r"strerror|NO_[MR]\w+|NOT_ATOMIC|UNTOLD|^'|else f?'|mount|progress|bytes_sent|piece|transient|_MUCH|MOST\b|_AT_ONCE"

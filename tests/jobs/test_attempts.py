@@ -200,8 +200,18 @@ def test_an_attempt_goes_on_from_where_the_one_before_ended() -> None:
     assert not first.is_in_doubt
     again = an_attempt(previous=InDoubt(SENT, FAILURE, (DOUBT,), left=LEFT))
     assert not again.is_first
-    assert (again.left_behind, again.holds, again.tries, again.shapes) == ("d/left", FILE, 2, 7)
-    assert (again.strays, again.box, again.unanswered, again.replaces) == (("stray",), "box", True, None)
+    assert (
+        again.temporaries.left_behind,
+        again.temporaries.holds,
+        again.temporaries.tries,
+        again.temporaries.shapes,
+    ) == ("d/left", FILE, 2, 7)
+    assert (again.temporaries.strays, again.temporaries.box, again.unanswered, again.replaces) == (
+        ("stray",),
+        "box",
+        True,
+        None,
+    )
     assert (again.doubts, again.failure) == ({"d/a": DOUBT.candidates}, FAILURE)
 
 
@@ -209,7 +219,7 @@ def test_an_attempt_goes_on_from_where_the_one_before_ended() -> None:
 def test_what_failed_leaves_something_for_the_next_attempt_and_no_doubts(previous: Outcome) -> None:
     again = an_attempt(previous=previous)
     assert not again.doubts
-    assert again.tries == (2 if isinstance(previous, Failed) else 0)
+    assert again.temporaries.tries == (2 if isinstance(previous, Failed) else 0)
     assert again.failure == (FAILURE if isinstance(previous, Failed) else None)
 
 
@@ -342,35 +352,37 @@ def test_what_was_sent_may_still_be_done_unless_the_server_ended_the_session(by_
 
 def test_temporaries_are_numbered_and_none_has_the_name_of_another() -> None:
     attempt = an_attempt()
-    names = [attempt.next_temporary() for _ in range(SENT.tries)]
+    names = [attempt.temporaries.next() for _ in range(SENT.tries)]
     assert names == [f"d/.am-00000000-t{number}.part" for number in range(4)]
-    assert attempt.temporary == names[-1]
-    assert attempt.spare == names[0]
-    others = [attempt.aside(), attempt.probe_box(1)]
+    assert attempt.temporaries.latest == names[-1]
+    assert attempt.temporaries.spare == names[0]
+    others = [attempt.temporaries.aside(), attempt.temporaries.probe_box(1)]
     assert others == ["d/.am-00000000-to.part", "d/am-00000000-tp.part"]
-    attempt.tries = 1
-    assert attempt.spare == names[3]
-    attempt.tries = 3
-    assert attempt.spare == names[3]
+    attempt.temporaries.tries = 1
+    assert attempt.temporaries.spare == names[3]
+    attempt.temporaries.tries = 3
+    assert attempt.temporaries.spare == names[3]
 
 
 @pytest.mark.parametrize(("chosen", "shapes"), [(None, [0, 1, 2, 3]), (2, [2])])
 def test_shapes_are_tried_unless_one_was_chosen(chosen: int | None, shapes: list[int]) -> None:
-    assert an_attempt(shape=chosen).shapes_to_try == shapes
-    assert an_attempt(site=MemorySite(shape=1), shape=chosen).shapes_to_try == ([1, 0, 2, 3] if chosen is None else [2])
+    assert an_attempt(shape=chosen).temporaries.shapes_to_try == shapes
+    assert an_attempt(site=MemorySite(shape=1), shape=chosen).temporaries.shapes_to_try == (
+        [1, 0, 2, 3] if chosen is None else [2]
+    )
 
 
 def test_shape_is_noted_once_before_it_is_used() -> None:
     attempt = an_attempt()
-    for shape in (None, 2, 2, 0):
-        asyncio.run(attempt.note_shape(shape))
+    for bit in (1, 4, 4, 1):
+        asyncio.run(attempt.temporaries.note(bit))
     assert isinstance(attempt.progress, Noting)
     assert attempt.progress.kept == [Shapes("d/a", 1 | 4)]
-    assert attempt.asides == ["d/.am-00000000-to.part", "d/am-00000000-to.tmp"]
+    assert attempt.temporaries.asides == ["d/.am-00000000-to.part", "d/am-00000000-to.tmp"]
 
 
 def test_temporary_that_is_dropped_holds_nothing_any_more() -> None:
     site = MemorySite(files={"left": MemoryFile(b"", 0)})
     attempt = an_attempt(previous=Failed(SENT, FAILURE, left=Left("left", FILE)), site=site)
-    asyncio.run(attempt.drop_temporary())
-    assert (attempt.left_behind, attempt.holds, site.files) == ("", None, {})
+    asyncio.run(attempt.temporaries.drop())
+    assert (attempt.temporaries.left_behind, attempt.temporaries.holds, site.files) == ("", None, {})

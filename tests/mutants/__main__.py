@@ -21,8 +21,8 @@ from histories.progress import Progress
 from .reach import Reach, record
 
 PROJECT = Path(__file__).parents[2]
-DECIDING = Choice(("plan", "candidates", "recover", "journal", "attempt", "features"))
-SHORT = ("model", "state", "jobs", "ftp", "remote", "source", "sync")
+DECIDING = Choice(("plan", "candidates", "recover", "journal", "attempt", "features", "identity", "rungs", "account"))
+SHORT = ("model", "state", "jobs", "ftp", "remote", "source", "planning", "sync")
 """The folders of tests that need no whole program."""
 LONG = (*SHORT, "tools/test_histories.py", "whole")
 _SLOWER, _STARTS_S = 10, 60
@@ -138,7 +138,7 @@ def _copy(into: Path) -> Path:
 def _files(places: tuple[str, ...]) -> list[Path]:
     tests = PROJECT / "tests"
     found = [tests / each for each in places if each.endswith(".py")]
-    return found + [file for each in places for file in sorted((tests / each).glob("test_*.py"))]
+    return found + [file for each in places for file in sorted((tests / each).rglob("test_*.py"))]
 
 
 def _commit() -> str:

@@ -381,16 +381,6 @@ def test_renamed_file_is_held_with_what_the_site_showed_of_it(state: State) -> N
     assert (state.held("b"), state.held("c")) == (None, file("c"))
 
 
-@pytest.mark.parametrize("open_path", ["d", "d/x", "d/x/y"])
-def test_folder_is_pending_while_anything_at_or_below_it_is(state: State, open_path: str) -> None:
-    state.begin([send(open_path)])
-    assert state.is_pending("d")
-    assert not state.is_pending("d0")
-    assert not state.is_pending("c")
-    assert state.is_pending("d/x") == (open_path != "d")
-    assert state.open_paths() == {open_path}
-
-
 def test_path_beside_which_another_differs_in_case_alone_is_looked_at_by_its_name(state: State) -> None:
     state.hold([file("d/A")])
     state.begin([send("d/a", token="1"), send("d/b", token="2"), send("A", token="3"), send("a", token="4")])

@@ -278,7 +278,7 @@ def told(program: Program, *options: str) -> dict[str, object]:
     result = program.sync("--json", *options)
     assert result.code == 0, result.err
     [end] = [each for line in result.out.splitlines() if "source_files" in (each := json.loads(line))]
-    return {name: end[name] for name in end if name.startswith(("source", "excluded", "links", "special", "sent"))}
+    return {name: end[name] for name in end if name.startswith(("source", "excluded", "links", "special", "uploaded"))}
 
 
 def test_pass_over_what_is_in_step_tells_and_does_the_same(program: Program) -> None:

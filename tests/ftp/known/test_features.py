@@ -10,6 +10,7 @@ import pytest
 from async_mirror.ftp.known.features import Features
 from async_mirror.ftp.known.identity import MOST_FINGERPRINTS
 from async_mirror.ftp.known.list_ways import Known
+from async_mirror.ftp.known.quirks import LONG_LINE
 from async_mirror.ftp.known.rungs import Rung
 from async_mirror.ftp.wire.replies import Reply
 from async_mirror.model.facts import Facts
@@ -203,24 +204,24 @@ def test_before_the_server_is_known_nothing_is() -> None:
     facts = Facts()
     seen(facts).have("HASH")
     session = Features(facts, SITE)
-    assert (session.level, session.removal, session.hash_stands("HASH"), session.longest_line) == (0, 0, 0, 250)
-    assert session.generation(Rung.TOGETHER) == 0
-    assert (session.absent("SIZE"), session.too_long_line) == (None, math.inf)
+    assert (session.level, session.account.removal, session.hash_stands("HASH"), session.longest_line) == (0, 0, 0, 250)
+    assert session.known.generations[Rung.TOGETHER] == 0
+    assert (session.account.absent("SIZE"), session.too_long_line) == (None, math.inf)
     assert not session.has("HASH")
-    assert not session.doubt(Rung.TOGETHER)
-    assert not session.is_open(Rung.TOGETHER)
+    assert not session.rungs.doubt(Rung.TOGETHER)
+    assert not session.rungs.may_prove(Rung.TOGETHER)
 
 
 def test_server_that_lists_no_features_is_told_from_its_greeting() -> None:
     facts = Facts()
     session = Features(facts, SITE)
-    session.read_features("220 ready", Reply(500, ("unknown",)))
+    session.identity.read_features("220 ready", Reply(500, ("unknown",)))
     assert not session.recognise()
     session.identify(Reply(215, ("UNIX",)))
-    assert (session.lists, session.offers) == (False, {})
+    assert (session.identity.lists, session.identity.offers) == (False, {})
     session.have("HASH")
     again = Features(facts, SITE)
-    again.read_features("220 ready", Reply(500, ("unknown",)))
+    again.identity.read_features("220 ready", Reply(500, ("unknown",)))
     assert again.recognise()
     assert again.has("HASH")
 
@@ -230,26 +231,25 @@ def test_server_that_may_be_one_of_several_is_not_recognised_by_its_beginning() 
     for system in ("UNIX", "Windows_NT"):
         seen(facts, system=system)
     session = Features(facts, SITE)
-    session.read_features("220 ready", Reply(211, FEATURES))
+    session.identity.read_features("220 ready", Reply(211, FEATURES))
     assert not session.recognise()
 
 
 def test_proof_of_which_nothing_came_may_be_made_by_another() -> None:
     facts = Facts()
     session = seen(facts)
-    assert session.may_prove(Rung.TOGETHER)
-    session.proved(Rung.TOGETHER, holds=None)
-    assert session.is_open(Rung.TOGETHER)
-    assert seen(facts).may_prove(Rung.TOGETHER)
+    assert session.rungs.may_prove(Rung.TOGETHER)
+    session.rungs.proved(Rung.TOGETHER, holds=None)
+    assert seen(facts).rungs.may_prove(Rung.TOGETHER)
 
 
 def test_proof_that_fails_gives_the_rung_back_and_that_is_told_once() -> None:
     facts = Facts()
     session = proved(facts, Rung.TOGETHER)
-    session.may_prove(Rung.AHEAD)
-    session.proved(Rung.AHEAD, holds=False)
-    assert not session.is_open(Rung.AHEAD)
-    assert not session.is_open(Rung.BEHIND)
+    session.rungs.may_prove(Rung.AHEAD)
+    session.rungs.proved(Rung.AHEAD, holds=False)
+    assert not session.rungs.may_prove(Rung.AHEAD)
+    assert not session.rungs.may_prove(Rung.BEHIND)
     assert [fact.told for fact in facts.log if fact.is_note] == [
         "this server does not accept a data port asked for in advance: uploads are slower (tried again after 7 days)"
     ]
@@ -285,7 +285,7 @@ def test_hash_that_was_right_or_wrong_once_is_known_for_that(is_right: bool, sta
 def test_odd_names_are_kept_by_a_server_that_was_seen_to_and_by_several_only_if_all_were() -> None:
     facts = Facts()
     first, second, either = of_two(facts)
-    first.keeps(["^ "])
+    first.account.keeps(["^ "])
     assert "^ " in first.known.kept
     assert "^ " not in second.known.kept
     assert "^ " not in either.known.kept
@@ -293,7 +293,7 @@ def test_odd_names_are_kept_by_a_server_that_was_seen_to_and_by_several_only_if_
 
 def test_shape_of_temporary_names_is_that_of_the_account() -> None:
     facts = Facts()
-    seen(facts).takes_shape(1)
+    seen(facts).account.takes_shape(1)
     assert seen(facts).known.shape == 1
     assert facts.log[-1].told == (
         "this server refuses names such as .am-….part: temporary files are called am-….part there"
@@ -305,33 +305,33 @@ def test_shape_of_temporary_names_is_that_of_the_account() -> None:
 
 def test_what_is_not_allowed_in_one_folder_is_known_of_that_one() -> None:
     session = seen(Facts())
-    assert session.barred("a") == 0
-    session.found_barred("a", 2, "")
-    assert (session.barred("a"), session.barred("b")) == (2, 0)
+    assert session.account.barred("a") == 0
+    session.account.found_barred("a", 2, "")
+    assert (session.account.barred("a"), session.account.barred("b")) == (2, 0)
 
 
 def test_what_is_told_of_a_server_that_has_renamed_nothing_is_not_allowed_anywhere() -> None:
     session = seen(Facts())
-    session.found_barred("a", 2, "nothing can be renamed")
-    assert session.barred("b") == 2
+    session.account.found_barred("a", 2, "nothing can be renamed")
+    assert session.account.barred("b") == 2
 
 
 def test_what_is_told_of_a_server_that_has_renamed_something_is_of_that_folder_alone() -> None:
     facts = Facts()
     for _ in range(2):
-        seen(facts).renamed()
+        seen(facts).account.renamed()
     session = seen(facts)
-    session.found_barred("a", 2, "nothing can be renamed")
-    assert (session.barred("a"), session.barred("b")) == (2, 0)
+    session.account.found_barred("a", 2, "nothing can be renamed")
+    assert (session.account.barred("a"), session.account.barred("b")) == (2, 0)
 
 
 def test_what_is_not_allowed_and_cuts_by_chance_are_forgotten_with_the_pass() -> None:
     facts = Facts()
     session = seen(facts)
     known = facts.lasting()
-    session.found_barred("a", 2, "")
+    session.account.found_barred("a", 2, "")
     session.cut_at(LONG_LINE)
-    session.doubt(Rung.TOGETHER)
+    session.rungs.doubt(Rung.TOGETHER)
     assert len(facts.log) > len(known)
     assert facts.lasting() == known
 
@@ -348,37 +348,37 @@ def test_removal_is_known_at_its_worst(found: tuple[int, ...], removal: int) -> 
     greetings = [f"220 {letter * 5}" for letter in "abcde"]
     sessions = [seen(facts, greeting) for greeting in greetings[:MOST_FINGERPRINTS]]
     for session, number in zip(sessions, found, strict=False):
-        session.found_removal(number, "")
-    assert seen(facts, greetings[-1]).removal == removal
+        session.account.found_removal(number, "")
+    assert seen(facts, greetings[-1]).account.removal == removal
 
 
 def test_what_is_said_of_what_is_absent_is_known_only_if_all_servers_say_the_same() -> None:
     facts = Facts()
     sessions = [seen(facts, f"220 {letter * 5}") for letter in "abcd"[:MOST_FINGERPRINTS]]
     either = seen(facts, "220 eeeee")
-    sessions[0].say_absent("SIZE", "550 %s: no such file")
-    assert sessions[0].absent("SIZE") == "550 %s: no such file"
-    assert sessions[1].absent("SIZE") is None
-    assert either.absent("SIZE") is None
+    sessions[0].account.say_absent("SIZE", "550 %s: no such file")
+    assert sessions[0].account.absent("SIZE") == "550 %s: no such file"
+    assert sessions[1].account.absent("SIZE") is None
+    assert either.account.absent("SIZE") is None
     for session in sessions[1:]:
-        session.say_absent("SIZE", "550 %s: no such file")
-    assert either.absent("SIZE") == "550 %s: no such file"
-    sessions[1].say_absent("SIZE", "550 nothing")
-    assert either.absent("SIZE") == ""
+        session.account.say_absent("SIZE", "550 %s: no such file")
+    assert either.account.absent("SIZE") == "550 %s: no such file"
+    sessions[1].account.say_absent("SIZE", "550 nothing")
+    assert either.account.absent("SIZE") == ""
 
 
 def test_ways_of_a_listing_are_known_only_if_all_servers_bear_the_same() -> None:
     facts = Facts()
     sessions = [seen(facts, f"220 {letter * 5}") for letter in "abcd"[:MOST_FINGERPRINTS]]
     either = seen(facts, "220 eeeee")
-    sessions[0].list_ways = Known(True, None)
-    assert sessions[0].list_ways == Known(True, None)
-    assert either.list_ways == Known(None, None)
+    sessions[0].account.list_ways = Known(True, None)
+    assert sessions[0].account.list_ways == Known(True, None)
+    assert either.account.list_ways == Known(None, None)
     for session in sessions[1:]:
-        session.list_ways = Known(True, False)
-    assert either.list_ways == Known(True, None)
-    sessions[0].list_ways = Known(False, False)
-    assert either.list_ways == Known(None, False)
+        session.account.list_ways = Known(True, False)
+    assert either.account.list_ways == Known(True, None)
+    sessions[0].account.list_ways = Known(False, False)
+    assert either.account.list_ways == Known(None, False)
 
 
 # Lines.
@@ -434,6 +434,6 @@ def test_best_way_to_a_port_is_the_one_that_leads_there(
 def test_write_of_a_session_that_began_before_a_doubt_makes_up_for_none() -> None:
     facts = Facts()
     session = proved(facts)
-    seen(facts).doubt(Rung.BEHIND)
-    session.passed(Rung.BEHIND)
+    seen(facts).rungs.doubt(Rung.BEHIND)
+    session.rungs.passed(Rung.BEHIND)
     assert seen(facts).level == 2

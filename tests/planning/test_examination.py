@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from async_mirror.sync.examination import Examination
 from support.program import MTIME, write
 
 from async_mirror.crew.stop import Stop
@@ -18,12 +17,15 @@ from async_mirror.model.plan import FolderPlan
 from async_mirror.model.settings import FileLimit, Settings
 from async_mirror.model.site import Site
 from async_mirror.multi import Offload
+from async_mirror.planning import examination
+from async_mirror.planning.examination import Examination
+from async_mirror.planning.inodes import Inodes
 from async_mirror.source.files import HalfRead, digest_of
 from async_mirror.source.look import look
 from async_mirror.source.opened_folder import OpenedFolder
+from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.opening import open_state
 from async_mirror.state.store import State
-from async_mirror.sync import examination
 
 LARGE = 1 << 29
 
@@ -50,7 +52,8 @@ def a_pass(
     root: OpenedFolder, state: State, offload: Offload, half_read: HalfRead | None, limit: int = 10
 ) -> Examination:
     settings = Settings(Path(root.decode()), Site("ftp", "host", 21, None, ""), verify_limit=FileLimit(limit))
-    return Examination(root, state, settings, offload, Stop(), half_read=half_read)
+    inodes = Inodes(state, lambda: ())
+    return Examination(root, AwaitableState(state, offload), settings, inodes, Stop(), half_read=half_read)
 
 
 def a_large_file(root: OpenedFolder, state: State) -> None:
