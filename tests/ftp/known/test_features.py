@@ -437,3 +437,22 @@ def test_write_of_a_session_that_began_before_a_doubt_makes_up_for_none() -> Non
     seen(facts).rungs.doubt(Rung.BEHIND)
     session.rungs.passed(Rung.BEHIND)
     assert seen(facts).level == 2
+
+
+def test_nineteen_writes_make_up_for_no_doubt() -> None:
+    facts = Facts()
+    proved(facts).rungs.doubt(Rung.BEHIND)
+    session = seen(facts)
+    for _ in range(19):
+        session.rungs.passed(Rung.BEHIND)
+    assert seen(facts).rungs.doubt(Rung.BEHIND)
+
+
+def test_server_that_answers_feat_lists_what_it_offers() -> None:
+    assert seen(Facts()).identity.lists
+
+
+def test_what_is_not_allowed_is_a_note() -> None:
+    facts = Facts()
+    seen(facts).account.found_barred("a", 2, "nothing can be renamed")
+    assert facts.log[-1].is_note
