@@ -5,9 +5,11 @@
 #       -v "$HOME/.ftp-password:/run/secrets/ftp:ro" -e ASYNC_MIRROR_PASSWORD_FILE=/run/secrets/ftp \
 #       -e ASYNC_MIRROR_DESTINATION=ftpes://me@ftp.example.org/www async-mirror
 #
-# Each option of `sync` is a variable, ASYNC_MIRROR_EVERY=5m for one: the health check asks for the same mirror then, which
-# it cannot if an option of its own (source, destination, state folder, configuration file) is given as an argument.
-# The user has the number 10001: it has to be able to read /data and the password's file, and to write in /state.
+# Several mirrors, or whatever else is to be said: mount a folder with async-mirror.toml at /config. contrib/compose.yaml and
+# contrib/async-mirror.toml are an example. Each option of `sync` is a variable, too, ASYNC_MIRROR_EVERY=5m for one, which goes
+# over the file, for all mirrors in it. The health check asks about the same mirrors, unless arguments say otherwise.
+# The user has the number 10001, or the one that --user says: it has to be able to read /data and the passwords' files. What it
+# remembers is in a folder of its own in /state, where any user may make one.
 
 ARG PYTHON=python:3.13-slim
 
@@ -23,18 +25,26 @@ FROM ${PYTHON}
 # In a home of its own, which is not there, neither a configuration file nor a ~/.netrc is found by chance.
 RUN groupadd --gid 10001 async-mirror \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin async-mirror \
-    && install -d -m 700 -o async-mirror -g async-mirror /state
+    && install -d -m 1777 /state
 COPY --from=build /opt/async-mirror /opt/async-mirror
+COPY contrib/container.toml /config/async-mirror.toml
 # Temporary files (a dry run's copy of the state is one) go where it may write although the rest is read-only.
 ENV PATH=/opt/async-mirror/bin:$PATH \
-    ASYNC_MIRROR_SOURCE=/data \
-    ASYNC_MIRROR_STATE_DIR=/state \
+    ASYNC_MIRROR_CONFIG=/config/async-mirror.toml \
+    ASYNC_MIRROR_STATE_DIR=/state/async-mirror \
     TMPDIR=/state
 # /data is not made: that nothing was mounted there shall be an error, and no empty folder to mirror.
 VOLUME /state
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="async-mirror" \
+    org.opencontainers.image.description="Keeps FTP sites identical to local folders, pass after pass" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION"
 WORKDIR /
 USER 10001:10001
-# The first pass over a large folder takes its time, and only its end is a sign of health. A path that fails for an hour is none.
-HEALTHCHECK --interval=1m --timeout=30s --start-period=15m --retries=3 CMD ["async-mirror", "healthcheck", "--strict-after", "1h"]
+# A first pass may take hours: it is healthy while it goes on. A path that fails for an hour is not.
+HEALTHCHECK --interval=1m --timeout=30s --start-period=1m --retries=3 CMD ["async-mirror", "healthcheck", "--strict-after", "1h"]
 ENTRYPOINT ["async-mirror"]
 CMD ["sync"]

@@ -38,6 +38,7 @@ from async_mirror.remote.session import Barred, Content, Published, RemoteListin
 
 _MOST_PROOFS = 5
 """More sessions are not spent on proofs: each rung may cost two."""
+_RESUMED_WITHIN_S = 5.0
 
 
 async def connect(
@@ -183,6 +184,19 @@ class FtpSession:
     def usable(self) -> bool:
         """False once the control connection is cut or out of step."""
         return self._control.broken is None
+
+    async def resume(self) -> bool:
+        """Tell whether an idle session is of use still, and in its root."""
+        self.made_root = False
+        if not self.usable:
+            return False
+        root = self._exchange.root
+        try:
+            async with asyncio.timeout(_RESUMED_WITHIN_S):
+                (reply,) = await self._exchange.ask(f"CWD {root}" if root else "NOOP")
+        except (ConnectionBroken, TimeoutError):
+            return False
+        return reply.succeeded or not root
 
     async def close(self) -> None:
         """Say QUIT and go; the farewell is not waited for longer than a second."""

@@ -28,6 +28,10 @@ _NAMING = SendFile | MakeFolder | Move
 """The changes after which there is a name that was not there."""
 
 
+ROOT = "root"
+"""The name of the fact where a session was after login."""
+
+
 class WrongSite(SiteUnusable):
     """The site's root is not the one that the state was made with."""
 
@@ -65,6 +69,8 @@ class Hands:
             timeout_seconds=self.timeout_seconds,
             create_root=self.create_root,
         )
+        if session.root:
+            self.facts.find(Fact(f"account {self.site.account}", ROOT, session.root, 0.0))
         if self.expected_root and session.root and shown(session.root) != self.expected_root:
             await session.close()
             raise WrongSite(

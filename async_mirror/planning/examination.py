@@ -38,10 +38,9 @@ AT_ONCE = 64
 class _Files:
     """Files as they are and as they are held. The methods block."""
 
-    def __init__(self, root: OpenedFolder, state: State, inodes: Inodes) -> None:
+    def __init__(self, root: OpenedFolder, state: State) -> None:
         self._root = root
         self._state = state
-        self._inodes = inodes
 
     def changed(self, some: Iterable[str]) -> list[tuple[Entry, Entry]]:
         """Return files as they are now and as they are held, but for those that were sent meanwhile."""
@@ -54,12 +53,12 @@ class _Files:
         return look(self._root, path)
 
     def others(self, uploads: Sequence[SendFile]) -> dict[str, str]:
-        """Return which other file each was, if it was one that is not where it was, and inodes count where it is."""
+        """Return which other file each was, if it was one that is not where it was."""
         now = {(each.entry.inode, *each.entry.marks[:2]): each.entry.path for each in uploads}
         others: dict[str, str] = {}
         for held in self._state.held_with_inodes({inode for inode, *_ in now}):
             path = now.get((held.inode, *held.marks[:2]))
-            if path and path != held.path and self._inodes.count_in(paths.parent(path)) and not self._is_there(held):
+            if path and path != held.path and not self._is_there(held):
                 others[path] = held.path
         return others
 
@@ -69,9 +68,9 @@ class _Files:
 
 
 class _AwaitableFiles(Face[_Files]):
+    others = Awaited(_Files.others)
     changed = Awaited(_Files.changed)
     now = Awaited(_Files.now)
-    others = Awaited(_Files.others)
 
 
 class Examination:
@@ -91,12 +90,12 @@ class Examination:
 
         None says that no pass comes after this one.
         """
-        self._root = root
         self._half_read = half_read
+        self._root = root
         self._state = state
         self._settings = settings
         self._stop = stop
-        self._files = _AwaitableFiles(_Files(root, state.blocking, inodes), state.off_loop)
+        self._files = _AwaitableFiles(_Files(root, state.blocking), state.off_loop)
         self._inodes = AwaitableInodes(inodes, state.off_loop)
         self._unsized: list[str] = []
         self._touched: defaultdict[Mount | None, list[str]] = defaultdict(list)
@@ -115,24 +114,29 @@ class Examination:
     async def uploads_left(self) -> int:
         """Return how many files may yet be uploaded in this pass that were not compared with anything."""
         if self._uploads_left is None:
-            held = await self._state.held.count_files()
-            self._uploads_left = self._settings.verify_limit.share_of(held)
+            self._uploads_left = self._settings.verify_limit.share_of(await self._state.held.count_files())
         return self._uploads_left
 
     async def compared(self, changes: Sequence[Change]) -> Sequence[Change]:
         """Have the site asked for no file that was another one, as its inode and date tell, within the limit."""
-        unread = {each.entry.path: each for each in changes if isinstance(each, SendFile) and _is_to_be_told(each)}
-        if not unread or not self._settings.ctime:
+        unread = {each.entry.path: each for each in changes if isinstance(each, SendFile) and self._is_open(each)}
+        if not unread:
             return changes
-        left = await self.uploads_left()
-        others = await self._files.others(list(unread.values()))
+        left, others = await self.uploads_left(), await self._files.others(list(unread.values()))
         sure = {path: _told_by_inode(unread[path], others[path]) for path in list(others)[:left]}
         self._uploads_left = left - len(sure)
         return [sure.get(each.entry.path, each) if isinstance(each, SendFile) else each for each in changes]
 
+    def _is_open(self, upload: SendFile) -> bool:
+        """Tell whether the site is to say if a file has changed, and its inode, where that counts, is another."""
+        held, folder = upload.held, paths.parent(upload.entry.path)
+        if not upload.compares or held is None or held.digest or upload.entry.inode == held.inode:
+            return False
+        return self._settings.ctime and self._inodes.blocking.count_in(folder)
+
     # What is read.
 
-    async def found(self, note: Callable[[str], None]) -> AsyncGenerator[FolderPlan, None]:
+    async def found(self, note: Callable[[str], object]) -> AsyncGenerator[FolderPlan, None]:
         """Read what is to be read, some files at a time, and yield what is to be done about them."""
         await self._inodes.learn()
         async for plan in self._read_all(self._unsized, _Bounds(self._stop)):
@@ -226,12 +230,6 @@ class _Bounds:
             await self._stop.pause(min(wait, max(0.0, self._until - now)))
         else:
             await asyncio.sleep(0)  # what is read from memory lets nobody else run
-
-
-def _is_to_be_told(upload: SendFile) -> bool:
-    """Tell whether the site is to tell if a file has changed, and its inode is none that it had."""
-    held = upload.held
-    return upload.compares and held is not None and not held.digest and upload.entry.inode != held.inode
 
 
 def _told_by_inode(upload: SendFile, other: str) -> SendFile:

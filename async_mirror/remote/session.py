@@ -306,6 +306,13 @@ class RootedSession(RemoteSession, Protocol):
     made_root: bool
     """True if the root was not there and this session made it."""
 
+    async def resume(self) -> bool:
+        """Tell, in a few seconds, whether a session that was idle is of use still, and in its root.
+
+        If so, it is as one that was just begun.
+        """
+        ...
+
 
 class Connect(Protocol):
     """Opens sessions; see `ftp.session.connect`."""

@@ -18,6 +18,7 @@ from async_mirror.model.change import (
 )
 from async_mirror.model.entry import Entry
 from async_mirror.model.plan import Swap
+from async_mirror.planning.scope import EVERYTHING, Scope
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.awaitable import AwaitableMemory, AwaitableState
 from async_mirror.sync.folder_gates import Gates
@@ -107,8 +108,11 @@ class SetAside:
 class Context:
     """What stays the same during a pass, and what its phases tell each other."""
 
-    def __init__(self, mirror: Mirror, root: OpenedFolder, state: AwaitableState, stop: Stop) -> None:
+    def __init__(
+        self, mirror: Mirror, root: OpenedFolder, state: AwaitableState, stop: Stop, scope: Scope = EVERYTHING
+    ) -> None:
         """Begin a pass over an open source."""
+        self.scope = scope
         self.mirror = mirror
         self.settings = mirror.settings
         self.selection = mirror.selection
@@ -117,6 +121,7 @@ class Context:
         self.state = state
         self.memory = AwaitableMemory(mirror.memory, state.off_loop)
         self.stop = stop
+        self.disk = mirror.disks.of(root.device)
         self.site = SiteKnown()
         self.gates = Gates()
         self.room = Room()
@@ -125,5 +130,12 @@ class Context:
     async def crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
         """Put a crew together."""
         return await crew_for(
-            self.mirror, self.root, self.state, self.memory, room=self.room, stop=stop, patience=patience
+            self.mirror,
+            self.root,
+            self.state,
+            self.memory,
+            room=self.room,
+            selection=self.selection,
+            stop=stop,
+            patience=patience,
         )

@@ -46,7 +46,9 @@ class Publishing:
         self.results = _Results(context, feed, deletions=deletions, renamed=renamed)
         self._report = context.report
         self._gates = context.gates
+        self._disk = context.disk
         self._state = context.state
+        self._is_long = context.scope.is_whole and context.report.wants_forecast
         self._aside = context.aside
         self._site = context.site
         self._rule = context.selection.rule
@@ -85,13 +87,18 @@ class Publishing:
 
     # The scan.
 
+    async def _some(self, walking: Iterator[Listing]) -> list[tuple[Listing, FolderPlan]]:
+        """Return what was planned next, once no other mirror scans the disk; meanwhile others may be waited for."""
+        async with self._disk:
+            return await self._planning.some(walking)
+
     async def _below(self, start: str, beside: Beside | None = None) -> AsyncGenerator[Job, None]:
         """Scan from a folder on and yield what is to be done at once; the rest is set aside.
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        walking = self._planning.blocking.walk(start)
-        while planned := await self._planning.some(walking):
+        walking = self._planning.blocking.walk(start) if start else self._planning.blocking.scan()
+        while planned := await self._some(walking):
             jobs: list[Job] = []
             for listing, plan in planned:
                 self._ahead.planned()
@@ -108,7 +115,7 @@ class Publishing:
                     continue
                 if not listing.known:
                     jobs += await self._take(plan)
-            if beside and self._report.wants_forecast and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
+            if beside and self._is_long and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +13,25 @@ from async_mirror.ui.events import is_of_no_file
 
 FILES_KEPT = 5
 
+_mirror: ContextVar[str] = ContextVar("mirror", default="")
 _DATE = "%Y-%m-%d %H:%M:%S"
 _log = logging.getLogger("async_mirror")
+
+
+def name_lines(mirror: str) -> None:
+    """Have what is logged from here on, in this task and those that it starts, name the mirror; "" is none."""
+    _mirror.set(mirror)
+
+
+class _Named(logging.Filter):
+    """Has each record name the mirror that it is of."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Name it, and let the record pass."""
+        mirror = _mirror.get()
+        record.mirror = mirror
+        record.lead = f"{mirror}  " if mirror else ""
+        return True
 
 
 class TextLines(logging.Formatter):
@@ -33,7 +51,9 @@ class JsonLines(logging.Formatter):
         text = shown(getattr(record, "text", None) or record.getMessage())
         event = getattr(record, "event", "info")
         fields = getattr(record, "fields", {})
-        told = {key: shown(value) if isinstance(value, str) else value for key, value in fields.items()}
+        mirror = getattr(record, "mirror", "")
+        named = {"mirror": mirror} if mirror else {}
+        told = {key: shown(value) if isinstance(value, str) else value for key, value in (named | fields).items()}
         return json.dumps({"time": time, "level": record.levelname.lower(), "event": event, "text": text, **told})
 
 
@@ -48,10 +68,11 @@ def set_up(
     _log.propagate = False
     _log.setLevel(logging.DEBUG if verbose or file else logging.WARNING if quiet else logging.INFO)
     screen.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-    text = TextLines("%(asctime)s  %(message)s", _DATE)
+    text = TextLines("%(asctime)s  %(lead)s%(message)s", _DATE)
     if is_screen_text and not verbose:
         screen.addFilter(is_of_no_file)
     screen.setFormatter(JsonLines() if as_json and not is_screen_text else text)
+    screen.addFilter(_Named())
     _log.addHandler(screen)
     logging.getLogger().addHandler(screen)  # what libraries have to say must not write into a display
     if file:
@@ -60,8 +81,11 @@ def set_up(
 
         handler = DailyFile(file, when="midnight", backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace")
         _try(file)
+        handler.addFilter(_Named())
         handler.setFormatter(
-            JsonLines() if as_json else TextLines("%(asctime)s.%(msecs)03d  %(levelname)-7s  %(message)s", _DATE)
+            JsonLines()
+            if as_json
+            else TextLines("%(asctime)s.%(msecs)03d  %(levelname)-7s  %(lead)s%(message)s", _DATE)
         )
         _log.addHandler(handler)
 

@@ -80,6 +80,19 @@ class Local:
             if stat.S_ISDIR(os.lstat(self.at(path)).st_mode):
                 yield from self._all(path)
 
+    def marks(self) -> dict[bytes, tuple[int, ...]]:
+        """Return what tells of each path that something happened to it."""
+        found = ((path, self.stat_of(os.lstat(self.at(path)))) for path in self._all())
+        return {
+            path: (each.st_mode, each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for path, each in found
+        }
+
+    def touched_since(self, before: dict[bytes, tuple[int, ...]]) -> frozenset[str]:
+        """Return the folders in which something happened since then, as the kernel would have told of it."""
+        now = self.marks()
+        changed = [path for path in before.keys() | now.keys() if before.get(path) != now.get(path)]
+        return frozenset(os.path.dirname(path).decode("utf-8", "surrogateescape") for path in changed)
+
     # What a stat says.
 
     def stat_of(self, real: os.stat_result) -> os.stat_result:

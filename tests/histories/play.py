@@ -68,6 +68,8 @@ class Stage:
         self.lives: list[Life] = []
         self.deaths = 0
         self.durable: Durable | None = None
+        self.marks: dict[bytes, tuple[int, ...]] | None = None
+        """What the source was like when the last pass began, where the program watches and did not end since."""
         self.may_lose_power = "power" in {each.fault for phase in history.phases for each in phase.incidents}
 
     @property
@@ -111,7 +113,20 @@ class Stage:
             life.remains = asyncio.all_tasks(life.loop)
         life.end()
 
-    def run(self, *more: str) -> package.Result | None:
+    @property
+    def is_watched(self) -> bool:
+        """True if passes look at what was touched alone, where the one before went well: in each third history."""
+        return self.history.seed % 3 == 2
+
+    def run_over_changes(self) -> package.Result | None:
+        """Run a pass, over what was touched since the last one began if the program watches; None if it was killed."""
+        touched = None if self.marks is None else self.local.touched_since(self.marks)
+        marks = self.local.marks()
+        result = self.run(touched=touched)
+        self.marks = marks if self.is_watched and result and result.code in {0, 1} else None
+        return result
+
+    def run(self, *more: str, touched: frozenset[str] | None = None) -> package.Result | None:
         """Run a pass, with more options; None if it was killed."""
         life = Life(self.world, self.server)
         self.lives.append(life)
@@ -121,10 +136,10 @@ class Stage:
         options += ["--max-delete", "100%", *self.history.options, *more]
         options += ["--in-place"] * self.history.kind.in_place
         self.site.pass_began = self.world.now
-        self.world.note("-- the program begins")
+        self.world.note(f"-- the program begins{'' if touched is None else f', told of {sorted(touched)}'}")
         try:
             self.durable = Durable(self.state, self.folder / "durable") if self.may_lose_power else None
-            result = package.sync(loop, self.source, self.state, self.home, options, self.durable)
+            result = package.sync(loop, self.source, self.state, self.home, options, self.durable, touched)
         except Killed:
             return None
         except (Found, Exception) as error:
@@ -148,7 +163,7 @@ class Stage:
                 self.do(act)
             self.world.rest(phase.seconds)
             self.events.begin(phase.incidents, "recovery" if killed else "later" if number else "first")
-            result = self.run()
+            result = self.run_over_changes()
             self.events.end()
             killed = result is None
             if self.history.old_state and not (number or killed):
@@ -190,6 +205,8 @@ class Stage:
             self.world.found("the third pass is silent", f"{self.server.commands - before} commands")
         if not code and self.history.seed % 4 == 1:
             self._touch_all()
+        if not code and self.is_watched:
+            self._change_some()
 
     def _touch_all(self) -> None:
         """Touch what is mirrored: that alone sends nothing, and the site gets the dates that it takes."""
@@ -202,6 +219,25 @@ class Stage:
         if result.told["uploaded_files"]:
             self.world.found("a touch alone sends nothing", f"{result.told['uploaded_files']} files were sent")
         self._compare(result.code)
+
+    def _change_some(self) -> None:
+        """Do once more what was done before the last pass: one over what was touched leaves nothing to be done."""
+        self.marks = self.local.marks()
+        for phase in self.history.phases[-1:]:
+            for act in phase.acts:
+                if act[0] not in SITE_ACTS:
+                    self.do(act)
+        self.world.rest(QUIET_SECONDS)
+        result = self.run_over_changes()
+        assert result is not None, "nobody kills it in quiet"
+        self.world.rest(QUIET_SECONDS)
+        if result.code:
+            return
+        self._compare(result.code)
+        before = self.server.commands
+        if not self._code() and self.server.commands != before:
+            commands = self.server.commands - before
+            self.world.found("a pass over what was touched leaves nothing to do", f"{commands} commands")
 
     def _foretold(self) -> dict[str, int]:
         """Make a dry run, and return what it says would be done."""

@@ -264,7 +264,9 @@ class Pipe:
 class Socket:
     """Stands for the socket of a connection, `connection` for control or `pipe` for data."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, family: int = real.AF_INET, *_: Any) -> None:
+        if family == real.AF_UNIX:  # nobody asks in a history, and the program goes without
+            raise OSError(errno.EAFNOSUPPORT, "no such sockets here")
         self.connection: Connection | None = None
         self.pipe: Pipe | None = None
         self._life: Life | None = None

@@ -17,6 +17,8 @@ _LAW = f"{_PACKAGE}multi.py"
 THIRD_PARTIES = {
     "aioftp": "its client and its server have tasks of their own",
     "aiofiles": "what it offers runs in the loop's threads",
+    "anyio": "watchfiles waits in one of its threads",
+    "asyncinotify": "it has ldconfig name the C library when it is loaded",
 }
 """Packages that start something by themselves."""
 CONNECTING = {"getaddrinfo", "create_connection", "open_connection", "create_datagram_endpoint"}
