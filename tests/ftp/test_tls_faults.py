@@ -176,7 +176,7 @@ def test_server_that_does_not_know_the_curve_that_is_offered_first_is_offered_al
     serve: Serve, aim: Aim, identities: Identities
 ) -> None:
     context = identities["good"].context()
-    context.set_ecdh_curve("X25519")
+    context.set_ecdh_curve("secp384r1")
     server = serve(tls=context)
     assert_sent(aim(server.port).run(), server)
 

@@ -103,6 +103,7 @@ NO_FILES: list[Replace] = [
     a_folder,
     nothing,
 ]
+all_can_be_made = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a device")
 in_its_place = pytest.mark.parametrize("replace", NO_FILES, ids=lambda replace: replace.__name__)
 
 
@@ -282,6 +283,7 @@ def replace_all(paths: dict[Replace, Path]) -> None:
         replace(path)
 
 
+@all_can_be_made
 def test_files_that_are_swapped_before_their_turn_are_left_for_the_next_pass(
     mirror: Mirror, server: ScriptedServer
 ) -> None:
@@ -331,6 +333,7 @@ def swap_for_link(mirror: Mirror, folder: str, target: str) -> None:
     (mirror.source / folder).symlink_to(mirror.source.parent / target)
 
 
+@all_can_be_made
 def test_renamed_files_that_are_swapped_before_they_are_hashed_are_no_moves(
     mirror: Mirror, server: ScriptedServer
 ) -> None:

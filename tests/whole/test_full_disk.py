@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from servers import REAL, Kind, ServerFactory
 from support.program import Program, contents, names, tree
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a disk that is small")
 
 SIZE_KB = 400
 PAGE = 4096
