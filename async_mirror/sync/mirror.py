@@ -159,7 +159,7 @@ def learn_limits(crew: MirrorCrew, mirror: Mirror) -> None:
     account = _account(mirror)
     if crew.door.refused:
         most = min(crew.door.most_open, crew.door.limits.lanes)
-        told = f"the server allows no more than {plural(most, 'connection')}; that is kept in mind for an hour"
+        told = f"the server allows only {plural(most, 'connection')}: no more are opened for an hour"
         mirror.facts.find(Fact(account, _LIMIT, most, LIMIT_LASTS_S, told=told, is_note=True))
     if isinstance(crew.door.limits, Climb) and crew.door.limits.found:
         mirror.facts.find(Fact(account, _FOUND, crew.door.limits.found, CONNECTIONS_LAST_S))
@@ -167,7 +167,7 @@ def learn_limits(crew: MirrorCrew, mirror: Mirror) -> None:
 
 def learn_one_for_two(mirror: Mirror, path: str, double: str) -> None:
     """Learn that the server takes two names for one."""
-    told = "the server takes names for the same that differ in case, or in Unicode form, alone: it holds one of them"
+    told = "the server ignores case or Unicode form in names: only one of two such names is mirrored"
     fact = Fact(_account(mirror), _one_for_two(path, double), 1, NAMES_LAST_S, told=told, is_note=True)
     mirror.facts.find(fact)
 
@@ -178,10 +178,10 @@ def takes_for_one(mirror: Mirror, path: str, double: str) -> bool:
 
 
 _ALTERED = {
-    TIMES: "this server keeps modification times to two seconds only: they are compared so",
-    ALL_TIMES: "this server says that it sets modification times, and does not: files are told by their size",
-    "case": "this server changes the case of letters in names: its spelling is taken for ours",
-    "form": "this server changes the Unicode form of names: its spelling is taken for ours",
+    TIMES: "this server rounds modification times to two seconds: they are compared with that precision",
+    ALL_TIMES: "this server accepts modification times but does not set them: files are compared by size",
+    "case": "this server changes upper and lower case in names: its spelling is accepted",
+    "form": "this server changes the Unicode form of names: its spelling is accepted",
 }
 """What a server was seen to alter of what it was sent, and how that is told."""
 

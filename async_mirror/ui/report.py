@@ -298,11 +298,11 @@ class Report:
         self.counts.untried = Counter(untried)
         self.counts.recounted = True
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, hint: str = "") -> None:
         """Tell something that is worth knowing once."""
         if text not in self._said:
             self._said.add(text)
-            tell(logging.INFO, Event.NOTE, shown(text))
+            tell_with_hint(logging.INFO, Event.NOTE, shown(text), hint)
 
     def found_out(self, text: str) -> None:
         """Tell, whoever wants to know all, what the server was found to do."""

@@ -217,7 +217,7 @@ def read_all(program: Program) -> list[str]:
     for number in range(20):
         result = program.sync("--json")
         assert result.code == 0, result.err
-        assert result.err.count("have another ctime or inode") == 1 or number
+        assert result.err.count("have a new ctime or inode") == 1 or number
         published += program.published()
         if not json.loads(result.out)["unchanged_files"]:
             break
