@@ -1,6 +1,7 @@
 """Lanes, sessions and items, with toys for all three: no site, no file, no clock."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -1771,6 +1772,18 @@ def test_what_runs_beside_gets_on_and_ends_with_the_block() -> None:
 
     play(scenario())
     assert told == ["ended", "after"]
+
+
+def test_what_has_ended_beside_is_not_kept_until_the_end_of_the_block() -> None:
+    async def left() -> int:
+        async with beside() as start:
+            for _ in range(50):
+                start(asyncio.sleep(0))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return sum(isinstance(each, asyncio.Task) for each in gc.get_objects())
+
+    assert asyncio.run(left()) < 10
 
 
 def test_what_fails_beside_is_raised_at_the_end_of_the_block() -> None:

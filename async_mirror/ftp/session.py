@@ -38,6 +38,7 @@ from async_mirror.remote.session import Barred, Content, Published, RemoteListin
 
 _MOST_PROOFS = 5
 """More sessions are not spent on proofs: each rung may cost two."""
+_RESUMED_WITHIN_S = 5.0
 
 
 async def connect(
@@ -184,6 +185,19 @@ class FtpSession:
         """False once the control connection is cut or out of step."""
         return self._control.broken is None
 
+    async def resume(self) -> bool:
+        """Tell whether an idle session is of use still, and in its root."""
+        self.made_root = False
+        if not self.usable:
+            return False
+        root = self._exchange.root
+        try:
+            async with asyncio.timeout(_RESUMED_WITHIN_S):
+                (reply,) = await self._exchange.ask(f"CWD {root}" if root else "NOOP")
+        except (ConnectionBroken, TimeoutError):
+            return False
+        return reply.succeeded or not root
+
     async def close(self) -> None:
         """Say QUIT and go; the farewell is not waited for longer than a second."""
         if self.usable and self._exchange.lock.holder is None and not self._control.flow.in_flight:
@@ -196,8 +210,13 @@ class FtpSession:
 
     @property
     def sets_times(self) -> bool:
-        """True if the server offers MFMT, or was seen to take another command for it."""
+        """True if the server was seen to take a command for it."""
         return self._publishing.sets_times
+
+    @property
+    def may_set_times(self) -> bool:
+        """True if the server offers MFMT, or was seen to take a command for it."""
+        return self._publishing.may_set_times
 
     @property
     def kept(self) -> set[str]:

@@ -65,7 +65,7 @@ def _look_for_slips(environment: Iterable[str]) -> None:
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     if not ctx.resilient_parsing:
         _look_for_slips(os.environ)
-        config_file.use(ctx, path, SYNC)
+        config_file.use(ctx, path, SYNC, _OUTPUT)
 
 
 # The parameters.
@@ -164,6 +164,22 @@ SYNC: list[click.Parameter] = [
         metavar="INTERVAL",
         group=_WHEN,
         help="Interval between passes: 90s, 15m, 1h30m or seconds.",
+    ),
+    Option(
+        ["--watch/--no-watch"],
+        default=Settings.watch,
+        show_default=True,
+        group=_WHEN,
+        help="Upload changes at once, too; --every still looks at everything.",
+    ),
+    Option(
+        ["--settle"],
+        type=INTERVAL,
+        default=written_interval(Settings.settle_seconds),
+        show_default=True,
+        metavar="INTERVAL",
+        group=_WHEN,
+        help="With --watch: how long a file must be quiet before its upload.",
     ),
     Option(["--once"], is_flag=True, group=_WHEN, help="Run one pass, then exit."),
     Option(

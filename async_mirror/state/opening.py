@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from async_mirror.state import private_files, schema
 from async_mirror.state.database import DamagedStateError, Database, StateError, explained, set_aside
-from async_mirror.state.lock import holder_of, lock
+from async_mirror.state.lock import holder_of, lock, unlock
 from async_mirror.state.store import State
 
 
@@ -93,7 +93,7 @@ def open_state(path: Path, former: Path | None = None) -> State:
     except BaseException as error:
         if isinstance(error, DamagedStateError):
             set_aside(path)
-        os.close(locked)
+        unlock(locked)
         raise
 
 
@@ -110,7 +110,7 @@ def _take_over(former: Path, path: Path) -> None:
         set_aside(former)
         raise
     finally:
-        os.close(locked)
+        unlock(locked)
 
 
 def open_to_others(path: Path) -> str:

@@ -50,12 +50,15 @@ class Deletions:
         """Return the held files and folders that are to go, those that something of another kind replaces among them.
 
         What was mirrored and is left out now stays, and so do the folders above it; below what was a mount point
-        everything stays.
+        everything stays. What may be on its way back has its turn when it is quiet there.
         """
         files: list[Entry] = []
         folders: list[Entry] = []
         for entry in [*self.gone.values(), *(swap.held for swap in self._context.aside.swaps)]:
             if self._guards.keep_below_mounts(entry.path):
+                continue
+            if self._context.scope.is_unsettled(entry.path):
+                self.keep_folders_of(entry.path)
                 continue
             below = await self._held.below(entry.path) if entry.is_folder else []
             for held in [*below, entry]:

@@ -46,8 +46,11 @@ class Publishing:
         self.results = _Results(context, feed, deletions=deletions, renamed=renamed)
         self._report = context.report
         self._gates = context.gates
+        self._disk = context.disk
         self._state = context.state
+        self._is_long = context.scope.is_whole and context.report.wants_forecast
         self._aside = context.aside
+        self._site = context.site
         self._rule = context.selection.rule
         self._jobs = jobs
         self._feed = feed
@@ -62,7 +65,7 @@ class Publishing:
         self._report.phase(UPLOADING)
         async with multi.beside() as start:
             await perform(crew, self._below("", start), self.results, SENT_AT_ONCE)
-        await self.send(crew, self._likely_moves())
+        await self.send(crew, filter(self._is_sure, self._likely_moves()))
         await self.send_doubles(crew)
 
     async def send(self, crew: MirrorCrew, changes: Iterable[Change], at_once: int = 1) -> None:
@@ -84,13 +87,18 @@ class Publishing:
 
     # The scan.
 
+    async def _some(self, walking: Iterator[Listing]) -> list[tuple[Listing, FolderPlan]]:
+        """Return what was planned next, once no other mirror scans the disk; meanwhile others may be waited for."""
+        async with self._disk:
+            return await self._planning.some(walking)
+
     async def _below(self, start: str, beside: Beside | None = None) -> AsyncGenerator[Job, None]:
         """Scan from a folder on and yield what is to be done at once; the rest is set aside.
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        walking = self._planning.blocking.walk(start)
-        while planned := await self._planning.some(walking):
+        walking = self._planning.blocking.walk(start) if start else self._planning.blocking.scan()
+        while planned := await self._some(walking):
             jobs: list[Job] = []
             for listing, plan in planned:
                 self._ahead.planned()
@@ -105,8 +113,9 @@ class Publishing:
                     await self._note_listing(listing)
                 if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self._aside.swaps):
                     continue
-                jobs += await self._take(plan)
-            if beside and self._report.wants_forecast and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
+                if not listing.known:
+                    jobs += await self._take(plan)
+            if beside and self._is_long and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:
@@ -144,8 +153,19 @@ class Publishing:
         self._deletions.gone.update((entry.path, entry) for entry in plan.gone)
         if plan.refreshed:
             await self._state.held.add(plan.refreshed)
-        changes = (change for change in plan.changes if self._jobs.can_be_sent(change))
-        return self._jobs.of(change for change in changes if self._jobs.can_be_told_apart(change))
+        changes = filter(self._jobs.can_be_sent, await self._examination.compared(plan.changes))
+        return self._jobs.of(
+            change for change in changes if self._jobs.can_be_told_apart(change) and self._is_sure(change)
+        )
+
+    def _is_sure(self, change: Change) -> bool:
+        """Tell whether a change, if it is a rename, takes nothing along that could not be looked at; else it waits."""
+        if not isinstance(change, Move) or not self._site.is_unsettled_below(change.held.path):
+            return True
+        self._deletions.spare(change.held.path)
+        self._report.not_tried(change)
+        self._gates.open(change, made=False)
+        return False
 
     def _likely_moves(self) -> Iterator[Change]:
         """Yield the moves whose origin is gone indeed and wanted once; what is left is sent."""

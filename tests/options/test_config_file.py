@@ -74,6 +74,8 @@ SAMPLES: dict[str | None, Sample] = {
     "in_place": flag("--in-place"),
     "temp_name": text("--temp-name", "am-*.part", "am-*.tmp", "am-*.EXT"),
     "every": text("--every", 600, "1h30m", "90s"),
+    "watch": flag("--watch"),
+    "settle": text("--settle", 2, "500ms", "1s500ms"),
     "once": flag("--once"),
     "dry_run": flag("-n"),
     "rescan": flag("--rescan"),

@@ -16,9 +16,10 @@ from support.program import Program, names, write
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.options.asked import Asked, AskedHealth, AskedList
-from async_mirror.options.commands import HEALTHCHECK, LIST
+from async_mirror.options.commands import LIST
 from async_mirror.options.credentials import Login
 from async_mirror.options.declared import SYNC
+from async_mirror.options.questions import HEALTHCHECK
 from async_mirror.options.resolve import caution_about, warnings_about
 from async_mirror.options.values import parse_interval, written_interval
 
@@ -297,7 +298,7 @@ def test_each_parameter_has_a_field_and_each_field_a_parameter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "written"), [(900, "15m"), (60, "60s"), (90, "90s"), (7200, "2h"), (3600, "60m"), (0.5, "0.5s")]
+    ("seconds", "written"), [(900, "15m"), (60, "60s"), (90, "90s"), (7200, "2h"), (3600, "60m"), (0.5, "500ms")]
 )
 def test_an_interval_is_written_as_it_is_read(seconds: float, written: str) -> None:
     assert written_interval(seconds) == written

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import time
 import unicodedata
 from contextlib import closing
@@ -29,7 +30,20 @@ from servers import (
     Tls,
     TlsVersion,
 )
-from support.program import MTIME, Node, Program, contents, eventually, names, touch, tree, untouched, write
+from support.program import (
+    MTIME,
+    PROGRAM,
+    Node,
+    Program,
+    at_terminal,
+    contents,
+    eventually,
+    names,
+    touch,
+    tree,
+    untouched,
+    write,
+)
 
 from async_mirror.state.schema import HELD
 
@@ -1139,6 +1153,19 @@ def test_process_that_is_killed_in_the_middle_costs_no_file(
     assert program.server.connections() == 0
 
 
+def test_the_wish_for_a_pass_ends_no_process_that_hears_of_it_too(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
+    write_big(program)
+    with program.started("--once", "--multi", "P1") as running:
+        eventually(lambda: is_under_way(program), "the big file is under way")
+        for process in (running.pid, *children_of(running.pid)):
+            os.kill(process, signal.SIGUSR1)
+        assert running.wait() == 0, running.said
+    assert len(program.commands("STOR")) == 1
+
+
 def test_attempt_that_follows_a_death_has_a_temporary_of_its_own(server_factory: ServerFactory, tmp_path: Path) -> None:
     """The server's process for the connection that is gone may still rename what had the old name."""
     program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
@@ -1362,12 +1389,37 @@ def test_later_passes_bring_later_changes_even_after_the_server_was_down(
 
 
 @on_one_server
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signal_between_passes_ends_it_at_once(program: Program, number: signal.Signals, code: int) -> None:
     program.write("file", "content")
     with program.started("--every", "1h") as running:
         running.wait_for("next pass in")
         assert running.end(number, within_seconds=2) == code
+    mirrored(program)
+
+
+AT_HOME = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+"""Runs a command at a terminal that is its own, not only its input."""
+
+
+def test_end_of_the_terminal_ends_it(program: Program) -> None:
+    program.write("file", "content")
+    argv = [sys.executable, "-c", AT_HOME, *PROGRAM, *program.arguments("--every", "1h", "--no-progress")]
+    with at_terminal(argv, program.environment) as terminal:
+        terminal.wait_for(b"next pass in")
+        terminal.process.send_signal(signal.SIGHUP)
+        assert terminal.end() == 129
+
+
+@on_one_server
+def test_sigusr1_brings_a_pass_at_once(program: Program) -> None:
+    program.write("first", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        program.write("second", "content")
+        os.kill(running.pid, signal.SIGUSR1)
+        running.wait_for("pass: sent 1 file.* next pass in")
+        assert running.end(signal.SIGTERM, within_seconds=5) == 143
     mirrored(program)
 
 
