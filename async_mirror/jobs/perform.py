@@ -33,9 +33,11 @@ ROOT = "root"
 
 
 class WrongSite(SiteUnusable):
-    """The site's root is not the one that the state was made with."""
+    """The site's root is not the one that the state was made with, or another mirror's."""
 
-    advice = "name the old folder in the destination, or use another --state-dir for a new mirror"
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 class Answer(NamedTuple):
@@ -75,7 +77,8 @@ class Hands:
             await session.close()
             raise WrongSite(
                 f"{self.site.shown} is now the folder {shown(session.root)} of the server, and was"
-                f" {self.expected_root} before"
+                f" {self.expected_root} before",
+                "name the old folder in the destination, or use another --state-dir for a new mirror",
             )
         return session
 

@@ -233,7 +233,7 @@ class _Bounds:
 
 
 def _told_by_inode(upload: SendFile, other: str) -> SendFile:
-    return upload._replace(why=f"it is the file that was tracked as {other} (same inode and date)", compares=False)
+    return upload._replace(why=f"tracked as {other} before (same inode and date)", compares=False)
 
 
 def _add(plan: FolderPlan, more: FolderPlan) -> None:

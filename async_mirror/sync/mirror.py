@@ -85,7 +85,7 @@ class Apart(SiteUnusable):
 
     def __init__(self, root: str) -> None:
         """Be about this root."""
-        super().__init__(f"other mirrors have their roots below {root}")
+        super().__init__(f"the roots of other mirrors are below {root}")
         self.root = root
 
 
@@ -93,8 +93,8 @@ def claim_root(mirror: Mirror, root: str) -> None:
     """Take the root for this mirror alone. Raises WrongSite where another one has it."""
     if mirror.roots and (keeper := mirror.roots.claim(escape.shown(root))):
         raise WrongSite(
-            f"{mirror.settings.site.shown} is the folder {escape.shown(root)} of the server, which is kept by"
-            f" {keeper}: two mirrors cannot have one root. Change one of the destinations, or end that one"
+            f"{mirror.settings.site.shown} is the folder {escape.shown(root)} of the server, in use by {keeper}",
+            "change one of the destinations, or stop the other mirror",
         )
 
 
@@ -118,7 +118,7 @@ async def know_root(mirror: Mirror, state: AwaitableState) -> None:
         return
     claim_root(mirror, root)
     for folder, other in mirror.roots.inner.items():
-        text = f"{folder}/ is left to the mirror {other}, whose root it is: nothing is uploaded or deleted there"
+        text = f"{folder}/ belongs to the mirror {other}: nothing is uploaded or deleted there"
         if mirror.report.note(text):
             await state.held.void(folder)
 
