@@ -256,7 +256,7 @@ def test_proof_that_fails_gives_the_rung_back_and_that_is_told_once() -> None:
     assert not session.rungs.may_prove(Rung.AHEAD)
     assert not session.rungs.may_prove(Rung.BEHIND)
     assert [fact.told for fact in facts.log if fact.is_note] == [
-        "this server does not accept a data port asked for in advance: uploads are slower (tried again after 7 days)"
+        "this server does not support a data port asked for in advance: uploads are slower (next attempt in 7 days)"
     ]
 
 
