@@ -13,6 +13,7 @@ from async_mirror.model.escape import shown
 from async_mirror.model.settings import UsageError, UsageErrors
 from async_mirror.options import config_file
 from async_mirror.options.click_types import Command, is_own
+from async_mirror.options.commands import LIST
 from async_mirror.options.declared import CONTEXT, SYNC
 from async_mirror.options.questions import HEALTHCHECK, MIRROR, STATUS
 
@@ -42,7 +43,7 @@ def main() -> None:
     except OSError as error:
         if error.filename:
             raise
-        click.echo(f"async-mirror: standard output cannot be written: {error.strerror}", err=True)
+        click.echo(f"async-mirror: cannot write to standard output: {error.strerror}", err=True)
         code = 1
     except Exception as error:
         if (known := _exit_code(error)) is None:
@@ -68,7 +69,7 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _have_streams() -> None:
-    """See that there are standard streams, whatever the caller closed, and that any name can be written to them."""
+    """Open standard streams that the caller closed, and have any name be written to them."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we live
@@ -78,7 +79,7 @@ def _have_streams() -> None:
 
 
 def _let_go_of_streams() -> None:
-    """Write what is left; if nobody reads it any more, that changes nothing of the exit code."""
+    """Flush the streams; a reader that is gone does not change the exit code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -94,47 +95,47 @@ def _let_go_of_streams() -> None:
     allow_from_autoenv=False,  # ASYNC_MIRROR_VERSION is whatever an image's maker means by it
 )
 def cli() -> None:
-    """Keep an FTP site identical to a local folder, pass after pass, over many connections at once.
+    """One-way mirror: local folder to FTP or FTPS site, over many connections at once.
 
     \b
-    Try it, with nothing to set up:   async-mirror demo
-    See what would be done:           async-mirror sync --once --dry-run ./site ftpes://me@host/www
-    Keep the site a mirror:           async-mirror sync ./site ftpes://me@host/www
+    Try it, nothing to set up:  async-mirror demo
+    See what would be done:     async-mirror sync --dry-run ./site ftpes://me@host/www
+    Mirror, pass after pass:    async-mirror sync ./site ftpes://me@host/www
     """
 
 
 @cli.command(cls=Command, params=SYNC, context_settings=CONTEXT)
 def sync(**_: Any) -> int:
-    """Make DESTINATION a mirror of the folder SOURCE, and keep it one.
+    """Mirror the folder SOURCE to DESTINATION, pass after pass.
 
     \b
     See what would be done:  async-mirror sync --dry-run ./site ftpes://me@host/www
     One pass:                async-mirror sync --once ./site ftpes://me@host/www
-    A pass every so often:   async-mirror sync --every 15m ./site ftpes://me@host/www
-    What is configured:      async-mirror sync
+    Every 15 minutes:        async-mirror sync --every 15m ./site ftpes://me@host/www
+    As configured:           async-mirror sync
     Mirrors of the file:     async-mirror sync shop blog
 
     \b
-    DESTINATION is ftpes://user@host[:port]/path (ftps:// with TLS from the first
-    byte, ftp:// without); the path starts at the login folder, with // or /%2F at
-    the server's root. It is made if it is not there.
+    DESTINATION is ftpes://user@host[:port]/path (ftps:// for implicit TLS, ftp://
+    without TLS). The path starts at the login folder, with // or /%2F at the
+    server's root. The folder is created if it does not exist.
 
     \b
-    Each option can be set in the environment too (--every as ASYNC_MIRROR_EVERY) and in
-    a TOML file (every = "15m"); the command line goes first, then the environment,
-    then the file.
+    Each option can also be set in the environment (--every as ASYNC_MIRROR_EVERY) and
+    in a TOML file (every = "15m"). The command line overrides the environment, which
+    overrides the file.
 
     \b
-    The file may have a table for each of several mirrors, [mirror.NAME], over what it says
-    above them. Then all of them are kept, or those whose NAME is given; two words of which
-    the second is a site (with ://) are SOURCE and DESTINATION all the same. Of several exit
-    codes the first of these counts: 130/143, 6, 5, 2, 3, 4, 1, 0. SIGHUP reads the file
-    again, where there is no terminal.
+    The file may have a table [mirror.NAME] for each of several mirrors, over what it
+    says above them. Then `sync` keeps all of them, or those whose NAME is given. Two
+    words of which the second is a site (with ://) are SOURCE and DESTINATION. Of
+    several exit codes the first of these counts: 130/143, 6, 5, 2, 3, 4, 1, 7, 0.
+    Without a terminal, SIGHUP reads the file again.
 
     \b
-    Exit code: 0 all mirrored, 1 some paths not, 2 wrong use, 3 login refused,
-    4 no connection, no trust in the server or no such folder, 5 halted for safety,
-    6 state not usable (or in use by another run), 130/143 ended by a signal.
+    Exit code: 0 all mirrored, 1 some not, 2 wrong use, 3 login refused, 4 no
+    connection or certificate not trusted, 5 stopped for safety, 6 state not usable or
+    in use, 7 something to do (--dry-run --exit-code), 130/143 signal.
     """  # fmt: skip
     from async_mirror.service.assemble import run
 
@@ -143,9 +144,9 @@ def sync(**_: Any) -> int:
 
 @cli.command("config", cls=Command, params=SYNC, context_settings=CONTEXT)
 def show_config(**_: Any) -> None:
-    """Print the settings of `sync` in force, and where each is from.
+    """Print the settings and where each comes from.
 
-    What is printed is a configuration file; secrets are left out.
+    The output is a configuration file, without secrets.
     """
     from async_mirror.options.mirrors import context_in_common, context_of, names_of
 
@@ -153,7 +154,7 @@ def show_config(**_: Any) -> None:
     with context_in_common(context).scope(cleanup=False) as common:
         lines = _setting_lines(common)
     used = config_file.file(context)
-    click.echo(f"# the configuration file: {shown(str(used)) if used else 'there is none'}")
+    click.echo(f"# configuration file: {shown(str(used)) if used else 'none'}")
     click.echo("\n".join(lines))
     for name in filter(None, names_of(context)):
         own = context_of(name, context)
@@ -172,11 +173,21 @@ def _setting_lines(context: click.Context) -> list[str]:
     ]
     if asked.destination:
         try:
-            where = resolve.login_of(asked).where or "not found, it is asked for on a terminal"
+            where = resolve.login_of(asked).where or "none found: sync prompts for it"
         except UsageError as error:
             where = str(error)
-        lines.append(f"# the password: {shown(where)}")
+        lines.append(f"# password: {shown(where)}")
     return lines
+
+
+@cli.command("ls", cls=Command, params=LIST, context_settings=CONTEXT)
+def list_source(**options: Any) -> None:
+    """List what would be mirrored of SOURCE, without connecting."""
+    from async_mirror.options.asked import AskedList
+    from async_mirror.options.listed import lines
+
+    for line in lines(AskedList(**options)):
+        click.echo(line)
 
 
 @cli.command(cls=Command, params=STATUS, context_settings=CONTEXT)
@@ -240,20 +251,20 @@ def _tell_each(do: "Callable[[Target], str]") -> None:
     cls=Command,
     params=HEALTHCHECK,
     context_settings=CONTEXT,
-    short_help="Tell by the exit code whether the mirror is kept.",
+    short_help="Exit with 0 if the mirror is up to date.",
 )
 def healthcheck(strict: bool, strict_after: float | None, **_: Any) -> int:
-    """Tell how well the mirror is kept, without connecting: exit 1 if it is unhealthy, with the reason, else 0.
+    """Tell whether the mirror is up to date, without connecting: exit 1 if it is unhealthy, with the reason, else 0.
 
     \b
-    healthy    the last pass that went through mirrored everything
-    degraded   it left single paths out, which are named, or it is paused (exit 1 with --strict)
+    healthy    the last complete pass mirrored everything
+    degraded   some paths were not mirrored, and are named, or it is paused (exit 1 with --strict)
     starting   the first pass is under way, and goes on
-    unhealthy  the last pass that went through is too old: older than twice the --every of `sync`
+    unhealthy  the last complete pass is older than twice the --every of `sync`
 
     SOURCE and DESTINATION, the environment or the file name the mirror as for `sync`, NAME one of several in the file.
-    The worst of several counts. The interval is the one that the last `sync` was given with --every: give it to a `sync
-    --once` that cron starts, too.
+    The worst of several counts. The interval is the --every of the last `sync`: set it for a `sync --once` that cron
+    starts, too.
     """  # fmt: skip
     from async_mirror.service import asking, checkup
 
@@ -266,12 +277,12 @@ def healthcheck(strict: bool, strict_after: float | None, **_: Any) -> int:
     return max(each.code for each in found)
 
 
-@cli.command(context_settings=CONTEXT, short_help="Show the whole of it on this machine, with a server of its own.")
+@cli.command(context_settings=CONTEXT, short_help="Demonstrate it on this machine.")
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def demo(folder: Path | None) -> int:
-    """Show the whole of it on this machine: a server, a mirror, changes, the mirror again.
+    """Demonstrate it on this machine: start a server, mirror to it, change files, mirror again.
 
-    FOLDER is copied first and never touched; without it a small web site is made up.
+    FOLDER is copied first and never changed; without it a small web site is generated.
     """
     from async_mirror.demo import show
 

@@ -228,7 +228,7 @@ def _change(source: Path) -> str:
     if len(files) > 2:
         files[1].rename(files[1].with_name("renamed-" + files[1].name))
         files[2].unlink()
-        told.append("one is renamed, one is removed")
+        told.append("one is renamed, one is deleted")
     return ", ".join(told)
 
 

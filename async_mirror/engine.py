@@ -16,7 +16,7 @@ from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
 from async_mirror.planning.remaining import tell_remaining
 from async_mirror.planning.scope import EVERYTHING, Scope
-from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing
+from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing, SiteUnusable
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
@@ -45,6 +45,8 @@ class Exit(IntEnum):
     CONNECTION = 4
     SAFETY = 5
     STATE = 6
+    PLANNED = 7
+    """A dry run that found something to do; 0 unless the code was asked for."""
 
 
 ENDING = (Exit.STATE, Exit.USAGE)
@@ -64,7 +66,8 @@ class Schedule:
     """When the next full pass is due, on a clock that nobody sets.
 
     Full passes start `every_seconds` apart; what is late is skipped. After a pass that found no connection, or no room
-    for the state, the next one comes sooner, later each time; after a refused login it comes late, for servers lock
+    for the state, the next one comes sooner, later each time, but not for what will last (unknown host, certificate not
+    trusted); after a refused login it comes late, for servers lock
     accounts. What only looks at a few folders moves none of this, unless it fails like that.
     """
 
@@ -84,17 +87,17 @@ class Schedule:
         """Return how many seconds are left until the next full pass."""
         return max(0.0, self.due - now)
 
-    def ended(self, code: Exit, now: float, *, whole: bool) -> None:
-        """Note how a pass ended."""
+    def ended(self, code: Exit, now: float, *, whole: bool, will_last: bool = False) -> None:
+        """Note how a pass ended, and whether what ended it will last."""
         failed = code in {Exit.CONNECTION, Exit.LOGIN, Exit.STATE}
         self._failed = self._failed + 1 if failed else 0
         if whole or failed:
-            self.due = now + self._wait(code, now)
+            self.due = now + self._wait(code, now, will_last=will_last)
 
-    def _wait(self, code: Exit, now: float) -> float:
+    def _wait(self, code: Exit, now: float, *, will_last: bool) -> float:
         late = now - self._begun
         wait = math.floor(late / self._every) * self._every + self._every - late
-        if code in {Exit.CONNECTION, Exit.STATE}:
+        if code in {Exit.CONNECTION, Exit.STATE} and not will_last:
             return min(wait, _back_off(FIRST_RETRY_SECONDS, self._failed))
         if code is Exit.LOGIN:
             return max(wait, min(_back_off(LOGIN_RETRY_SECONDS, self._failed), LONGEST_LOGIN_RETRY_SECONDS))
@@ -109,9 +112,12 @@ async def keep(
     *,
     once: bool,
     ahead: float = 0.0,
+    exit_code: bool = False,
     is_unsettled: Callable[[str], bool] = EVERYTHING.is_unsettled,
 ) -> int:
     """Run one pass, or one after the other until asked to stop; return the exit code.
+
+    A dry run that found something to do ends with 7 if `exit_code`, else with 0.
 
     The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before, to
     look at a few folders, and there at what is not `is_unsettled`. A state that cannot be used ends even the longest
@@ -130,7 +136,7 @@ async def keep(
         if await _was_paused(mirror, state, stop, alarm):
             wish = Wish(whole=True)
         if stop.requested:
-            mirror.report.say("ended while it waited for the next pass")
+            mirror.report.say("stopped")
             return 128 + stop.signum
         with alarm.passing(stop) as own:
             code = await run_pass(mirror, state, own, Scope(None if wish.whole else wish.folders, is_unsettled))
@@ -142,9 +148,11 @@ async def keep(
             mirror.report.end("paused", Exit.PARTLY, None)
             code, wish = Exit.PARTLY, Wish(whole=True)
         elif ends:
-            mirror.report.end(code.name.lower(), code, None)
+            ending = Exit.MIRRORED if code is Exit.PLANNED and not exit_code else code
+            mirror.report.end(code.name.lower(), ending, None)
+            return ending
         else:
-            schedule.ended(code, clock(), whole=wish.whole)
+            schedule.ended(code, clock(), whole=wish.whole, will_last=mirror.report.counts.will_last)
             mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
             wish = await _next_wish(schedule, alarm, stop)
         if ends:
@@ -198,14 +206,17 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop, scope: Scope) -> Ex
     try:
         await _run_pass(mirror, AwaitableState(state, offload), stop, scope)
     except (StateError, RemoteError) as error:
-        report.trouble(_told(error))
+        report.trouble(*_told(error))
         failure = exit_for(error)
+        report.counts.will_last = isinstance(error, SiteUnusable)
     finally:
         offload.close()
     counts = report.counts
     counts.interrupted = stop.requested
     counts.seconds = time.monotonic() - begun
     code = _exit_of(counts, failure)
+    if mirror.dry_run and code is Exit.MIRRORED and counts.has_changes:
+        code = Exit.PLANNED
     if code is not Exit.STATE:
         try:
             _leave_beat(mirror, state, code)
@@ -226,11 +237,9 @@ def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
     state.learn(**facts)
 
 
-def _told(error: StateError | RemoteError) -> str:
-    """Return what happened, what the server said, and what to do."""
-    if isinstance(error, StateError):
-        return str(error)
-    return f"{error.told} ({error.advice})" if error.advice else error.told
+def _told(error: StateError | RemoteError) -> tuple[str, str]:
+    """Return what happened, with what the server said, and what to do."""
+    return (str(error), "") if isinstance(error, StateError) else (error.told, error.advice)
 
 
 async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop, scope: Scope) -> None:
@@ -278,7 +287,7 @@ async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, sour
             )
             await session.close()
         if session.made_root:  # a server that refuses to enter it for a moment may say the same
-            mirror.report.note(f"{error}: it is made again and everything is sent")
+            mirror.report.note(f"{error}: creating it again and uploading everything")
             await state.held.void("")
         await state.learn(surveyed=None)
         await Pass(mirror, state, stop, source, scope.widened()).run()

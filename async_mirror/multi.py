@@ -399,7 +399,7 @@ class _Lane(Generic[S, I, R]):
                 await ended(self.running)
                 await self.close_session()
             if self.session is None:
-                self.session = await self.crew.door.open(self.hands, had_one=self.had_one)
+                self.session = await self.crew.door.open(self.hands, self.number, had_one=self.had_one)
                 self.had_one = True
             ready = self.session is not None
         finally:

@@ -223,7 +223,7 @@ def test_a_mode_is_read_and_written(text: str, mode: Mode) -> None:
     "text", ["A0", "A257", "A-1", "A1.5", "A 8", "8", "8A", "S1", "S2", "X", "AS", "", " ", "A8\n9", "T0", "P257", "TP"]
 )
 def test_what_is_no_mode_is_refused_with_one_line_that_says_what_is(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no mode: use A .* or S ") as caught:
+    with pytest.raises(ValueError, match=r"invalid mode .*: use A .* or S ") as caught:
         Mode.parse(text)
     assert "\n" not in str(caught.value)
     assert repr(text) in str(caught.value)
@@ -684,6 +684,37 @@ def test_a_first_open_that_works_in_the_end_is_no_failure() -> None:
         assert len(await all_done(crew, Source(100))) == 100
         assert crew.door.failure is None
         assert crew.door.limits.lanes == 8
+
+    play(scenario())
+
+
+@pytest.mark.parametrize(("seconds", "tries"), [(0.0, 2), (60.0, 21)])
+def test_a_server_that_is_away_is_tried_again_for_as_long_as_that_is_asked_for(seconds: float, tries: int) -> None:
+    async def opening(toy: Toy) -> None:
+        await asyncio.sleep(0)
+        if toy.tries <= 20:
+            raise ConnectionError(f"try {toy.tries}")
+
+    async def scenario() -> None:
+        toy, source = Toy(opening=opening), Source(1)
+        crew = a_crew(toy, Mode.parse("S"), Patience(1, 0.0, retry_for_seconds=seconds))
+        ended = await all_done(crew, source)
+        assert toy.tries == tries
+        assert (crew.door.failure is None) is bool(seconds)
+        assert [done.unbegun for done in ended] == [not seconds]
+
+    play(scenario())
+
+
+def test_what_cannot_get_better_is_not_tried_again_however_long_that_is_asked_for() -> None:
+    async def opening(toy: Toy) -> None:
+        raise Fatal
+
+    async def scenario() -> None:
+        toy = Toy(opening=opening)
+        crew = a_crew(toy, Mode.parse("S"), Patience(5, 0.0, retry_for_seconds=3600.0))
+        await all_done(crew, Source(1))
+        assert toy.tries == 1
 
     play(scenario())
 

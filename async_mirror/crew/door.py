@@ -10,7 +10,7 @@ from async_mirror.crew.far import FarHands
 from async_mirror.crew.parking import Parking
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import cancel, set_within
-from async_mirror.crew.work import Hands, S, Verdict, Watcher
+from async_mirror.crew.work import Hands, S, Setback, Verdict, Watcher
 
 OPENINGS_PER_S = 20
 LONGEST_WAIT_S = 1.0
@@ -50,7 +50,7 @@ class Door(Generic[S]):
         self._first = asyncio.Lock()
         self._opening: set[asyncio.Task[Any]] = set()
 
-    async def open(self, hands: Hands[S, Any, Any], *, had_one: bool) -> S | None:
+    async def open(self, hands: Hands[S, Any, Any], lane: int, *, had_one: bool) -> S | None:
         """Open a session for a lane; None means that the lane is to retire.
 
         The very first session is opened alone: a wrong password is tried once, not once per lane.
@@ -64,10 +64,13 @@ class Door(Generic[S]):
                 await self.limits.acquire()
         except TimeoutError:
             return None
+        if had_one:
+            self._watcher.opening(lane)
         opened = None
         try:
-            opened = await self._opened(hands, had_one)
+            opened = await self._opened(hands, lane, had_one)
         finally:
+            self._watcher.opened(lane, is_open=opened is not None)
             if opened is None:
                 self.limits.release()
         return opened
@@ -101,25 +104,28 @@ class Door(Generic[S]):
         """Cut short what is being opened."""
         cancel(self._opening)
 
-    async def _opened(self, hands: Hands[S, Any, Any], had_one: bool) -> S | None:
+    async def _opened(self, hands: Hands[S, Any, Any], lane: int, had_one: bool) -> S | None:
         if not self.opened:
             async with self._first:
                 if not self.opened:
-                    return await self._try_to_open(hands, had_one)
-        return await self._try_to_open(hands, had_one)
+                    return await self._try_to_open(hands, lane, had_one)
+        return await self._try_to_open(hands, lane, had_one)
 
-    async def _try_to_open(self, hands: Hands[S, Any, Any], had_one: bool) -> S | None:
+    async def _try_to_open(self, hands: Hands[S, Any, Any], lane: int, had_one: bool) -> S | None:
         failures = 0
+        since = asyncio.get_running_loop().time()
         while not self._closing.is_set():
             try:
                 return await self._open_one(hands)
             except Exception as error:  # noqa: BLE001 - whatever it is, `judge` says what it means
                 failures += 1
                 error_met = error
-                if self._gives_up(hands.judge(error), error, failures, had_one):
+                lasted = asyncio.get_running_loop().time() - since
+                is_last = self._patience.is_at_end(failures, lasted)
+                if self._gives_up(hands.judge(error), error, is_last, had_one):
                     return None
             pause = self._patience.pause(failures)
-            self._watcher.waiting(error_met, pause)
+            self._watcher.waiting(Setback(lane, error_met, pause, lasted, alone=not self.open_now))
             await set_within(self._closing, pause)
         return None
 
@@ -156,8 +162,8 @@ class Door(Generic[S]):
         self._openings.append(turn)
         await asyncio.sleep(turn - now)
 
-    def _gives_up(self, verdict: Verdict, error: Exception, failures: int, had_one: bool) -> bool:
-        hopeless = verdict is Verdict.FATAL or failures > self._patience.retries
+    def _gives_up(self, verdict: Verdict, error: Exception, is_last: bool, had_one: bool) -> bool:
+        hopeless = verdict is Verdict.FATAL or is_last
         others = self.open_now or self.limits.lent_to_others
         refused = verdict is Verdict.REFUSED and not had_one and others
         if not self.open_now and not refused:

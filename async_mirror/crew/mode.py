@@ -24,12 +24,12 @@ class Mode:
         """Read a mode, in either case. Raises ValueError with one line that says what is allowed."""
         found = re.fullmatch(r"([ATP])([0-9]{0,9})|S", text.strip().upper())
         if not found:
-            raise ValueError(f"{text!r} is no mode: use {cls.ALLOWED}")
+            raise ValueError(f"invalid mode {text!r}: use {cls.ALLOWED}")
         kind = found[1] or "S"
         if found[2]:
             lanes = int(found[2])
             if not 1 <= lanes <= MOST_LANES:
-                raise ValueError(f"{text!r} is no mode: use {cls.ALLOWED}")
+                raise ValueError(f"invalid mode {text!r}: use {cls.ALLOWED}")
         else:
             lanes = {"S": 1, "A": 0}.get(kind, min(MOST_LANES, os.cpu_count() or 1))
         return cls(kind, lanes)

@@ -97,11 +97,30 @@ class Hands(Protocol[S, I_contra, R]):
         ...
 
 
+class Setback(NamedTuple):
+    """A lane could not open a session for `lasted` seconds by now, and tries again in `seconds`.
+
+    `alone` says that no lane has a session now.
+    """
+
+    lane: int
+    error: Exception
+    seconds: float
+    lasted: float = 0.0
+    alone: bool = True
+
+
 class Watcher(Generic[I, R]):
     """Is told what happens in a crew. This one does not listen."""
 
-    def waiting(self, error: Exception, seconds: float) -> None:
-        """No session could be had; it is tried again in so many seconds."""
+    def opening(self, lane: int) -> None:
+        """A lane that had a session opens another one."""
+
+    def waiting(self, setback: Setback) -> None:
+        """No session could be opened, and it is tried again."""
+
+    def opened(self, lane: int, *, is_open: bool) -> None:
+        """A lane has a session now, or goes without."""
 
     def again(self, result: R, seconds: float) -> None:
         """An item is tried again in so many seconds."""

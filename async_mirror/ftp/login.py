@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import ssl
 from contextlib import suppress
 from typing import Any
@@ -16,7 +17,14 @@ from async_mirror.ftp.wire.tls import Certificate, Tls, TooNarrow, is_not_tls, r
 from async_mirror.model import escape
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.site import Site
-from async_mirror.remote.errors import ConnectionBroken, ConnectionRefused, LoginFailed, RemoteError, Untrusted
+from async_mirror.remote.errors import (
+    ConnectionBroken,
+    ConnectionRefused,
+    LoginFailed,
+    RemoteError,
+    UnknownHost,
+    Untrusted,
+)
 
 _WANTS_TLS = re.compile(r"\b(?:tls|ssl)\b|encrypt|cleartext", re.IGNORECASE)
 _REFUSES_OURS = re.compile("ALERT_(?:UNKNOWN_CA|BAD_CERT|UNSUPPORTED_CERT|CERTIFICATE_(?:REVOKED|EXPIRED|UNKNOWN))")
@@ -31,6 +39,10 @@ def client_for(
 ) -> Client:
     """Return a client that is not connected yet, and will be in TLS from the first byte if the site is so."""
     return Client(Control(timeout_seconds, secret), context if site.scheme == "ftps" else None)
+
+
+UNKNOWN_HOST = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+"""What the lookup of a name ends with that does not exist; after any other error it may go well later."""
 
 
 async def greet(client: Client, site: Site, tls: Tls | None) -> None:
@@ -58,6 +70,8 @@ async def greet(client: Client, site: Site, tls: Tls | None) -> None:
             raise TooNarrow from None
         raise _no_tls(site, error) from None
     except OSError as error:
+        if isinstance(error, socket.gaierror) and error.errno in UNKNOWN_HOST:
+            raise UnknownHost(f"unknown host {site.host}") from None
         raise ConnectionBroken(_not_connected(where, error)) from None
 
 

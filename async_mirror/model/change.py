@@ -133,13 +133,13 @@ class Job(NamedTuple):
         return f"{self.token}p"
 
 
-REPLACES = "replaces a file of the site that differs"
+REPLACES = "overwrites a different file"
 """Why a file is sent that has the name of another on the site."""
 
 CHANGED, MISSING = "changed on the site", "missing on the site"
 """Why a file is sent that the site has no longer as it was sent."""
 
-FOUND = "is on the site already"
+FOUND = "existing"
 """Why a folder did not have to be made."""
 
 

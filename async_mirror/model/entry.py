@@ -113,6 +113,8 @@ class Listing:
     mount: bool = False
     fingerprint: bytes = b""
     known: Tally | None = None
+    left_out: tuple[Entry, ...] = ()
+    """What is excluded, if that is not a matter of number only."""
 
     @property
     def tally(self) -> Tally:

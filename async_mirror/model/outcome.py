@@ -21,73 +21,71 @@ class Problem(StrEnum):
         return member
 
     UNREADABLE = (
-        "could not be read",
-        "let the user who runs this read it in the source, or leave it out with --exclude; on the site it stays",
+        "cannot be read",
+        "make it readable for this user, or --exclude it; it stays on the site",
     )
-    UNSENDABLE = "cannot be sent", "rename it in the source, or leave it out with --exclude"
+    UNSENDABLE = "invalid name for FTP", "rename it in the source, or --exclude it"
     ALTERED = (
-        "would be stored under another name",
-        "rename it in the source, or leave it out with --exclude: this server does not keep such a name",
+        "the server changes this name",
+        "the server does not keep this name: rename it in the source, or --exclude it",
     )
     REFUSED = (
-        "was refused",
-        "see what the server said, and who may write there; it is tried again in the next pass",
+        "refused by the server",
+        "check the permissions on the site; retried in the next pass",
     )
-    NO_SPACE = "found no room on the site", "make room there, or have the quota raised; what was there before is intact"
-    BUSY = "kept changing while it was sent", "it is sent in a later pass, once nobody writes to it"
+    NO_SPACE = "no space on the site", "free some space or raise the quota; the old version is intact"
+    BUSY = "changed during the upload", "uploaded in a later pass"
     CONNECTION = (
-        "lost its connection",
-        "it is tried again in the next pass; if it happens often, use fewer connections (--multi) or more --timeout",
+        "connection lost",
+        "retried in the next pass; if it happens often, use fewer connections (--multi) or raise --timeout",
     )
     TOO_QUICK = (
-        "was asked for in a way that this server does not support",
-        "it is tried again in the next pass, more slowly; if that happens again, report it with the log of -v",
+        "needs a slower mode for this server",
+        "retried in the next pass, more slowly; if it happens again, report it with the log of -v",
     )
     PERHAPS_TOO_QUICK = (
-        "lost its connection in the midst of several commands",
-        "it is tried again in the next pass; if it happens often, see whether the line loses connections under load",
+        "connection lost between several commands",
+        "retried in the next pass; if it happens often, check whether the network drops connections under load",
     )
     NO_PORT = (
-        "found no free data port on the server",
-        "use fewer connections (--multi), or have more passive ports opened on the server",
+        "no free data port on the server",
+        "use fewer connections (--multi), or open more passive ports on the server",
     )
     LED_ELSEWHERE = (
-        "was not sent to whom we do not know",
-        "the site's server is another one for files than for commands, or somebody is on the way: ask the site's host",
+        "held back: the data connection led to an unverified server",
+        "ask the site's host: files go to another server than commands, or this is an attack",
     )
     INCOMPLETE = (
-        "arrived incomplete",
-        "it was not published, and is tried again in the next pass; if it happens often, ask the site's host",
+        "incomplete upload",
+        "not published, retried in the next pass; if it happens often, ask the site's host",
     )
     EXISTS = (
-        "may not replace what others have on the site",
-        "rename it here or there, or choose --existing overwrite, or --existing skip",
+        "already on the site (--existing fail)",
+        "rename one of the two, or choose --existing overwrite or --existing skip",
     )
     SAME_NAME = (
-        "has the name of another one for this server",
-        "rename one of the two in the source, or leave it out with --exclude: the server has room for one",
+        "same name as another file for this server",
+        "rename one of the two in the source, or --exclude it",
     )
-    NOT_TRIED = "was not tried", "see what is said about the folder above it, or about what is in its way"
-    INTERNAL = "met an error of ours", "this is a defect of async-mirror: please report it with the log of -v"
+    NOT_TRIED = "skipped", "see the message about the folder above it, or about what is in its way"
+    INTERNAL = "internal error", "please report it with the log of -v"
 
 
-NO_MTIMES = "this server does not set every modification time: some files bear that of their upload"
+NO_MTIMES = "the server does not set every modification time: some files have that of their upload"
 """The note of an outcome whose time the site did not take."""
-NO_MODES = "this server does not set every mode: some stay as the server makes them (--no-perms leaves all alone)"
+NO_MODES = "the server does not set every mode (--no-perms leaves them alone)"
 """The note of an outcome whose mode the site did not take."""
-OLD_SPELLING = (
-    "this server does not rename what differs in case, or in Unicode form, alone: a folder stays under its old name"
-)
+OLD_SPELLING = "the server does not rename names that differ only in case or Unicode form: a folder keeps its old name"
 """The note of a folder that bears both names to the site, which goes on to list the old one."""
 
 
-UNTOLD = "the server does not tell of every new name whether others have it: what had one was replaced unseen"
+UNTOLD = "the server does not say which new names exist already: existing files may have been overwritten"
 """The note of an outcome that may have replaced something."""
-KEPT = "others have this name on the site, and --existing skip leaves it to them"
+KEPT = "exists on the site (--existing skip)"
 """Why a file was skipped."""
 
 
-UNCOMPARED = "its content cannot be compared with that of the site"
+UNCOMPARED = "content cannot be compared with the site"
 """Why a file was skipped, or sent, that looks as it was and yet may be another."""
 
 

@@ -208,10 +208,10 @@ def _take_twins(new: list[Entry], missing: dict[str, Entry]) -> dict[str, Entry]
 def why_sent(entry: Entry, held: Entry) -> str:
     """Say in words why a held file is sent again."""
     if held.size == UNKNOWN:
-        return "what the site holds is not known for sure"
+        return "state of the site unknown"
     if entry.size != held.size:
         return f"size {held.size} -> {entry.size}"
-    return "newer" if entry.mtime_ns > held.mtime_ns else "older date than what was sent"
+    return "newer" if entry.mtime_ns > held.mtime_ns else "older"
 
 
 def _why_mode(entry: Entry, held: Entry) -> str:

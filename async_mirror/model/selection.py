@@ -31,11 +31,11 @@ class Selection:
         for pattern in self.patterns:
             if pattern.removeprefix("!").startswith("./"):
                 meant = pattern.replace("./", "/", 1)
-                raise ValueError(f"{pattern!r} would match nothing, as in .gitignore: write {meant!r}")
+                raise ValueError(f"pattern {pattern!r} matches nothing (.gitignore syntax): write {meant!r}")
             try:
                 _compiled([pattern])
             except (ValueError, re.error):
-                text = f"{pattern!r} is no pattern that .gitignore could hold: write a backslash before a plain [ or !"
+                text = f"invalid pattern {pattern!r}: write a backslash before a literal [ or !"
                 raise ValueError(text) from None
 
     @property
@@ -48,6 +48,19 @@ class Selection:
     def _rules(self) -> list[tuple[re.Pattern[str], bool]]:
         """The patterns as expressions, the last first, each with whether it leaves out (or takes back in)."""
         return _compiled(self.patterns)[::-1] if self.patterns else []
+
+    def rule(self, entry: Entry) -> str:
+        """Return the option that excludes an entry of a folder that is itself included, "" if none does."""
+        path, is_folder = entry.path, entry.is_folder
+        if self.max_depth is not None and path.count("/") + 1 + is_folder > self.max_depth:
+            return f"--max-depth {self.max_depth}"
+        if not is_folder and splitext(path)[1] in self.excluded_extensions:
+            return f"--exclude-ext {splitext(path)[1]}"
+        for pattern in reversed(self.patterns):
+            for rule, leaves_out in _compiled([pattern]):
+                if _names(rule, path, is_folder):
+                    return f"--exclude {pattern}" if leaves_out else ""
+        return ""
 
     @cached_property
     def _takes_all(self) -> bool:

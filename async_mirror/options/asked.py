@@ -33,6 +33,18 @@ class AskedHealth(AskedMirror):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskedList:
+    """What `ls` may be asked for."""
+
+    source: Path | None
+    exclude: tuple[str, ...]
+    exclude_from: tuple[Path, ...]
+    exclude_ext: tuple[str, ...]
+    max_depth: int | None
+    verbose: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(AskedMirror):
     """All that `sync` may be asked for; seconds, bytes per second and numbers of connections are read already."""
 
@@ -60,6 +72,7 @@ class Asked(AskedMirror):
     bwlimit: float | None
     timeout: float
     retries: int
+    retry_for: float | None
     temp_name: str | None
     in_place: bool
     pasv_address: Literal["control", "server"]
@@ -70,6 +83,8 @@ class Asked(AskedMirror):
     insecure: bool
     quiet: bool
     verbose: bool
+    stats: float | None
+    exit_code: bool
     no_progress: bool
     json: bool
     log_file: Path | None

@@ -73,9 +73,9 @@ class FileName(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
         if not os.fspath(value):
-            self.fail("it is empty", param, ctx)
+            self.fail("empty path", param, ctx)
         if "\0" in os.fspath(value):
-            self.fail("no path holds a NUL character", param, ctx)
+            self.fail("a path cannot contain NUL", param, ctx)
         return super().convert(os.path.expanduser(value), param, ctx)
 
 

@@ -82,7 +82,7 @@ def _settings(path: Path, table: dict[str, Any], known: Mapping[str, click.Param
         if param is None:
             raise ConfigError(f"{path}: {where}{_unknown(written, known)}")
         if param.name in settings:
-            raise ConfigError(f"{path}: {where}{name} is there twice, once with - and once with _: keep one")
+            raise ConfigError(f"{path}: {where}duplicate key {name} (with - and _): keep one")
         settings[str(param.name)] = _checked(path, where + name, param, value)
     return settings
 
@@ -121,20 +121,20 @@ def _read(path: Path) -> dict[str, Any]:
         with path.open("rb") as stream:
             return tomllib.load(stream)
     except OSError as error:
-        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # broken, not UTF-8, or made to be hard to read
-        raise ConfigError(f"the configuration {path} is no TOML: {error}") from None
+        raise ConfigError(f"the configuration {path} is not valid TOML: {error}") from None
 
 
 def _unknown(written: str, known: Iterable[str]) -> str:
     names = sorted(known)
     if written.replace("_", "-") == "password":
-        return "password is no key, for others could read it here: use password-file"
+        return "no password in this file: use password-file"
     import difflib  # noqa: PLC0415 - only needed here
 
     close = difflib.get_close_matches(written.replace("_", "-").removeprefix("no-"), names, 1)
     meant = f" (did you mean {close[0]}?)" if close else ""
-    return f"{written} is no key{meant}; allowed are {', '.join(names)}"
+    return f"unknown key {written}{meant}; allowed are {', '.join(names)}"
 
 
 def _checked(path: Path, name: str, param: click.Parameter, value: Any) -> Any:

@@ -55,7 +55,7 @@ def find_login(site: Site, places: Iterable[Place], environment: Mapping[str, st
     login = _found(site, places, environment)
     if login.site.user is None and (login.password is not None or login.command is not None):
         raise UsageError(
-            f"there is a password but no user: write {site.scheme}://user@{site.host} (anonymous is a user, too)"
+            f"a password without a user: write {site.scheme}://user@{site.host} (anonymous is a user, too)"
         )
     if login.site.user is None:
         login = Login(replace(site, user=ANONYMOUS), Secret(f"{ANONYMOUS}@"), ANONYMOUS)
@@ -67,7 +67,7 @@ def sendable(login: Login) -> Login:
     password = login.password.reveal() if login.password else ""
     for what, text in (("user", login.site.user or ""), ("password", password)):
         if refusal(text):
-            raise UsageError(f"the {what} from {login.where} holds a line break, which FTP cannot carry: give one line")
+            raise UsageError(f"the {what} from {login.where} contains a line break, which FTP cannot transmit")
     return login
 
 
@@ -87,20 +87,20 @@ def _printed_by(command: str) -> Secret:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise UsageError(f"the password command cannot be read: {str(error).lower()}") from None
+        raise UsageError(f"cannot parse the password command: {str(error).lower()}") from None
     if not words:
         raise UsageError("the password command is empty: write a program and its arguments")
     try:
         done = run_program(words)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it holds a NUL character"
-        raise UsageError(f"the password command {shown(words[0])} cannot be run: {why}") from None
+        why = error.strerror if isinstance(error, OSError) else "it contains NUL"
+        raise UsageError(f"cannot run the password command {shown(words[0])}: {why}") from None
     if done.returncode:
         raise UsageError(f"the password command {shown(words[0])} failed (exit code {done.returncode})")
     try:
         password = Secret(_without_line_break(done.stdout.decode()))
     except UnicodeDecodeError:
-        raise UsageError(f"what the password command {shown(words[0])} prints is not UTF-8 text") from None
+        raise UsageError(f"the output of the password command {shown(words[0])} is not UTF-8") from None
     if not password:
         raise UsageError(f"the password command {shown(words[0])} printed nothing")
     return password
@@ -128,8 +128,8 @@ def _from_file(path: Path) -> Secret:
     try:
         password = Secret(_without_line_break(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"the password file {path} cannot be read: {reason}") from None
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"cannot read the password file {path}: {reason}") from None
     if not password:
         raise UsageError(f"the password file {path} is empty")
     return password
@@ -148,10 +148,10 @@ def _from_netrc(site: Site, environment: Mapping[str, str]) -> Login:
         entry = netrc.netrc(os.fspath(path)).authenticators(site.host)
     except (OSError, UnicodeDecodeError, netrc.NetrcParseError) as error:
         # Python's own text repeats a word of the line, which may be the password
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         if isinstance(error, netrc.NetrcParseError):
-            reason = f"line {error.lineno} cannot be meant"
-        raise UsageError(f"the logins in {path} cannot be read: {reason}") from None
+            reason = f"line {error.lineno}: syntax error"
+        raise UsageError(f"cannot read the logins in {path}: {reason}") from None
     if entry is None or (site.user is not None and entry[0] != site.user):
         return Login(site, None, "")
     password = Secret(entry[2]) if entry[2] else None

@@ -17,6 +17,7 @@ from async_mirror.options.values import (
     parse_extension,
     parse_file_limit,
     parse_interval,
+    parse_interval_or_0,
     parse_pin,
     parse_rate,
     written_interval,
@@ -37,6 +38,7 @@ def _mode(text: str) -> Any:
 
 MODE = Parsed("mode", _mode)
 INTERVAL = Parsed("interval", parse_interval, numbers=True)
+STATS = Parsed("interval", parse_interval_or_0, numbers=True)
 LIMIT = Parsed("limit", parse_file_limit, numbers=True)
 RATE = Parsed("rate", parse_rate, numbers=True)
 EXTENSION = Parsed("extension", parse_extension)
@@ -53,11 +55,11 @@ def _look_for_slips(environment: Iterable[str]) -> None:
         if name == written or name in known:
             continue
         if name.startswith("NO_") and name[3:] in known:
-            raise UsageError(f"the environment has {written}, which is no setting: write {prefix}{name[3:]}=no")
+            raise UsageError(f"unknown variable {written}: write {prefix}{name[3:]}=no")
         import difflib  # noqa: PLC0415 - only needed here
 
         if close := difflib.get_close_matches(name, sorted(known), 1, 0.7):
-            raise UsageError(f"the environment has {written}, which is no setting: did you mean {prefix}{close[0]}?")
+            raise UsageError(f"unknown variable {written}: did you mean {prefix}{close[0]}?")
 
 
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -68,8 +70,8 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
 
 # The parameters.
 
-_WHAT, _WHEN, _SAFETY = "What is mirrored", "When", "Safety"
-_SECURITY, _CONNECTION, _OUTPUT, _FILES = "Security", "Connection", "Output", "Files of its own"
+_WHAT, _WHEN, _SAFETY = "Selection", "When", "Safety"
+_SECURITY, _CONNECTION, _OUTPUT, _FILES = "Security", "Connection", "Output", "Files"
 
 SOURCE = Argument(["source"], type=PATH, required=False, envvar=f"{ENVIRONMENT}_SOURCE")
 DESTINATION = Argument(["destination"], required=False, envvar=f"{ENVIRONMENT}_DESTINATION")
@@ -81,7 +83,7 @@ CONFIG = Option(
     callback=_read_config,
     metavar="FILE",
     group=_FILES,
-    help=f"Settings in TOML.  [default: {config_file.NAME} here, else in the user's configuration folder]",
+    help=f"Configuration file.  [default: {config_file.NAME} here, else in the user's configuration folder]",
 )
 STATE_DIR = Option(
     ["--state-dir"],
@@ -89,28 +91,27 @@ STATE_DIR = Option(
     metavar="FOLDER",
     group=_FILES,
     unset="it is in the user's state folder, on Linux ~/.local/state/async-mirror",
-    help="Where to remember what the site holds.  [default: the user's state folder, ~/.local/state/async-mirror]",
+    help="State folder.  [default: ~/.local/state/async-mirror]",
 )
 PASSWORD_FILE = Option(
     ["--password-file"],
     type=PATH,
     metavar="FILE",
     group=_SECURITY,
-    help="Where the password is.  [else: what --password-command prints, ASYNC_MIRROR_PASSWORD, ~/.netrc, a prompt]",
+    help="File with the password.  [else: --password-command, ASYNC_MIRROR_PASSWORD, ~/.netrc, a prompt]",
 )
 PASSWORD_COMMAND = Option(
     ["--password-command"],
     metavar="COMMAND",
     group=_SECURITY,
-    help="What prints the password, as in 'pass show ftp/site'; run once, at the start, without a shell.",
+    help="Command that prints the password, e.g. 'pass show ftp/site' (no shell).",
 )
 TLS = Option(
     ["--tls"],
     type=click.Choice(sorted(SCHEMES)),
     group=_SECURITY,
-    unset="the scheme of the destination says it",
-    help="explicit: as with ftpes://, TLS after the greeting (port 21); implicit: as with ftps://, from the first byte"
-    " (port 990); off: as with ftp://.  [default: what DESTINATION says]",
+    unset="as the destination says",
+    help="explicit (ftpes, port 21), implicit (ftps, port 990) or off (ftp).  [default: as DESTINATION says]",
 )
 
 SYNC: list[click.Parameter] = [
@@ -122,7 +123,7 @@ SYNC: list[click.Parameter] = [
         multiple=True,
         metavar="PATTERN",
         group=_WHAT,
-        help="Leave out what matches, as in .gitignore; !PATTERN takes back in (repeatable).",
+        help="Exclude matching paths (.gitignore syntax); !PATTERN includes again (repeatable).",
     ),
     Option(
         ["--exclude-from"],
@@ -130,7 +131,7 @@ SYNC: list[click.Parameter] = [
         multiple=True,
         metavar="FILE",
         group=_WHAT,
-        help="Patterns, one per line, that come before those of --exclude (repeatable).",
+        help="File of patterns, one per line; they apply before --exclude (repeatable).",
     ),
     Option(
         ["--exclude-ext"],
@@ -138,22 +139,22 @@ SYNC: list[click.Parameter] = [
         multiple=True,
         metavar="EXT",
         group=_WHAT,
-        help="Leave out files with this extension, as in .tmp (repeatable).",
+        help="Exclude files with this extension, e.g. .tmp (repeatable).",
     ),
     Option(
         ["--max-depth"],
         type=click.IntRange(min=1),
         metavar="N",
         group=_WHAT,
-        unset="all is mirrored",
-        help="How deep to go; 1 means the files directly in SOURCE.",
+        unset="no limit",
+        help="Maximum depth; 1 is the files directly in SOURCE.  [default: no limit]",
     ),
     Option(
         ["--perms/--no-perms"],
         default=Settings.perms,
         show_default=True,
         group=_WHAT,
-        help="Whether to mirror file modes.",
+        help="Mirror file modes.",
     ),
     Option(
         ["--every"],
@@ -162,7 +163,7 @@ SYNC: list[click.Parameter] = [
         show_default=True,
         metavar="INTERVAL",
         group=_WHEN,
-        help="How often a pass begins: 90s, 15m, 1h30m or plain seconds.",
+        help="Interval between passes: 90s, 15m, 1h30m or seconds.",
     ),
     Option(
         ["--watch/--no-watch"],
@@ -180,18 +181,18 @@ SYNC: list[click.Parameter] = [
         group=_WHEN,
         help="How long a file must be quiet before --watch uploads it.",
     ),
-    Option(["--once"], is_flag=True, group=_WHEN, help="Run one pass and exit."),
+    Option(["--once"], is_flag=True, group=_WHEN, help="Run one pass, then exit."),
     Option(
         ["-n", "--dry-run"],
         is_flag=True,
         group=_WHEN,
-        help="Print what one pass would do, and change nothing anywhere.",
+        help="Print what one pass would do; change nothing.",
     ),
     Option(
         ["--rescan"],
         is_flag=True,
         group=_WHEN,
-        help="List the site again first: after it, or this machine, was restored from a backup.",
+        help="List the site again first (after a restore from backup).",
     ),
     Option(
         ["--existing"],
@@ -199,7 +200,7 @@ SYNC: list[click.Parameter] = [
         default=str(Settings.existing),
         show_default=True,
         group=_SAFETY,
-        help="What becomes of a file of others that has the name of one here; fail leaves it, too, and exits 1.",
+        help="Files on the site that differ and are not tracked: overwrite, skip, or fail (exit 1).",
     ),
     Option(
         ["--existing-equal"],
@@ -207,52 +208,51 @@ SYNC: list[click.Parameter] = [
         default=str(Settings.existing_equal),
         show_default=True,
         group=_SAFETY,
-        help="When a file that is there already is taken for equal: same size and time, same size, or same content"
-        " (its hash, else it is read back).",
+        help="When an existing file counts as equal: same size and time, size, or content (hash, else read back).",
     ),
     Option(
         ["--ctime/--no-ctime"],
         default=Settings.ctime,
         show_default=True,
         group=_WHAT,
-        help="Whether a file is read again whose ctime or inode changed, and neither size nor date.",
+        help="Read files again whose ctime or inode changed, but not size or date.",
     ),
     Option(
         ["--max-verify-uploads"],
         type=LIMIT,
         metavar="N|N%",
         group=_SAFETY,
-        unset="it is 10%, from 21 held files on",
-        help="Send no more files than this in a pass only because their content cannot be compared with the site's."
-        "  [default: 10% from 21 held files on]",
+        unset="10% from 21 tracked files on",
+        help="Maximum number (or share) of uploads only because the content cannot be compared with the site."
+        "  [default: 10% from 21 tracked files on]",
     ),
     Option(
         ["--delete/--no-delete"],
         default=Settings.delete,
         show_default=True,
         group=_SAFETY,
-        help="Whether to remove from the site what is gone from SOURCE.",
+        help="Delete from the site what was deleted from SOURCE.",
     ),
     Option(
         ["--max-delete"],
         type=LIMIT,
         metavar="N|N%",
         group=_SAFETY,
-        unset="it is 50%, from 21 held files on",
-        help="Remove nothing if a pass would remove more files than this, or this share of what is held."
-        "  [default: 50% from 21 held files on]",
+        unset="50% from 21 tracked files on",
+        help="Delete nothing if a pass would delete more files (or a larger share) than this."
+        "  [default: 50% from 21 tracked files on]",
     ),
     Option(
         ["--allow-empty-source"],
         is_flag=True,
         group=_SAFETY,
-        help="Go on although SOURCE is empty and the site is not.",
+        help="Continue even if SOURCE is empty.",
     ),
     Option(
         ["--allow-unmounted"],
         is_flag=True,
         group=_SAFETY,
-        help="Go on although a folder that was a mount point is none now.",
+        help="Continue even if a former mount point is not mounted.",
     ),
     Option(
         ["--multi"],
@@ -261,8 +261,7 @@ SYNC: list[click.Parameter] = [
         show_default=True,
         metavar="MODE",
         group=_CONNECTION,
-        help="A: asynchronous, as many connections as help; A<n>, T<n>, P<n>: n connections, as tasks, in"
-        " threads, in processes (T, P: one per core); S: serial.",
+        help="A: adaptive; A<n>, T<n>, P<n>: n connections as tasks, threads, processes; S: serial.",
     ),
     Option(
         ["--max-connections"],
@@ -271,15 +270,15 @@ SYNC: list[click.Parameter] = [
         show_default=True,
         metavar="N",
         group=_CONNECTION,
-        help="The most connections that A opens by itself.",
+        help="Maximum number of connections for --multi A.",
     ),
     Option(
         ["--bwlimit"],
         type=RATE,
         metavar="RATE",
         group=_CONNECTION,
-        unset="there is no limit",
-        help="Send no more than this, over all connections: 5M is 5,000,000 bytes per second.",
+        unset="no limit",
+        help="Upload limit over all connections: 5M is 5,000,000 bytes/s.  [default: no limit]",
     ),
     Option(
         ["--timeout"],
@@ -288,7 +287,7 @@ SYNC: list[click.Parameter] = [
         show_default=True,
         metavar="INTERVAL",
         group=_CONNECTION,
-        help="How long a connection may make no progress.",
+        help="Stall timeout.",
     ),
     Option(
         ["--retries"],
@@ -297,20 +296,28 @@ SYNC: list[click.Parameter] = [
         show_default=True,
         metavar="N",
         group=_CONNECTION,
-        help="How often to try again what failed for the moment.",
+        help="Retries for temporary failures.",
+    ),
+    Option(
+        ["--retry-for"],
+        type=INTERVAL,
+        metavar="INTERVAL",
+        group=_CONNECTION,
+        unset="only --retries counts",
+        help="Keep retrying a server that is unreachable for this long, e.g. 10m.  [default: --retries decides]",
     ),
     Option(
         ["--temp-name"],
         type=click.Choice(SHAPES),
         group=_CONNECTION,
-        unset="the first of them that the server takes, but for the last",
-        help="What a file is called until all of it is there; EXT is its own extension.",
+        unset="the first that the server accepts",
+        help="Name of a file during its upload; EXT is its own extension.",
     ),
     Option(
         ["--in-place"],
         is_flag=True,
         group=_SAFETY,
-        help="Write files under their final names, half of one until all of it is there: where nothing can be renamed.",
+        help="Write files under their final names, for servers that rename nothing. Visitors may see half a file.",
     ),
     Option(
         ["--pasv-address"],
@@ -318,7 +325,7 @@ SYNC: list[click.Parameter] = [
         default="control",
         show_default=True,
         group=_CONNECTION,
-        help="Address for data in passive mode: the control connection's, or the one the server names.",
+        help="Data address in passive mode: the control connection's, or the server's.",
     ),
     PASSWORD_FILE,
     PASSWORD_COMMAND,
@@ -328,57 +335,71 @@ SYNC: list[click.Parameter] = [
         type=PATH,
         metavar="FILE",
         group=_SECURITY,
-        unset="the issuers are those that this machine trusts",
-        help="Trust the certificates in this PEM file alone, and those that they signed.",
+        unset="the CAs of this machine",
+        help="Trust only the CAs in this PEM file.",
     ),
     Option(
         ["--tls-pin"],
         type=PIN,
         metavar="sha256:HEX",
         group=_SECURITY,
-        help="Trust the certificate with this fingerprint alone, whoever signed it, whatever host it is for.",
+        help="Trust only the certificate with this fingerprint.",
     ),
     Option(
         ["--client-cert"],
         type=PATH,
         metavar="FILE",
         group=_SECURITY,
-        help="The certificate to show to a server that asks for one (PEM).",
+        help="Client certificate (PEM).",
     ),
     Option(
         ["--client-key"],
         type=PATH,
         metavar="FILE",
         group=_SECURITY,
-        unset="it is in the file of client-cert",
-        help="Its key, not encrypted (PEM).  [default: in the file of --client-cert]",
+        unset="in the file of client-cert",
+        help="Key of the client certificate, unencrypted (PEM).  [default: in --client-cert]",
     ),
     Option(
         ["--insecure"],
         is_flag=True,
         group=_SECURITY,
-        help="Trust any certificate: whoever is on the way can read the password and change the files.",
+        help="Accept any certificate. Insecure: an attacker can read the password.",
     ),
-    Option(["-q", "--quiet"], is_flag=True, group=_OUTPUT, help="Tell only of trouble."),
-    Option(["-v", "--verbose"], is_flag=True, group=_OUTPUT, help="Tell more."),
+    Option(["-q", "--quiet"], is_flag=True, group=_OUTPUT, help="Show only warnings and errors."),
+    Option(["-v", "--verbose"], is_flag=True, group=_OUTPUT, help="Show more: each file, each excluded path."),
+    Option(
+        ["--stats"],
+        type=STATS,
+        metavar="INTERVAL",
+        group=_OUTPUT,
+        unset="1m, off on a live display",
+        help="Interval of progress lines in a long pass, 0 for none.  [default: 1m; on a live display 0]",
+    ),
+    Option(
+        ["--exit-code"],
+        is_flag=True,
+        group=_OUTPUT,
+        help="With --dry-run: exit 7 if there is something to do.",
+    ),
     Option(
         ["--no-progress"],
         is_flag=True,
         group=_OUTPUT,
-        help="Write plain lines on a terminal too, and do not show what is going on at the moment.",
+        help="No live display; plain lines on a terminal, too.",
     ),
     Option(
         ["--json"],
         is_flag=True,
         group=_OUTPUT,
-        help="Print a JSON object per pass on standard output.",
+        help="Print one JSON object per pass on standard output.",
     ),
     Option(
         ["--log-file"],
         type=PATH,
         metavar="FILE",
         group=_OUTPUT,
-        help="Write a detailed log too; a new file at midnight, five old ones are kept.",
+        help="Write a detailed log, too; rotated daily, five old files kept.",
     ),
     Option(
         ["--log-format"],
@@ -386,7 +407,7 @@ SYNC: list[click.Parameter] = [
         default="text",
         show_default=True,
         group=_OUTPUT,
-        help="How the log is written, on standard error and in the file.",
+        help="Log format.",
     ),
     CONFIG,
     STATE_DIR,

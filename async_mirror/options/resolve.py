@@ -17,7 +17,7 @@ from async_mirror.model.settings import Existing, ExistingEqual, FileLimit, Sett
 from async_mirror.model.site import Site, Trust
 from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
-from async_mirror.options.asked import Asked, AskedMirror
+from async_mirror.options.asked import Asked, AskedList, AskedMirror
 from async_mirror.options.click_types import (
     ENVIRONMENT,
     IN_ENVIRONMENT,
@@ -67,7 +67,7 @@ def site_of(asked: AskedMirror) -> tuple[Site, Secret]:
     if is_original_form(text) and origin(click.get_current_context(), DESTINATION) == "command line":
         better = site if tls else replace(site, scheme="ftpes")
         raise UsageError(
-            "everybody on this machine can see a password on the command line: write"
+            "a password on the command line is visible to all users of this machine: write"
             f" {better.shown} and keep the password in --password-file, --password-command or ASYNC_MIRROR_PASSWORD;"
             " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION"
         )
@@ -75,14 +75,14 @@ def site_of(asked: AskedMirror) -> tuple[Site, Secret]:
     weaker = rank(click.get_current_context(), TLS) > rank(click.get_current_context(), DESTINATION)
     if weaker and not site.is_encrypted and scheme in {"ftpes", "ftps"}:
         raise UsageError(
-            f"{origin(click.get_current_context(), TLS)} says that TLS is off, and the destination says {scheme}://:"
-            " write ftp:// if clear text is meant"
+            f"{origin(click.get_current_context(), TLS)} switches TLS off, but the destination has {scheme}://:"
+            " write ftp:// for an unencrypted connection"
         )
     return site, password
 
 
 def _missing(name: str) -> str:
-    return f"no {name}: give it on the command line, in ASYNC_MIRROR_{name.upper()} or as {name} in {config_file.NAME}"
+    return f"no {name}: set it on the command line, in ASYNC_MIRROR_{name.upper()} or as {name} in {config_file.NAME}"
 
 
 def trust_of(asked: Asked, site: Site) -> Trust:
@@ -97,32 +97,32 @@ def trust_of(asked: Asked, site: Site) -> Trust:
     }
     used = [option for option, value in given.items() if value]
     if used and not site.is_encrypted:
-        raise UsageError(f"{used[0]} is for TLS, and the destination is without (ftp://, or --tls off): choose one")
+        raise UsageError(f"{used[0]} needs TLS, but the destination is unencrypted (ftp:// or --tls off): choose one")
     ways = [option for option in used if not option.startswith("--client")]
     if len(ways) > 1:
-        raise UsageError(f"{ways[0]} and {ways[1]} exclude each other: leave one out")
+        raise UsageError(f"{ways[0]} and {ways[1]} cannot be used together")
     if trust.client_key and not trust.client_cert:
-        raise UsageError("--client-key is nothing without --client-cert: name the certificate, too")
+        raise UsageError("--client-key needs --client-cert")
     return trust
 
 
-def warnings_about(login: Login, trust: Trust) -> Iterator[str]:
-    """Yield what the user should change, but that is in the way of nothing."""
+def warnings_about(login: Login, trust: Trust) -> Iterator[tuple[str, str]]:
+    """Yield what the user should change, each with a hint."""
     site = login.site
     for what, file in (("password", login.file), ("key", trust.client_key or trust.client_cert)):
         if file and is_open_to_others(file):
-            yield f"others on this machine can read the {what} in {file}: run chmod 600 on it"
+            yield f"others on this machine can read the {what} in {file}", f"chmod 600 {file}"
     if not (site.is_encrypted or site.is_here or site.user == ANONYMOUS):
         yield (
-            f"ftp:// sends the password and all files to {site.host} in clear text, for everybody on the way to read:"
-            " write ftpes:// if the server knows TLS"
+            f"ftp:// sends the password and all files to {site.host} unencrypted",
+            "write ftpes:// if the server supports TLS",
         )
     if site.is_encrypted and (log := os.environ.get("SSLKEYLOGFILE")):
-        yield f"SSLKEYLOGFILE is set: with {log} everybody can decrypt what is sent"
+        yield f"SSLKEYLOGFILE is set: the traffic can be decrypted with {log}", ""
     if trust.insecure:
         yield (
-            f"--insecure: nobody looks whether it is {site.host} that answers; whoever is on the way can read the"
-            " password and change the files. Give --tls-pin with the certificate's fingerprint instead"
+            f"--insecure: the certificate of {site.host} is not checked; an attacker can read the password and files",
+            "use --tls-pin with the fingerprint of the certificate instead",
         )
 
 
@@ -131,7 +131,7 @@ def caution_about(trust: Trust) -> str:
     return "INSECURE: certificates are not checked" if trust.insecure else ""
 
 
-def source_of(asked: AskedMirror) -> Path:
+def source_of(asked: AskedMirror | AskedList) -> Path:
     """Return the folder that is to be mirrored; it need not be there."""
     path: Path | None = asked.source
     if path is None:
@@ -139,10 +139,10 @@ def source_of(asked: AskedMirror) -> Path:
     if _SITE.search(str(path)) and not os.path.exists(path):
         # the path is not repeated, for it may hold a password
         raise UsageError(
-            "the source looks like a site: the folder comes first, then the site, as ftpes://user@host/path"
+            "the source looks like a destination: write the folder first, then the destination (ftpes://user@host/path)"
         )
     if os.path.exists(path) and not os.path.isdir(path):
-        raise UsageError(f"the source {path} is no folder: name the one whose content is to be mirrored")
+        raise UsageError(f"the source {path} is not a folder")
     return _as_given(path)
 
 
@@ -160,13 +160,18 @@ def _as_given(path: Path) -> Path:
 def settings_of(asked: Asked, source: Path, login: Login) -> Settings:
     """Return what a run needs to know. No file with a secret, and no log, may lie in what is mirrored."""
     if asked.in_place and asked.temp_name:
-        raise UsageError("--in-place and --temp-name exclude each other: files written in place have no temporary name")
+        raise UsageError(
+            "--in-place and --temp-name cannot be used together: files written in place have no temporary name"
+        )
+    if asked.exit_code and not asked.dry_run:
+        raise UsageError("--exit-code needs --dry-run")
+    selection = selection_of(asked)
     settings = Settings(
         source=source,
         site=login.site,
         max_depth=asked.max_depth,
-        excluded_extensions=frozenset(asked.exclude_ext),
-        patterns=(*_patterns(asked.exclude_from), *asked.exclude),
+        excluded_extensions=selection.excluded_extensions,
+        patterns=selection.patterns,
         existing=Existing(asked.existing),
         existing_equal=ExistingEqual(asked.existing_equal),
         ctime=asked.ctime,
@@ -183,10 +188,6 @@ def settings_of(asked: Asked, source: Path, login: Login) -> Settings:
         in_place=asked.in_place,
         shape=None if asked.temp_name is None else SHAPES.index(asked.temp_name),
     )
-    try:
-        selection = Selection(settings.max_depth, settings.excluded_extensions, settings.patterns)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     log = asked.log_file
     old_log = log and log.with_name(f"{log.name}{time.strftime('.%Y-%m-%d')}")
     key = asked.client_key or asked.client_cert
@@ -196,6 +197,15 @@ def settings_of(asked: Asked, source: Path, login: Login) -> Settings:
     for said in published(private, Path(os.path.realpath(source)), selection):
         raise UsageError(said)
     return replace(settings, private=private)
+
+
+def selection_of(asked: Asked | AskedList) -> Selection:
+    """Return what of the source is mirrored."""
+    patterns = (*_patterns(asked.exclude_from), *asked.exclude)
+    try:
+        return Selection(asked.max_depth, frozenset(asked.exclude_ext), patterns)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _secret_files(login: Login) -> Iterator[Path]:
@@ -214,9 +224,7 @@ def _patterns(files: Iterable[Path]) -> Iterator[str]:
         try:
             text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
         except OSError as error:
-            raise UsageError(
-                f"the patterns in {file} cannot be read ({error.strerror}): name another --exclude-from"
-            ) from None
+            raise UsageError(f"cannot read the patterns in {file}: {error.strerror}") from None
         lines = text.split("\n")
         try:
             Selection(patterns=tuple(lines))

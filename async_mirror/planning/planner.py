@@ -32,9 +32,13 @@ class Planner:
         *,
         renamed: Renamed,
         inodes: Inodes,
+        names_all: bool,
         scope: Scope = EVERYTHING,
     ) -> None:
-        """Plan for what of the source is selected, and in the scope of the pass."""
+        """Plan for what of the source is selected, and in the scope of the pass.
+
+        Unless it `names_all`, unchanged folders are only counted.
+        """
         self._root = root
         self._state = state
         self._settings = settings
@@ -42,14 +46,15 @@ class Planner:
         self._renamed = renamed
         self._inodes = inodes
         self._scope = scope
+        self._tally = None if names_all else state.in_step
 
     def scan(self) -> Iterator[Listing]:
         """Return the scan of all that the pass looks at; it reads as it is asked."""
-        return self._scope.listings(self._root, self._selection, self._state)
+        return self._scope.listings(self._root, self._selection, self._state, self._tally)
 
     def walk(self, start: str) -> Iterator[Listing]:
         """Return the scan from a folder on; it reads as it is asked."""
-        return walk(self._root, self._selection, start, self._state.in_step)
+        return walk(self._root, self._selection, start, self._tally)
 
     def some(self, walking: Iterator[Listing]) -> list[tuple[Listing, FolderPlan]]:
         """Scan and plan for a moment; nothing, once the scan is at its end."""

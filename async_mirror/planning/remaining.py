@@ -59,7 +59,7 @@ class Remaining:
         """Return how many changes of each verb there are to be made."""
         for entry in self._removals():
             if entry.digest and self._new.get(entry.inode) in {entry.size, UNKNOWN}:
-                self._counted.update({"moved": 1, "sent": -1})
+                self._counted.update({"renamed": 1, "uploaded": -1})
             else:
                 self._add(RemoveFile(entry, ""))
         return +self._counted

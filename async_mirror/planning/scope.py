@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from async_mirror.model import paths
 from async_mirror.model.entry import Listing
 from async_mirror.model.selection import Selection
-from async_mirror.source.scan import read_folder, walk
+from async_mirror.source.scan import Tallies, read_folder, walk
 from async_mirror.state.store import State
 
 
@@ -31,15 +31,17 @@ class Scope:
         """Tell whether a path in a folder that is looked at is not: it is being changed, or may come back."""
         return not self.is_whole and self.is_unsettled(path)
 
-    def listings(self, root: bytes, selection: Selection, state: State) -> Iterator[Listing]:
+    def listings(
+        self, root: bytes, selection: Selection, state: State, tally: Tallies | None = None
+    ) -> Iterator[Listing]:
         """Yield the listing of each folder, parents first; of those that are new with all below."""
         if self.folders is None:
-            yield from walk(root, selection, "", state.in_step)
+            yield from walk(root, selection, "", tally)
             return
         waiting = deque(sorted(self._starts(state), key=lambda path: (bool(path), path.count("/"), path)))
         known = set(waiting)
         while waiting:
-            listing = self._without_unsettled(read_folder(root, waiting.popleft(), selection, state.in_step))
+            listing = self._without_unsettled(read_folder(root, waiting.popleft(), selection, tally))
             yield listing
             held = {entry.path for entry in state.held_in(listing.folder) if entry.is_folder}
             new = [each.path for each in listing.entries if each.is_folder and each.path not in held | known]

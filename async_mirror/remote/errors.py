@@ -102,6 +102,12 @@ class Untrusted(SiteUnusable):
         self.advice = advice
 
 
+class UnknownHost(SiteUnusable):
+    """There is no host of this name."""
+
+    advice = "check the spelling of the host, and the network"
+
+
 class RootMissing(SiteUnusable):
     """The site's root is not there, and was not to be made."""
 

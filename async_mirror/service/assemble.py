@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +24,9 @@ from async_mirror.model.settings import UsageError
 from async_mirror.options import resolve
 from async_mirror.options.asked import Asked
 from async_mirror.options.click_types import Failed
+from async_mirror.options.prompt import password_for
 from async_mirror.service.mirrors import Mirrors
-from async_mirror.service.plan import Plan, ask_on_terminal, plans_of
+from async_mirror.service.plan import Plan, plans_of, with_passwords
 from async_mirror.service.presence import Presence
 from async_mirror.service.reload import is_for_reload, reload_when_told
 from async_mirror.service.sessions import ftp_session
@@ -37,30 +38,34 @@ from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.activity import Activity
 from async_mirror.ui.log_output import set_up
 from async_mirror.ui.report import Report
+from async_mirror.ui.stats import Stats
 
 if TYPE_CHECKING:
     from async_mirror.ui.terminal import Display
 
 
+DEFAULT_STATS_S = 60.0
 _Activities = WeakValueDictionary[str, Activity]
 """What is going on with each mirror, by its title, for as long as it is kept."""
 
 
 def run(context: click.Context) -> int:
     """Keep the mirrors that a command is meant for; return the exit code. Raises UsageError and StateError."""
-    plans = plans_of(context, ask_on_terminal)
+    plans = plans_of(context)
     asked = Asked(**context.params)
     activities: _Activities = WeakValueDictionary()
     prints = any(plan.asked.dry_run for plan in plans)
     display = _display(activities) if _is_watched(asked, prints=prints) else None
     _set_up_log(asked, display)
+    plans = with_passwords(plans, password_for)
+    show = partial(_progress, is_watched=display is not None)
     make = partial(_mirror, Broker(), Turns(), activities, is_watched=display is not None)
 
     async def program(stop: Stop) -> int:
         presence = Presence(os.environ)
         with display.shown() if display else nullcontext():
             async with presence.seen(stop), watching() as watches, multi.beside() as start:
-                mirrors = Mirrors(make, presence, watches, stop, start)
+                mirrors = Mirrors(make, show, presence, watches, stop=stop, start=start)
                 for plan in plans:
                     mirrors.begin(plan)
                 multi.on_signal(signal.SIGUSR1, mirrors.ring)
@@ -86,7 +91,9 @@ def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *
     report = Report(
         dry_run=asked.dry_run,
         tell_pass=_print_pass if asked.json else None,
-        watched=is_watched or not plan.once,
+        watched=is_watched or not plan.once or asked.stats != 0,
+        forecast_after_s=0.0 if is_watched else (asked.stats or DEFAULT_STATS_S) / 2,
+        names_excluded=asked.verbose,
         about={"mirror": plan.name, **about} if plan.name else about,
         caution=resolve.caution_about(plan.trust),
     )
@@ -98,7 +105,7 @@ def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *
         connect=partial(ftp_session, tls=plan.tls, pasv_address_believed=believed),
         password=plan.password,
         report=report,
-        patience=Patience(retries=asked.retries),
+        patience=Patience(retries=asked.retries, retry_for_seconds=asked.retry_for or 0.0),
         max_connections=asked.max_connections,
         memory=ServerMemory(plan.file.path.parent / server_memory.NAME, learns=not asked.dry_run),
         pace=Pace(asked.bwlimit),
@@ -110,12 +117,18 @@ def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *
     )
 
 
+def _progress(plan: Plan, activity: Activity, *, is_watched: bool) -> AbstractContextManager[None]:
+    """Return what tells, meanwhile, how far passes are, where there is no display that does."""
+    every = DEFAULT_STATS_S if plan.asked.stats is None and not is_watched else plan.asked.stats
+    return Stats(activity, every).shown() if every else nullcontext()
+
+
 def _print_pass(line: str) -> None:
     try:
         click.echo(line)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it would fail again at exit
-        raise Failed(f"standard output cannot be written: {error.strerror}", 1) from None
+        raise Failed(f"cannot write to standard output: {error.strerror}", 1) from None
 
 
 def _is_watched(asked: Asked, *, prints: bool) -> bool:
@@ -145,4 +158,4 @@ def _set_up_log(asked: Asked, display: "Display | None") -> None:
             is_screen_text=display is not None,
         )
     except OSError as error:
-        raise UsageError(f"the log file {file} cannot be written ({error.strerror}): name another --log-file") from None
+        raise UsageError(f"cannot write the log file {file}: {error.strerror}") from None

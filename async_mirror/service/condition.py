@@ -86,7 +86,7 @@ def is_under_way(activity: Activity) -> bool:
 def live_of(activity: Activity, counts: Counts, *, pid: int, still_s: float, now: float) -> Live:
     """Return what there is to answer now, by the clock that the activity's times are of."""
     under_way = is_under_way(activity)
-    left = activity.seconds_left(now) if under_way else None
+    left = activity.seconds_left() if under_way else None
     until = None if activity.phase == PAUSED_PHASE else activity.resting_until
     return Live(
         pid=pid,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,16 +20,27 @@ from async_mirror.state.database import StateError
 from async_mirror.state.opening import open_copy, open_state, open_to_others
 from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
+from async_mirror.ui.activity import Activity
 from async_mirror.ui.log_output import name_lines
 
 _log = logging.getLogger("async_mirror")
 
-_BEST_FIRST = (Exit.MIRRORED, Exit.PARTLY, Exit.CONNECTION, Exit.LOGIN, Exit.USAGE, Exit.SAFETY, Exit.STATE)
+_BEST_FIRST = (
+    Exit.MIRRORED,
+    Exit.PLANNED,
+    Exit.PARTLY,
+    Exit.CONNECTION,
+    Exit.LOGIN,
+    Exit.USAGE,
+    Exit.SAFETY,
+    Exit.STATE,
+)
 CRASHED = Exit.PARTLY
 INTERNAL = "internal error: this is a defect of async-mirror, please report it with the log of -v"
 _APART = 0.618034
 """How far on in the interval the next mirror's passes begin: by the golden section they are apart, however many."""
 
+Shown = Callable[[Plan, Activity], AbstractContextManager[None]]
 Start = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -62,11 +73,19 @@ class Mirrors:
     """The mirrors that this process keeps."""
 
     def __init__(
-        self, make: Callable[[Plan], Mirror], presence: Presence, watching: Watching, stop: Stop, start: Start
+        self,
+        make: Callable[[Plan], Mirror],
+        shown: Shown,
+        presence: Presence,
+        watching: Watching,
+        *,
+        stop: Stop,
+        start: Start,
     ) -> None:
-        """Begin without any. `make` puts one together; those whose state is locked are known to `presence`; the request
-        to end ends all.
+        """Begin without any. `make` puts one together; it is `shown` how far it is; those whose state is locked are
+        known to `presence`, and their sources watched by `watching`; the request to end ends all.
         """
+        self._shown = shown
         self._make = make
         self._watching = watching
         self._presence = presence
@@ -75,6 +94,7 @@ class Mirrors:
         self._running: dict[str, _Running] = {}
         self._codes: dict[str, int] = {}
         self._started = 0
+        self._is_changing = False
         self._over = asyncio.Event()
 
     @property
@@ -102,6 +122,7 @@ class Mirrors:
         """End the mirrors that are in no plan any more, start those that are new, and restart those that changed."""
         wanted = {plan.name: plan for plan in plans}
         gone = [each for name, each in self._running.items() if name not in wanted or not wanted[name].is_as(each.plan)]
+        self._is_changing = True
         for each in gone:
             _log.info("%s", _told_of(each.plan.name, "restarts" if each.plan.name in wanted else "ends"))
             each.stop.request()
@@ -110,6 +131,8 @@ class Mirrors:
             self._codes.pop(each.plan.name, None)
         for name in [name for name in wanted if name not in self._running and not self._stop.requested]:
             self.begin(wanted[name])
+        self._is_changing = False
+        self._see_whether_over()
 
     def ring(self) -> None:
         """Ask each mirror for a pass now."""
@@ -130,8 +153,11 @@ class Mirrors:
             self._stop.forget(heard)
             del self._running[name]
             running.ended.set()
-            if not self._running:
-                self._over.set()
+            self._see_whether_over()
+
+    def _see_whether_over(self) -> None:
+        if not self._running and not self._is_changing:
+            self._over.set()
 
     async def _kept(self, running: _Running) -> int:
         """Keep a mirror; one of several tries again, at its next turn, what ends one that is alone."""
@@ -165,16 +191,18 @@ class Mirrors:
             try:
                 if not mirror.dry_run:
                     await self._presence.add(kept)
-                async with self._watched(mirror, running) as is_unsettled:
-                    return await keep(
-                        mirror,
-                        state,
-                        running.stop,
-                        running.alarm,
-                        once=plan.once,
-                        ahead=running.ahead,
-                        is_unsettled=is_unsettled,
-                    )
+                with self._shown(plan, mirror.report.activity):
+                    async with self._watched(mirror, running) as is_unsettled:
+                        return await keep(
+                            mirror,
+                            state,
+                            running.stop,
+                            running.alarm,
+                            once=plan.once,
+                            ahead=running.ahead,
+                            exit_code=plan.asked.exit_code,
+                            is_unsettled=is_unsettled,
+                        )
             finally:
                 self._presence.remove(kept)
                 if mirror.roots:
@@ -200,7 +228,9 @@ def _told_end(mirror: Mirror, plan: Plan, error: Exception) -> Exit:
 def _say_first(mirror: Mirror, plan: Plan, state: State) -> None:
     report = mirror.report
     report.say(f"{plan.settings.source} -> {plan.settings.site.shown}")
-    for warning in filter(None, (*plan.warnings, open_to_others(plan.file.path))):
+    for warning, hint in plan.warnings:
+        report.warn(warning, hint)
+    if warning := open_to_others(plan.file.path):
         report.warn(warning)
     if state.holder:
         report.warn(f"another run is under way ({state.holder}): what it is doing now is planned here, too")

@@ -1,24 +1,24 @@
 """What each mirror is to be: read from where it is written, and checked, before any starts. Connects to nothing."""
 
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 import click
 
 from async_mirror.ftp.wire.tls import Tls, tls_of
-from async_mirror.model.escape import shown
-from async_mirror.model.secret import Secret
+from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.model.settings import Settings, UsageError, UsageErrors
 from async_mirror.model.site import Trust
 from async_mirror.options import resolve
 from async_mirror.options.asked import Asked
-from async_mirror.options.credentials import Login, sendable
+from async_mirror.options.credentials import Login
 from async_mirror.options.mirrors import context_of, names_of
 from async_mirror.state.opening import StateFile
 
-Ask = Callable[[Login], Secret]
-"""Finds a password that stands nowhere. Raises UsageError."""
+Ask = Callable[[Login, Path], Secret]
+"""Finds the password of a login, and asks for it if there is none and the source is there. Raises UsageError."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Plan:
     asked: Asked = field(compare=False)
     settings: Settings
     login: Login
-    password: Secret
     trust: Trust
     tls: Tls | None = field(compare=False)
     file: StateFile
-    warnings: tuple[str, ...] = field(compare=False)
+    warnings: tuple[tuple[str, str], ...] = field(compare=False)
+    password: Secret = NO_SECRET
 
     @property
     def shown(self) -> str:
@@ -50,13 +50,26 @@ class Plan:
         return self == other and self.asked.of_mirror == other.asked.of_mirror
 
 
-def plans_of(context: click.Context, ask: Ask) -> list[Plan]:
-    """Return a plan for each mirror that is meant. Raises UsageError, which tells of all that is wrong with any."""
+def plans_of(context: click.Context) -> list[Plan]:
+    """Return a plan for each mirror that is meant, without passwords. Raises UsageError for all that is wrong."""
+    return _all((name, partial(_plan, name, context)) for name in names_of(context))
+
+
+def with_passwords(plans: Iterable[Plan], ask: Ask) -> list[Plan]:
+    """Return the plans with their passwords. Raises UsageError, which tells of all that cannot be found."""
+    return _all((plan.name, partial(_answered, plan, ask)) for plan in plans)
+
+
+def _answered(plan: Plan, ask: Ask) -> Plan:
+    return replace(plan, password=ask(plan.login, plan.settings.source))
+
+
+def _all(makes: Iterable[tuple[str, Callable[[], Plan]]]) -> list[Plan]:
     plans: list[Plan] = []
     wrong: list[str] = []
-    for name in names_of(context):
+    for name, make in makes:
         try:
-            plans.append(_plan(name, context, ask))
+            plans.append(make())
         except (UsageError, click.ClickException) as error:
             if not name:
                 raise
@@ -76,7 +89,7 @@ def _twins(plans: Iterable[Plan]) -> Iterable[str]:
             yield f"mirror {plan.name}: it has the source and the destination of mirror {other}: remove one of them"
 
 
-def _plan(name: str, context: click.Context, ask: Ask) -> Plan:
+def _plan(name: str, context: click.Context) -> Plan:
     own = context_of(name, context)
     with own.scope(cleanup=False):
         asked = Asked(**own.params)
@@ -84,24 +97,6 @@ def _plan(name: str, context: click.Context, ask: Ask) -> Plan:
         login = resolve.login_of(asked)
         settings = resolve.settings_of(asked, source, login)
         trust = resolve.trust_of(asked, login.site)
-        tls = tls_of(login.site, trust)
         file = resolve.state_file_of(asked, source, login.site)
-        warnings = tuple(resolve.warnings_about(login, trust))
-        password = login.ask()
-        password = ask(login) if password is None else password
-        return Plan(name, asked, settings, login, password, trust, tls, file, warnings)
-
-
-def ask_on_terminal(login: Login) -> Secret:
-    """Ask for a password. Raises UsageError where there is no terminal."""
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"no password for {login.site.shown}: give --password-file, --password-command, ASYNC_MIRROR_PASSWORD_FILE,"
-            " ASYNC_MIRROR_PASSWORD or an entry in ~/.netrc"
-        )
-    answer = Secret(click.prompt(f"Password for {shown(login.site.shown)}", hide_input=True, err=True))
-    try:
-        sendable(replace(login, password=answer, where="your answer"))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    return answer
+        tls = tls_of(login.site, trust)
+        return Plan(name, asked, settings, login, trust, tls, file, tuple(resolve.warnings_about(login, trust)))

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -16,7 +17,7 @@ from async_mirror.model.settings import UsageError
 from async_mirror.options.click_types import written
 from async_mirror.options.credentials import Login
 from async_mirror.service.mirrors import Mirrors
-from async_mirror.service.plan import Plan, plans_of
+from async_mirror.service.plan import Plan, plans_of, with_passwords
 from async_mirror.service.systemd import Notifier
 
 _log = logging.getLogger("async_mirror")
@@ -55,11 +56,13 @@ async def reload_when_told(mirrors: Mirrors, context: click.Context, notifier: N
 def _plans_again(context: click.Context, known: Mapping[str, Plan]) -> list[Plan]:
     fresh = context.command.make_context(context.command_path, written(context))
     with fresh.scope(cleanup=False):
-        return plans_of(fresh, partial(_as_before, known))
+        return with_passwords(plans_of(fresh), partial(_as_before, known))
 
 
-def _as_before(known: Mapping[str, Plan], login: Login) -> Secret:
-    """Return the password of an account that was asked for at the start. Raises UsageError for another one."""
+def _as_before(known: Mapping[str, Plan], login: Login, _source: Path) -> Secret:
+    """Return a password, also one that was asked for at the start. Raises UsageError for another one."""
+    if (password := login.ask()) is not None:
+        return password
     for plan in known.values():
         if plan.login.site.account == login.site.account and plan.login.password is None:
             return plan.password

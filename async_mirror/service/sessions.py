@@ -1,17 +1,21 @@
 """Opens FTP sessions, also in workers. FTP is imported when the first one is needed: an unchanged pass needs none."""
 
-from async_mirror.ftp.wire.tls import Tls
+from typing import TYPE_CHECKING
+
 from async_mirror.model.facts import Facts
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site
 from async_mirror.remote.session import RootedSession
+
+if TYPE_CHECKING:
+    from async_mirror.ftp.wire.tls import Tls
 
 
 async def ftp_session(
     site: Site,
     password: Secret,
     *,
-    tls: Tls | None,
+    tls: "Tls | None",
     facts: Facts,
     timeout_seconds: float,
     create_root: bool,

@@ -93,7 +93,8 @@ class _Reading:
         known = tally(self.folder, fingerprint) if tally and fingerprint else None
         entries: list[Entry] = []
         others: list[str] = []
-        links = specials = excluded = 0
+        left_out: list[Entry] = []
+        links = specials = 0
         prefix = self.folder + "/" if self.folder else ""
         for found in [each for each in self.found if not stat.S_ISREG(each[1])] if known else self.found:
             name, mode = found[:2]
@@ -107,7 +108,7 @@ class _Reading:
             elif self.selection.includes(entry):
                 entries.append(entry)
             else:
-                excluded += 1
+                left_out.append(entry)
         return Listing(
             self.folder,
             tuple(entries),
@@ -116,10 +117,11 @@ class _Reading:
             tuple(self.problems),
             links,
             specials,
-            excluded,
+            len(left_out),
             self.mount,
             fingerprint,
             known,
+            tuple(left_out),
         )
 
     def fingerprint(self) -> bytes:

@@ -16,6 +16,7 @@ from async_mirror.source.scan import walk
 from async_mirror.sync.context import Context
 from async_mirror.sync.mirror import MirrorCrew, learn_altered
 from async_mirror.sync.results import Handler, perform
+from async_mirror.ui.activity import LISTING
 from async_mirror.ui.text import plural
 
 LISTED_AT_ONCE = 2
@@ -41,7 +42,7 @@ class Adoption(Handler[Compare, Compared]):
         """Look at the site, unless that was done once."""
         if await self._state.fact("surveyed"):
             return
-        self._report.phase("looking at the site")
+        self._report.phase(LISTING)
         await perform(crew, self._compares(), self, LISTED_AT_ONCE)
         if foreign := self._report.counts.foreign:
             things = plural(foreign, "thing")

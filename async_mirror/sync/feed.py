@@ -172,7 +172,7 @@ class Feed:
     def _not_tried(self, change: Change) -> None:
         """Tell of a change whose folder never is there, unless it is made again."""
         path = path_of(change)
-        self._report.finished(change)
+        self._report.finished(change, done=False)
         if not any(paths.is_inside(path, each) for each in self._site.newly_missing):
             self._report.not_tried(change)
         self._gates.open(change, made=False)

@@ -1,6 +1,6 @@
 """Tells the report what the crew is doing. Knows both, and decides nothing."""
 
-from async_mirror.crew.work import Watcher
+from async_mirror.crew.work import Setback, Watcher
 from async_mirror.jobs.compare import Compare
 from async_mirror.jobs.perform import Answer, Item, failure_of
 from async_mirror.jobs.recover import Recover
@@ -20,9 +20,17 @@ class Watch(Watcher[Item, Answer]):
         self._room = room
         self._follows = report.is_followed
 
-    def waiting(self, error: Exception, seconds: float) -> None:
-        """Tell that a connection could not be had."""
-        self._report.waiting(error, seconds)
+    def opening(self, lane: int) -> None:
+        """Tell that a connection is opened again."""
+        self._report.outage.opening(lane)
+
+    def waiting(self, setback: Setback) -> None:
+        """Tell that a connection could not be opened."""
+        self._report.outage.waiting(setback)
+
+    def opened(self, lane: int, *, is_open: bool) -> None:
+        """Tell that a connection is open, or given up."""
+        self._report.outage.opened(lane, is_open=is_open)
 
     def again(self, result: Answer, seconds: float) -> None:
         """Tell that a path is tried again."""
@@ -57,7 +65,7 @@ def _verb(item: Item) -> str:
         case Compare():
             return "listing"
         case Recover():
-            return "looking at"
+            return "recovering"
 
 
 def _path(item: Item) -> str:

@@ -36,7 +36,17 @@ class Pass:
         settings, selection = context.settings, context.selection
         jobs, feed, guards = Jobs(context), Feed(context), Guards(context)
         renamed, inodes = Renamed(root, state.blocking, selection), Inodes(state.blocking, partial(mounts, root))
-        planner = Planner(root, state.blocking, settings, selection, renamed=renamed, inodes=inodes, scope=scope)
+        names_all = mirror.report.names_excluded
+        planner = Planner(
+            root,
+            state.blocking,
+            settings,
+            selection,
+            renamed=renamed,
+            inodes=inodes,
+            names_all=names_all,
+            scope=scope,
+        )
         self._examination = Examination(root, state, settings, inodes, stop)
         self._deletions = Deletions(context, guards, jobs, feed)
         self._recovery = Recovery(context, self._deletions)

@@ -19,6 +19,7 @@ from async_mirror.sync.feed import Feed, Jobs
 from async_mirror.sync.guards import Guards
 from async_mirror.sync.mirror import MirrorCrew
 from async_mirror.sync.results import JobResults, perform
+from async_mirror.ui.activity import UPLOADING
 
 SENT_AT_ONCE = 2
 """How many jobs each connection is given at once."""
@@ -49,6 +50,7 @@ class Publishing:
         self._state = context.state
         self._scope = context.scope
         self._aside = context.aside
+        self._rule = context.selection.rule
         self._jobs = jobs
         self._feed = feed
         self._guards = guards
@@ -59,7 +61,7 @@ class Publishing:
 
     async def run(self, crew: MirrorCrew) -> None:
         """Publish what the scan finds, then what was renamed, then what the site may take for what is there by now."""
-        self._report.phase("mirroring")
+        self._report.phase(UPLOADING)
         async with multi.beside() as start:
             await perform(crew, self._below("", start), self.results, SENT_AT_ONCE)
         await self.send(crew, self._likely_moves())
@@ -111,13 +113,8 @@ class Publishing:
                 if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self._aside.swaps):
                     continue
                 jobs += await self._take(plan)
-            if (
-                beside
-                and self._scope.is_whole
-                and self._report.watched
-                and self._jobs.made > BEGINS_AFTER
-                and not self._ahead.begun
-            ):
+            wants_forecast = beside and self._scope.is_whole and self._report.wants_forecast
+            if beside and wants_forecast and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:
@@ -139,7 +136,7 @@ class Publishing:
                         yield job
 
     async def _note_listing(self, listing: Listing) -> None:
-        self._report.listing(listing)
+        self._report.listing(listing, self._rule)
         if not listing.folder:
             await self._guards.saw_source(is_mount=listing.mount)
 

@@ -46,7 +46,7 @@ class Recovery(Handler[Recover, Recovered]):
         if not (pending := [each for each in left if not each.may_be_written]):
             return
         self._report.say("cleaning up")
-        quickly = replace(self._context.mirror.patience, retries=0)
+        quickly = replace(self._context.mirror.patience, retries=0, retry_for_seconds=0.0)
         crew = await self._context.crew(Stop(), quickly)
         try:
             async with asyncio.timeout(CLEAN_UP_SECONDS), crew:

@@ -136,18 +136,18 @@ class JobResults(Handler[Job, Outcome]):
         if unbegun:
             await self._state.journal.abandon(unbegun)
         for outcome in results:
-            self._report.finished(outcome.job.change)
+            self._report.finished(outcome.job.change, done=not isinstance(outcome, Failed | InDoubt))
             for each in self._room.settled(outcome):
                 self.tell(each)
         for job in unbegun:
             self._gates.open(job.change, made=False)
             if not self._room.takes(job.change):
-                self._report.finished(job.change)
+                self._report.put_off(job.change)
                 self._room.wait(job.change)
 
     def cut_short(self, item: Job, error: str) -> None:
         """Tell of a job that ended without an outcome."""
-        self._report.finished(item.change)
+        self._report.finished(item.change, done=False)
         self._gates.open(item.change, made=False)
         self._tell(path_of(item.change), error)
 

@@ -2,18 +2,29 @@
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
+
+from async_mirror.ui.time_left import TimeLeft
 
 RATE_OVER_S = 5.0
 LANE_KEPT_S = 10.0
 _IDLE_AFTER_S = 1.0
 _SAMPLES_EVERY_S = 0.25
 FAILURES_KEPT = 3
+_TURN_COUNTS = 0.1
+"""How much the last small file counts in how long one takes."""
+_TURNS_AGREE = 1.5
+SMALL = 1_000_000
+"""Bytes of an upload from which on it has a row of its own."""
+SCANNING, LISTING, UPLOADING, STOPPING = "scanning", "listing the site", "uploading", "stopping"
+"""The phases of a pass."""
+IN_SYNC = "in sync"
 
 
 @dataclass(slots=True)
 class Errand:
-    """What one connection does now. `size` is 0 where there are no bytes to send."""
+    """What one connection does now. `size` is 0 where there are no bytes to upload."""
 
     verb: str
     path: str
@@ -27,62 +38,86 @@ class Errand:
         return self.sent / elapsed if elapsed > 0 else 0.0
 
 
+class Retry(NamedTuple):
+    """A connection that is to be opened again: why the last attempt failed ("" if there was none), when the next is."""
+
+    why: str
+    at: float
+
+
 @dataclass(slots=True, weakref_slot=True)
 class Activity:
-    """The state of a run as somebody who watches wants to see it. Times are on one monotonic clock, in seconds."""
+    """The state of a run as the display shows it. Times are on one monotonic clock, in seconds."""
 
     phase: str = ""
     passes: int = 0
     begun: float = 0.0
     files_total: int = 0
     files_done: int = 0
+    files_undone: int = 0
+    """How many planned changes failed or were not attempted."""
     bytes_total: int = 0
     bytes_done: int = 0
+    bytes_undone: int = 0
+    renamed: int = 0
+    deleted: int = 0
     folders_compared: int = 0
     scanned: bool = False
     bytes_sent: int = 0
     lanes: dict[int, Errand] = field(default_factory=dict)
+    retrying: dict[int, Retry] = field(default_factory=dict)
+    """The connections that are being opened again, by number."""
     failed: int = 0
     failures: deque[str] = field(default_factory=lambda: deque(maxlen=FAILURES_KEPT))
-    waiting: str = ""
     resting_until: float | None = None
     last_result: str = ""
+    trouble: str = ""
+    """Since when the mirror fails, in words; "" if the last pass was good."""
+    _time_left: TimeLeft = field(default_factory=TimeLeft)
+    _turns: dict[int, float] = field(default_factory=dict)
+    """When each connection began with a small file that it is busy with, or was a moment ago."""
+    _turn_s: float = 0.0
+    """How long a connection takes for a small file, of late; 0 if none was seen."""
     _at_work: dict[int, float] = field(default_factory=dict)
+    _large_at: dict[int, float] = field(default_factory=dict)
     _furthest: int = 0
     _samples: deque[tuple[float, int, int]] = field(default_factory=deque)
+    _last: tuple[float, int, int] | None = None
+    """Time, files and bytes done at the last sample, if some connection was at work then."""
 
     def begin(self, now: float) -> None:
         """Begin a pass; what the last one came to stays to be seen."""
-        fresh = Activity()
-        self.files_total = self.files_done = self.bytes_total = self.bytes_done = self.bytes_sent = 0
-        self.folders_compared = self.failed = self._furthest = 0
-        self.scanned = False
-        self.failures, self.lanes = fresh.failures, fresh.lanes
-        self._at_work, self._samples = fresh._at_work, fresh._samples
-        self.phase, self.waiting = "looking at the source", ""
-        self.passes += 1
-        self.begun = now
-        self.resting_until = None
+        fresh = Activity(SCANNING, self.passes + 1, now, last_result=self.last_result, trouble=self.trouble)
+        for each in fields(self):
+            setattr(self, each.name, getattr(fresh, each.name))
 
     def planned(self, size: int) -> None:
-        """Note that there is one more change to make, with so many bytes to send."""
-        self.files_total += 1
-        self.bytes_total += size
+        """Note that there is one more change to make, with so many bytes to upload."""
+        self.foreseen(1, size)
 
     def foreseen(self, files: int, size: int) -> None:
         """Note that so many more changes will have to be planned, or fewer."""
         self.files_total += files
         self.bytes_total += size
 
-    def finished(self, size: int) -> None:
-        """Note that a planned change ended, whatever came of it."""
-        self.files_done += 1
-        self.bytes_done += size
+    def finished(self, size: int, *, done: bool = True) -> None:
+        """Note that a planned change ended, and whether it is done: else it failed, or was not attempted."""
+        if done:
+            self.files_done += 1
+            self.bytes_done += size
+            self._time_left.saw(size, size)
+        else:
+            self.files_undone += 1
+            self.bytes_undone += size
 
     def set_out(self, lane: int, errand: Errand) -> None:
         """Note what a connection does from now on."""
+        if (begun := self._turns.pop(lane, None)) is not None:
+            took = errand.begun - begun
+            self._turn_s += (took - self._turn_s) * (_TURN_COUNTS if self._turn_s else 1.0)
+        if errand.size < SMALL:
+            self._turns[lane] = errand.begun
         self.lanes[lane] = errand
-        self.waiting = ""
 
     def advanced(self, lane: int, path: str, amount: int) -> None:
         """Note that so many bytes left."""
@@ -97,47 +132,85 @@ class Activity:
         if errand and errand.path == path:
             del self.lanes[lane]
 
+    def retry(self, lane: int, why: str, at: float) -> None:
+        """Note that a connection is opened again, and when the next attempt is."""
+        self.retrying[lane] = Retry(why, at)
+
     def fail(self, line: str) -> None:
         """Note a failure; the last few are kept."""
         self.failed += 1
         self.failures.append(line)
 
-    def rest(self, until: float, result: str) -> None:
-        """Note that nothing is done until then, and what the pass came to."""
+    def rest(self, until: float, result: str, trouble: str = "") -> None:
+        """Note that nothing is done until then, what the pass came to, and since when the mirror fails."""
         self.phase = "resting"
-        self.lanes.clear()
-        self._at_work.clear()
+        self.trouble = trouble
+        for each in (self.lanes, self.retrying, self._at_work):
+            each.clear()
         self.resting_until = until
         self.last_result = result
 
     # What can be told from it.
 
     @property
+    def is_away(self) -> bool:
+        """True if the server cannot be reached: connections are opened again, and none is at work."""
+        return bool(self.retrying) and not self.lanes
+
+    @property
+    def state(self) -> str:
+        """The state in a word or two."""
+        if self.resting_until is not None:
+            return self.trouble or IN_SYNC
+        return "unreachable" if self.is_away and any(each.why for each in self.retrying.values()) else self.phase
+
+    @property
     def bytes_so_far(self) -> int:
         """Bytes of what is done, and of what is under way; never less than at the last sample.
 
-        It would be less while a file waits for its reply and the next one is under way, or when one begins anew.
+        It would be less while a file waits for its reply and the next one is under way, or when one begins again.
         """
         under_way = sum(min(errand.sent, errand.size) for errand in self.lanes.values())
-        return min(self.bytes_total, max(self._furthest, self.bytes_done + under_way))
+        return min(self.bytes_total - self.bytes_undone, max(self._furthest, self.bytes_done + under_way))
 
     def lanes_of_late(self, now: float) -> list[int]:
         """Return the connections at work, and those that were a moment ago: one between two files keeps its place."""
-        return sorted({*self.lanes, *(lane for lane, at in self._at_work.items() if now - at < LANE_KEPT_S)})
+        of_late = (lane for lane, at in self._at_work.items() if now - at < LANE_KEPT_S)
+        return sorted({*self.lanes, *self.retrying, *of_late})
 
     def is_idle(self, lane: int, now: float) -> bool:
         """Tell whether a connection has had nothing to do for longer than it takes to get the next file."""
         return lane not in self.lanes and now - self._at_work.get(lane, -math.inf) > _IDLE_AFTER_S
 
+    def has_large(self, lane: int, now: float) -> bool:
+        """Tell whether a connection uploads a large file, or did so a moment ago."""
+        errand = self.lanes.get(lane)
+        is_large = errand is not None and errand.size >= SMALL
+        return is_large or now - self._large_at.get(lane, -math.inf) < LANE_KEPT_S
+
     def sample(self, now: float) -> None:
         """Take note of how far things are; the rates are of the last seconds of such notes."""
         self._furthest = self.bytes_so_far
+        for lane in [lane for lane in self._turns if self.is_idle(lane, now)]:
+            del self._turns[lane]
         self._at_work.update(dict.fromkeys(self.lanes, now))
+        for lane, errand in self.lanes.items():
+            if errand.size >= SMALL:
+                self._large_at[lane] = now
+                self._time_left.saw(errand.size, errand.sent)
+        self._learn(now)
         if self._samples and now - self._samples[-1][0] < _SAMPLES_EVERY_S:
             return
         self._samples.append((now, self.bytes_sent, self.files_done))
         while len(self._samples) > 2 and now - self._samples[0][0] > RATE_OVER_S:
             self._samples.popleft()
+
+    def _learn(self, now: float) -> None:
+        """Learn what files and bytes cost from what was done since the last sample, if connections were at work."""
+        if self._last:
+            then, files, size = self._last
+            self._time_left.add(now - then, self.files_done - files, self._furthest - size)
+        self._last = (now, self.files_done, self._furthest) if self.lanes else None
 
     def rates(self, now: float) -> tuple[float, float]:
         """Return (bytes per s, files per s) of late."""
@@ -149,15 +222,17 @@ class Activity:
             return 0.0, 0.0
         return (self.bytes_sent - sent) / elapsed, (self.files_done - done) / elapsed
 
-    def seconds_left(self, now: float) -> float | None:
-        """Return how long it will take as far as can be told: once the scan is complete and something moves."""
-        bytes_per_s, files_per_s = self.rates(now)
-        bytes_left = self.bytes_total - self.bytes_so_far
-        files_left = self.files_total - self.files_done
-        if not self.scanned or not files_left:
+    def seconds_left(self) -> float | None:
+        """Return how long it will take, once that can be told; never while the server is away.
+
+        Beside large files that fill the line small ones seem to cost nothing. So nothing is told while the turns that
+        they take, as many at a time as there are connections, come to much more, or to much less than what files cost.
+        """
+        files = self.files_total - self.files_done - self.files_undone
+        if not self.scanned or files <= 0 or self.is_away:
             return None
-        by_bytes = bytes_left / bytes_per_s if bytes_per_s else None
-        by_files = files_left / files_per_s if files_per_s else None
-        if by_bytes is None or by_files is None:
-            return by_bytes if bytes_left else by_files
-        return max(by_bytes, by_files) if bytes_left else by_files
+        left = self._time_left.left(files, max(0, self.bytes_total - self.bytes_undone - self.bytes_so_far))
+        in_turns = files * self._turn_s / max(1, len(self._at_work))
+        in_windows = files * self._time_left.costs()[0]
+        is_at_odds = in_turns and in_windows > in_turns * _TURNS_AGREE
+        return left if left is not None and in_turns <= left * _TURNS_AGREE and not is_at_odds else None

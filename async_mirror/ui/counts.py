@@ -4,43 +4,56 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from async_mirror.model.change import Change, MakeFolder, RemoveFolder, SetAttributes
+from async_mirror.model.change import Change, MakeFolder, RemoveFile, RemoveFolder, SendFile, SetAttributes
 from async_mirror.model.entry import UNKNOWN
 from async_mirror.model.outcome import Problem
-from async_mirror.ui.text import human_size, plural
+from async_mirror.ui.text import human_size, human_time, plural
 
 FILES = {
-    "sent": "uploaded",
+    "uploaded": "uploaded",
     "dated": "dated",
-    "same": "compared",
-    "moved": "renamed",
-    "removed": "deleted",
+    "unchanged": "compared",
+    "renamed": "renamed",
+    "deleted": "deleted",
     "mode": "changed",
 }
-"""The verbs of what is counted as planned: all but folders made and removed."""
+"""The verbs of what is counted as planned, with what an incomplete pass calls them: all but those of folders."""
 PRESENT = {
-    "made": "make",
-    "sent": "send",
+    "created": "create",
+    "uploaded": "upload",
     "dated": "date",
-    "moved": "move",
-    "removed": "remove",
+    "renamed": "rename",
+    "deleted": "delete",
     "changed": "change",
     "set": "set",
 }
 
 
 def is_counted(change: Change) -> bool:
-    """Tell whether a change counts as planned: folders made and removed do not, nor does their first mode."""
+    """Tell whether a change counts as planned: folders created and deleted do not, nor does their first mode."""
     if isinstance(change, MakeFolder | RemoveFolder):
         return False
     return not (isinstance(change, SetAttributes) and change.entry.is_folder and change.held.mode == UNKNOWN)
+
+
+def is_of_a_folder(change: Change) -> bool:
+    """Tell whether a change is of a folder."""
+    if isinstance(change, RemoveFile):
+        return False
+    return isinstance(change, RemoveFolder) or change.entry.is_folder
+
+
+def bytes_of(change: Change) -> int:
+    """Return how many bytes a change uploads."""
+    return change.entry.size if isinstance(change, SendFile) else 0
 
 
 @dataclass
 class Counts:
     """What one pass came to.
 
-    `done` counts by verb: `made folder`, `sent`, `dated`, `same`, `mode`, `moved`, `removed` (`… folder`).
+    `done` counts by verb: `created folder`, `uploaded`, `dated`, `unchanged`, `mode`, `renamed`, `deleted`, `deleted
+    folder`.
     """
 
     files: int = 0
@@ -68,6 +81,8 @@ class Counts:
     first_failures: list[dict[str, str]] = field(default_factory=list)
     halts: list[str] = field(default_factory=list)
     trouble: str = ""
+    will_last: bool = False
+    """True if `trouble` will be the same in a while."""
     scanned: bool = False
     partial: bool = False
     """True if only folders were looked at in which something was seen to change."""
@@ -87,12 +102,17 @@ class Counts:
 
     @property
     def planned(self) -> int | None:
-        """How many changes there were to make, folders made and removed left out; None if that is not known."""
+        """How many changes there were to make, folders created and deleted not counted; None if that is not known."""
         return None if self.not_attempted is None else self._done + self.failed + self.not_attempted
 
     @property
     def _done(self) -> int:
         return sum(self.done[verb] for verb in FILES)
+
+    @property
+    def has_changes(self) -> bool:
+        """True if something was done to the site, or would be."""
+        return any(number for verb, number in self.done.items() if verb != "unchanged")
 
     @property
     def failures(self) -> int:
@@ -123,20 +143,20 @@ class Counts:
             "links": self.links,
             "special_files": self.specials,
             "adopted_files": self.adopted,
-            "foreign": self.foreign,
-            "made_folders": done["made folder"],
-            "sent_files": done["sent"],
-            "replacing_files": self.replacing,
-            "kept_files": self.kept,
+            "unmanaged": self.foreign,
+            "created_folders": done["created folder"],
+            "uploaded_files": done["uploaded"],
+            "overwritten_files": self.replacing,
+            "skipped_files": self.kept,
             "existing_unknown": self.untold,
-            "sent_bytes": self.bytes_sent,
+            "uploaded_bytes": self.bytes_sent,
             "dates_set": done["dated"],
-            "unchanged_files": done["same"],
+            "unchanged_files": done["unchanged"],
             "changed_modes": done["mode"],
-            "moved": done["moved"],
-            "removed_files": done["removed"],
-            "removed_folders": done["removed folder"],
-            "given_up": self.given_up,
+            "renamed": done["renamed"],
+            "deleted_files": done["deleted"],
+            "deleted_folders": done["deleted folder"],
+            "no_longer_managed": self.given_up,
             "incomplete": self.is_incomplete,
             "planned": self.planned,
             "done": self._done,
@@ -144,23 +164,17 @@ class Counts:
             "not_attempted": self.not_attempted,
             "failures": {str(problem): number for problem, number in self.problems.items()},
             "first_failures": self.first_failures,
-            "halts": self.halts,
-            "trouble": self.trouble or None,
+            "stopped": self.halts,
+            "error": self.trouble or None,
         }
 
     def source(self) -> str:
-        """Return what the source holds, and what of it is left out by rule."""
+        """Return what the source holds, and what of it is skipped by rule."""
         text = f"{plural(self.files, 'file')} in {plural(self.folders, 'folder')}, {human_size(self.bytes_in_source)}"
-        left_out = ", ".join(
-            plural(number, noun)
-            for number, noun in (
-                (self.excluded, "excluded path"),
-                (self.links, "link"),
-                (self.specials, "special file"),
-            )
-            if number
-        )
-        return f"{text} (left out: {left_out})" if left_out else text
+        excluded = [f"{self.excluded:,} excluded"] if self.excluded else []
+        others = ((self.links, "link"), (self.specials, "special file"))
+        skipped = ", ".join([*excluded, *(plural(number, noun) for number, noun in others if number)])
+        return f"{text} (skipped: {skipped})" if skipped else text
 
     def sentence(self, *, planned: bool = False) -> str:
         """Return what was done in one sentence; `planned` words it as what would be done."""
@@ -169,39 +183,62 @@ class Counts:
     def _parts(self, planned: bool) -> Iterable[str]:
         done = self.done
         if self.adopted:
-            yield f"found {plural(self.adopted, 'file')} there already"
+            yield f"{plural(self.adopted, 'existing file')} adopted"
         for past, nouns in (
-            ("made", {"made folder": "folder"}),
-            ("sent", {"sent": "file"}),
+            ("created", {"created folder": "folder"}),
+            ("uploaded", {"uploaded": "file"}),
             ("set", {"dated": "date"}),
             ("changed", {"mode": "mode"}),
-            ("moved", {"moved": "path"}),
-            ("removed", {"removed": "file", "removed folder": "folder"}),
+            ("renamed", {"renamed": "path"}),
+            ("deleted", {"deleted": "file", "deleted folder": "folder"}),
         ):
-            others = self.replacing if past == "sent" else 0
-            replacing = f" ({others:,} in the place of others on the site)" if others else ""
+            overwritten = self.replacing if past == "uploaded" else 0
+            replacing = f" ({overwritten:,} overwritten)" if overwritten else ""
             if numbers := [plural(done[key], noun) for key, noun in nouns.items() if done[key]]:
                 yield f"{PRESENT[past] if planned else past} {' and '.join(numbers)}{replacing}"
-        if done["same"]:
-            yield f"{plural(done['same'], 'touched file')} with the same content"
+        if done["unchanged"]:
+            yield f"{plural(done['unchanged'], 'touched file')} with the same content"
         if self.untold:
-            yield f"{plural(self.untold, 'name')} not known to be free before"
+            yield f"{self.untold:,} possibly overwritten (the server does not say)"
         if self.kept:
-            yield f"left {plural(self.kept, 'file')} of others as they are"
+            yield f"{plural(self.kept, 'existing file')} skipped"
         if not done and not self.adopted:
             yield "nothing to do" if self.is_whole and not self.failures else "nothing done"
         if self.given_up:
-            yield f"gave up {plural(self.given_up, 'path')} with things of others"
+            yield f"{plural(self.given_up, 'path')} no longer managed (changed on the site)"
+
+    def summary(self, *, dry_run: bool) -> str:
+        """Return what a pass came to in one line."""
+        if dry_run:
+            title = f"dry run{', incomplete' * self.is_incomplete}: "
+        elif self.is_incomplete:
+            title = f"{self.incomplete()}; "
+        else:
+            what = "changes" if self.partial else "pass"
+            title = f"{what}, interrupted: " if self.interrupted else f"{what}: "
+        text = f"{title}{self.sentence(planned=dry_run)}"
+        if dry_run:
+            size = f", {human_size(self.bytes_sent)}" if self.bytes_sent else ""
+            text += f"{size}; took {human_time(self.seconds)}"
+        elif self.bytes_sent or self.connections:
+            text += f"; {human_size(self.bytes_sent)} in {human_time(self.seconds)}"
+            text += f" over {plural(self.connections, 'connection')}"
+        else:
+            needed = " needed" if self.is_whole else ""
+            text += f"; {human_time(self.seconds)}, no connection{needed}"
+        return f"{text}; {self.by_problem()}" if self.failed else text
 
     def incomplete(self) -> str:
         """Return how much of what was planned a pass came to that was cut short."""
         if self.not_attempted is None:
-            return f"incomplete: {self.done['sent']:,} uploaded, {self.failed:,} failed, the rest not attempted"
+            return f"incomplete: {self.done['uploaded']:,} uploaded, {self.failed:,} failed, the rest not attempted"
         planned = self.done + self.failing + self.untried
         kinds = [f"{self.done[verb]:,} of {planned[verb]:,} {FILES[verb]}" for verb in FILES if planned[verb]]
         done = ", ".join(kinds or ["0 of 0 uploaded"])
         return f"incomplete: {done}, {self.failed:,} failed, {self.not_attempted:,} not attempted"
 
     def by_problem(self) -> str:
-        """Return how many paths failed, by kind."""
-        return ", ".join(f"{number:,} x {problem}" for problem, number in self.problems.items())
+        """Return how many paths failed, and why: each kind with its number if there are several."""
+        kinds = self.problems.items()
+        why = ", ".join(f"{number:,} {problem}" if len(kinds) > 1 else str(problem) for problem, number in kinds)
+        return f"{self.failed:,} failed ({why})"

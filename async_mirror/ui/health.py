@@ -12,6 +12,16 @@ MOST_REMEMBERED, MOST_NAMED = 100, 10
 """How many failing paths are remembered, and how many are named."""
 
 
+_COMPLETE = {None, "mirrored", "partly"}
+_RESULTS = {
+    "usage": "the destination is not the one that was mirrored before",
+    "login": "login refused",
+    "connection": "connection failed",
+    "safety": "stopped for safety",
+    "state": "state not usable",
+}
+
+
 class Beat(NamedTuple):
     """What a good pass leaves: when it ended (seconds since 1970), how long it took, how often there is to be one."""
 
@@ -85,7 +95,7 @@ def regret(last_good: str, failing: Failing, now: float) -> str:
 
 
 def _age(last_good: str, now: float) -> str:
-    return f"the last good pass ended {human_time(now - Beat.read(last_good).ended)} ago"
+    return f"last complete pass {human_time(now - Beat.read(last_good).ended)} ago"
 
 
 def complaint(last_good: str | None, last_result: str | None, now: float) -> str | None:
@@ -93,14 +103,14 @@ def complaint(last_good: str | None, last_result: str | None, now: float) -> str
 
     It is while the last good pass is younger than two intervals and twice the time that it took.
     """
-    ending = f"; the last pass ended with: {last_result}" if last_result not in {None, "mirrored", "partly"} else ""
+    ending = "" if last_result in _COMPLETE else f"; last error: {_RESULTS.get(str(last_result), str(last_result))}"
     if last_good is None:
-        return f"no pass has ended well yet{ending}"
+        return f"never synced{ending}"
     beat = Beat.read(last_good)
     age = now - beat.ended
     allowed = 2 * beat.every_seconds + 2 * beat.seconds + ALLOWANCE_S
     if -allowed <= age <= allowed:
         return None
     if age < 0:
-        return f"the last good pass ended {human_time(-age)} from now, by this machine's clock{ending}"
-    return f"the last good pass ended {human_time(age)} ago, which is more than {human_time(allowed)}{ending}"
+        return f"the last complete pass is {human_time(-age)} in the future: was the clock set back?{ending}"
+    return f"last complete pass {human_time(age)} ago (limit {human_time(allowed)}){ending}"

@@ -9,8 +9,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from async_mirror.model.escape import shown
-from async_mirror.ui.activity import Activity, Errand
-from async_mirror.ui.text import human_size, human_time, plural, quoted
+from async_mirror.ui.activity import IN_SYNC, LISTING, STOPPING, Activity
+from async_mirror.ui.text import human_size, human_time, plural, quoted, rounded_time
 
 NARROW = 60
 
@@ -77,13 +77,14 @@ def picture(activities: Mapping[str, Activity], now: float, page: Page) -> list[
 def _row(title: str, activity: Activity, now: float, page: Page) -> Text:
     """Return what one of several mirrors is doing, on one row."""
     if activity.resting_until is not None:
-        state = f"next pass in {_whole_time(max(0.0, activity.resting_until - now))}   {activity.last_result}"
-    elif activity.waiting and not activity.lanes:
-        state = f"waiting: {activity.waiting}"
+        more = f"next pass in {_whole_time(max(0.0, activity.resting_until - now))}   {activity.last_result}"
+    elif activity.is_away:
+        more = _away(activity, now)
     else:
         percent = f"{int(_share_done(activity) * 100)}%   " if activity.scanned and activity.files_total else ""
-        state = f"{activity.phase}   {percent}{_numbers(activity, now, page)}"
-    style = "red" if activity.failures else "yellow" if activity.waiting and not activity.lanes else ""
+        more = f"{percent}{_numbers(activity, now, page).plain}"
+    state = f"{activity.state}   {more}"
+    style = "red" if activity.state == activity.trouble else _COLOURS.get(activity.state, "")
     row = Text.assemble(
         (title, "bold"), "  ", (page.cut(page.said(state), max(0, page.width - cell_len(title) - 2)), style)
     )
@@ -103,28 +104,37 @@ def rows(activity: Activity, title: str, now: float, page: Page) -> list[Text]:
 
 def _passing(activity: Activity, title: str, now: float, page: Page, room: int) -> list[Text]:
     elapsed = _whole_time(now - activity.begun)
-    where = _heading(title, f"pass {activity.passes}, {page.said(activity.phase)}, {elapsed}", page)
-    found = [where, _bar(activity, page), Text(_numbers(activity, now, page))][-room:]
-    if activity.waiting and not activity.lanes:
-        found.append(Text(page.cut(f"waiting: {page.said(activity.waiting)}", page.width), "yellow"))
+    where = _heading(title, activity, f"pass {activity.passes}, {elapsed}", page)
+    found = [where, _bar(activity, page), _numbers(activity, now, page)][-room:]
+    if activity.is_away and (away := _away(activity, now)):
+        found.append(Text(page.cut(page.said(away), page.width), "yellow"))
+        return found + _failures(activity, page, room - len(found))
     failures = _failures(activity, page, (room - len(found)) // 3)
     return found + _lanes(activity, now, page, room - len(found) - len(failures)) + failures
 
 
 def _resting(activity: Activity, title: str, now: float, page: Page, room: int) -> list[Text]:
     left = _whole_time(max(0.0, (activity.resting_until or 0.0) - now))
-    found = [_heading(title, f"after pass {activity.passes}", page), Text(f"next pass in {left}", "bold")][-room:]
+    heading = _heading(title, activity, f"after pass {activity.passes}", page)
+    found = [heading, Text(f"next pass in {left}", "bold")][-room:]
     first, *more = textwrap.wrap(page.said(activity.last_result), page.width) or [""]
     result = [first, page.cut(" ".join(more), page.width)] if more else [first]
     return found + [Text(line) for line in result] + _failures(activity, page, len(activity.failures))
 
 
-def _heading(title: str, state: str, page: Page) -> Text:
-    room = page.width - cell_len(state) - 2
+_COLOURS = {IN_SYNC: "bold green", "unreachable": "bold yellow", STOPPING: "bold yellow"}
+"""The colours of states; what fails is red, all others are cyan."""
+
+
+def _heading(title: str, activity: Activity, more: str, page: Page) -> Text:
+    """Return the title, and behind it the state in a word, in its colour."""
+    state = page.said(activity.state)
+    colour = "bold red" if activity.state == activity.trouble else _COLOURS.get(activity.state, "bold cyan")
+    room = page.width - cell_len(f"{state}  {more}") - 2
     if page.width < NARROW or room < 10:
-        return Text(page.cut(state, page.width), "bold")
+        return Text.assemble((page.cut(state, page.width), colour), page.cut(f"  {more}", page.width - cell_len(state)))
     title = page.fitted(title, room)
-    return Text.assemble((title, "bold"), " " * (room - cell_len(title) + 2), (state, "cyan"))
+    return Text.assemble((title, "bold"), " " * (room - cell_len(title) + 2), (state, colour), f"  {more}")
 
 
 def _bar(activity: Activity, page: Page) -> Text:
@@ -146,18 +156,37 @@ def _share_done(activity: Activity) -> float:
     return min(0.99, activity.bytes_so_far / activity.bytes_total)
 
 
-def _numbers(activity: Activity, now: float, page: Page) -> str:
-    """Return as many of the numbers as fit on a row."""
-    if activity.phase == "looking at the site":
-        return _longest((f"{plural(activity.folders_compared, 'folder')} looked at", "looking"), page)
+def _numbers(activity: Activity, now: float, page: Page) -> Text:
+    """Return as many of the numbers as fit on a row; failures, in red, are the last to go."""
+    failed = f"{activity.failed:,} failed" if activity.failed else ""
+    room = page._replace(width=page.width - len(failed) - 3 * bool(failed))
+    numbers = _counts(activity, now, room)
+    return Text.assemble(numbers, ("   " if numbers and failed else ""), (failed, "bold red"))
+
+
+def _counts(activity: Activity, now: float, page: Page) -> str:
+    if activity.phase == LISTING:
+        return _longest((f"{plural(activity.folders_compared, 'folder')} listed", "listing"), page)
     if not activity.files_total:
-        return _longest(("nothing to send" if activity.scanned else "nothing to send so far", "nothing"), page)
+        return _longest(("nothing to upload" if activity.scanned else "nothing to upload so far", "nothing"), page)
     done, total = f"{activity.files_done:,}", f"{activity.files_total:,}"
     files = f"{done} of {total} file{'s' * (activity.files_total != 1)}{'' if activity.scanned else ' so far'}"
-    sizes, rate, left = _bytes(activity), f"{human_size(activity.rates(now)[0])}/s", _time_left(activity, now)
+    sizes, rate, left = _bytes(activity), f"{human_size(activity.rates(now)[0])}/s", _time_left(activity)
     if not activity.bytes_total:
         sizes = rate = ""
-    choices = ((files, sizes, rate, left), (files, sizes, left), (files, left), (files,), (f"{done}/{total}",))
+    others = "   ".join(
+        f"{number:,} {verb}"
+        for number, verb in ((activity.renamed, "renamed"), (activity.deleted, "deleted"))
+        if number
+    )
+    choices = (
+        (files, sizes, rate, others, left),
+        (files, sizes, others, left),
+        (files, others, left),
+        (files, left),
+        (files,),
+        (f"{done}/{total}",),
+    )
     return _longest(("   ".join(filter(None, choice)) for choice in choices), page)
 
 
@@ -175,9 +204,19 @@ def _bytes(activity: Activity) -> str:
     return f"{number if total.endswith(f' {unit}') else done} of {total}"
 
 
-def _time_left(activity: Activity, now: float) -> str:
-    left = activity.seconds_left(now)
-    return "" if left is None else f"{_whole_time(left)} left"
+def _time_left(activity: Activity) -> str:
+    left = activity.seconds_left()
+    return "" if left is None else f"about {human_time(rounded_time(left))} left"
+
+
+def _away(activity: Activity, now: float) -> str:
+    """Return why the server cannot be reached, how many connections are opened again, and when the next one is."""
+    whys = [retry.why for retry in activity.retrying.values() if retry.why]
+    if not whys:
+        return ""
+    left = _whole_time(max(0.0, min(retry.at for retry in activity.retrying.values()) - now))
+    retrying = plural(len(activity.retrying), "connection")
+    return f"server unreachable, {retrying} retrying, next in {left}: {whys[-1]}"
 
 
 def _whole_time(seconds: float) -> str:
@@ -187,20 +226,37 @@ def _whole_time(seconds: float) -> str:
 
 
 def _lanes(activity: Activity, now: float, page: Page, room: int) -> list[Text]:
-    """Return a row for each connection; those at work come first if there is not room for all."""
+    """Return a row for each connection, one for all that do small files only; the busy ones first if room is short."""
     lanes = activity.lanes_of_late(now)
-    if room < 1 or not lanes:
-        return []
+    small = [lane for lane in lanes if lane not in activity.retrying and not activity.has_large(lane, now)]
+    if len(small) > 1:
+        lanes = [lane for lane in lanes if lane not in small]
+        room -= 1
     kept = lanes
     if len(lanes) > room:
-        kept = sorted(sorted(lanes, key=lambda lane: (activity.is_idle(lane, now), lane))[: room - 1])
-    found = [_lane(lane, activity.lanes.get(lane), now, page) for lane in kept]
+        kept = sorted(sorted(lanes, key=lambda lane: (activity.is_idle(lane, now), lane))[: max(0, room - 1)])
+    found = [_lane(lane, activity, now, page) for lane in kept]
+    if len(small) > 1 and room >= 0:
+        found.append(_small(small, activity, now, page))
     more = len(lanes) - len(kept)
-    return [*found, Text(f"and {plural(more, 'more connection')}", "dim")] if more else found
+    return [*found, Text(f"and {plural(more, 'more connection')}", "dim")] if more and room > 0 else found
 
 
-def _lane(lane: int, errand: Errand | None, now: float, page: Page) -> Text:
+def _small(lanes: list[int], activity: Activity, now: float, page: Page) -> Text:
+    """Return the row of the connections that do small files only: how many a second, and the one begun last."""
+    lead = f"{plural(len(lanes), 'connection')}: small files, {activity.rates(now)[1]:.0f}/s  "
+    errands = [activity.lanes[lane] for lane in lanes if lane in activity.lanes]
+    last = max(errands, key=lambda errand: errand.begun).path if errands else ""
+    path = page.fitted(page.said(quoted(last)), max(0, page.width - len(lead))) if last else ""
+    return Text.assemble((lead, "dim"), path)
+
+
+def _lane(lane: int, activity: Activity, now: float, page: Page) -> Text:
     number = f"{lane:3} " if page.width >= NARROW else ""
+    if retry := activity.retrying.get(lane):
+        left = f", next attempt in {_whole_time(retry.at - now)}" if retry.at > now else ""
+        return Text(page.cut(f"{number}reconnecting{left}", page.width), "yellow")
+    errand = activity.lanes.get(lane)
     if errand is None:
         return Text(f"{number}idle", "dim")
     verb = f"{errand.verb} " if number else ""

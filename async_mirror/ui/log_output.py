@@ -1,4 +1,4 @@
-"""Where log records go, and how they are written there. Knows no event by name."""
+"""Where log records go, and how they are written there."""
 
 import errno
 import json
@@ -11,6 +11,7 @@ from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 
 from async_mirror.model.escape import shown
+from async_mirror.ui.events import is_of_no_file
 
 FILES_KEPT = 5
 
@@ -75,13 +76,15 @@ def set_up(
 ) -> None:
     """Send the log to the screen, and all of it to a file if there is to be one. Raises OSError if that cannot be.
 
-    `is_screen_text` keeps JSON off a screen that a person looks at.
+    `is_screen_text` says that there is a display: JSON stays off it, and so does a line per file if not `verbose`.
     """
     _log.handlers.clear()
     _log.propagate = False
     _log.setLevel(logging.DEBUG if verbose or file else logging.WARNING if quiet else logging.INFO)
     screen.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     text = TextLines("%(asctime)s  %(lead)s%(message)s", _DATE)
+    if is_screen_text and not verbose:
+        screen.addFilter(is_of_no_file)
     screen.setFormatter(JsonLines() if as_json and not is_screen_text else text)
     screen.addFilter(_Named())
     _log.addHandler(screen)

@@ -14,13 +14,12 @@ from async_mirror.model.change import (
     Deed,
     MakeFolder,
     Move,
-    RemoveFile,
     RemoveFolder,
     SendFile,
     SetAttributes,
     path_of,
 )
-from async_mirror.model.entry import Listing
+from async_mirror.model.entry import Entry, Listing
 from async_mirror.model.escape import shown
 from async_mirror.model.outcome import (
     KEPT,
@@ -35,19 +34,17 @@ from async_mirror.model.outcome import (
     Skipped,
     Unmanaged,
 )
-from async_mirror.remote.errors import RemoteError
-from async_mirror.ui.activity import Activity, Errand
-from async_mirror.ui.counts import PRESENT, Counts, is_counted
-from async_mirror.ui.text import described, human_size, human_time, plural, quoted, verb_of
-
-log = logging.getLogger("async_mirror")
+from async_mirror.ui.activity import STOPPING, Activity, Errand
+from async_mirror.ui.counts import PRESENT, Counts, bytes_of, is_counted, is_of_a_folder
+from async_mirror.ui.events import Event, log, tell, tell_with_hint
+from async_mirror.ui.outage import Outage
+from async_mirror.ui.text import described, human_time, plural, quoted, verb_of
 
 SAME_PROBLEM_SHOWN = 20
+STOPPED = "stopped for safety: "
 _OF_FOLDERS = MakeFolder | RemoveFolder
-ENDING = (
-    "ending: what is done within 3 s is finished, the rest is cut off and begun anew next time;"
-    " asked once more, it ends at once"
-)
+_OF_CONNECTIONS = {Problem.CONNECTION, Problem.TOO_QUICK, Problem.PERHAPS_TOO_QUICK, Problem.NO_PORT}
+_STOPPING_TEXT = "stopping: finishing transfers (3 s); Ctrl-C again to quit now"
 
 
 class Report:
@@ -59,18 +56,24 @@ class Report:
         dry_run: bool = False,
         tell_pass: Callable[[str], None] | None = None,
         watched: bool = False,
+        forecast_after_s: float = 0.0,
+        names_excluded: bool = False,
         about: Mapping[str, str] | None = None,
         caution: str = "",
     ) -> None:
         """Begin with nothing to tell. `about` names what is mirrored, for who reads about several mirrors;
         `caution` is what the end of each pass is to remind of.
 
-        A dry run is worded as a plan, and the plan is printed; `tell_pass` gets one JSON object per pass instead.
-        `watched` says that somebody looks at `activity`.
+        A dry run is worded as a plan, which is printed in the end; `tell_pass` gets one JSON object per pass instead.
+        `watched` says that somebody looks at `activity`, and after so many seconds of a pass wants to know all that is
+        still to come. Excluded paths are counted, and told one by one if `names_excluded`.
         """
         self.counts = Counts()
         self.activity = Activity()
+        self.outage = Outage(self.activity)
         self.watched = watched
+        self.names_excluded = names_excluded
+        self._forecast_after_s = forecast_after_s
         self._dry_run = dry_run
         self._tell_pass = tell_pass
         self._about = dict(about or {})
@@ -80,15 +83,26 @@ class Report:
         self._failures_told: Counter[Problem] = Counter()
         self._source = ""
         self._ending = False
+        self._losses: set[str] = set()
+        self._plan: list[tuple[str, str, str]] = []
+        self._last_trouble = self._failing_since = ""
 
     @property
     def is_followed(self) -> bool:
         """True if somebody wants to know what each connection is doing."""
         return self.watched or log.isEnabledFor(logging.DEBUG)
 
+    @property
+    def wants_forecast(self) -> bool:
+        """True if what is still to come is to be counted ahead."""
+        return self.watched and time.monotonic() - self.activity.begun >= self._forecast_after_s
+
     def begin(self) -> None:
         """Begin a pass."""
+        self._last_trouble = self.counts.trouble
         self.counts = Counts()
+        self._plan.clear()
+        self._losses.clear()
         self._failures_told.clear()
         self.activity.begin(time.monotonic())
 
@@ -105,14 +119,14 @@ class Report:
     def ending(self) -> None:
         """Tell that the end was asked for, and what is still to come."""
         if self.activity.resting_until is None:
-            self.phase("ending")
-            self.say(ENDING)
+            self.phase(STOPPING)
+            self.say(_STOPPING_TEXT)
         self._ending = True
 
     # What is found.
 
-    def listing(self, listing: Listing) -> None:
-        """Count what a folder holds, and tell what could not be read."""
+    def listing(self, listing: Listing, rule: Callable[[Entry], str]) -> None:
+        """Count what a folder holds, and tell what could not be read; `rule` says why an entry is excluded."""
         counts = self.counts
         files, size, excluded = listing.tally
         counts.files += files
@@ -121,8 +135,16 @@ class Report:
         counts.folders += sum(entry.is_folder for entry in listing.entries)
         counts.links += listing.links
         counts.specials += listing.specials
+        for entry in listing.left_out if self.names_excluded else ():
+            path = entry.path
+            tell(
+                logging.DEBUG,
+                Event.SKIPPED,
+                f"{quoted(path)}{'/' * entry.is_folder}  (excluded: {rule(entry)})",
+                path=path,
+            )
         for path in sorted(listing.others):
-            _tell(logging.DEBUG, "left out", f"{quoted(path)}  (a link or a special file)", path=path)
+            tell(logging.DEBUG, Event.SKIPPED, f"{quoted(path)}  (a link or a special file)", path=path)
         for path, reason in listing.problems:
             self.failure(Failure(path, Problem.UNREADABLE, reason))
 
@@ -140,8 +162,8 @@ class Report:
 
     def planned(self, change: Change) -> None:
         """Note that a change is to be made."""
-        if self.watched and not _is_of_a_folder(change):
-            self.activity.planned(_bytes_to_send(change))
+        if self.watched and not is_of_a_folder(change):
+            self.activity.planned(bytes_of(change))
 
     def foreseen(self, files: int, size: int) -> None:
         """Note that so many more changes will be planned, or fewer."""
@@ -151,16 +173,23 @@ class Report:
         """Note that all that will be planned is foreseen."""
         self.activity.scanned = True
 
-    def finished(self, change: Change) -> None:
-        """Note that a planned change ended, whatever came of it."""
-        if self.watched and not _is_of_a_folder(change):
-            self.activity.finished(_bytes_to_send(change))
+    def finished(self, change: Change, *, done: bool = True) -> None:
+        """Note that a planned change ended, and whether it is done."""
+        if self.watched and not is_of_a_folder(change):
+            self.activity.finished(bytes_of(change), done=done)
+
+    def put_off(self, change: Change) -> None:
+        """Note that a planned change waits, and is planned again later if at all."""
+        if self.watched and not is_of_a_folder(change):
+            self.activity.foreseen(-1, -bytes_of(change))
 
     def set_out(self, lane: int, verb: str, path: str, size: int) -> None:
         """Note what a connection does now."""
         self.activity.set_out(lane, Errand(verb, path, size, time.monotonic()))
         if log.isEnabledFor(logging.DEBUG) and not self._dry_run:
-            _tell(logging.DEBUG, "begun", f"{verb} {quoted(path)} over connection {lane}", path=path, connection=lane)
+            tell(
+                logging.DEBUG, Event.BEGUN, f"{verb} {quoted(path)} over connection {lane}", path=path, connection=lane
+            )
 
     def outcome(self, outcome: Outcome) -> None:
         """Tell what came of one job."""
@@ -172,12 +201,11 @@ class Report:
             case Skipped(_, why):
                 self.counts.kept += why == KEPT
                 self.counts.skipped_paths.add(path)
-                _tell(logging.INFO, "skipped", f"{quoted(path)}  ({why})", path=path)
+                tell(logging.INFO, Event.SKIPPED, f"{quoted(path)}  ({why})", path=path)
             case Unmanaged(job, why):
                 self.counts.given_up += 1
                 named = quoted(path) + "/" * isinstance(job.change, RemoveFolder)
-                text = f"{named}  ({why}: it stays, and is no longer looked after)"
-                _tell(logging.WARNING, "given up", text, path=path)
+                tell(logging.WARNING, Event.NOTE, f"{named}  ({why}: kept on the site, no longer managed)", path=path)
             case Failed(job, failure) | InDoubt(job, failure):
                 self.failure(failure, job.change)
             case _ as never:
@@ -190,18 +218,18 @@ class Report:
         wanted, change = outcome.job.change, outcome.change
         if isinstance(wanted, SetAttributes) and NO_MODES in outcome.notes:
             if wanted.why != "new":
-                text = f"{quoted(path)}  (the server does not set its mode, which stays as it is)"
-                _tell(logging.WARNING, "skipped", text, path=path)
+                text = f"{quoted(path)}  (the server does not change its mode)"
+                tell(logging.WARNING, Event.SKIPPED, text, path=path)
             return
         if isinstance(wanted, Move) and isinstance(change, MakeFolder):
             old = wanted.held.path
-            self.note(f"the folder {old} could not be renamed as a whole: what is in it is renamed or sent by itself")
+            self.note(f"cannot rename the folder {old} in one step; its files are renamed or uploaded one by one")
         self._done(change)
 
     def unchanged(self, files: int) -> None:
         """Count files that were read, because they might have changed, and had not."""
         if files:
-            self.counts.done["same"] += files
+            self.counts.done["unchanged"] += files
 
     def _done(self, change: Deed) -> None:
         if isinstance(change, SetAttributes) and change.entry.is_folder and change.why == "new":
@@ -210,13 +238,13 @@ class Report:
         self.counts.replacing += change.why == REPLACES and isinstance(change, SendFile | Move)
         folder = isinstance(change, _OF_FOLDERS)
         self.counts.done[f"{verb} folder" if folder else verb] += 1
+        self.activity.renamed += verb == Event.RENAMED
+        self.activity.deleted += verb == Event.DELETED
         if self._dry_run:
-            verb = PRESENT.get(verb, verb)
-        if self._dry_run and not self._tell_pass:
-            print(f"{self._lead}{verb:7}  {described(change)}")
+            self._plan.append((path_of(change), PRESENT.get(verb, verb), described(change)))
         elif log.isEnabledFor(logging.INFO):
             size = change.entry.size if isinstance(change, SendFile) else None
-            _tell(logging.INFO, verb, described(change), path=path_of(change), bytes=size)
+            tell(logging.INFO, Event(verb), described(change), path=path_of(change), bytes=size)
 
     # What goes wrong.
 
@@ -233,9 +261,9 @@ class Report:
         line = f"{quoted(failure.path)}  {problem}{': ' if failure.detail else ''}{shown(failure.detail)}"
         told = self._failures_told[problem] < SAME_PROBLEM_SHOWN
         self.activity.fail(line)
-        _tell(
+        tell(
             logging.ERROR if told else logging.DEBUG,
-            "failed",
+            Event.FAILED,
             line,
             path=failure.path,
             problem=str(problem),
@@ -247,13 +275,16 @@ class Report:
                 {"path": shown(failure.path), "problem": str(problem), "detail": shown(failure.detail)}
             )
         if told and self._failures_told[problem] == 1:
-            _tell(logging.ERROR, "advice", f"what {problem}: {problem.advice}", problem=str(problem))
+            tell(logging.ERROR, Event.HINT, problem.advice, problem=str(problem))
 
     def again(self, failure: Failure, seconds: float, bytes_sent: int) -> None:
-        """Tell of a failure for the moment, and when the path is tried again."""
+        """Tell of a failure for the moment, and when the path is tried again; of connections lost alike once a pass."""
         self.counts.bytes_sent += bytes_sent
         line = f"{quoted(failure.path)}  {failure.problem}: {shown(failure.detail)}"
-        _tell(logging.INFO, "waiting", f"{line}; trying again in {human_time(seconds)}", path=failure.path)
+        loss = f"{failure.problem}: {failure.detail}" if failure.problem in _OF_CONNECTIONS else ""
+        level = logging.DEBUG if loss in self._losses else logging.INFO
+        self._losses.update({loss} - {""})
+        tell(level, Event.NOTE, f"{line}; retrying in {human_time(seconds)}", path=failure.path)
 
     def not_tried(self, change: Change) -> None:
         """Count a change that something stands in the way of; that was told already."""
@@ -261,7 +292,7 @@ class Report:
             self.counts.untried[verb_of(change)] += 1
         path = path_of(change)
         text = f"{quoted(path)}  {Problem.NOT_TRIED}"
-        _tell(logging.DEBUG, "failed", text, path=path, problem=str(Problem.NOT_TRIED), detail="")
+        tell(logging.DEBUG, Event.FAILED, text, path=path, problem=str(Problem.NOT_TRIED), detail="")
 
     def recounted(self, untried: Mapping[str, int]) -> None:
         """Note all that the pass did not come to, by the verbs of the changes."""
@@ -273,44 +304,38 @@ class Report:
         if text in self._said:
             return False
         self._said.add(text)
-        _tell(logging.INFO, "note", shown(text))
+        tell(logging.INFO, Event.NOTE, shown(text))
         return True
 
     def found_out(self, text: str) -> None:
         """Tell, whoever wants to know all, what the server was found to do."""
-        _tell(logging.DEBUG, "found out", text)
+        tell(logging.DEBUG, Event.NOTE, text)
 
     def made_root(self, root: str) -> None:
-        """Tell that the destination's folder was not there; a slip of the pen makes one like that."""
+        """Tell that the destination folder did not exist: it may be misspelled."""
         if self._dry_run:
-            self.note(f"the destination's folder is not there and would be made: {root}")
+            self.note(f"the destination folder does not exist and would be created: {root}")
         else:
-            self.note(f"the destination's folder was not there and was made: {root}")
+            self.note(f"created the destination folder {root}")
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, hint: str = "") -> None:
         """Tell something that the user should change, but that is in the way of nothing."""
-        _tell(logging.WARNING, "warning", shown(text))
+        tell_with_hint(logging.WARNING, Event.WARNING, shown(text), hint)
 
-    def halt(self, text: str) -> None:
+    def halt(self, text: str, hint: str = "") -> None:
         """Tell that a guard tripped."""
         self.counts.halts.append(text)
-        _tell(logging.ERROR, "halted", text)
+        tell_with_hint(logging.ERROR, Event.ERROR, f"{STOPPED}{text}", hint)
 
-    def trouble(self, text: str) -> None:
-        """Tell that the pass as a whole could not go on."""
+    def trouble(self, text: str, hint: str = "") -> None:
+        """Tell that the pass as a whole could not go on; in detail only if it is what the pass before ended with."""
         self.counts.trouble = shown(text)
-        _tell(logging.ERROR, "trouble", shown(text))
-
-    def waiting(self, error: Exception, seconds: float) -> None:
-        """Tell that a connection could not be had, and when it is tried again."""
-        told = error.told if isinstance(error, RemoteError) else str(error)
-        text = f"{shown(told)}; trying again in {human_time(seconds)}"
-        self.activity.waiting = text
-        _tell(logging.INFO, "waiting", text)
+        level = logging.DEBUG if self.counts.trouble == self._last_trouble else logging.ERROR
+        tell_with_hint(level, Event.ERROR, self.counts.trouble, hint)
 
     def say(self, text: str) -> None:
         """Tell how things go."""
-        _tell(logging.INFO, "", shown(text))
+        tell(logging.INFO, Event.INFO, shown(text))
 
     # What it came to.
 
@@ -320,11 +345,12 @@ class Report:
         for problem, told in self._failures_told.items():
             if more_paths := counts.problems[problem] - told:
                 more = plural(more_paths, "more path")
-                _tell(logging.ERROR, "failed", f"and {more}: {problem}", problem=str(problem))
+                tell(logging.ERROR, Event.FAILED, f"and {more}: {problem}", problem=str(problem))
+        self._tell_plan()
         if counts.scanned and not counts.partial and counts.source() != self._source:
             self._source = counts.source()
-            _tell(logging.INFO, "", f"source: {self._source}")
-        sentence = "; ".join(filter(None, [self._sentence(), self._caution]))
+            tell(logging.INFO, Event.INFO, f"source: {self._source}")
+        sentence = "; ".join(filter(None, [counts.summary(dry_run=self._dry_run), self._caution]))
         bad = counts.failures or counts.halts or counts.trouble or self._caution
         ending = {
             **self._about,
@@ -334,59 +360,37 @@ class Report:
             **counts.as_json(),
             "next_pass_in_s": next_in_s and round(next_in_s, 1),
         }
-        _tell(
+        tell(
             logging.WARNING if bad else logging.INFO,
-            "",
+            Event.PASS,
             f"{sentence}{_next_pass(next_in_s, delayed)}",
-            event="pass",
             **ending,
         )
         if next_in_s is not None:
-            self.activity.rest(time.monotonic() + next_in_s, counts.trouble or sentence)
+            self.activity.rest(time.monotonic() + next_in_s, counts.trouble or sentence, self._failing(result))
         if self._tell_pass:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             self._tell_pass(json.dumps({"time": now, "dry_run": self._dry_run, **ending}))
 
-    def _sentence(self) -> str:
-        counts = self.counts
-        if self._dry_run:
-            title = f"{'incomplete ' * counts.is_incomplete}plan, nothing was changed: "
-        elif counts.is_incomplete:
-            title = f"{counts.incomplete()}; "
-        else:
-            what = "changes" if counts.partial else "pass"
-            title = f"{what}, interrupted: " if counts.interrupted else f"{what}: "
-        text = f"{title}{counts.sentence(planned=self._dry_run)}"
-        if self._dry_run:
-            size = f", {human_size(counts.bytes_sent)}" if counts.bytes_sent else ""
-            text += f"{size}; looked for {human_time(counts.seconds)}"
-        elif counts.bytes_sent or counts.connections:
-            text += f"; {human_size(counts.bytes_sent)} in {human_time(counts.seconds)}"
-            text += f" over {plural(counts.connections, 'connection')}"
-        else:
-            needed = " needed" if counts.is_whole else ""
-            text += f"; {human_time(counts.seconds)}, no connection{needed}"
-        return f"{text}; FAILED: {counts.by_problem()}" if counts.failed else text
+    def _failing(self, result: str) -> str:
+        """Return since when passes have not mirrored all, in words; "" if the last one did."""
+        if result == "mirrored":
+            self._failing_since = ""
+        elif not self._failing_since:
+            self._failing_since = f"failing since {datetime.now().astimezone():%Y-%m-%d %H:%M}"
+        return self._failing_since
 
-
-def _is_of_a_folder(change: Change) -> bool:
-    if isinstance(change, RemoveFile):
-        return False
-    return isinstance(change, RemoveFolder) or change.entry.is_folder
+    def _tell_plan(self) -> None:
+        """Print what a dry run would do, in order of the paths; with JSON on standard output it goes to the log."""
+        for path, verb, text in sorted(self._plan):
+            if self._tell_pass:
+                tell(logging.INFO, Event.PLANNED, f"{verb} {text}", action=verb, path=path)
+            else:
+                print(f"{self._lead}{verb:6}  {text}")
 
 
 def _next_pass(seconds: float | None, delayed: bool) -> str:
     if seconds is None:
         return ""
-    return f"; next pass in {human_time(seconds)}{', not sooner because servers lock accounts' * delayed}"
-
-
-def _bytes_to_send(change: Change) -> int:
-    return change.entry.size if isinstance(change, SendFile) else 0
-
-
-def _tell(level: int, verb: str, text: str, *, event: str = "", **fields: object) -> None:
-    """Make a log record: a line for people; `event` and `fields`, but for those that are None, for machines."""
-    line = f"{verb:7}  {text}" if verb else text
-    told = {key: value for key, value in fields.items() if value is not None or event}
-    log.log(level, "%s", line, extra={"event": event or verb or "info", "text": text, "fields": told})
+    later = " (later than usual: servers lock accounts after failed logins)" if delayed else ""
+    return f"; next pass in {human_time(seconds)}{later}"

@@ -48,6 +48,13 @@ def human_time(seconds: float) -> str:
     return f"{whole} s"
 
 
+def rounded_time(seconds: float) -> float:
+    """Return a length of time as exactly as a forecast can be: to about a tenth of it."""
+    steps = (5, 10, 30, 60, 300, 600, 1800, 3600, 6 * 3600, 86400)
+    step = next((each for each in steps if seconds < 20 * each), steps[-1])
+    return max(step, round(seconds / step) * step)
+
+
 def plural(number: int, noun: str) -> str:
     """Return `1 file`, `1,200 files`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
@@ -60,20 +67,20 @@ def quoted(path: str) -> str:
 
 
 _VERBS = {
-    MakeFolder: ("made", "making"),
-    SendFile: ("sent", "sending"),
+    MakeFolder: ("created", "creating"),
+    SendFile: ("uploaded", "uploading"),
     SetAttributes: ("mode", "setting the mode of"),
     SetDate: ("dated", "setting the date of"),
-    Move: ("moved", "renaming to"),
-    RemoveFile: ("removed", "removing"),
-    RemoveFolder: ("removed", "removing"),
+    Move: ("renamed", "renaming to"),
+    RemoveFile: ("deleted", "deleting"),
+    RemoveFolder: ("deleted", "deleting"),
 }
 """What is said of a change that was made, and of one that is being made."""
 
 
 def verb_of(change: Deed) -> str:
     """Return the verb for a change that was made."""
-    return "same" if isinstance(change, SetDate) and not change.is_set else _VERBS[type(change)][0]
+    return "unchanged" if isinstance(change, SetDate) and not change.is_set else _VERBS[type(change)][0]
 
 
 def doing(change: Change) -> str:

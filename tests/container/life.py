@@ -267,7 +267,7 @@ def test_life_from_the_first_pass_to_the_last(container: Container, server: FtpS
     eventually(lambda: container.check_health().returncode != 0, "it is unhealthy", 100)
     said = container.execute("async-mirror", "healthcheck")
     assert said.returncode == 1
-    assert "the last pass ended with: connection" in said.stderr
+    assert "last error: connection failed" in said.stderr
     assert container.state()["Running"]
 
     server.start()
@@ -362,7 +362,7 @@ def test_what_is_wrong_is_told_and_ends_it(container: Container) -> None:
     assert "/nowhere" in done.stderr
     done = container.run("sync", "--once", PASSWORD_FILE="/run/secrets/other")
     assert done.returncode == Exit.USAGE
-    assert "/run/secrets/other cannot be read" in done.stderr
+    assert "cannot read the password file /run/secrets/other" in done.stderr
     done = container.run("sync", "--once", EVERYY="5m")
     assert done.returncode == Exit.USAGE
     assert "did you mean ASYNC_MIRROR_EVERY" in done.stderr

@@ -159,7 +159,7 @@ def _understand(world: World, block: Block) -> None:
         case "toml":
             done = world.run(f"async-mirror config --config {shlex.quote(str(path))}")
             assert done.returncode == 0, f"{block}\n{done.stdout}"
-            assert "# the configuration file: " in done.stdout
+            assert "# configuration file: " in done.stdout
         case "yaml":
             for command, environment in _steps(yaml.safe_load(path.read_text(encoding="utf-8"))):
                 done = world.run(command, world.environment | environment)

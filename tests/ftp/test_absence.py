@@ -23,7 +23,7 @@ from async_mirror.ftp.wire.replies import Reply
 THEIRS, OURS = "theirs, which is longer", "ours"
 MOST = 1 << 20
 RANDOM = "am-absent-0123456789abcdef"
-REPLACES = "replaces a file of the site that differs"
+REPLACES = "overwrites a different file"
 Serve = Callable[..., ScriptedServer]
 
 
@@ -102,17 +102,17 @@ def test_file_of_others_that_came_between_two_passes_is_told_as_replaced(
 
     failed = program.sync("--existing", "fail")
     assert (failed.code, (server.docroot / "mine").read_text()) == (1, THEIRS), said(failed)
-    assert "mine  may not replace what others have on the site" in said(failed)
+    assert "mine  already on the site (--existing fail)" in said(failed)
     assert (server.docroot / "free").read_text() == OURS
     skipped = program.sync("--existing", "skip")
     assert (skipped.code, (server.docroot / "mine").read_text()) == (0, THEIRS), said(skipped)
-    assert "left 1 file of others as they are" in said(skipped)
+    assert "1 existing file skipped" in said(skipped)
     planned = program.sync("--dry-run")
     assert REPLACES in said(planned), said(planned)
     replaced = program.sync()
     assert (replaced.code, (server.docroot / "mine").read_text()) == (0, OURS), said(replaced)
     assert said(replaced).count(REPLACES) == 1
-    assert "(1 in the place of others on the site)" in said(replaced)
+    assert "(1 overwritten)" in said(replaced)
     assert "not known to be free" not in said(replaced)
 
 
@@ -160,7 +160,7 @@ def test_name_of_which_the_server_tells_nothing_is_counted_as_such(existing: str
     )
     mirror.write("second", OURS)
     ran = mirror.run("--existing", existing)
-    assert ("1 name not known to be free before" in ran.said) == (existing == "overwrite"), ran.said
+    assert ("1 possibly overwritten (the server does not say)" in ran.said) == (existing == "overwrite"), ran.said
     assert (b"/second" in server.files) == (existing == "overwrite")
 
 
@@ -216,12 +216,12 @@ def test_folder_that_can_be_neither_listed_nor_entered_is_not_taken_for_absent(s
             b"550 Permission denied." if exchange.path.startswith(b"/shut") else usual(exchange)
         )
     ran = mirror.run("--rescan")
-    assert "shut  was refused" in ran.said, ran.said
-    assert "sent" not in ran.said
+    assert "shut  refused by the server" in ran.said, ran.said
+    assert "uploaded  " not in ran.said
 
 
 def test_every_word_about_names_of_others_is_explained() -> None:
-    assert "may not replace what others have on the site" in told()
+    assert "already on the site (--existing fail)" in told()
 
 
 LOST = {

@@ -167,7 +167,7 @@ def test_slow_greeting_is_told_of_and_then_believed(
     finally:
         logging.getLogger("async_mirror").removeHandler(listener)
     (record,) = caplog.records
-    assert record.getMessage() == f"waiting  still waiting for the greeting of {HOST}:{server.port}"
+    assert record.getMessage() == f"note      still waiting for the greeting of {HOST}:{server.port}"
 
 
 def test_greeting_that_comes_in_time_is_not_told_of(

@@ -389,7 +389,7 @@ def test_garbage_between_234_and_tls_ends_it(server: ScriptedServer, meet: Meet,
 )
 def test_lie_about_tls_ends_with_4(mirror: Mirror, server: ScriptedServer, verb: str, lie: Reaction) -> None:
     server.on(verb, lie, times=ALWAYS)
-    assert_refused(mirror.run(), server, "trouble")
+    assert_refused(mirror.run(), server, "error")
     assert count(server, "STOR") + count(server, "MLSD") == 0
 
 

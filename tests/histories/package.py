@@ -36,7 +36,7 @@ from .wire import HOST, Socket
 from .world import World
 
 NAME = "async_mirror"
-OWN_ERROR = "met an error of ours"
+OWN_ERROR = "internal error"
 """What it is called in the program's summary that something was never to happen."""
 
 

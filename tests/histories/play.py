@@ -30,7 +30,7 @@ QUIET_SECONDS = 900.0
 LONGEST_SECONDS = 120
 _COARSE_S = 2
 """Times so near to each other may be one to some sites."""
-_FORETOLD = ("made_folders", "sent_files", "moved", "changed_modes", "removed_files", "removed_folders")
+_FORETOLD = ("created_folders", "uploaded_files", "renamed", "changed_modes", "deleted_files", "deleted_folders")
 _numbers = itertools.count()
 
 
@@ -209,8 +209,8 @@ class Stage:
                 self.do(("touch", path.decode("utf-8", "surrogateescape")))
         result = self.run()
         assert result is not None, "nobody kills it in quiet"
-        if result.told["sent_files"]:
-            self.world.found("a touch alone sends nothing", f"{result.told['sent_files']} files were sent")
+        if result.told["uploaded_files"]:
+            self.world.found("a touch alone sends nothing", f"{result.told['uploaded_files']} files were sent")
         self._compare(result.code)
 
     def _change_some(self) -> None:
@@ -299,8 +299,8 @@ class Stage:
 def _told_of(result: package.Result, what: Iterable[str]) -> dict[str, int]:
     """Return what was told of a pass; whether others have something in a folder may show its removal alone."""
     told = {each: result.told[each] for each in what}
-    if "removed_folders" in told:
-        told["removed_folders"] += result.told["given_up"]
+    if "deleted_folders" in told:
+        told["deleted_folders"] += result.told["no_longer_managed"]
     return told
 
 

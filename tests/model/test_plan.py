@@ -57,25 +57,19 @@ def plan_of(found: Iterable[Entry], held: Iterable[Entry], *, complete: bool = T
         pytest.param(
             [a_file("a", mtime_ns=9)],
             [a_file("a")],
-            FolderPlan(
-                changes=[SendFile(a_file("a", mtime_ns=9), a_file("a"), "older date than what was sent", compares=True)]
-            ),
+            FolderPlan(changes=[SendFile(a_file("a", mtime_ns=9), a_file("a"), "older", compares=True)]),
             id="an earlier mtime",
         ),
         pytest.param(
             [a_file("a")],
             [a_file("a", size=UNKNOWN)],
-            FolderPlan(
-                changes=[SendFile(a_file("a"), a_file("a", UNKNOWN), "what the site holds is not known for sure")]
-            ),
+            FolderPlan(changes=[SendFile(a_file("a"), a_file("a", UNKNOWN), "state of the site unknown")]),
             id="an unknown held size",
         ),
         pytest.param(
             [a_file("a", size=0)],
             [a_file("a", size=UNKNOWN)],
-            FolderPlan(
-                changes=[SendFile(a_file("a", 0), a_file("a", UNKNOWN), "what the site holds is not known for sure")]
-            ),
+            FolderPlan(changes=[SendFile(a_file("a", 0), a_file("a", UNKNOWN), "state of the site unknown")]),
             id="an unknown held size is not that of an empty file",
         ),
         pytest.param(

@@ -30,6 +30,27 @@ SELECTIONS = st.builds(
 )
 
 
+@given(SELECTIONS, ENTRIES)
+def test_a_rule_is_named_for_each_entry_that_is_excluded_and_for_no_other(selection: Selection, entry: Entry) -> None:
+    assert bool(selection.rule(entry)) is not selection.includes(entry)
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("a/b/c", "--max-depth 2"),
+        ("a/x.tmp", "--exclude-ext .tmp"),
+        ("drafts/idea", "--exclude drafts/*"),
+        ("drafts/ready", ""),
+        ("build/", "--exclude build/"),
+        ("build", ""),
+    ],
+)
+def test_the_rule_is_the_one_that_decided(path: str, rule: str) -> None:
+    selection = Selection(2, frozenset({".tmp"}), ("build/", "drafts/*", "!drafts/ready"))
+    assert selection.rule(at(path)) == rule
+
+
 @pytest.mark.parametrize(
     ("depth", "path", "taken"),
     [

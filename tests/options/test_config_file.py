@@ -91,6 +91,7 @@ SAMPLES: dict[str | None, Sample] = {
     "bwlimit": text("--bwlimit", 5e6, "500k", "2Mi"),
     "timeout": text("--timeout", 1.5, "20s", "30"),
     "retries": Sample(0, "1", ("--retries", "2"), (1, 2)),
+    "retry_for": text("--retry-for", 600, "1h30m", "90s"),
     "pasv_address": Sample("server", "control", ("--pasv-address", "server"), ("control", "server")),
     "max_connections": Sample(4, "5", ("--max-connections", "6"), (5, 6)),
     "password_file": text("--password-file", "/srv/file", "/srv/environment", "/srv/line"),
@@ -103,6 +104,8 @@ SAMPLES: dict[str | None, Sample] = {
     "insecure": flag("--insecure"),
     "quiet": flag("-q"),
     "verbose": flag("-v"),
+    "stats": text("--stats", 600, "0", "90s"),
+    "exit_code": flag("--exit-code"),
     "no_progress": flag("--no-progress"),
     "json": flag("--json"),
     "log_file": text("--log-file", "/srv/file", "/srv/environment", "/srv/line"),
@@ -180,7 +183,7 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
 def test_only_the_file_itself_cannot_be_named_in_a_file(here: Here) -> None:
     assert [param.name for param in SYNC if not param.expose_value] == ["config"]
     here.write("config = 'other.toml'")
-    assert "config is no key" in here.refused()
+    assert "unknown key config" in here.refused()
 
 
 def test_an_empty_variable_is_none(here: Here) -> None:
@@ -301,8 +304,8 @@ def test_the_users_configuration_folder_may_be_elsewhere(
 
 def test_a_named_file_that_is_not_there_is_no_reason_to_take_another(here: Here) -> None:
     here.write("multi = 'S'")
-    assert re.search(r"other\.toml .*No such file", here.refused("--config", "other.toml"))
-    assert re.search(r"other\.toml .*No such file", here.refused(CONFIG="other.toml"))
+    assert re.search(r"other\.toml: No such file", here.refused("--config", "other.toml"))
+    assert re.search(r"other\.toml: No such file", here.refused(CONFIG="other.toml"))
 
 
 def test_a_path_counts_from_the_folder_of_the_file_that_it_is_written_in(here: Here, tmp_path: Path) -> None:
@@ -359,9 +362,9 @@ def test_a_key_may_have_underscores_as_well(here: Here, param: click.Parameter) 
 
 def test_a_key_is_not_taken_twice_however_it_is_written(here: Here) -> None:
     here.write("max-depth = 1\nmax_depth = 2")
-    assert re.search(rf"{FILE}.*max-depth.*twice", here.refused())
+    assert re.search(rf"{FILE}.*duplicate key max-depth", here.refused())
     here.write("max-depth = 1\nmax-depth = 2")
-    assert re.search(rf"{FILE}.*no TOML.*overwrite", here.refused())
+    assert re.search(rf"{FILE}.*not valid TOML.*overwrite", here.refused())
 
 
 @pytest.mark.parametrize(
@@ -408,7 +411,9 @@ def test_a_value_of_another_type_is_refused_with_what_is_allowed(here: Here, par
         assert refused is (value not in fitting), value
         assert not refused or (result.code, result.out) == (2, "")
     here.write(f"{key} = {allowed[2]}")
-    assert "must be" not in here.run("config").err, "the example is refused"
+    assert "must be" not in here.run("config").err.replace("the destination must be a URL", ""), (
+        "the example is refused"
+    )
 
 
 @pytest.mark.parametrize(
@@ -447,12 +452,12 @@ def test_a_variable_of_another_type_is_refused_by_its_name(here: Here, key: str,
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"multi = S", r"no TOML.*line 1"),
-        (b"multi: S", r"no TOML.*line 1"),
-        (b"source = 'a'\n\ndestination = 'b", r"no TOML.*at end"),
-        (b"source = 'caf\xe9'", r"no TOML"),
-        (b"\xff\xfem\0u\0", r"no TOML"),
-        (b"source = 'a\0b'", r"no TOML"),
+        (b"multi = S", r"not valid TOML.*line 1"),
+        (b"multi: S", r"not valid TOML.*line 1"),
+        (b"source = 'a'\n\ndestination = 'b", r"not valid TOML.*at end"),
+        (b"source = 'caf\xe9'", r"not valid TOML"),
+        (b"\xff\xfem\0u\0", r"not valid TOML"),
+        (b"source = 'a\0b'", r"not valid TOML"),
     ],
 )
 def test_a_file_that_is_no_toml_is_refused_with_the_line(here: Here, content: bytes, said: str) -> None:
@@ -536,12 +541,12 @@ def test_where_the_password_is_from_is_told_and_not_what_it_is(here: Here, tmp_p
     def where(*arguments: str, **environment: str) -> str:
         out = here.run("config", ".", *arguments, **environment).out
         assert CANARY not in out
-        return out.partition("# the password: ")[2].strip()
+        return out.partition("# password: ")[2].strip()
 
     assert where() == ""
-    assert where("ftp://me@host/").startswith("not found")
+    assert where("ftp://me@host/").startswith("none found")
     assert where("ftp://me@host/", PASSWORD_FILE="/not/there").endswith(
-        "/not/there cannot be read: No such file or directory"
+        "cannot read the password file /not/there: No such file or directory"
     )
     assert where("ftp://me@host/", PASSWORD=CANARY) == "ASYNC_MIRROR_PASSWORD"
     write(tmp_path / "home/.netrc", f"machine host login me password {CANARY}\n", mode=0o600)
@@ -628,7 +633,7 @@ def test_the_order_of_the_original_program_is_answered_with_the_new_one(here: He
         for destination in ("./site", "ftp://me@host/"):
             result = here.run("sync", site, destination)
             assert result.code == 2
-            assert "the folder comes first" in result.err
+            assert "write the folder first" in result.err
             assert CANARY not in result.err
 
 
@@ -819,7 +824,7 @@ def test_a_link_that_leads_nowhere_is_no_missing_configuration(here: Here, where
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to("nowhere.toml")
     arguments = ("--config", link) if where == "named" else ()
-    assert re.search(r"the configuration \S+ cannot be read: No such file", here.refused(*arguments))
+    assert re.search(r"cannot read the configuration \S+: No such file", here.refused(*arguments))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

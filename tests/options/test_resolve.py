@@ -15,7 +15,8 @@ from support.program import Program, names, write
 
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
-from async_mirror.options.asked import Asked, AskedHealth
+from async_mirror.options.asked import Asked, AskedHealth, AskedList
+from async_mirror.options.commands import LIST
 from async_mirror.options.credentials import Login
 from async_mirror.options.declared import SYNC
 from async_mirror.options.questions import HEALTHCHECK
@@ -75,7 +76,7 @@ def refused(here: Here, url: str, *options: str | Path, **environment: str) -> s
     ids=lambda option: option[0],
 )
 def test_an_option_of_tls_is_refused_without_tls(here: Here, option: tuple[str, ...]) -> None:
-    said = f"{option[0]} is for TLS, and the destination is without"
+    said = f"{option[0]} needs TLS, but the destination is unencrypted"
     assert said in refused(here, "ftp://me@host/", *option)
     assert said in refused(here, "ftpes://me@host/", "--tls", "off", *option)
     name = option[0].removeprefix("--")
@@ -93,11 +94,11 @@ def test_an_option_of_tls_is_meant_where_tls_is_asked_for_by_another_one(here: H
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--tls-pin", PIN, "--insecure"], "--tls-pin and --insecure exclude each other"),
-        (["--ca-cert", "../file", "--tls-pin", PIN], "--ca-cert and --tls-pin exclude each other"),
-        (["--ca-cert", "../file", "--insecure"], "--ca-cert and --insecure exclude each other"),
-        (["--client-key", "../file"], "--client-key is nothing without --client-cert"),
-        (["--tls-pin", "sha256:0f"], "is no fingerprint"),
+        (["--tls-pin", PIN, "--insecure"], "--tls-pin and --insecure cannot be used together"),
+        (["--ca-cert", "../file", "--tls-pin", PIN], "--ca-cert and --tls-pin cannot be used together"),
+        (["--ca-cert", "../file", "--insecure"], "--ca-cert and --insecure cannot be used together"),
+        (["--client-key", "../file"], "--client-key needs --client-cert"),
+        (["--tls-pin", "sha256:0f"], "invalid fingerprint"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -173,13 +174,13 @@ def test_files_that_can_be_used_are_no_reason_to_refuse(program: Program, files:
 
 def told(scheme: str, host: str, user: str = "me", trust: Trust | None = None, file: Path | None = None) -> list[str]:
     login = Login(Site(scheme, host, 21, user, ""), Secret("secret"), "somewhere", file)
-    return list(warnings_about(login, trust or Trust()))
+    return [f"{warning}: {hint}" for warning, hint in warnings_about(login, trust or Trust())]
 
 
 @pytest.mark.parametrize("host", ["ftp.example.org", "192.168.0.1", "2001:db8::1", "localhost.example.org"])
 def test_a_password_in_clear_text_to_another_machine_is_warned_of(host: str) -> None:
     (warning,) = told("ftp", host)
-    assert f"to {host} in clear text" in warning
+    assert f"to {host} unencrypted" in warning
     assert "write ftpes://" in warning
 
 
@@ -199,7 +200,7 @@ def test_neither_tls_nor_a_login_without_password_is_warned_of() -> None:
 @pytest.mark.parametrize("host", ["ftp.example.org", "127.0.0.1"])
 def test_a_certificate_that_is_not_checked_is_warned_of_wherever_the_site_is(scheme: str, host: str) -> None:
     (warning,) = told(scheme, host, trust=Trust(insecure=True))
-    assert warning.startswith(f"--insecure: nobody looks whether it is {host} ")
+    assert warning.startswith(f"--insecure: the certificate of {host} is not checked")
     assert "--tls-pin" in warning
 
 
@@ -222,8 +223,8 @@ def test_clear_text_is_warned_of_once_and_not_with_each_pass(program: Program) -
             running.wait_for("pass: .*next pass")
         assert running.end(signal.SIGTERM, within_seconds=10) == 143
         running.wait()
-    assert running.said.count("in clear text") == 1
-    assert running.said.count("warning  ftp:// sends the password and all files to 0.0.0.0 in clear text") == 1
+    assert running.said.count("unencrypted") == 1
+    assert running.said.count("warning   ftp:// sends the password and all files to 0.0.0.0 unencrypted") == 1
     assert names(program.site) == {"file"}
 
 
@@ -242,7 +243,7 @@ def test_insecure_is_told_at_the_start_and_with_each_pass(program: Program, quie
             assert f"; {caution}; next pass in" in running.wait_for("incomplete: ")
         assert running.end(signal.SIGTERM, within_seconds=10) == 143
         running.wait()
-    assert running.said.count("warning  --insecure: nobody looks whether it is 127.0.0.1 that answers") == 1
+    assert running.said.count("warning   --insecure: the certificate of 127.0.0.1 is not checked") == 1
 
 
 def test_insecure_is_told_in_json(program: Program) -> None:
@@ -260,7 +261,7 @@ def test_a_temporary_name_is_refused_where_there_is_none(program: Program) -> No
     program.url = CLOSED
     refused = program.sync("--in-place", "--temp-name", "am-*.tmp")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "--in-place and --temp-name exclude each other" in refused.err
+    assert "--in-place and --temp-name cannot be used together" in refused.err
 
 
 # What must not be published.
@@ -292,7 +293,7 @@ def test_a_certificate_without_its_key_may_be_published(program: Program, files:
 
 
 def test_each_parameter_has_a_field_and_each_field_a_parameter() -> None:
-    for params, asked in ((SYNC, Asked), (HEALTHCHECK, AskedHealth)):
+    for params, asked in ((SYNC, Asked), (HEALTHCHECK, AskedHealth), (LIST, AskedList)):
         assert {param.name for param in params if param.expose_value} == {field.name for field in fields(asked)}
 
 

@@ -70,7 +70,7 @@ def test_folder_of_many_files_is_renamed_in_one_step(program: Program, multi: st
     said = mirrored(program, "--multi", multi, "--max-delete", "0")
     assert program.commands("RNFR", "RNTO") == ["RNFR before", "RNTO after"]
     assert not program.commands("STOR", "DELE", "MKD", "RMD", "MFMT")
-    assert "moved 1 path" in said
+    assert "renamed 1 path" in said
     mirrored(program, "--multi", multi)
     assert not program.server.commands()
 
@@ -298,9 +298,11 @@ def test_dry_run_tells_of_one_rename_and_changes_nothing(mirror: Mirror, server:
     assert plan.code == 0
     assert (tree_of(server), untouched(mirror.state)) == (before, state)
     told = [
-        re.split(r" {2,}", line)[:2] for line in plan.said.splitlines() if re.match(r"(move|send|remove|make) ", line)
+        re.split(r" {2,}", line)[:2]
+        for line in plan.said.splitlines()
+        if re.match(r"(rename|upload|delete|create) ", line)
     ]
-    assert sorted(told) == [["move", "x -> y/"], ["move", "y/a -> y/b/"], ["remove", "y/b/2"], ["send", "y/b/1"]]
+    assert sorted(told) == [["delete", "y/b/2"], ["rename", "x -> y/"], ["rename", "y/a -> y/b/"], ["upload", "y/b/1"]]
     ran_to(mirror, server)
 
 

@@ -36,7 +36,7 @@ def state(tmp_path: Path, source: Path) -> Iterator[State]:
 
 def listings(scope: Scope, source: Path, state: State, selection: Selection = ALL) -> dict[str, Listing]:
     """Return what is looked at, in its order."""
-    found = list(scope.listings(os.fsencode(source), selection, state))
+    found = list(scope.listings(os.fsencode(source), selection, state, state.in_step))
     assert len(found) == len({listing.folder for listing in found}), "looked at twice"
     return {listing.folder: listing for listing in found}
 

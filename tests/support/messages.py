@@ -19,7 +19,7 @@ DOCUMENT = PROJECT / "docs/messages.md"
 EXIT_CODES = "Exit codes"
 FAILED = "Paths that were not mirrored"
 
-_EXPLAINED = {"failed", "advice", "note", "warning", "halted", "trouble", "waiting", "given up"}
+_EXPLAINED = {"failed", "hint", "note", "warning", "error"}
 _OF_CLICK = re.compile(
     r"No such |Missing |Got unexpected |Option '|Invalid value: |'.*' is not (one of|a valid)|-?\d+ is not in the range"
 )
@@ -95,11 +95,12 @@ def _without_time(line: str) -> str:
 def _is_explained(event: str, text: str) -> bool:
     if event == "failed":
         return _is_failure(text)
-    if event == "advice":
-        return text in {f"what {kind}: {advice}" for kind, advice in kinds().items()}
+    if event == "hint":
+        return text in kinds().values() or is_told(text)
     if event == "use":
         text = re.sub(r"^(Invalid value for .*?|\S+\.toml): ", "", text)
         return bool(_OF_CLICK.match(text)) or is_told(text) or is_told(f"async-mirror: {text}")
+    text = re.sub("^(stopped for safety|server unreachable|cannot open a connection): ", "", text)
     return is_told(text) or _is_failure(text)
 
 

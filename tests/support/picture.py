@@ -25,12 +25,12 @@ TITLE = "./site -> ftpes://me@ftp.example.org/www"
 _BEGUN = 1000.0
 _MB = 1_000_000
 _LINES = (
-    (logging.INFO, "made", "pictures/2024"),
-    (logging.INFO, "sent", "index.html  (newer)"),
-    (logging.INFO, "sent", "pictures/2024/harbour.jpg  (new)"),
-    (logging.INFO, "moved", "drafts/ready.html -> articles/ready.html"),
-    (logging.ERROR, "failed", "private/notes.txt  could not be read: Permission denied"),
-    (logging.INFO, "sent", "articles/boats.html  (size 4.1 KB -> 5.0 KB)"),
+    (logging.INFO, "created", "pictures/2024"),
+    (logging.INFO, "uploaded", "index.html  (newer)"),
+    (logging.INFO, "uploaded", "pictures/2024/harbour.jpg  (new)"),
+    (logging.INFO, "renamed", "drafts/ready.html -> articles/ready.html"),
+    (logging.ERROR, "failed", "private/notes.txt  cannot be read: Permission denied"),
+    (logging.INFO, "uploaded", "articles/boats.html  (size 4.1 KB -> 5.0 KB)"),
 )
 
 _UNDER_WAY = (
@@ -45,17 +45,17 @@ def _activity() -> Activity:
     """Make up a pass that has gone on for 24 s."""
     activity = Activity()
     activity.begin(_BEGUN)
-    activity.phase, activity.scanned = "mirroring", True
+    activity.phase, activity.scanned = "uploading", True
     activity.planned(212 * _MB)
     activity.foreseen(1283, 0)
     activity.finished(98 * _MB)
     activity.files_done, activity.bytes_sent = 811, 74 * _MB
     for lane, (path, size, sent, rate) in enumerate(_UNDER_WAY, start=1):
-        activity.set_out(lane, Errand("sending", path, size, _BEGUN + 24 - sent / rate, sent))
+        activity.set_out(lane, Errand("uploading", path, size, _BEGUN + 24 - sent / rate, sent))
     activity.sample(_BEGUN + 19)
     activity.bytes_sent, activity.files_done = 98 * _MB, 1_037
     activity.sample(_BEGUN + 24)
-    activity.fail("private/notes.txt  could not be read: Permission denied")
+    activity.fail("private/notes.txt  cannot be read: Permission denied")
     return activity
 
 
@@ -75,7 +75,7 @@ def _lines(display: _Above) -> list[Text]:
     handler = display.lines_above
     handler.setFormatter(log_output.TextLines("2026-05-04 09:41:07  %(message)s"))
     for level, verb, text in _LINES:
-        record = logging.makeLogRecord({"levelno": level, "msg": f"{verb:7}  {text}", "text": text})
+        record = logging.makeLogRecord({"levelno": level, "msg": f"{verb:8}  {text}", "text": text})
         handler.emit(record)
     return display.above
 

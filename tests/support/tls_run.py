@@ -92,11 +92,11 @@ def run(program: Program, mode: str) -> Iterator[str]:
     allowed = int(mode[1:] or 1)
     if told["connections"] > allowed:
         yield f"{told['connections']} connections, so some were replaced"
-    if extra := told["sent_bytes"] - sum(map(len, source.values())):
+    if extra := told["uploaded_bytes"] - sum(map(len, source.values())):
         yield f"{extra} bytes were sent again"
     for line in result.err.splitlines():
         event = json.loads(line)
-        if event["level"] != "info" or event["event"] == "waiting":
+        if event["level"] != "info" or "retrying in" in event["text"]:
             yield f"{event['event']}: {event['text']}"
     if contents(program.site) != source:
         yield "the site is not as the source is"

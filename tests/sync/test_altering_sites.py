@@ -70,7 +70,7 @@ def test_nothing_tracked_is_sent_again(odd: str, serve: Serve, tmp_path: Path) -
     mirror.write("README", "changed")
     ran = mirror.run()
     assert (ran.code, count(server, "STOR")) == (0, sent + 1), ran.said
-    assert "in the place of others" not in ran.said
+    assert "overwritten" not in ran.said
     assert not temporaries_of(server)
 
 
@@ -80,7 +80,7 @@ def test_new_state_tells_what_it_replaces_under_another_spelling(serve: Serve, t
     mirror = Mirror(tmp_path, server.port)
     mirror.write("README", "ours")
     ran = mirror.run()
-    assert "(1 in the place of others on the site)" in ran.said
+    assert "(1 overwritten)" in ran.said
 
 
 @pytest.mark.parametrize("its", [(), (lacks("MLSD", "MLST"),)], ids=["MLSD", "LIST"])

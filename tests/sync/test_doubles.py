@@ -12,7 +12,7 @@ from support.mirror import Mirror, answer_at_once, assert_mirrored, contents, te
 from async_mirror.model.entry import Entry, Kind, Listing
 from async_mirror.model.plan import plan_folder
 
-DOUBLE = "has the name of another one for this server"
+DOUBLE = "same name as another file for this server"
 Serve = Callable[..., ScriptedServer]
 
 

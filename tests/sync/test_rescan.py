@@ -73,7 +73,7 @@ def test_unchanged_site_is_looked_at_and_not_touched(program: Program) -> None:
     before = untouched(program.site)
     result = program.sync("--rescan")
     assert result.code == 0
-    assert "found 6 files there already" in result.err
+    assert "6 existing files adopted" in result.err
     assert untouched(program.site) == before
     (program.source / "img/b.png").rename(program.source / "img/renamed.png")
     assert program.sync().code == 0
@@ -96,9 +96,9 @@ def test_what_somebody_else_put_in_the_place_of_a_removed_file_stays(program: Pr
         "pages/deep/",
         "pages/deep/three.html",
     }
-    assert "given up" in result.err
+    assert "no longer managed" in result.err
     assert program.sync().code == 0
-    assert program.server.connections() == 0, "what was given up is said once"
+    assert program.server.connections() == 0, "what is no longer managed is said once"
 
 
 def test_dry_run_tells_what_a_rescan_would_bring_and_changes_nothing(program: Program) -> None:
@@ -106,7 +106,7 @@ def test_dry_run_tells_what_a_rescan_would_bring_and_changes_nothing(program: Pr
     before = untouched(program.site), untouched(program.state)
     result = program.sync("--rescan", "--dry-run")
     assert result.code == 0
-    assert [line.split("  (")[0] for line in result.out.splitlines()] == ["send     pages/one.html  14 B"]
+    assert [line.split("  (")[0] for line in result.out.splitlines()] == ["upload  pages/one.html  14 B"]
     assert (untouched(program.site), untouched(program.state)) == before
     assert program.sync("--dry-run").out == ""
 
@@ -124,7 +124,7 @@ def test_left_out_files_are_still_held_after_a_rescan(program: Program) -> None:
 def test_only_the_first_pass_of_a_long_run_looks_again(program: Program) -> None:
     program.server.mark()
     with program.started("--rescan", "--every", "1s", "--multi", "S") as running:
-        running.wait_for("found 6 files there already")
+        running.wait_for("6 existing files adopted")
         running.wait_for("nothing to do")
         running.wait_for("nothing to do")
     assert program.server.connections() == 1
@@ -146,5 +146,5 @@ def test_dry_run_of_a_rescan_tells_that_all_is_sent_to_a_site_that_is_gone(progr
     shutil.rmtree(program.site / "www")
     result = program.sync("--rescan", "--dry-run")
     assert result.code == 0, result.err
-    assert "is not there and would be made" in result.err
-    assert sum(line.startswith("send ") for line in result.out.splitlines()) == 6
+    assert "does not exist and would be created" in result.err
+    assert sum(line.startswith("upload ") for line in result.out.splitlines()) == 6

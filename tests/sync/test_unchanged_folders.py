@@ -281,15 +281,15 @@ def told(program: Program, *options: str) -> dict[str, object]:
 
 def test_pass_over_what_is_in_step_tells_and_does_the_same(program: Program) -> None:
     first = told(program)
-    assert (first["source_files"], first["links"], first["sent_files"]) == (6, 1, 6)
-    unchanged = {**first, "sent_files": 0, "sent_bytes": 0}
+    assert (first["source_files"], first["links"], first["uploaded_files"]) == (6, 1, 6)
+    unchanged = {**first, "uploaded_files": 0, "uploaded_bytes": 0}
     assert [told(program) for _ in range(3)] == [unchanged] * 3
     program.write("a/1", "other content")
-    assert told(program)["sent_files"] == 1
+    assert told(program)["uploaded_files"] == 1
     assert tree(program.site) == without_links(tree(program.source))
     assert told(program, "--exclude", "*.tmp")["excluded"] == 3
     program.write("b/deep/2.tmp", "content of another length")
-    assert [told(program)["sent_files"] for _ in range(2)] == [1, 0]
+    assert [told(program)["uploaded_files"] for _ in range(2)] == [1, 0]
     assert tree(program.site) == without_links(tree(program.source))
 
 
@@ -300,7 +300,7 @@ def test_files_that_the_site_lost_with_their_folder_are_sent_although_the_source
         each.unlink()
     (program.site / "b/deep").rmdir()
     program.write("b/deep/3.tmp", "one more")
-    assert told(program)["sent_files"] == 4
+    assert told(program)["uploaded_files"] == 4
     assert tree(program.site) == without_links(tree(program.source))
 
 

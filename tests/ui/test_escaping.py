@@ -183,17 +183,17 @@ def told_as_text(hostile: Hostile, result: tuple[int, bytes, bytes]) -> str:
 def test_nothing_that_is_logged_obeys_a_name_or_a_reply(hostile: Hostile) -> None:
     fill(hostile)
     plan = told_as_text(hostile, hostile.sync("--dry-run"))
-    assert f"send     page1{ESCAPED}\\x9b\\xff" in plan
+    assert f"upload  page1{ESCAPED}\\x9b\\xff" in plan
     misbehave(hostile.server)
     code, *written = result = hostile.sync("-v", "--log-file", hostile.log, "--multi", "S")
     assert code == 1, written
     said = told_as_text(hostile, result)
     for event in (
-        "sent     ",
-        "made     in",
-        "left out  link",
-        "failed   line\\x0d\\x0abreak",
-        f"failed   in the way{ESCAPED}",
+        "uploaded  ",
+        "created   in",
+        "skipped   link",
+        "failed    line\\x0d\\x0abreak",
+        f"failed    in the way{ESCAPED}",
         f"names that no site may have, which are left alone: ../{ESCAPED}\\x9b\\xff",
         f"450 first {ESCAPED}",
         "what is no FTP reply",
@@ -206,7 +206,7 @@ def test_nothing_that_is_logged_obeys_a_name_or_a_reply(hostile: Hostile) -> Non
     said = told_as_text(hostile, hostile.sync("-v", "--log-file", hostile.log, "--max-delete", "0"))
     assert f"would be removed: in{ESCAPED}" in said
     said = told_as_text(hostile, hostile.sync("-v", "--log-file", hostile.log, "--max-delete", "100%"))
-    for event in ("moved    page1", "skipped  page2", "removed  page0", f"550 first {ESCAPED}"):
+    for event in ("renamed   page1", "skipped   page2", "deleted   page0", f"550 first {ESCAPED}"):
         assert event in said, f"{event} is not in {said}"
 
 
@@ -256,23 +256,23 @@ def test_path_that_the_server_says_it_is_in_is_told_harmlessly(hostile: Hostile)
 
 
 WRONG_USE: list[tuple[Sequence[str], str]] = [
-    (("sync", "FILE", "URL"), "is no folder"),
-    (("sync", "--every", EVIL, "SOURCE", "URL"), "is no interval"),
-    (("sync", "--multi", EVIL, "SOURCE", "URL"), "is no mode"),
+    (("sync", "FILE", "URL"), "is not a folder"),
+    (("sync", "--every", EVIL, "SOURCE", "URL"), "invalid interval"),
+    (("sync", "--multi", EVIL, "SOURCE", "URL"), "invalid mode"),
     (("sync", "--log-format", EVIL, "SOURCE", "URL"), "is not one of"),
     (("sync", f"--{EVIL}", "SOURCE", "URL"), "o such option"),
     (("sync", "SOURCE", "URL", EVIL), "unexpected extra argument"),
     ((EVIL,), "o such command"),
     (("sync", "SOURCE", f"{EVIL}://host/"), "control character"),
-    (("sync", "SOURCE", "gopher\u202e://host/"), "must look like"),
-    (("sync", "SOURCE", "ftp://me@\u202ehost\x9b.invalid/"), "looked up"),
-    (("sync", "--password-file", "FOLDER/gone", "SOURCE", "URL"), "cannot be read"),
-    (("sync", "--password-file", "FILE", "SOURCE", "URL", "--log-file", "FOLDER/gone/log"), "cannot be written"),
-    (("sync", "--exclude-from", "FOLDER/gone", "SOURCE", "URL"), "cannot be read"),
-    (("sync", "--exclude", f"./{EVIL}", "SOURCE", "URL"), "would match nothing"),
-    (("sync", "--config", "FOLDER/gone", "SOURCE", "URL"), "cannot be read"),
-    (("sync", "--config", "BAD", "SOURCE", "URL"), "no TOML"),
-    (("sync", "--config", "UNKNOWN", "SOURCE", "URL"), "is no key"),
+    (("sync", "SOURCE", "gopher\u202e://host/"), "must be a URL"),
+    (("sync", "SOURCE", "ftp://me@\u202ehost\x9b.invalid/"), "invalid host name"),
+    (("sync", "--password-file", "FOLDER/gone", "SOURCE", "URL"), "cannot read"),
+    (("sync", "--password-file", "FILE", "SOURCE", "URL", "--log-file", "FOLDER/gone/log"), "cannot write"),
+    (("sync", "--exclude-from", "FOLDER/gone", "SOURCE", "URL"), "cannot read"),
+    (("sync", "--exclude", f"./{EVIL}", "SOURCE", "URL"), "matches nothing"),
+    (("sync", "--config", "FOLDER/gone", "SOURCE", "URL"), "cannot read"),
+    (("sync", "--config", "BAD", "SOURCE", "URL"), "not valid TOML"),
+    (("sync", "--config", "UNKNOWN", "SOURCE", "URL"), "unknown key"),
     (("sync", "--state-dir", "SOURCE/state", "SOURCE", "URL"), "lies in the source"),
     (("sync", "--password-file", "FILE", "--state-dir", "FILE", "SOURCE", "URL"), "cannot be used"),
     (("healthcheck", "--state-dir", "FOLDER/gone", "SOURCE", "URL"), "no pass was ever made"),
@@ -307,10 +307,10 @@ def test_printed_settings_obey_none_and_read_back(hostile: Hostile) -> None:
     settings = tomllib.loads(assert_harmless(out))
     assert (settings["source"], settings["exclude"]) == (str(folder), [EVIL])
     assert settings["destination"] == hostile.url
-    assert f"# the configuration file: {folder.parent}/folder{ESCAPED}/config.toml" in out.decode()
+    assert f"# configuration file: {folder.parent}/folder{ESCAPED}/config.toml" in out.decode()
     code, out, _ = hostile.run("config", "--password-file", hostile.folder / "gone", folder, hostile.url)
-    assert "# the password: " in assert_harmless(out)
-    assert ESCAPED in out.decode().partition("# the password: ")[2]
+    assert "# password: " in assert_harmless(out)
+    assert ESCAPED in out.decode().partition("# password: ")[2]
 
 
 def test_live_display_obeys_neither_names_nor_replies(hostile: Hostile) -> None:

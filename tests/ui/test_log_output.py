@@ -17,6 +17,7 @@ from servers import USER, ServerFactory
 from support.program import MTIME, PROGRAM, PROJECT, Program, Result, contents, names, run_to_end, touch, tree, write
 
 from async_mirror.engine import Exit
+from async_mirror.ui.events import Event
 
 CANARY = "canary-Pass"
 
@@ -32,6 +33,7 @@ def documented(heading: str) -> dict[str, set[str]]:
 
 OF_A_PASS = documented("## `--json`")
 OF_AN_EVENT = documented("## `--log-format json`")
+EVENTS = documented("## Events")
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_log_file_is_whole_however_little_the_screen_has(program: Program, log: 
     program.write("file", "content")
     result = program.sync("--quiet", "--log-file", log)
     assert result == (0, "", "")
-    assert {"sent", "begun", "pass:"} <= {text.split()[0] for _, text in lines_of(log.read_text())}
+    assert {"uploaded", "begun", "pass:"} <= {text.split()[0] for _, text in lines_of(log.read_text())}
 
 
 def test_verbose_screen_has_what_the_log_file_has(program: Program, log: Path) -> None:
@@ -109,7 +111,7 @@ def test_log_of_a_day_gone_by_is_put_aside_and_five_are_kept(program: Program, l
     old = {path.name: path.read_text() for path in log.parent.glob("sync.log.2*")}
     assert old == {f"sync.log.{day}": f"of {day}\n" for day in [*days[2:], "2026-01-04"]}
     assert "of 2026-01-04" not in log.read_text()
-    assert "pass: sent 1 file" in log.read_text()
+    assert "pass: uploaded 1 file" in log.read_text()
     assert [path.read_text() for path in others] == ["of others", "of others"]
 
 
@@ -171,7 +173,7 @@ def test_log_file_without_any_room_is_an_error_before_anything_is_done(program: 
     result = sync_with_log_of(program, log, 0)
     assert (result.code, result.out) == (2, "")
     (line,) = result.err.splitlines()
-    assert f"the log file {log} cannot be written" in line
+    assert f"cannot write the log file {log}" in line
     assert (program.server.connections(), program.state.exists()) == (0, False)
 
 
@@ -246,7 +248,7 @@ def test_log_as_json_has_the_documented_events_and_keys_and_no_others(
 ) -> None:
     log.with_name("other").mkdir()
     found = events(program, log, server_factory)
-    assert {each["event"] for each in found} == OF_AN_EVENT["event"]
+    assert {each["event"] for each in found} == EVENTS.keys()
     assert {each["level"] for each in found} == OF_AN_EVENT["level"]
     of_passes = [each for each in found if each["event"] == "pass"]
     others = [each for each in found if each["event"] != "pass"]
@@ -259,18 +261,22 @@ def test_log_as_json_has_the_documented_events_and_keys_and_no_others(
         assert isinstance(each["text"], str)
         assert "\n" not in each["text"]
     assert {each["connection"] for each in others if each["event"] == "begun"} <= set(range(1, 9))
-    sent = {each["path"]: each["bytes"] for each in others if each["event"] == "sent"}
+    sent = {each["path"]: each["bytes"] for each in others if each["event"] == "uploaded"}
     assert sent["folder/file"] == len("content")
     refused = [each for each in others if each["event"] == "failed" and each["path"] == "a\\x0ab"]
     assert len(refused) == 3
     assert all(each["level"] == "error" and each["problem"] and each["detail"] for each in refused)
 
 
+def test_documented_events_are_those_that_the_program_has() -> None:
+    assert list(EVENTS) == list(Event)
+
+
 def test_log_as_json_is_json_on_the_screen_too(program: Program) -> None:
     program.write("file", "content")
     program.write("a\nb", "content")
     found = objects_of(program.sync("--log-format", "json").err)
-    assert {"sent", "failed", "pass"} <= {each["event"] for each in found}
+    assert {"uploaded", "failed", "pass"} <= {each["event"] for each in found}
     assert "begun" not in {each["event"] for each in found}
 
 
@@ -299,20 +305,20 @@ def test_pass_is_told_as_one_object_with_the_documented_keys(program: Program) -
         "links": 1,
         "special_files": 0,
         "adopted_files": 0,
-        "foreign": 1,
-        "made_folders": 1,
-        "sent_files": 2,
-        "sent_bytes": 19,
+        "unmanaged": 1,
+        "created_folders": 1,
+        "uploaded_files": 2,
+        "uploaded_bytes": 19,
         "dates_set": 0,
         "unchanged_files": 0,
-        "replacing_files": 0,
-        "kept_files": 0,
+        "overwritten_files": 0,
+        "skipped_files": 0,
         "existing_unknown": 0,
         "changed_modes": 0,
-        "moved": 0,
-        "removed_files": 0,
-        "removed_folders": 0,
-        "given_up": 0,
+        "renamed": 0,
+        "deleted_files": 0,
+        "deleted_folders": 0,
+        "no_longer_managed": 0,
         "incomplete": False,
         "planned": 2,
         "done": 2,
@@ -320,8 +326,8 @@ def test_pass_is_told_as_one_object_with_the_documented_keys(program: Program) -
         "not_attempted": 0,
         "failures": {},
         "first_failures": [],
-        "halts": [],
-        "trouble": None,
+        "stopped": [],
+        "error": None,
         "next_pass_in_s": None,
     }
     assert result.err, "the log is written all the same"
@@ -333,12 +339,12 @@ def test_unchanged_pass_and_one_that_changes_things_are_told_in_numbers(program:
     program.write("moded", "more content")
     assert program.sync().code == 0
     found = only_object(program.sync("--json", "--quiet"))
-    assert (found["connections"], found["sent_files"], found["source_files"]) == (0, 0, 3)
+    assert (found["connections"], found["uploaded_files"], found["source_files"]) == (0, 0, 3)
     (program.source / "moved").rename(program.source / "under a new name")
     (program.source / "moded").chmod(0o600)
     (program.source / "gone/removed").unlink()
     (program.source / "gone").rmdir()
-    numbers = ("moved", "changed_modes", "removed_files", "removed_folders", "sent_files")
+    numbers = ("renamed", "changed_modes", "deleted_files", "deleted_folders", "uploaded_files")
     plan = only_object(program.sync("--json", "--dry-run"))
     done = only_object(program.sync("--json"))
     assert [plan[key] for key in numbers] == [done[key] for key in numbers] == [1, 1, 1, 1, 0]
@@ -365,8 +371,8 @@ def test_failing_connection_is_told_as_an_object(program: Program) -> None:
     program.write("file", "content")
     program.server.stop()
     found = only_object(program.run(*program.arguments("--once", "--json", "--retries", "0")))
-    assert (found["result"], found["exit_code"], found["sent_files"]) == ("connection", 4, 0)
-    assert f"127.0.0.1:{program.server.port}" in found["trouble"]
+    assert (found["result"], found["exit_code"], found["uploaded_files"]) == ("connection", 4, 0)
+    assert f"127.0.0.1:{program.server.port}" in found["error"]
 
 
 def test_refused_login_is_told_as_an_object_without_the_password(program: Program, log: Path) -> None:
@@ -376,7 +382,7 @@ def test_refused_login_is_told_as_an_object_without_the_password(program: Progra
     result = program.run("sync", "--state-dir", program.state, *options, program.source)
     found = only_object(result)
     assert (found["result"], found["exit_code"]) == ("login", 3)
-    assert USER in found["trouble"]
+    assert USER in found["error"]
     assert CANARY not in result.out + result.err + log.read_text()
 
 
@@ -385,8 +391,8 @@ def test_tripped_guard_is_told_as_an_object(program: Program) -> None:
     assert program.sync().code == 0
     (program.source / "file").unlink()
     found = only_object(program.sync("--json"))
-    assert (found["result"], found["exit_code"], found["removed_files"]) == ("safety", 5, 0)
-    (halt,) = found["halts"]
+    assert (found["result"], found["exit_code"], found["deleted_files"]) == ("safety", 5, 0)
+    (halt,) = found["stopped"]
     assert "--allow-empty-source" in halt
 
 
@@ -397,7 +403,7 @@ def test_documented_results_are_those_that_a_pass_can_have() -> None:
 def test_dry_run_with_json_prints_nothing_but_its_object(program: Program) -> None:
     program.write("file", "content")
     found = only_object(program.sync("--json", "--dry-run"))
-    assert (found["dry_run"], found["sent_files"], found["sent_bytes"]) == (True, 1, 7)
+    assert (found["dry_run"], found["uploaded_files"], found["uploaded_bytes"]) == (True, 1, 7)
     assert names(program.site) == set()
 
 
@@ -407,7 +413,7 @@ def test_long_run_tells_an_object_per_pass(program: Program) -> None:
         told = [json.loads(running.out.readline()) for _ in range(3)]
         assert running.end(signal.SIGTERM, within_seconds=10) == 143
         told += objects_of(running.out.read().decode())
-    assert [each["sent_files"] for each in told[:3]] == [1, 0, 0]
+    assert [each["uploaded_files"] for each in told[:3]] == [1, 0, 0]
     assert all(each.keys() == OF_A_PASS.keys() for each in told)
     assert all(0 < each["next_pass_in_s"] <= 1 for each in told[:3])
     assert len({each["time"] for each in told}) == len(told)
@@ -420,7 +426,7 @@ def test_pass_that_a_signal_cuts_short_is_told_as_an_object(program: Program) ->
         assert running.end(signal.SIGTERM, within_seconds=10) == 143
         (found,) = objects_of(running.out.read().decode())
     assert found.keys() == OF_A_PASS.keys()
-    assert (found["result"], found["exit_code"], found["sent_files"]) == ("interrupted", 143, 0)
+    assert (found["result"], found["exit_code"], found["uploaded_files"]) == ("interrupted", 143, 0)
     assert found["next_pass_in_s"] is None
 
 

@@ -28,8 +28,13 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from async_mirror import multi
+from async_mirror.model.change import Job, SendFile
+from async_mirror.model.entry import Entry, Kind
+from async_mirror.model.outcome import Done, Failure, Problem, Skipped
 from async_mirror.ui.activity import Activity, Errand
 from async_mirror.ui.layout import Page, rows
+from async_mirror.ui.log_output import set_up
+from async_mirror.ui.report import Report
 from async_mirror.ui.terminal import Display
 
 PATIENCE_S = 20.0
@@ -43,21 +48,23 @@ def passing(*, files: int = 2000, size: int = 100_000, done: int = 0, scanned: b
     """Return a pass that began at 0, and is at its 10th second."""
     activity = Activity()
     activity.begin(0.0)
-    activity.phase = "mirroring"
+    activity.phase = "uploading"
     for _ in range(files):
         activity.planned(size)
+    activity.set_out(1, Errand("uploading", "done", size, 0.0))
     activity.sample(0.0)
     for _ in range(done):
-        activity.set_out(1, Errand("sending", "done", size, 0.0))
+        activity.set_out(1, Errand("uploading", "done", size, 0.0))
         activity.advanced(1, "done", size)
         activity.came_back(1, "done")
         activity.finished(size)
+    activity.came_back(1, "done")
     activity.scanned = scanned
     return activity
 
 
 def busy(
-    activity: Activity, lane: int, path: str, sent: int = 0, *, size: int = 1_000_000, verb: str = "sending"
+    activity: Activity, lane: int, path: str, sent: int = 0, *, size: int = 1_000_000, verb: str = "uploading"
 ) -> None:
     """Have a connection at work on a path since the 8th second."""
     activity.set_out(lane, Errand(verb, path, size, 8.0))
@@ -68,6 +75,7 @@ def seen(
     activity: Activity, width: int = 80, height: int = 24, *, now: float = 10.0, ascii_only: bool = False
 ) -> list[str]:
     """Return the rows of a frame, printed by a console that would wrap what is too wide."""
+    activity.sample(now)
     frame = rows(activity, TITLE, now, Page(width, height, ascii_only))
     console = Console(width=width, file=io.StringIO(), color_system=None)
     with console.capture() as printed:
@@ -78,28 +86,30 @@ def seen(
 def test_a_pass_shows_what_is_done_of_what_how_fast_and_by_whom() -> None:
     activity = passing(done=500)
     busy(activity, 1, "photos/IMG_1.jpg", 450_000)
-    busy(activity, 2, "old/index.html", size=0, verb="removing")
-    activity.fail("photos/IMG_0.jpg  was refused: 550 no")
-    assert seen(activity) == [
-        "/srv/site -> ftp://me@host/www                           pass 1, mirroring, 10 s",
-        "━" * 18 + "─" * 57 + "  25%",
-        "500 of 2,000 files   50.5 of 200.0 MB   5.0 MB/s   30 s left",
-        "  1 sending photos/IMG_1.jpg                                     45%  225.0 KB/s",
-        "  2 removing old/index.html",
-        "failed photos/IMG_0.jpg  was refused: 550 no",
+    busy(activity, 2, "old/index.html", size=0, verb="deleting")
+    activity.fail("photos/IMG_0.jpg  refused by the server: 550 no")
+    activity.renamed, activity.deleted = 2, 7
+    assert seen(activity, 80)[2] == "500 of 2,000 files   2 renamed   7 deleted   about 30 s left   1 failed"
+    assert seen(activity, 110) == [
+        f"{TITLE:87}uploading  pass 1, 10 s",
+        "━" * 26 + "─" * 79 + "  25%",
+        "500 of 2,000 files   50.5 of 200.0 MB   5.0 MB/s   2 renamed   7 deleted   about 30 s left   1 failed",
+        f"{'  1 uploading photos/IMG_1.jpg':95}45%  225.0 KB/s",
+        "  2 deleting old/index.html",
+        "failed photos/IMG_0.jpg  refused by the server: 550 no",
     ]
 
 
 def test_a_narrow_terminal_shows_the_share_and_the_name() -> None:
     activity = passing(done=500)
     busy(activity, 1, "photos/2024/summer holidays/IMG_1.jpg", 450_000)
-    activity.fail("photos/2024/summer holidays/IMG_0.jpg  was refused: 550 no")
+    activity.fail("photos/2024/summer holidays/IMG_0.jpg  refused by the server: 550 no")
     assert seen(activity, 40, 12) == [
-        "pass 1, mirroring, 10 s",
+        "uploading  pass 1, 10 s",
         "━" * 8 + "─" * 27 + "  25%",
-        "500 of 2,000 files   30 s left",
+        "500 of 2,000 files   1 failed",
         "photos/2024/summer holid…/IMG_1.jpg  45%",
-        "photos/20…/IMG_0.jpg  was refused: 550…",
+        "photos/20…/IMG_0.jpg  refused by the se…",
     ]
 
 
@@ -121,7 +131,7 @@ def test_the_bar_is_full_when_all_is_done_and_not_before() -> None:
 
 def test_a_pass_without_bytes_counts_files() -> None:
     activity = passing(files=10, size=0, done=5)
-    assert seen(activity)[1:] == ["━" * 37 + "─" * 38 + "  50%", "5 of 10 files   10 s left"]
+    assert seen(activity)[1:] == ["━" * 37 + "─" * 38 + "  50%", "5 of 10 files   about 10 s left"]
 
 
 def test_sizes_of_different_magnitude_keep_their_units() -> None:
@@ -132,26 +142,47 @@ def test_a_pass_that_finds_nothing_to_send_says_so_and_for_how_long() -> None:
     activity = Activity()
     activity.begin(0.0)
     assert seen(activity, now=83.0) == [
-        "/srv/site -> ftp://me@host/www              pass 1, looking at the source, 1m23s",
+        "/srv/site -> ftp://me@host/www                           scanning  pass 1, 1m23s",
         "─" * 75,
-        "nothing to send so far",
+        "nothing to upload so far",
     ]
 
 
-def test_looking_at_the_site_counts_folders() -> None:
+def test_listing_the_site_counts_folders() -> None:
     activity = passing(files=0, scanned=False)
-    activity.phase, activity.folders_compared = "looking at the site", 1203
+    activity.phase, activity.folders_compared = "listing the site", 1203
     busy(activity, 1, "photos", size=0, verb="listing")
-    assert seen(activity)[2:] == ["1,203 folders looked at", "  1 listing photos"]
+    assert seen(activity)[2:] == ["1,203 folders listed", "  1 listing photos"]
 
 
-def test_waiting_for_a_connection_is_shown_while_none_works() -> None:
+def test_a_server_that_is_away_is_shown_in_one_row_while_no_connection_works() -> None:
     activity = passing(files=1)
-    activity.waiting = "the server does not answer; trying again in 5.0 s"
-    assert seen(activity)[3:] == ["waiting: the server does not answer; trying again in 5.0 s"]
+    for lane in (1, 2, 3, 4):
+        activity.retry(lane, "cannot connect to host:21: Connection refused", 12.5 + lane)
+    shown = seen(activity, 100)
+    assert shown[0].endswith("unreachable  pass 1, 10 s")
+    assert shown[3:] == [
+        "server unreachable, 4 connections retrying, next in 4 s: cannot connect to host:21: Connection refu…"
+    ]
+
+
+def test_a_connection_that_is_opened_again_beside_others_says_so() -> None:
+    activity = passing()
     busy(activity, 1, "a")
-    activity.waiting = "the server does not answer; trying again in 5.0 s"
-    assert [row.split()[0] for row in seen(activity)[3:]] == ["1"]
+    activity.retry(2, "", 10.0)
+    activity.retry(3, "no answer", 12.5)
+    assert [row.strip() for row in seen(activity)[4:]] == ["2 reconnecting", "3 reconnecting, next attempt in 3 s"]
+
+
+def test_connections_that_only_do_small_files_share_a_row() -> None:
+    activity = passing(done=500)
+    busy(activity, 1, "video.mp4", 450_000)
+    for lane in (2, 3, 4):
+        activity.set_out(lane, Errand("uploading", f"pages/{lane}.html", 4000, 9.0 + lane / 10))
+    assert [row.split("   ")[0] for row in seen(activity)[3:]] == [
+        "  1 uploading video.mp4",
+        "3 connections: small files, 50/s  pages/4.html",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -160,22 +191,22 @@ def test_waiting_for_a_connection_is_shown_while_none_works() -> None:
 )
 def test_between_passes_the_next_one_is_counted_down_to(now: float, left: str) -> None:
     activity = passing()
-    activity.rest(872.0, "pass: sent 3 files; 2.3 MB in 4.0 s over 8 connections")
+    activity.rest(872.0, "pass: uploaded 3 files; 2.3 MB in 4.0 s over 8 connections")
     assert seen(activity, now=now) == [
-        "/srv/site -> ftp://me@host/www                                      after pass 1",
+        "/srv/site -> ftp://me@host/www                             in sync  after pass 1",
         f"next pass in {left}",
-        "pass: sent 3 files; 2.3 MB in 4.0 s over 8 connections",
+        "pass: uploaded 3 files; 2.3 MB in 4.0 s over 8 connections",
     ]
 
 
 def test_a_long_result_takes_two_rows_and_no_more() -> None:
     activity = passing()
-    activity.fail("a  was refused")
-    activity.rest(20.0, "pass: sent 3 files and removed 4 files and 12 folders; FAILED: 12 x refused by the server")
+    activity.fail("a  refused by the server")
+    activity.rest(20.0, "pass: uploaded 3 files and deleted 4 files and 12 folders; 12 failed (refused by the server)")
     assert seen(activity, 40, 12)[2:] == [
-        "pass: sent 3 files and removed 4 files",
-        "and 12 folders; FAILED: 12 x refused by…",
-        "a  was refused",
+        "pass: uploaded 3 files and deleted 4",
+        "files and 12 folders; 12 failed (refuse…",
+        "a  refused by the server",
     ]
 
 
@@ -216,17 +247,17 @@ def test_failures_leave_room_for_connections() -> None:
     activity = passing()
     for number in range(3):
         busy(activity, number + 1, f"file {number}")
-        activity.fail(f"path {number}  was refused")
+        activity.fail(f"path {number}  refused by the server")
     assert [row.split()[0] for row in seen(activity, height=12)[3:]] == ["1", "2", "3", "failed", "failed"]
-    assert seen(activity, height=12)[-1] == "failed path 2  was refused"
+    assert seen(activity, height=12)[-1] == "failed path 2  refused by the server"
 
 
 def test_names_are_shown_as_they_are_or_escaped_and_never_obeyed() -> None:
     activity = passing()
     names = ["[red]a[/red] :smile:", "esc\x1b[31m\x1b[2J", "line\nbreak", "stray\udcff", " blank ", "\u202ertl"]
     for lane, name in enumerate(names, 1):
-        busy(activity, lane, name, size=0)
-    assert [row[12:] for row in seen(activity)[3:]] == [
+        busy(activity, lane, name)
+    assert [row[14:].split("     ")[0] for row in seen(activity)[3:]] == [
         "[red]a[/red] :smile:",
         "esc\\x1b[31m\\x1b[2J",
         "line\\x0abreak",
@@ -239,10 +270,10 @@ def test_names_are_shown_as_they_are_or_escaped_and_never_obeyed() -> None:
 def test_without_unicode_everything_is_ascii() -> None:
     activity = passing(done=500)
     busy(activity, 1, "f\u00e9/\u6f22" + "x" * 100 + "/name.txt", 1)
-    activity.fail("\u6f22  was refused")
+    activity.fail("\u6f22  refused by the server")
     shown = seen(activity, ascii_only=True)
     assert all(row.isascii() for row in shown)
-    assert shown[3].startswith("  1 sending f\\xe9/\\u6f22xxx")
+    assert shown[3].startswith("  1 uploading f\\xe9/\\u6f22xxx")
     assert ".../name.txt" in shown[3]
 
 
@@ -276,20 +307,21 @@ def activities(draw: st.DrawFn) -> Activity:
     """Draw anything that may be going on."""
     activity = Activity()
     activity.begin(draw(st.floats(0, 1e6)))
-    activity.phase = draw(st.sampled_from(["looking at the source", "looking at the site", "mirroring"]))
+    activity.phase = draw(st.sampled_from(["scanning", "listing the site", "uploading"]))
     for size in draw(st.lists(st.integers(0, 10**13), max_size=5)):
         activity.planned(size)
         if draw(st.booleans()):
             activity.finished(size)
     for lane in draw(st.sets(st.integers(1, 256), max_size=30)):
         activity.set_out(
-            lane, Errand(draw(st.sampled_from(["sending", "setting the mode of"])), draw(ODD_TEXT), 9, 0.0)
+            lane, Errand(draw(st.sampled_from(["uploading", "setting the mode of"])), draw(ODD_TEXT), 9, 0.0)
         )
         activity.lanes[lane].sent = draw(st.integers(0, 10**13))
     activity.sample(draw(st.floats(0, 1e6)))
     for line in draw(st.lists(ODD_TEXT, max_size=4)):
         activity.fail(line)
-    activity.waiting = draw(ODD_TEXT)
+    for lane in draw(st.sets(st.integers(1, 256), max_size=9)):
+        activity.retry(lane, draw(ODD_TEXT), draw(st.floats(0, 1e6)))
     activity.scanned = draw(st.booleans())
     if draw(st.booleans()):
         activity.rest(draw(st.floats(0, 1e6)), draw(ODD_TEXT))
@@ -411,7 +443,7 @@ def test_a_row_that_comes_out_wider_than_was_counted_does_not_wrap() -> None:
         console = console_on(paper, columns=120)
         display = Display({TITLE: activity}, console=console, clock=lambda: 10.0)
         with display.shown():
-            assert [row[:7].strip() for row in paper.lines[3:]] == ["1 sen", "2 sen"]
+            assert [row[:7].strip() for row in paper.lines[3:]] == ["1 upl", "2 upl"]
             paper.write("\n" + "x" * 100)
             assert paper.lines[-2:] == ["x" * 80, "x" * 20], "all else wraps as ever"
 
@@ -505,13 +537,13 @@ def test_trouble_is_coloured_unless_colours_are_not_wanted(
     async def main() -> None:
         paper = Paper()
         activity = passing(done=500)
-        activity.fail("a  was refused")
+        activity.fail("a  refused by the server")
         display = display_on(paper, activity)
         with display.shown():
-            log_on(display).log(level, "failed   a", extra={"text": "a"})
+            log_on(display).log(level, "failed    a", extra={"text": "a"})
             await paper.next_frame()
             assert paper.screen.buffer[0][0].fg == colour
-            assert paper.lines[-1] == "failed a  was refused"
+            assert paper.lines[-1] == "failed a  refused by the server"
             assert paper.screen.buffer[len(paper.lines) - 1][0].fg == ("default" if no_color else "red")
 
     asyncio.run(main())
@@ -521,8 +553,8 @@ def test_time_and_verb_of_a_line_are_dim() -> None:
     async def main() -> None:
         paper = Paper()
         display = display_on(paper)
-        log_on(display).info("sent     a  1 B  (new)", extra={"text": "a  1 B  (new)"})
-        assert paper.getvalue() == "\x1b[2m12:00:00  sent     \x1b[0ma  1 B  (new)\n"
+        log_on(display).info("uploaded  a  1 B  (new)", extra={"text": "a  1 B  (new)"})
+        assert paper.getvalue() == "\x1b[2m12:00:00  uploaded  \x1b[0ma  1 B  (new)\n"
 
     asyncio.run(main())
 
@@ -759,10 +791,10 @@ def has(text: str) -> Callable[[list[str]], bool]:
 
 def test_on_a_terminal_the_scrollback_holds_log_lines_only(watch: Callable[..., Watched]) -> None:
     terminal = watch(80, 10)
-    terminal.until(has("nothing to send so far"))
+    terminal.until(has("nothing to upload so far"))
     for lane in (1, 2, 3):
-        terminal.do(f"activity.set_out({lane}, Errand('sending', 'file {lane}', 9, now))")
-    terminal.until(has("sending file 3"))
+        terminal.do(f"activity.set_out({lane}, Errand('uploading', 'file {lane}', 10**6, now))")
+    terminal.until(has("uploading file 3"))
     for number in range(50):
         terminal.do(f"log.info('line {number}')")
     terminal.until(has("line 49"))
@@ -777,16 +809,16 @@ def test_on_a_terminal_the_scrollback_holds_log_lines_only(watch: Callable[..., 
 
 def test_on_a_terminal_of_40_columns_nothing_wraps_and_resizing_is_followed(watch: Callable[..., Watched]) -> None:
     terminal = watch(40, 12)
-    terminal.until(has("nothing to send so far"))
-    terminal.do(f"activity.set_out(1, Errand('sending', 'folder/{'x' * 100}.txt', 9, now))")
+    terminal.until(has("nothing to upload so far"))
+    terminal.do(f"activity.set_out(1, Errand('uploading', 'folder/{'x' * 100}.txt', 10**6, now))")
     terminal.do(
-        "activity.set_out(2, Errand('sending', '\\u6f22\\u5b57' * 30 + '\\U0001f468\\u200d\\U0001f469', 9, now))"
+        "activity.set_out(2, Errand('uploading', '\\u6f22\\u5b57' * 30 + '\\U0001f468\\u200d\\U0001f469', 10**6, now))"
     )
     terminal.until(has("\u6f22"))
     assert len(terminal.lines) == 5
     assert terminal.lines[3].endswith("xxx.txt   0%")
     terminal.resize(100, 12)
-    terminal.until(has("  1 sending x"))
+    terminal.until(has("  1 uploading x"))
     assert len(terminal.lines) == 5
     assert terminal.lines[0].startswith("/srv/site -> ftp://me@host/www   ")
     terminal.resize(10, 3)
@@ -798,7 +830,7 @@ def test_on_a_terminal_of_40_columns_nothing_wraps_and_resizing_is_followed(watc
 
 def test_the_second_ctrl_c_leaves_the_terminal_as_it_was(watch: Callable[..., Watched]) -> None:
     terminal = watch()
-    terminal.until(has("nothing to send so far"))
+    terminal.until(has("nothing to upload so far"))
     before = termios.tcgetattr(terminal.ours)
     terminal.press(b"\x03")
     terminal.until(has("stopping"))
@@ -812,18 +844,18 @@ def test_the_second_ctrl_c_leaves_the_terminal_as_it_was(watch: Callable[..., Wa
 
 def test_ctrl_z_gives_the_terminal_back_until_the_process_goes_on(watch: Callable[..., Watched]) -> None:
     terminal = watch(shell="{}; echo stopped; read answer; fg")
-    terminal.until(has("nothing to send so far"))
+    terminal.until(has("nothing to upload so far"))
     terminal.press(b"\x1a")
     terminal.until(lambda lines: lines[-1] == "stopped")
-    assert not has("nothing to send")(terminal.lines)
+    assert not has("nothing to upload")(terminal.lines)
     assert not terminal.screen.cursor.hidden
     terminal.press(b"\n")
-    terminal.until(has("nothing to send so far"))
+    terminal.until(has("nothing to upload so far"))
     assert terminal.screen.cursor.hidden
     assert has("stopped")(terminal.lines)
     terminal.do("done.set()")
     assert terminal.end() == 0
-    assert not has("nothing to send")(terminal.lines)
+    assert not has("nothing to upload")(terminal.lines)
 
 
 def test_in_the_background_there_are_only_lines(watch: Callable[..., Watched]) -> None:
@@ -833,7 +865,7 @@ def test_in_the_background_there_are_only_lines(watch: Callable[..., Watched]) -
     assert terminal.lines == ["a line"]
     assert not terminal.screen.cursor.hidden
     terminal.press(b"\n")
-    terminal.until(has("nothing to send so far"))
+    terminal.until(has("nothing to upload so far"))
     assert terminal.screen.cursor.hidden
     terminal.do("done.set()")
     assert terminal.end() == 0
@@ -847,3 +879,29 @@ def test_signals_are_as_they_were_afterwards() -> None:
     before = signal.getsignal(signal.SIGTSTP)
     asyncio.run(main())
     assert signal.getsignal(signal.SIGTSTP) is before
+
+
+# What scrolls above.
+
+
+def test_above_a_display_there_is_no_line_per_file_unless_more_is_asked_for() -> None:
+    def above(*, verbose: bool) -> list[str]:
+        async def main() -> list[str]:
+            paper = Paper()
+            display = display_on(paper)
+            set_up(display.lines_above, quiet=False, verbose=verbose, file=None, as_json=False, is_screen_text=True)
+            report = Report()
+            report.begin()
+            with display.shown():
+                entry = Entry("a", Kind.FILE, 1)
+                report.outcome(Done(Job(SendFile(entry, None, "new"), "t", 1), SendFile(entry, None, "new"), entry))
+                report.outcome(Skipped(Job(SendFile(entry, None, "new"), "t", 1), "exists"))
+                report.note("worth knowing")
+                report.failure(Failure("b", Problem.UNREADABLE))
+                display._refresh()
+                return [line[21:].split()[0] for line in paper.lines if line.startswith("20")]
+
+        return asyncio.run(main())
+
+    assert above(verbose=False) == ["note", "failed", "hint"]
+    assert above(verbose=True) == ["uploaded", "skipped", "note", "failed", "hint"]

@@ -277,9 +277,9 @@ def test_passive_replies_that_repeat_it(run: Run, server: ScriptedServer) -> Non
 def test_server_that_cuts(run: Run, server: ScriptedServer) -> None:
     server.on("PASS", lambda exchange: exchange.connection.hang_up())
     server.on("STOR", lambda exchange: exchange.connection.hang_up(reset=True))
-    code, said = run.run(by_netrc)
+    code, said = run.run(by_netrc, "-v")
     assert code == 0, said
-    assert said.count("trying again") >= 2
+    assert said.count("retrying") >= 2
 
 
 def test_nobody_at_the_port_and_nothing_in_the_source(run: Run) -> None:
@@ -374,8 +374,8 @@ events._SelectorSocketTransport.write = write
 @pytest.mark.parametrize(
     ("trouble", "multi", "told"),
     [
-        (NO_HASHES, "P2", "met an error of ours: RuntimeError: no hashes today"),
-        (NO_HASHES, "A2", "met an error of ours: RuntimeError: no hashes today"),
+        (NO_HASHES, "P2", "internal error: RuntimeError: no hashes today"),
+        (NO_HASHES, "A2", "internal error: RuntimeError: no hashes today"),
         (NO_DATABASE, "S", "Traceback (most recent call last)"),
         (NO_WRITING, "A2", "Traceback (most recent call last)"),
         (NO_WRITING, "P2", "Traceback (most recent call last)"),

@@ -19,8 +19,8 @@ from async_mirror import __version__
 from async_mirror.options.declared import SYNC
 
 INSTALL = (PROJECT / "docs/install.md").read_text(encoding="utf-8")
-COMMANDS = ("", "sync", "config", "status", "now", "pause", "resume", "healthcheck", "demo")
-GROUPS = ["What is mirrored", "When", "Safety", "Connection", "Security", "Output", "Files of its own", "Other"]
+COMMANDS = ("", "sync", "config", "ls", "status", "now", "pause", "resume", "healthcheck", "demo")
+GROUPS = ["Selection", "When", "Safety", "Connection", "Security", "Output", "Files", "Other"]
 SLOW = {"aioftp", "asyncio", "rich", "sqlite3", "aiofiles", "blake3", "pathspec"}
 """What takes long to import."""
 
@@ -94,10 +94,10 @@ def test_help_of_sync_has_each_option_in_one_group(empty: Path) -> None:
 @pytest.mark.parametrize(
     ("group", "options"),
     [
-        ("What is mirrored", {"exclude", "exclude_from", "exclude_ext", "max_depth", "perms"}),
+        ("Selection", {"exclude", "exclude_from", "exclude_ext", "max_depth", "perms"}),
         ("When", {"every", "once", "dry_run", "rescan"}),
         ("Safety", {"in_place", "existing", "delete", "max_delete", "allow_empty_source", "allow_unmounted"}),
-        ("Connection", {"multi", "bwlimit", "timeout", "retries", "temp_name", "pasv_address"}),
+        ("Connection", {"multi", "bwlimit", "timeout", "retries", "retry_for", "temp_name", "pasv_address"}),
         (
             "Security",
             {
@@ -105,8 +105,8 @@ def test_help_of_sync_has_each_option_in_one_group(empty: Path) -> None:
                 *("tls", "ca_cert", "tls_pin", "client_cert", "client_key", "insecure"),
             },
         ),
-        ("Output", {"quiet", "verbose", "no_progress", "json", "log_file", "log_format"}),
-        ("Files of its own", {"config", "state_dir"}),
+        ("Output", {"quiet", "verbose", "stats", "exit_code", "no_progress", "json", "log_file", "log_format"}),
+        ("Files", {"config", "state_dir"}),
     ],
 )
 def test_help_of_sync_is_grouped_by_purpose(empty: Path, group: str, options: set[str]) -> None:
@@ -200,6 +200,7 @@ def test_bash_completes_commands_and_options_and_choices(tmp_path: Path) -> None
         "config",
         "demo",
         "healthcheck",
+        "ls",
         "now",
         "pause",
         "resume",
@@ -246,10 +247,10 @@ def test_what_is_missing_is_told_with_all_three_places_for_it(tmp_path: Path, co
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sync", "ftp://me@host/www", "./site"], "the folder comes first"),
-        (["sync", "ftp://me@host/www"], "the folder comes first"),
-        (["sync", "sftp://me@host/www", "ftp://me@host/www"], "the folder comes first"),
-        (["healthcheck", "ftp://me@host/www", "./site"], "the folder comes first"),
+        (["sync", "ftp://me@host/www", "./site"], "write the folder first"),
+        (["sync", "ftp://me@host/www"], "write the folder first"),
+        (["sync", "sftp://me@host/www", "ftp://me@host/www"], "write the folder first"),
+        (["healthcheck", "ftp://me@host/www", "./site"], "write the folder first"),
         (["sync", "", "ftp://me@host/www"], "empty"),
         (["sync", ".", ""], "no destination"),
         (["sync", ".", "host:/www"], "ftpes://user@host/path"),

@@ -87,7 +87,7 @@ def test_fresh_checkout_of_the_same_content_is_dated_and_not_sent(
     stored = count(server, "STOR")
     touch_all(mirror)
     ran = summary(mirror, "--multi", multi)
-    assert (count(server, "STOR") - stored, ran["sent_files"], ran["dates_set"]) == (0, 0, len(NAMES))
+    assert (count(server, "STOR") - stored, ran["uploaded_files"], ran["dates_set"]) == (0, 0, len(NAMES))
     assert_same(mirror, server)
     assert summary(mirror, "--multi", multi)["connections"] == 0
 
@@ -98,7 +98,7 @@ def test_touched_file_of_other_content_is_sent_and_takes_no_second_turn(mirror: 
     touch_all(mirror)
     mirror.write(NAMES[0], f"PAGE {NAMES[0]:>8}", MTIME + 1000)
     ran = summary(mirror)
-    assert (ran["sent_files"], ran["dates_set"]) == (1, len(NAMES) - 1)
+    assert (ran["uploaded_files"], ran["dates_set"]) == (1, len(NAMES) - 1)
     assert_same(mirror, server)
 
 
@@ -107,7 +107,7 @@ def test_mode_goes_along_with_a_date(mirror: Mirror, server: ScriptedServer) -> 
     assert_mirrored(mirror, server)
     touch_all(mirror)
     (mirror.source / NAMES[0]).chmod(0o600)
-    assert summary(mirror)["sent_files"] == 0
+    assert summary(mirror)["uploaded_files"] == 0
     assert_same(mirror, server)
 
 
@@ -130,9 +130,9 @@ def test_dry_run_tells_of_dates_and_uploads_as_they_come(mirror: Mirror, server:
     mirror.write(NAMES[0], f"PAGE {NAMES[0]:>8}", MTIME + 1000)
     replace(mirror, NAMES[1], f"PAGE {NAMES[1]:>8}")
     dry, wet = summary(mirror, "--dry-run"), summary(mirror)
-    keys = ("sent_files", "dates_set", "unchanged_files", "sent_bytes")
+    keys = ("uploaded_files", "dates_set", "unchanged_files", "uploaded_bytes")
     assert [dry[key] for key in keys] == [wet[key] for key in keys]
-    assert wet["sent_files"] == 2
+    assert wet["uploaded_files"] == 2
     assert_same(mirror, server)
 
 
@@ -141,7 +141,7 @@ def test_touched_file_that_is_gone_from_the_site_is_sent(mirror: Mirror, server:
     assert_mirrored(mirror, server)
     server.site.remove_file(f"/{NAMES[0]}".encode())
     touch_all(mirror)
-    assert summary(mirror)["sent_files"] == 1
+    assert summary(mirror)["uploaded_files"] == 1
     assert_same(mirror, server)
 
 
@@ -171,7 +171,7 @@ def test_other_content_of_the_same_size_and_date_is_sent(mirror: Mirror, server:
     assert_mirrored(mirror, server, "--multi", multi)
     replace(mirror, NAMES[0], f"PAGE {NAMES[0]:>8}")
     swap(mirror.source, NAMES[1], NAMES[2])
-    assert summary(mirror, "--multi", multi)["sent_files"] == 3
+    assert summary(mirror, "--multi", multi)["uploaded_files"] == 3
     assert_same(mirror, server)
 
 
@@ -305,7 +305,7 @@ def test_file_that_nobody_has_read_is_compared_with_the_site(mirror: Mirror, ser
     touch_all(mirror, NAMES[:2])
     swap(mirror.source, NAMES[3], NAMES[4])
     replace(mirror, NAMES[2], f"page {NAMES[2]:>8}")
-    assert summary(mirror)["sent_files"] == 2
+    assert summary(mirror)["uploaded_files"] == 2
     assert count(server, "RETR") == len(NAMES)
     assert_same(mirror, server)
 
@@ -323,7 +323,7 @@ def test_what_cannot_be_compared_is_sent_within_a_limit(
     ran = mirror.run(*options)
     assert ran.code == 0, ran.said
     assert count(server, "STOR") == sent
-    assert ran.said.count("its content cannot be compared with that of the site") == sent
+    assert ran.said.count("content cannot be compared with the site") == sent
     assert ("3 files that may have changed cannot be compared" in ran.said) == (sent == 2)
 
 
@@ -418,7 +418,7 @@ def test_what_counts_as_equal_is_chosen(
     ):
         server.site.put(f"/{name}".encode(), content, mtime=mtime_s, mode=0o644)
     ran = summary(mirror, "--existing-equal", rule, "--multi", multi)
-    assert ran["sent_files"] == sent
+    assert ran["uploaded_files"] == sent
     assert ran["adopted_files"] == 4 - sent
     if rule == "content":
         assert_same(mirror, server)

@@ -62,7 +62,15 @@ def test_every_option_that_is_said_to_be_ours_is_so() -> None:
 
 def test_every_option_of_sync_that_others_have_too_is_in_the_table() -> None:
     known = {option for *_, ours in table(DOCUMENTS[OTHERS], "Options") for option in options_told(ours)}
-    ours_alone = {"--once", "--exclude-ext", "--perms", "--no-progress", "--state-dir", "--password-file"}
+    ours_alone = {
+        "--once",
+        "--exclude-ext",
+        "--perms",
+        "--no-progress",
+        "--exit-code",
+        "--state-dir",
+        "--password-file",
+    }
     ours_alone |= {"--password-command", "--allow-empty-source", "--allow-unmounted", "--ctime", "--max-verify-uploads"}
     for parameter in cli.commands["sync"].params:
         names = {*parameter.opts, *parameter.secondary_opts}

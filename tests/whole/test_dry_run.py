@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from collections.abc import Sequence
@@ -15,14 +16,15 @@ from servers import FtpServer
 from support.mirror import Mirror, Ran, ended, tree_of
 from support.program import MTIME, Program, touch, untouched, write
 
-PAST = {"make": "made", "send": "sent", "move": "moved", "remove": "removed", "mode": "mode"}
-DONE = re.compile(r"(?:[-\d]+ [:\d]+  )?(make|made|send|sent|move|moved|remove|removed|mode|given up) +(.*)")
+PAST = {"create": "created", "upload": "uploaded", "rename": "renamed", "delete": "deleted", "mode": "mode"}
+_VERBS = "created?|upload(?:ed)?|renamed?|deleted?|mode"
+DONE = re.compile(rf"(?:[-\d]+ [:\d]+  )?({_VERBS}) +(.*)|(?:[-\d]+ [:\d]+  )?(note) +(.*: kept on the site, .*)")
 
 
 def told(said: str) -> list[tuple[str, str]]:
     """Return what a run or a dry run said that was or would be done, in order of the paths."""
     found = [DONE.fullmatch(line) for line in said.splitlines()]
-    return sorted((PAST.get(each[1], each[1]), each[2]) for each in found if each)
+    return sorted((PAST.get(each[1], each[1] or each[3]), each[2] or each[4]) for each in found if each)
 
 
 def assert_foretold(mirror: Mirror, server: ScriptedServer, *options: str) -> Ran:
@@ -78,8 +80,8 @@ def test_a_folder_that_is_gone_is_foretold_to_stay_where_others_have_something_i
     for name in ("gone/deep", "gone", "empty"):
         (mirror.source / name).rmdir()
     plan = assert_foretold(mirror, server, "--max-delete", "100%")
-    assert ("removed", "empty/  (gone from the source)") in told(plan.said)
-    assert [path.split("/")[0] for verb, path in told(plan.said) if verb == "given up"] == ["gone"] * 2
+    assert ("deleted", "empty/  (gone from the source)") in told(plan.said)
+    assert [path.split("/")[0] for verb, path in told(plan.said) if verb == "note"] == ["gone"] * 2
 
 
 # A site that is looked at again.
@@ -99,14 +101,14 @@ def test_each_path_of_a_rescan_is_counted_once_and_with_its_true_reason(mirror: 
     for options in (["--rescan", "--dry-run"], ["--rescan"]):
         ran = mirror.run(*options)
         assert ran.code == 0, ran.said
-        assert "found 2 files there already" in ran.said
-        reasons = {path.split("  ")[0]: path.rpartition("  ")[2] for verb, path in told(ran.said) if verb == "sent"}
+        assert "2 existing files adopted" in ran.said
+        reasons = {path.split("  ")[0]: path.rpartition("  ")[2] for verb, path in told(ran.said) if verb == "uploaded"}
         assert reasons == {
             "0.txt": "(changed on the site)",
             "1.txt": "(missing on the site)",
             "2.txt": "(size 12 -> 28)",
             "new.txt": "(new)",
-            "theirs.txt": "(replaces a file of the site that differs)",
+            "theirs.txt": "(overwrites a different file)",
         }, ran.said
 
 
@@ -150,3 +152,34 @@ def test_a_dry_run_keeps_no_run_from_its_state(real_server: FtpServer, tmp_path:
     write(program.source / "other", "content")
     result = program.sync()
     assert (result.code, "under way" in result.err) == (0, False)
+
+
+# What it ends with.
+
+
+def objects(said: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+def test_a_dry_run_is_told_as_planned_and_exits_7_only_if_asked(mirror: Mirror, server: ScriptedServer) -> None:
+    mirror.write("b/page", "content")
+    mirror.write("a.txt", "content")
+    plan = mirror.run("--dry-run", "--json")
+    assert (plan.code, objects(plan.said)[0]["result"]) == (0, "planned")
+    asked = mirror.run("--dry-run", "--json", "--exit-code")
+    assert (asked.code, objects(asked.said)[0]["exit_code"]) == (7, 7)
+    assert mirror.run().code == 0
+    idle = mirror.run("--dry-run", "--json", "--exit-code")
+    assert (idle.code, objects(idle.said)[0]["result"]) == (0, "mirrored")
+
+
+def test_what_is_planned_is_told_in_order_of_the_paths(mirror: Mirror, server: ScriptedServer) -> None:
+    for name in ("b/page", "a.txt", "c", "b.txt"):
+        mirror.write(name, name)
+    lines = [
+        line.split() for line in mirror.run("--dry-run").said.splitlines() if line.startswith(("create", "upload"))
+    ]
+    assert [path for _, path, *_ in lines] == ["a.txt", "b/", "b.txt", "b/page", "c"]
+    told = objects(mirror.run("--dry-run", "--json", "--log-format", "json").said)
+    planned = [(each["action"], each["path"]) for each in told if each.get("event") == "planned"]
+    assert planned == [("upload", "a.txt"), ("create", "b"), ("upload", "b.txt"), ("upload", "b/page"), ("upload", "c")]

@@ -122,7 +122,7 @@ def is_misread(line: str) -> bool:
 
 def sent(result: Result) -> list[str]:
     """Return what was uploaded for good."""
-    return [line for line in result.err.splitlines() if "  sent " in line]
+    return [line for line in result.err.splitlines() if "  uploaded  " in line]
 
 
 def kill_in_the_middle(program: Program, *options: str) -> None:

@@ -33,7 +33,7 @@ def test_another_kind_of_thing_in_the_way_stays_and_is_told_in_each_pass(program
     for number, result in enumerate(said):
         assert result.code == 1, result.err
         for name in ("a file", "a folder"):
-            told = [line for line in result.err.splitlines() if f"failed   {name}  " in line]
+            told = [line for line in result.err.splitlines() if f"failed    {name}  " in line]
             assert len(told) == 1, (number, result.err)
     assert (program.site / "a file/inside").read_text() == (program.site / "a folder").read_text() == THEIRS
     assert (program.site / "both").read_text() == (OURS if existing == "overwrite" else THEIRS)
@@ -44,9 +44,9 @@ def test_another_kind_of_thing_in_the_way_stays_and_is_told_in_each_pass(program
 def test_file_in_the_way_is_told_in_dry_run_log_and_summary_of_each_pass(program: Program, existing: str) -> None:
     options = ("--existing", existing)
     told = {
-        "overwrite": "(1 in the place of others on the site)",
-        "skip": "left 1 file of others as they are",
-        "fail": "both  may not replace what others have on the site",
+        "overwrite": "(1 overwritten)",
+        "skip": "1 existing file skipped",
+        "fail": "both  already on the site (--existing fail)",
     }
     passes = [program.sync(*options, "--dry-run").err, program.sync(*options).err, program.sync(*options).err]
     for number, said in enumerate(passes):

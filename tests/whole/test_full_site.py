@@ -54,7 +54,7 @@ def test_a_file_that_is_refused_alone_costs_no_other(mirror: Mirror, server: Scr
     assert ran.code == 1, ran.said
     assert len(contents(tree_of(server))) == 20, ran.said
     assert "no room left" not in ran.said
-    assert ran.said.count("found no room on the site:") >= 1
+    assert ran.said.count("no space on the site:") >= 1
 
 
 def test_a_local_error_in_one_folder_alone_is_not_taken_for_a_full_site(mirror: Mirror, server: ScriptedServer) -> None:

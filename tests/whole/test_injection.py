@@ -142,8 +142,8 @@ def test_line_break_in_a_name_is_told_and_nothing_else_suffers(
     assert {path.decode() for path in contents(tree_of(server))} == {*good, "injected"}
     for path in (*bad[:-1], "folder\nx"):
         told = re.escape(path.replace("\r", "\\x0d").replace("\n", "\\x0a"))
-        assert re.search(rf"failed +'?{told}'?  cannot be sent: its name holds a line break", ran.said), ran.said
-    assert "7 x cannot be sent" in ran.said
+        assert re.search(rf"failed +'?{told}'?  invalid name for FTP: its name holds a line break", ran.said), ran.said
+    assert "7 failed (invalid name for FTP)" in ran.said
     assert "1 not attempted" in ran.said
     assert_only_whole_commands(server)
 
@@ -172,7 +172,7 @@ def test_file_that_gets_a_line_break_into_its_name_is_removed_under_the_old_one(
     assert_only_whole_commands(server)
     plan = mirror.run("--dry-run")
     assert plan.code == 1
-    assert "2 x cannot be sent" in plan.said
+    assert "2 failed (invalid name for FTP)" in plan.said
 
 
 # What the server says.

@@ -131,7 +131,7 @@ def test_where_nothing_may_be_written_that_is_found_out_once_and_each_file_is_to
     assert ran.code == 1
     refused = [line for line in server.commands() if line.startswith("STOR folder/")]
     assert len(refused) <= 22 + 4, "more empty files were tried than once in each shape"
-    assert all(f"folder/{number}  was refused" in ran.said for number in range(20)), ran.said
+    assert all(f"folder/{number}  refused by the server" in ran.said for number in range(20)), ran.said
 
 
 def test_where_nothing_can_be_renamed_no_more_files_are_sent(made: Make) -> None:
@@ -142,7 +142,9 @@ def test_where_nothing_can_be_renamed_no_more_files_are_sent(made: Make) -> None
     assert ran.code == 1
     sent = [line for line in server.commands() if line.startswith("STOR folder/")]
     assert len(sent) <= 1 + 4
-    assert all(f"folder/{number}  was refused: this server renames nothing" in ran.said for number in range(20))
+    assert all(
+        f"folder/{number}  refused by the server: this server renames nothing" in ran.said for number in range(20)
+    )
     assert server.files == {}
 
 

@@ -52,7 +52,7 @@ def test_patterns_of_files_come_first_and_those_of_options_after_them(program: P
         program.write(name, "content")
     patterns.write_text("*.log\n!c.log\n")
     more = write(patterns.with_name("more"), "!b.log\nc.log\n")
-    assert program.sync("--dry-run", "--exclude", "!*.log", "--exclude-from", patterns).out.count("send ") == 3
+    assert program.sync("--dry-run", "--exclude", "!*.log", "--exclude-from", patterns).out.count("upload ") == 3
     options = ("--exclude", "!a.log", "--exclude-from", patterns, "--exclude-from", more)
     assert program.sync(*options).code == 0
     assert names(program.site) == {"a.log", "b.log"}
@@ -79,9 +79,9 @@ def test_patterns_are_read_once_at_the_start(program: Program, patterns: Path) -
     program.write("file", "content")
     patterns.write_text("*.log")
     with program.started("--every", "1s", "--exclude-from", patterns) as running:
-        running.wait_for("pass: sent 1 file")
+        running.wait_for("pass: uploaded 1 file")
         patterns.unlink()
         program.write("b.log", "content")
         program.write("other", "content")
-        running.wait_for("pass: sent 1 file")
+        running.wait_for("pass: uploaded 1 file")
     assert names(program.site) == {"file", "other"}

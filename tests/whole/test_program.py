@@ -173,10 +173,10 @@ def test_client_certificate_is_shown_and_asked_for(
 ) -> None:
     program = Program(tmp_path, server_factory(kind, tls="explicit", tls_version=version, client_certificate=True))
     fill(program)
-    result = program.sync()
+    result = program.sync("-v")
     assert (result.code, names(program.site)) == (4, set())
     assert "--client-cert" in result.err
-    assert version == "1.3" or "trying again" not in result.err  # in 1.3 a reset may overtake the server's word
+    assert version == "1.3" or "retrying" not in result.err  # in 1.3 a reset may overtake the server's word
     assert not program.commands("USER", "PASS")
     files = program.server.certificates
     mirrored(program, "--client-cert", str(files.client_certificate), "--client-key", str(files.client_key))
@@ -385,7 +385,7 @@ def test_site_folder_is_made_where_the_destination_says(program: Program) -> Non
     program.url += "www/my%20site"
     first = program.sync()
     assert first.code == 0
-    assert re.search("was not there and was made: .*/www/my site", first.err)
+    assert re.search("created the destination folder .*/www/my site", first.err)
     assert tree(program.site / "www/my site") == tree(program.source)
     (program.source / "file").unlink()
     program.write("other", "content of another")
@@ -406,7 +406,7 @@ def test_site_that_holds_the_tree_already_is_adopted(program: Program) -> None:
     before = untouched(program.site)
     result = program.sync()
     assert (result.code, program.commands("STOR", "MKD", "RNTO")) == (0, [])
-    assert f"found {len(contents(program.source))} files there already" in summary(result.err)
+    assert f"{len(contents(program.source))} existing files adopted" in summary(result.err)
     assert untouched(program.site) == before
     (program.source / "index.html").unlink()
     shutil.rmtree(program.source / "bin/deep")
@@ -555,7 +555,7 @@ def test_links_and_special_files_are_left_out_and_counted(
         result = program.sync()
     assert result.code == 0
     assert contents(program.site) == {"folder/file": b"content"}
-    assert f"(left out: {len(links)} links, 2 special files)" in result.err
+    assert f"(skipped: {len(links)} links, 2 special files)" in result.err
 
 
 # Guards.
@@ -659,7 +659,7 @@ def test_dry_run_leaves_no_trace_when_nothing_was_ever_mirrored(program: Program
         assert result.code == 0
         assert not program.state.exists()
         assert tree(program.site) == {}
-        assert re.search(r"^send +bin/run +10 B +\(new\)$", result.out, re.MULTILINE)
+        assert re.search(r"^upload +bin/run +10 B +\(new\)$", result.out, re.MULTILINE)
 
 
 def test_dry_run_names_what_the_pass_then_does_and_changes_nothing(program: Program) -> None:
@@ -684,27 +684,28 @@ def test_dry_run_names_what_the_pass_then_does_and_changes_nothing(program: Prog
     assert tree(program.state) == state
 
     result = program.sync()
-    present = {"made": "make", "sent": "send", "dated": "date", "mode": "mode", "moved": "move", "removed": "remove"}
+    present = {"created": "create", "uploaded": "upload", "dated": "date", "mode": "mode"}
+    present |= {"renamed": "rename", "deleted": "delete"}
     told = [line.split("  ", 1)[1] for line in result.err.splitlines()]
     done = [line for line in told if line.split()[0] in present]
     assert sorted(line.split() for line in plan.out.splitlines()) == sorted(
         [present[words[0]], *words[1:]] for words in map(str.split, done)
     )
-    assert sorted(re.sub(r" {2,}", "  ", line) for line in plan.out.splitlines()) == [
-        "date  set back  (its content is the same)",
-        "date  touched  (its content is the same)",
-        "make  added/  (new)",
+    assert [re.sub(r" {2,}", "  ", line) for line in plan.out.splitlines()] == [
+        "create  added/  (new)",
+        "upload  added/file  3 B  (new)",
+        "delete  folder/  (gone from the source)",
+        "delete  folder/gone  22 B  (gone from the source)",
+        "delete  gone  15 B  (gone from the source)",
+        "upload  grown  25 B  (size 16 -> 25)",
         "mode  moded  (mode 644 -> 600)",
-        "move  renamed -> new name",
-        "remove  folder/  (gone from the source)",
-        "remove  folder/gone  22 B  (gone from the source)",
-        "remove  gone  15 B  (gone from the source)",
-        "remove  swapped/  (gone from the source)",
-        "remove  swapped/file  23 B  (gone from the source)",
-        "send  added/file  3 B  (new)",
-        "send  grown  25 B  (size 16 -> 25)",
-        "send  swapped  9 B  (new)",
-    ]
+        "rename  renamed -> new name",
+        "date  set back  (its content is the same)",
+        "delete  swapped/  (gone from the source)",
+        "upload  swapped  9 B  (new)",
+        "delete  swapped/file  23 B  (gone from the source)",
+        "date  touched  (its content is the same)",
+    ], "in order of the paths"
     assert tree(program.site) == tree(program.source)
 
 
@@ -928,7 +929,7 @@ def test_damaged_state_is_set_aside_and_nothing_is_removed_for_it(program: Progr
     assert "set aside" in result.err
     result = program.sync()
     assert (result.code, program.commands("STOR", "DELE")) == (0, [])
-    assert "found 50 files there already" in summary(result.err)
+    assert "50 existing files adopted" in summary(result.err)
     assert set(contents(program.site)) == {*contents(program.source), "folder/0"}
 
 
@@ -1374,16 +1375,16 @@ def test_later_passes_bring_later_changes_even_after_the_server_was_down(
     program = Program(tmp_path, server_factory("vsftpd"))
     program.write("first", "content")
     with program.started("--every", "1s", "--retries", "0") as running:
-        running.wait_for("pass: sent 1 file")
+        running.wait_for("pass: uploaded 1 file")
         program.write("second", "content")
-        running.wait_for("pass: sent 1 file")
+        running.wait_for("pass: uploaded 1 file")
         assert contents(program.site) == contents(program.source)
         program.server.stop()
         program.write("third", "content")
-        running.wait_for("trouble")
+        running.wait_for("error ")
         running.wait_for("next pass in")
         program.server.start()
-        running.wait_for("pass: sent 1 file")
+        running.wait_for("pass: uploaded 1 file")
         assert contents(program.site) == contents(program.source)
 
 
@@ -1427,7 +1428,7 @@ def test_server_that_is_down_does_not_end_it_and_a_signal_does(server_factory: S
     program.write("file", "content")
     program.server.stop()
     with program.started("--every", "1h", "--retries", "0") as running:
-        running.wait_for("trouble")
+        running.wait_for("error ")
         running.wait_for("next pass in")
         assert running.end(signal.SIGTERM, within_seconds=2) == 143
 

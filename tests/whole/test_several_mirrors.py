@@ -39,7 +39,7 @@ def test_all_mirrors_of_the_file_are_kept_or_those_that_are_named(several: Sever
     result = several.once()
     assert result.code == 0
     assert published(site, "shop", "blog", "wiki")
-    said = [line for line in result.err.splitlines() if "sent" in line]
+    said = [line for line in result.err.splitlines() if "uploaded" in line]
     assert said
     assert all("  shop  " in line for line in said)
 
@@ -67,7 +67,7 @@ def test_errors_of_use_are_told_for_all_mirrors_before_any_starts(several: Sever
     assert (result.code, site.connections()) == (2, 0)
     assert len(result.err.splitlines()) == 2
     assert "mirror shop: Invalid value for mirror.shop.every in " in result.err
-    assert "mirror blog: the password file " in result.err
+    assert "mirror blog: cannot read the password file " in result.err
 
 
 def test_a_wrong_password_of_one_disturbs_no_other_and_counts_most(several: Several, site: FtpServer) -> None:
@@ -95,17 +95,17 @@ def test_a_state_in_use_or_damaged_is_one_mirrors_own(several: Several, site: Ft
     several.add("shop")
     several.add("blog")
     with several.started("shop") as running:
-        running.wait_for("shop  pass: sent 1 file")
+        running.wait_for("shop  pass: uploaded 1 file")
         result = several.once()
         assert result.code == 6
-        assert "shop  trouble" in result.err
+        assert "shop  error" in result.err
         assert published(site, "blog")
         assert running.end(signal.SIGTERM, within_seconds=5) == 143
     for state in several.state.glob("127*.sqlite3"):
         state.write_bytes(b"no database at all, for sure" * 100)
         break
     result = several.once()
-    assert (result.code, result.err.count("trouble")) == (6, 1)
+    assert (result.code, result.err.count("  error  ")) == (6, 1)
     assert several.once().code == 0
 
 
@@ -113,8 +113,8 @@ def test_one_signal_ends_all(several: Several) -> None:
     several.add("shop")
     several.add("blog")
     with several.started() as running:
-        running.wait_for("shop  pass: sent 1 file")
-        running.wait_for("blog  pass: sent 1 file") if "blog  pass:" not in running.said else None
+        running.wait_for("shop  pass: uploaded 1 file")
+        running.wait_for("blog  pass: uploaded 1 file") if "blog  pass:" not in running.said else None
         assert running.end(signal.SIGTERM, within_seconds=5) == 143
 
 
@@ -171,7 +171,7 @@ def test_reload_starts_ends_and_restarts_only_what_changed(several: Several, sit
         several.add("new")
         running.wait_for("next pass in")
         hang_up(running)
-        running.wait_for("new  pass: sent 1 file")
+        running.wait_for("new  pass: uploaded 1 file")
         hang_up(running)
         running.wait_for("configuration was read again")
         assert running.end(signal.SIGTERM, within_seconds=5) == 143
@@ -184,17 +184,30 @@ def test_reload_starts_ends_and_restarts_only_what_changed(several: Several, sit
     }
 
 
+def test_reload_of_the_only_mirror_does_not_end_the_process(several: Several, site: FtpServer) -> None:
+    source = several.add("shop")
+    with several.started() as running:
+        running.wait_for("shop  pass: uploaded 1 file")
+        write(source / "new", "content")
+        several.tables["shop"]["exclude"] = ["of-*"]
+        several.configure()
+        hang_up(running)
+        running.wait_for("shop  pass: uploaded 1 file.* next pass in")
+        assert running.end(signal.SIGTERM, within_seconds=5) == 143
+    assert (site.docroot / "shop/new").exists()
+
+
 def test_reload_with_a_broken_file_tells_one_error_and_changes_nothing(several: Several, site: FtpServer) -> None:
     source = several.add("shop")
     several.common["every"] = "1s"
     several.configure()
     with several.started() as running:
-        running.wait_for("shop  pass: sent 1 file")
+        running.wait_for("shop  pass: uploaded 1 file")
         several.file.write_text("[mirror.shop\n")
         hang_up(running)
         running.wait_for("the configuration was not read again, the old settings go on: .* line 1")
         write(source / "later", "content")
-        running.wait_for("shop  pass: sent 1 file")
+        running.wait_for("shop  pass: uploaded 1 file")
         assert running.end(signal.SIGTERM, within_seconds=5) == 143
     assert running.said.count("not read again") == 1
     assert (site.docroot / "shop/later").exists()
@@ -221,7 +234,7 @@ def test_a_root_that_another_process_keeps_is_refused(several: Several, site: Ft
     several.add("shop", "www")
     several.add("blog", "//www")
     with several.started("shop") as running:
-        running.wait_for("shop  pass: sent 1 file")
+        running.wait_for("shop  pass: uploaded 1 file")
         result = several.once("blog")
         assert result.code == 2
         assert f"is kept by shop (process {running.pid} on " in result.err
@@ -279,6 +292,6 @@ def test_a_state_folder_without_room_ends_one_mirror_and_no_other(
     several.add("blog")
     result = several.once()
     assert result.code == 6
-    assert "shop  trouble  " in result.err
+    assert "shop  error  " in result.err
     assert sorted(contents(site.docroot)) == ["blog/of-blog"]
-    assert "blog  pass: sent 1 file" in result.err
+    assert "blog  pass: uploaded 1 file" in result.err

@@ -167,7 +167,7 @@ def test_what_must_not_be_published_is_looked_for_in_each_pass_where_the_link_le
         running.wait_for("next pass in")
         program.source.unlink()
         program.source.symlink_to(private[what])
-        said = running.wait_for("halted ")
+        said = running.wait_for("stopped for safety: ")
         assert "lies in the source" in said
         assert "Nothing is done in this pass" in said
         running.wait_for("next pass in")
@@ -190,7 +190,7 @@ def test_dry_run_tells_of_a_link_in_the_way_as_the_pass_does(server_factory: Ser
     for options in (["--dry-run"], []):
         ran = program.sync(*options)
         assert ran.code == 1, ran.err
-        assert "domains  was refused: a link, which is not followed, is in the way" in ran.err
+        assert "domains  refused by the server: a link, which is not followed, is in the way" in ran.err
 
 
 def test_two_dots_behind_a_link_lead_to_where_the_system_says(linked: Mirror, server: ScriptedServer) -> None:

@@ -130,9 +130,9 @@ class Client(aioftp.Client):
 
     def _tell_of_slow_greeting(self, where: str) -> None:
         text = f"still waiting for the greeting of {shown(where)}"
-        told = {"event": "waiting", "text": text, "fields": {}}
+        told = {"event": "note", "text": text, "fields": {}}
         tell = asyncio.get_running_loop().call_later(
-            SLOW_GREETING_SECONDS, lambda: _log.info("waiting  %s", text, extra=told)
+            SLOW_GREETING_SECONDS, lambda: _log.info("note      %s", text, extra=told)
         )
         self._greeting.reply.add_done_callback(lambda _: tell.cancel())
 

@@ -1,0 +1,47 @@
+"""`ls` lists what would be mirrored, and with -v what would not and why."""
+
+from support.here import Here
+from support.program import write
+
+
+def fill(here: Here) -> None:
+    for name in ("index.html", "notes.tmp", "drafts/idea.html", "drafts/ready.html", ".git/config", "deep/er/page"):
+        write(here.folder / "site" / name)
+    (here.folder / "site/link").symlink_to("nowhere")
+
+
+OPTIONS = ("--exclude", ".git/", "--exclude", "drafts/*", "--exclude", "!drafts/ready.html", "--exclude-ext", ".tmp")
+
+
+def test_paths_that_would_be_mirrored_are_listed_in_order(here: Here) -> None:
+    fill(here)
+    listed = here.run("ls", *OPTIONS, "--max-depth", "2", "site")
+    assert (listed.code, listed.err) == (0, "")
+    assert listed.out.splitlines() == ["deep/", "drafts/", "drafts/ready.html", "index.html"]
+
+
+def test_excluded_paths_are_listed_with_the_rule_that_took_them(here: Here) -> None:
+    fill(here)
+    excluded = [
+        line for line in here.run("ls", "-v", *OPTIONS, "--max-depth", "2", "site").out.splitlines() if "  (" in line
+    ]
+    assert excluded == [
+        ".git/  (excluded: --exclude .git/)",
+        "deep/er/  (excluded: --max-depth 2)",
+        "drafts/idea.html  (excluded: --exclude drafts/*)",
+        "link  (skipped: a link or a special file)",
+        "notes.tmp  (excluded: --exclude-ext .tmp)",
+    ]
+
+
+def test_source_and_rules_come_from_the_file_of_sync_too(here: Here) -> None:
+    fill(here)
+    here.write('source = "site"\ndestination = "ftp://me@host/"\nexclude = [".git/", "drafts", "deep"]\nevery = "1h"')
+    assert here.run("ls").out.splitlines() == ["index.html", "notes.tmp"]
+
+
+def test_a_source_that_is_missing_is_told(here: Here) -> None:
+    listed = here.run("ls", "gone")
+    assert (listed.code, listed.out) == (2, "")
+    assert listed.err == "async-mirror: cannot read the source gone: No such file or directory\n"
+    assert here.run("ls").err.startswith("async-mirror: no source: ")
