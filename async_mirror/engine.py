@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from enum import IntEnum
 
 from async_mirror.crew.alarm import Alarm, Wish
@@ -129,6 +130,7 @@ async def keep(
     stop.listen(mirror.report.ending)
     if mirror.rescan:
         state.learn(surveyed=None)
+    mirror = mirror if once else replace(mirror, half_read={})
     while True:
         if once and _is_paused(mirror, state):
             mirror.report.warn(PAUSED)

@@ -11,7 +11,6 @@ import asyncio
 import gc
 import itertools
 import logging
-import multiprocessing
 import os
 import signal
 import socket
@@ -23,7 +22,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from functools import cache
-from multiprocessing import reduction, resource_tracker
 from typing import Any, Generic, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -528,6 +526,8 @@ class Kept:
 
     def __reduce__(self) -> tuple[Callable[[Any], "Kept"], tuple[Any]]:
         """Travel to a process that is being spawned."""
+        from multiprocessing import reduction
+
         return _kept, (reduction.DupFd(self.descriptor),)
 
 
@@ -544,6 +544,8 @@ class _Process:
         self._starting: asyncio.Future[None] | None = None
 
     async def start(self, hands: Hands[Any, Any, Any], end: socket.socket) -> None:
+        import multiprocessing
+
         context = multiprocessing.get_context("spawn")
         arguments = (hands, end, self._kept, _log.getEffectiveLevel())
         self._process = context.Process(target=_work_in_process, args=arguments, name="lane", daemon=True)
@@ -566,6 +568,8 @@ class _Process:
 
 def _start_without_signals(process: Any) -> None:
     """Start a process to which a Ctrl-C in the terminal says nothing, not even while it starts."""
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()  # with the first process, this would let the signals through again
     signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
     try:
@@ -643,7 +647,7 @@ def _in_new_loop(main: Coroutine[Any, Any, T]) -> T:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
-        import uvloop  # noqa: PLC0415 - it may not be there
+        import uvloop  # it may not be there
     except ImportError:
         return asyncio.new_event_loop
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop

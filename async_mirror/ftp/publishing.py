@@ -27,8 +27,13 @@ class Publishing:
 
     @property
     def sets_times(self) -> bool:
-        """True if the server offers MFMT, or was seen to take another command for it."""
-        return "MFMT" in self._features.identity.offers or any(map(self._features.has, quirks.TIMES.values()))
+        """True if the server was seen to take a command for it: some offer MFMT, and refuse it of every file."""
+        return any(map(self._features.was_seen, quirks.TIMES.values()))
+
+    @property
+    def may_set_times(self) -> bool:
+        """True if the server offers MFMT, or was seen to take a command for it."""
+        return any(map(self._features.has, quirks.TIMES.values()))
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: Callable[[], str]) -> Published:
         """Set attributes and rename, in one write where the server takes that."""

@@ -210,8 +210,13 @@ class FtpSession:
 
     @property
     def sets_times(self) -> bool:
-        """True if the server offers MFMT, or was seen to take another command for it."""
+        """True if the server was seen to take a command for it."""
         return self._publishing.sets_times
+
+    @property
+    def may_set_times(self) -> bool:
+        """True if the server offers MFMT, or was seen to take a command for it."""
+        return self._publishing.may_set_times
 
     @property
     def kept(self) -> set[str]:

@@ -39,7 +39,9 @@ async def make(attempt: Attempt, entry: Entry) -> Outcome:
             raise Refusal(_FILE_IN_THE_WAY, refusal.reply) from None
         raise
     double = change.double if isinstance(change := attempt.job.change, MakeFolder) else ""
-    if double and not is_new and await is_double(attempt.session, entry.path, double):
+    if double and await is_double(attempt.session, entry.path, double):
+        if is_new:  # somebody has removed the other one, which goes first all the same
+            await attempt.session.remove_folder(entry.path)
         attempt.doubts.pop(entry.path, None)
         return doubled(attempt, double)
     return attempt.done(made, change=MakeFolder(entry, "new" if is_new else FOUND))

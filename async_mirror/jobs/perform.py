@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, ClassVar, NamedTuple, assert_never
 
 from async_mirror.crew.work import Performed, Progress, Verdict
-from async_mirror.jobs import apply, compare, recover
+from async_mirror.jobs import compare, recover
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.compare import Compare, Compared, Equal
 from async_mirror.jobs.recover import Recover, Recovered, Settled
@@ -106,6 +106,8 @@ class Hands:
         """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
         if not isinstance(item, Job):
             return previous
+        from async_mirror.jobs import apply  # noqa: PLC0415 - a pass in which nothing changed needs none of that
+
         before = previous.result if previous else None
         outcome = apply.lost(self.publisher, item, before if isinstance(before, Outcome) else None, what)
         return Answer(outcome, previous.root if previous else "", made_root=False)
@@ -168,6 +170,8 @@ class Hands:
         self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress
     ) -> Coroutine[Any, Any, Outcome]:
         """Carry out a job."""
+        from async_mirror.jobs import apply  # noqa: PLC0415 - a pass in which nothing changed needs none of that
+
         return apply.perform(self.publisher, session, job, before, progress)
 
 

@@ -170,7 +170,7 @@ SYNC: list[click.Parameter] = [
         default=Settings.watch,
         show_default=True,
         group=_WHEN,
-        help="Whether to upload a change as soon as it is made, too; --every still looks at everything.",
+        help="Upload changes at once, too; --every still looks at everything.",
     ),
     Option(
         ["--settle"],
@@ -179,7 +179,7 @@ SYNC: list[click.Parameter] = [
         show_default=True,
         metavar="INTERVAL",
         group=_WHEN,
-        help="How long a file must be quiet before --watch uploads it.",
+        help="With --watch: how long a file must be quiet before its upload.",
     ),
     Option(["--once"], is_flag=True, group=_WHEN, help="Run one pass, then exit."),
     Option(

@@ -35,18 +35,15 @@ class Planner:
         names_all: bool,
         scope: Scope = EVERYTHING,
     ) -> None:
-        """Plan for what of the source is selected, and in the scope of the pass.
-
-        Unless it `names_all`, unchanged folders are only counted.
-        """
+        """Plan for what is selected, in the scope of the pass; unless it `names_all`, unchanged folders are counted."""
         self._root = root
         self._state = state
         self._settings = settings
         self._selection = selection
         self._renamed = renamed
         self._inodes = inodes
-        self._scope = scope
         self._tally = None if names_all else state.in_step
+        self._scope = scope
 
     def scan(self) -> Iterator[Listing]:
         """Return the scan of all that the pass looks at; it reads as it is asked."""

@@ -31,9 +31,7 @@ class Scope:
         """Tell whether a path in a folder that is looked at is not: it is being changed, or may come back."""
         return not self.is_whole and self.is_unsettled(path)
 
-    def listings(
-        self, root: bytes, selection: Selection, state: State, tally: Tallies | None = None
-    ) -> Iterator[Listing]:
+    def listings(self, root: bytes, selection: Selection, state: State, tally: Tallies | None) -> Iterator[Listing]:
         """Yield the listing of each folder, parents first; of those that are new with all below."""
         if self.folders is None:
             yield from walk(root, selection, "", tally)

@@ -65,7 +65,7 @@ def run(context: click.Context) -> int:
         presence = Presence(os.environ)
         with display.shown() if display else nullcontext():
             async with presence.seen(stop), watching() as watches, multi.beside() as start:
-                mirrors = Mirrors(make, show, presence, watches, stop=stop, start=start)
+                mirrors = Mirrors(make, show, presence, watching=watches, stop=stop, start=start)
                 for plan in plans:
                     mirrors.begin(plan)
                 multi.on_signal(signal.SIGUSR1, mirrors.ring)

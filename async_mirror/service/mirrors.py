@@ -77,13 +77,13 @@ class Mirrors:
         make: Callable[[Plan], Mirror],
         shown: Shown,
         presence: Presence,
-        watching: Watching,
         *,
+        watching: Watching,
         stop: Stop,
         start: Start,
     ) -> None:
         """Begin without any. `make` puts one together; it is `shown` how far it is; those whose state is locked are
-        known to `presence`, and their sources watched by `watching`; the request to end ends all.
+        known to `presence`; the request to end ends all.
         """
         self._shown = shown
         self._make = make
@@ -191,8 +191,8 @@ class Mirrors:
             try:
                 if not mirror.dry_run:
                     await self._presence.add(kept)
-                with self._shown(plan, mirror.report.activity):
-                    async with self._watched(mirror, running) as is_unsettled:
+                async with self._watched(mirror, running) as is_unsettled:
+                    with self._shown(plan, mirror.report.activity):
                         return await keep(
                             mirror,
                             state,

@@ -50,6 +50,10 @@ class SiteKnown:
         self._unsure: set[str] = set()
         self._changed: dict[str, str] = {}
 
+    def is_unsettled_below(self, folder: str) -> bool:
+        """Tell whether something at or below a path could not be looked at."""
+        return any(paths.is_inside(each, folder) for each in self.unsettled)
+
     @property
     def newly_missing(self) -> set[str]:
         """The folders that are missing, and of which the state does not know it yet."""

@@ -16,7 +16,6 @@ from async_mirror.crew.work import Terms
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.jobs.compare import ALL_TIMES, TIMES
-from async_mirror.jobs.dry_run import DryHands
 from async_mirror.jobs.perform import ROOT, Answer, Hands, Item, WrongSite
 from async_mirror.model import escape, odd_names, paths
 from async_mirror.model.change import Job, Shapes
@@ -29,6 +28,7 @@ from async_mirror.model.temporary_names import known_shape
 from async_mirror.multi import Crew
 from async_mirror.remote.errors import SiteUnusable
 from async_mirror.remote.session import Connect, RootedSession
+from async_mirror.source.files import HalfRead
 from async_mirror.state.awaitable import AwaitableMemory, AwaitableState
 from async_mirror.state.root_lock import RootLock
 from async_mirror.state.server_memory import ServerMemory
@@ -63,6 +63,8 @@ class Mirror:
     memory: ServerMemory = field(default_factory=ServerMemory)
     pace: Pace = field(default_factory=Pace)
     facts: Facts = field(default_factory=Facts)
+    half_read: HalfRead | None = None
+    """What the next pass reads on, if there is to be one."""
     broker: Broker = field(default_factory=Broker)
     parking: Parking[RootedSession] = field(default_factory=lambda: Parking(_resumed))
     roots: RootLock | None = None
@@ -173,12 +175,19 @@ async def crew_for(
     )
 
 
+def _kind_of_hands(mirror: Mirror) -> type[Hands]:
+    if not mirror.dry_run:
+        return Hands
+    from async_mirror.jobs.dry_run import DryHands  # noqa: PLC0415 - a pass that is none needs much less
+
+    return DryHands
+
+
 async def _hands(mirror: Mirror, source: bytes, state: AwaitableState) -> Hands:
     settings = mirror.settings
     holds = await state.held.is_anything()
     root = await state.fact("root")
-    make = DryHands if mirror.dry_run else Hands
-    return make(
+    return _kind_of_hands(mirror)(
         connect=mirror.connect,
         site=settings.site,
         password=mirror.password,

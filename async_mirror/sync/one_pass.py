@@ -36,7 +36,6 @@ class Pass:
         settings, selection = context.settings, context.selection
         jobs, feed, guards = Jobs(context), Feed(context), Guards(context)
         renamed, inodes = Renamed(root, state.blocking, selection), Inodes(state.blocking, partial(mounts, root))
-        names_all = mirror.report.names_excluded
         planner = Planner(
             root,
             state.blocking,
@@ -44,10 +43,10 @@ class Pass:
             selection,
             renamed=renamed,
             inodes=inodes,
-            names_all=names_all,
+            names_all=mirror.report.names_excluded,
             scope=scope,
         )
-        self._examination = Examination(root, state, settings, inodes, stop)
+        self._examination = Examination(root, state, settings, inodes, stop, half_read=mirror.half_read)
         self._deletions = Deletions(context, guards, jobs, feed)
         self._recovery = Recovery(context, self._deletions)
         self._adoption = Adoption(context)

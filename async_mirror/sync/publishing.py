@@ -48,8 +48,9 @@ class Publishing:
         self._gates = context.gates
         self._disk = context.disk
         self._state = context.state
-        self._scope = context.scope
+        self._is_long = context.scope.is_whole and context.report.wants_forecast
         self._aside = context.aside
+        self._site = context.site
         self._rule = context.selection.rule
         self._jobs = jobs
         self._feed = feed
@@ -64,7 +65,7 @@ class Publishing:
         self._report.phase(UPLOADING)
         async with multi.beside() as start:
             await perform(crew, self._below("", start), self.results, SENT_AT_ONCE)
-        await self.send(crew, self._likely_moves())
+        await self.send(crew, filter(self._is_sure, self._likely_moves()))
         await self.send_doubles(crew)
 
     async def send(self, crew: MirrorCrew, changes: Iterable[Change], at_once: int = 1) -> None:
@@ -112,9 +113,9 @@ class Publishing:
                     await self._note_listing(listing)
                 if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self._aside.swaps):
                     continue
-                jobs += await self._take(plan)
-            wants_forecast = beside and self._scope.is_whole and self._report.wants_forecast
-            if beside and wants_forecast and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
+                if not listing.known:
+                    jobs += await self._take(plan)
+            if beside and self._is_long and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:
@@ -152,8 +153,19 @@ class Publishing:
         self._deletions.gone.update((entry.path, entry) for entry in plan.gone)
         if plan.refreshed:
             await self._state.held.add(plan.refreshed)
-        changes = (change for change in plan.changes if self._jobs.can_be_sent(change))
-        return self._jobs.of(change for change in changes if self._jobs.can_be_told_apart(change))
+        changes = filter(self._jobs.can_be_sent, await self._examination.compared(plan.changes))
+        return self._jobs.of(
+            change for change in changes if self._jobs.can_be_told_apart(change) and self._is_sure(change)
+        )
+
+    def _is_sure(self, change: Change) -> bool:
+        """Tell whether a change, if it is a rename, takes nothing along that could not be looked at; else it waits."""
+        if not isinstance(change, Move) or not self._site.is_unsettled_below(change.held.path):
+            return True
+        self._deletions.spare(change.held.path)
+        self._report.not_tried(change)
+        self._gates.open(change, made=False)
+        return False
 
     def _likely_moves(self) -> Iterator[Change]:
         """Yield the moves whose origin is gone indeed and wanted once; what is left is sent."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.recover import Recover, Recovered, Settled, by_folder
+from async_mirror.model import paths
 from async_mirror.model.change import MakeFolder
 from async_mirror.model.entry import Entry, Kind
 from async_mirror.model.outcome import Pending
@@ -61,8 +62,10 @@ class Recovery(Handler[Recover, Recovered]):
         if not self._context.mirror.dry_run and any(each.may_be_written for each in pending):
             await self._context.stop.pause(self._context.settings.timeout_seconds)
 
-    async def _settle(self, crew: MirrorCrew, pending: Iterable[Pending]) -> None:
-        await perform(crew, _each(by_folder(pending)), self, LOOKED_AT_ONCE)
+    async def _settle(self, crew: MirrorCrew, pending: Sequence[Pending]) -> None:
+        for renamed in (True, False):  # what has come along with a folder is not at its old path any more
+            if some := [each for each in pending if bool(each.origin or each.twin) is renamed]:
+                await perform(crew, _each(by_folder(some)), self, LOOKED_AT_ONCE)
 
     # What was found.
 
@@ -79,6 +82,8 @@ class Recovery(Handler[Recover, Recovered]):
         if settled.failure:
             self._report.failure(settled.failure)
             self._site.unsettled.add(pending.path)
+            for folder in paths.lineage(pending.path):
+                self._deletions.spare(folder)
             if pending.origin:
                 self._deletions.spare(pending.origin)
                 self._context.gates.open(MakeFolder(Entry(pending.path, Kind.FOLDER), ""), made=False)

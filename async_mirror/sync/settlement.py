@@ -83,15 +83,14 @@ class Settlement:
         await perform(crew, self._examined(), self._publishing.results, SENT_AT_ONCE)
         if not self._aside.uncompared or self._context.stop.requested:
             return
-        held = await self._held.count_files()
         uncompared, self._aside.uncompared = self._aside.uncompared, []
-        limit = self._settings.verify_limit
-        uploads = [change._replace(why=UNCOMPARED, compares=False) for change in uncompared[: limit.share_of(held)]]
+        within = await self._examination.uploads_left()
+        uploads = [change._replace(why=UNCOMPARED, compares=False) for change in uncompared[:within]]
         await self._publishing.send(crew, uploads, SENT_AT_ONCE)
         if later := len(uncompared) - len(uploads):
             self._report.warn(
                 f"{plural(later, 'file')} that may have changed cannot be compared with the site: not sent in this"
-                f" pass, for --max-verify-uploads is {limit}"
+                f" pass, for --max-verify-uploads is {self._settings.verify_limit}"
             )
 
     async def _examined(self) -> AsyncGenerator[Job, None]:

@@ -4,10 +4,8 @@ import errno
 import json
 import logging
 import os
-import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 
 from async_mirror.model.escape import shown
@@ -59,18 +57,6 @@ class JsonLines(logging.Formatter):
         return json.dumps({"time": time, "level": record.levelname.lower(), "event": event, "text": text, **told})
 
 
-class _DailyFile(TimedRotatingFileHandler):
-    """A new file at midnight. A disk that is full later is told of once, and stops nothing."""
-
-    _told = False
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Tell that the file is not complete."""
-        if not self._told:
-            self._told = True
-            print(f"async-mirror: the log file cannot be written: {sys.exc_info()[1]}", file=sys.stderr)
-
-
 def set_up(
     screen: logging.Handler, *, quiet: bool, verbose: bool, file: Path | None, as_json: bool, is_screen_text: bool
 ) -> None:
@@ -91,7 +77,9 @@ def set_up(
     logging.getLogger().addHandler(screen)  # what libraries have to say must not write into a display
     if file:
         _refuse_what_is_no_file(file)
-        handler = _DailyFile(file, when="midnight", backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace")
+        from async_mirror.ui.daily_file import DailyFile  # noqa: PLC0415 - most runs have none, and it is large
+
+        handler = DailyFile(file, when="midnight", backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace")
         _try(file)
         handler.addFilter(_Named())
         handler.setFormatter(

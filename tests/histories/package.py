@@ -24,7 +24,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -101,6 +102,24 @@ class _Sockets:
         return getattr(socket, name)
 
 
+class _Threads:
+    """Stands for a pool of threads: what it is given is done at once."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked wants to know
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, *_: object, **__: object) -> None:
+        pass
+
+
 class _Garbage:
     """Nothing is frozen, and no threshold is changed: many histories share this process."""
 
@@ -128,6 +147,7 @@ _STAND_INS: list[tuple[object, object]] = [
     (socket, _Sockets()),
     (sqlite3, _SQLITE),
     (gc, _Garbage()),
+    (ThreadPoolExecutor, _Threads),
     (os, Disk(_local)),  # type: ignore[arg-type]
 ]
 
@@ -182,6 +202,7 @@ def at_hand(world: World, local: Local) -> Any:
     """Let the program see this world and this source, while it runs and while what is left of it is let go."""
     before, sys.unraisablehook = sys.unraisablehook, lambda _: None
     _Now.world, _Now.local = world, local
+    random.seed(world.own_chance.random())  # for what is imported only where it is used
     try:
         yield
     finally:

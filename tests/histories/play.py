@@ -21,8 +21,9 @@ from .events import Events
 from .history import SITE_ACTS, History
 from .local import Act, Local
 from .loop import VirtualLoop
+from .old_state import make_old
 from .server import FtpServer
-from .site import ROOT, Node, Site, shown
+from .site import ROOT, Node, Site, shown, shown_content
 from .wire import Life
 from .world import Found, Killed, World
 
@@ -130,7 +131,7 @@ class Stage:
         life = Life(self.world, self.server)
         self.lives.append(life)
         life.loop = loop = VirtualLoop(self.world, life)
-        life.at_work = self.events.at_work
+        life.at_work, life.at_piece = self.events.at_work, self.events.at_piece
         options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
         options += ["--max-delete", "100%", *self.history.options, *more]
         options += ["--in-place"] * self.history.kind.in_place
@@ -165,6 +166,8 @@ class Stage:
             result = self.run_over_changes()
             self.events.end()
             killed = result is None
+            if self.history.old_state and not (number or killed):
+                self.world.note(f"-- the state is one of version 1: {make_old(self.state)}")
             self._see_that_torn_ones_are_known()
         self.world.rest(QUIET_SECONDS)
         self._converge()
@@ -189,9 +192,13 @@ class Stage:
         if done != foretold and not (result.told["failed"] or robbed or sent_instead):
             self.world.found("a dry run tells what would be done", f"{foretold}, and it was {done}")
         self.world.rest(QUIET_SECONDS)
+        lost = self.server.lost
         code = self._code()
         self.world.rest(QUIET_SECONDS)
         self._compare(code)
+        if self.server.lost > lost:  # what such a session was sent is looked at once more
+            self._code()
+            self.world.rest(QUIET_SECONDS)
         before = self.server.commands
         code = self._code()
         if not code and self.server.commands != before:
@@ -260,9 +267,10 @@ class Stage:
         for node in self.site.inside(ROOT):
             path = node.path
             is_wanted = path in wanted or self.site.key(path) in spelled_otherwise
-            if not is_wanted and not node.others and not excused.kept(path) and not _waits(path, told):
+            is_ours = not (node.others or self._looks_like_others(node))
+            if not is_wanted and is_ours and not excused.kept(path) and not _waits(path, told):
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
-                self.world.found(law, f"{shown(path)} {node.content!r}; exit {code}")
+                self.world.found(law, f"{shown(path)} {shown_content(node.content)}; exit {code}")
         if code and not told and not any(map(excused.may_be_told, wanted)):
             self.world.found("what is mirrored is no failure", f"exit {code}")
 
@@ -273,8 +281,13 @@ class Stage:
         if node.replaces_ours:
             return
         if node.content != content:
-            self.world.found("equal in the end", f"{shown(path)} is {node.content!r}, not {content!r}; exit {code}")
+            there, here = shown_content(node.content), shown_content(content)
+            self.world.found("equal in the end", f"{shown(path)} is {there}, not {here}; exit {code}")
         self._compare_attributes(path, node)
+
+    def _looks_like_others(self, node: Node) -> bool:
+        """Tell whether a file does not bear the time that it was to get, for that was refused of this one alone."""
+        return node.content is not None and not node.is_dated and "MFMT" in self.events.refused
 
     @property
     def _keeps_spelling(self) -> bool:

@@ -107,7 +107,11 @@ class Features:
 
     def has(self, command: str) -> bool:
         """Tell whether the server was seen to do what a command asks, or says that it can."""
-        return command in self.identity.offers or self.identity.number(f"has {command}") == 1
+        return command in self.identity.offers or self.was_seen(command)
+
+    def was_seen(self, command: str) -> bool:
+        """Tell whether the server was seen to do what a command asks."""
+        return command in self._seen_now or self.identity.number(f"has {command}") == 1
 
     def have(self, command: str) -> None:
         """Note that the server did what a command asks."""

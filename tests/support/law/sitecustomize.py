@@ -42,8 +42,9 @@ def breach() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return what a program needs in its environment to be watched too."""
-    return {VARIABLE: os.environ[VARIABLE], "PYTHONPATH": os.path.dirname(__file__)}
+    """Return what a program needs in its environment to be watched too, and measured if the tests are."""
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return measured | {VARIABLE: os.environ[VARIABLE], "PYTHONPATH": os.path.dirname(__file__)}
 
 
 def install() -> None:
