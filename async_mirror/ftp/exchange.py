@@ -117,7 +117,7 @@ class Exchange:
         control = self.control
         expected: list[AwaitedReply] = []
         for command in commands:
-            await control.room(length_of(command) if self.features.level else control.window)
+            await control.room(length_of(command) if self.features.known.level else control.window)
             expected.extend(control.send(command))
         return await control.replies(expected)
 

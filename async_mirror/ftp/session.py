@@ -147,7 +147,7 @@ class FtpSession:
     async def _settle_in(self, create_root: bool) -> None:
         """Agree upon bytes and names, and enter the root, all in one write where the server takes that."""
         root, features = self._site.root, self._features
-        commands = ["SYST"] * (features.level > 0)
+        commands = ["SYST"] * (features.known.level > 0)
         commands += ["OPTS UTF8 ON"] * ("UTF8" in features.identity.offers)
         commands += ["TYPE I", *[f"CWD {root}"] * bool(root), "PWD"]
         replies = dict(zip(commands, await self._exchange.ask(*commands), strict=True))

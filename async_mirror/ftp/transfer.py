@@ -133,7 +133,7 @@ class Transfers:
 
         Nothing comes between a port and its transfer where ports are not asked for ahead.
         """
-        if self._features.level >= AHEAD and length_of(question, command) <= self._control.window:
+        if self._features.known.level >= AHEAD and length_of(question, command) <= self._control.window:
             return None
         await self._control.room(self._control.window)
         (asked,) = self._control.send(question)
@@ -297,7 +297,7 @@ class Transfers:
     async def fetch(self, command: str, sink: Sink) -> tuple[Reply, bool]:
         """Give `sink` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self.lock:
-            quick = self._features.level >= BEHIND
+            quick = self._features.known.level >= BEHIND
             rung, generation = 0, 0
             early = (
                 quick

@@ -11,7 +11,7 @@ from async_mirror.model.outcome import Done, Failed, InDoubt, Skipped
 from async_mirror.model.plan import FolderPlan
 from async_mirror.planning.examination import Examination
 from async_mirror.planning.folder_renames import Renamed
-from async_mirror.planning.forecast import BEGINS_AFTER, Ahead
+from async_mirror.planning.forecast import Ahead
 from async_mirror.planning.planner import Planning
 from async_mirror.sync.context import Context
 from async_mirror.sync.deletions import Deletions
@@ -48,7 +48,6 @@ class Publishing:
         self._gates = context.gates
         self._disk = context.disk
         self._state = context.state
-        self._is_long = context.scope.is_whole and context.report.wants_forecast
         self._aside = context.aside
         self._site = context.site
         self._rule = context.selection.rule
@@ -58,7 +57,8 @@ class Publishing:
         self._deletions = deletions
         self._planning = planning
         self._examination = examination
-        self._ahead = Ahead(context.root, context.selection, context.state, context.report)
+        wanted = context.scope.is_whole and context.report.wants_forecast
+        self._ahead = Ahead(context.root, context.selection, context.state, context.report, wanted=wanted)
 
     async def run(self, crew: MirrorCrew) -> None:
         """Publish what the scan finds, then what was renamed, then what the site may take for what is there by now."""
@@ -115,7 +115,7 @@ class Publishing:
                     continue
                 if not listing.known:
                     jobs += await self._take(plan)
-            if beside and self._is_long and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
+            if beside and self._ahead.is_due(self._jobs.made):
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:

@@ -98,11 +98,6 @@ class Features:
             account.bars,
         )
 
-    @property
-    def level(self) -> int:
-        """The highest rung that holds together with all below it; 0 for none."""
-        return self.known.level
-
     # Commands.
 
     def has(self, command: str) -> bool:

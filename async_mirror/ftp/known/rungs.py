@@ -55,7 +55,7 @@ class Rungs:
 
     @property
     def level(self) -> int:
-        """The highest rung that holds together with all below it; 0 for none. `Features.level` costs less."""
+        """The highest rung that holds together with all below it; 0 for none. `PerFile.level` costs less."""
         return next((rung - 1 for rung in Rung if not self._holds(rung)), len(Rung))
 
     @property
