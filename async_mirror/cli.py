@@ -1,10 +1,8 @@
-"""The command line: options become settings, parts are put together, results become exit codes. No logic."""
+"""The command line: what each command takes and prints, and which errors become which exit codes. No logic."""
 
 import io
 import os
 import sys
-from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,28 +10,18 @@ import click
 
 from async_mirror import __version__
 from async_mirror.model.escape import shown
-from async_mirror.model.settings import UsageError
+from async_mirror.model.settings import UsageError, UsageErrors
 from async_mirror.options import config_file
-from async_mirror.options.click_types import Command, Failed
-from async_mirror.options.commands import HEALTHCHECK, LIST
+from async_mirror.options.click_types import Command, is_own
+from async_mirror.options.commands import LIST
 from async_mirror.options.declared import CONTEXT, SYNC
+from async_mirror.options.questions import HEALTHCHECK, MIRROR, STATUS
 
 if TYPE_CHECKING:
-    from async_mirror.ftp.wire.tls import Tls
-    from async_mirror.model.facts import Facts
-    from async_mirror.model.secret import Secret
-    from async_mirror.model.settings import Settings
-    from async_mirror.model.site import Site, Trust
-    from async_mirror.options.asked import Asked
-    from async_mirror.options.credentials import Login
-    from async_mirror.remote.session import RootedSession
-    from async_mirror.state.store import State
-    from async_mirror.sync.mirror import Mirror
-    from async_mirror.ui.report import Report
-    from async_mirror.ui.terminal import Display
+    from collections.abc import Callable
 
+    from async_mirror.service.asking import Target
 
-DEFAULT_STATS_S = 60.0
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 prints the help itself
 
 
@@ -60,7 +48,8 @@ def main() -> None:
     except Exception as error:
         if (known := _exit_code(error)) is None:
             raise
-        click.echo(f"async-mirror: {shown(str(error).replace(chr(10), ' '))}", err=True)
+        for text in error.texts if isinstance(error, UsageErrors) else (str(error),):
+            click.echo(f"async-mirror: {shown(text.replace(chr(10), ' '))}", err=True)
         code = known
     _let_go_of_streams()
     sys.exit(code or 0)
@@ -116,7 +105,7 @@ def cli() -> None:
 
 
 @cli.command(cls=Command, params=SYNC, context_settings=CONTEXT)
-def sync(**options: Any) -> int:
+def sync(**_: Any) -> int:
     """Mirror the folder SOURCE to DESTINATION, pass after pass.
 
     \b
@@ -124,6 +113,7 @@ def sync(**options: Any) -> int:
     One pass:                async-mirror sync --once ./site ftpes://me@host/www
     Every 15 minutes:        async-mirror sync --every 15m ./site ftpes://me@host/www
     As configured:           async-mirror sync
+    Mirrors of the file:     async-mirror sync shop blog
 
     \b
     DESTINATION is ftpes://user@host[:port]/path (ftps:// for implicit TLS, ftp://
@@ -136,55 +126,58 @@ def sync(**options: Any) -> int:
     overrides the file.
 
     \b
+    The file may have a table [mirror.NAME] for each of several mirrors, over what it
+    says above them. Then `sync` keeps all of them, or those whose NAME is given. Two
+    words of which the second is a site (with ://) are SOURCE and DESTINATION. Of
+    several exit codes the first of these counts: 130/143, 6, 5, 2, 3, 4, 1, 7, 0.
+    Without a terminal, SIGHUP reads the file again.
+
+    \b
     Exit code: 0 all mirrored, 1 some not, 2 wrong use, 3 login refused, 4 no
     connection or certificate not trusted, 5 stopped for safety, 6 state not usable or
     in use, 7 something to do (--dry-run --exit-code), 130/143 signal.
     """  # fmt: skip
-    from async_mirror.ftp.wire.tls import tls_of
-    from async_mirror.options import resolve
-    from async_mirror.options.asked import Asked
-    from async_mirror.state.opening import open_copy, open_state, open_to_others
+    from async_mirror.service.assemble import run
 
-    asked = Asked(**options)
-    source = resolve.source_of(asked)
-    login = resolve.login_of(asked)
-    settings = resolve.settings_of(asked, source, login)
-    trust = resolve.trust_of(asked, login.site)
-    tls = tls_of(login.site, trust)
-    file = resolve.state_file_of(asked, source, login.site)
-    mirror, display = _mirror(asked, settings, login, trust, file.path.parent, tls=tls)
-    with open_copy(file.found) if mirror.dry_run else open_state(*file) as state:
-        mirror.report.say(f"{settings.source} -> {settings.site.shown}")
-        for warning, hint in resolve.warnings_about(login, trust):
-            mirror.report.warn(warning, hint)
-        if warning := open_to_others(file.path):
-            mirror.report.warn(warning)
-        if state.holder:
-            mirror.report.warn(f"another run is under way ({state.holder}): what it is doing now is planned here, too")
-        return _run(mirror, state, display, asked)
+    return run(click.get_current_context())
 
 
 @cli.command("config", cls=Command, params=SYNC, context_settings=CONTEXT)
-def show_config(**options: Any) -> None:
+def show_config(**_: Any) -> None:
     """Print the settings and where each comes from.
 
     The output is a configuration file, without secrets.
     """
-    from async_mirror.options import resolve
-    from async_mirror.options.asked import Asked
+    from async_mirror.options.mirrors import context_in_common, context_of, names_of
 
-    asked = Asked(**options)
     context = click.get_current_context()
-    lines = [resolve.setting_line(context, param, asked) for param in SYNC if param.expose_value]
+    with context_in_common(context).scope(cleanup=False) as common:
+        lines = _setting_lines(common)
     used = config_file.file(context)
     click.echo(f"# configuration file: {shown(str(used)) if used else 'none'}")
     click.echo("\n".join(lines))
+    for name in filter(None, names_of(context)):
+        own = context_of(name, context)
+        with own.scope(cleanup=False):
+            click.echo("\n".join(("", f"[mirror.{config_file.in_toml(name)}]", *_setting_lines(own))))
+
+
+def _setting_lines(context: click.Context) -> list[str]:
+    """Return what is in force, for a mirror of the file only what is of its own; and where the password is."""
+    from async_mirror.options import resolve
+    from async_mirror.options.asked import Asked
+
+    asked = Asked(**context.params)
+    lines = [
+        resolve.setting_line(context, param, asked) for param in SYNC if param.expose_value and is_own(context, param)
+    ]
     if asked.destination:
         try:
             where = resolve.login_of(asked).where or "none found: sync prompts for it"
         except UsageError as error:
             where = str(error)
-        click.echo(f"# password: {shown(where)}")
+        lines.append(f"# password: {shown(where)}")
+    return lines
 
 
 @cli.command("ls", cls=Command, params=LIST, context_settings=CONTEXT)
@@ -197,50 +190,91 @@ def list_source(**options: Any) -> None:
         click.echo(line)
 
 
+@cli.command(cls=Command, params=STATUS, context_settings=CONTEXT)
+def status(as_json: bool, **_: Any) -> None:
+    """Tell how mirrors are, and why.
+
+    \b
+    The mirror of ./site:            async-mirror status ./site ftpes://me@host/www
+    All in the configuration file:   async-mirror status
+    One of them, for a program:      async-mirror status --json shop
+
+    A mirror is starting, in sync, uploading (how far, time left), degraded or failing (which paths, why, since when),
+    stopped for safety, or paused. The process that keeps it is asked. Where none answers, that is said, and the state
+    file tells how the last pass ended.
+    """
+    from async_mirror.service import asking
+
+    for line in asking.status(asking.targets(click.get_current_context()), as_json=as_json):
+        click.echo(line)
+
+
+@cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
+def now(**_: Any) -> None:
+    """Begin a pass at once.
+
+    The process that keeps the mirror begins it. SIGUSR1 begins one of each of its mirrors.
+    """
+    from async_mirror.service import asking
+
+    _tell_each(asking.now)
+
+
+@cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
+def pause(**_: Any) -> None:
+    """Do nothing until `resume`.
+
+    A pass that is under way is cut short. The pause outlives a restart, `status` shows it, and `healthcheck` calls it
+    degraded.
+    """
+    from async_mirror.service import asking
+
+    _tell_each(asking.pause)
+
+
+@cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
+def resume(**_: Any) -> None:
+    """Go on after `pause`, at once."""
+    from async_mirror.service import asking
+
+    _tell_each(asking.resume)
+
+
+def _tell_each(do: "Callable[[Target], str]") -> None:
+    from async_mirror.service import asking
+
+    for line in asking.each(asking.targets(click.get_current_context()), do):
+        click.echo(line)
+
+
 @cli.command(
     cls=Command,
     params=HEALTHCHECK,
     context_settings=CONTEXT,
     short_help="Exit with 0 if the mirror is up to date.",
 )
-def healthcheck(**options: Any) -> int:
-    """Tell whether the mirror is up to date, without connecting: exit 0 if healthy or degraded, else 1 and the reason.
+def healthcheck(strict: bool, strict_after: float | None, **_: Any) -> int:
+    """Tell whether the mirror is up to date, without connecting: exit 1 if it is unhealthy, with the reason, else 0.
 
     \b
     healthy    the last complete pass mirrored everything
-    degraded   some paths were not mirrored; they are named (exit 1 with --strict)
+    degraded   some paths were not mirrored, and are named, or it is paused (exit 1 with --strict)
+    starting   the first pass is under way, and goes on
     unhealthy  the last complete pass is older than twice the --every of `sync`
 
-    SOURCE and DESTINATION, or the environment and the file, name the mirror as for `sync`. The interval is the --every
-    of the last `sync`: set it for a `sync --once` that cron starts, too.
+    SOURCE and DESTINATION, the environment or the file name the mirror as for `sync`, NAME one of several in the file.
+    The worst of several counts. The interval is the --every of the last `sync`: set it for a `sync --once` that cron
+    starts, too.
     """  # fmt: skip
-    import time
+    from async_mirror.service import asking, checkup
 
-    from async_mirror.options import resolve
-    from async_mirror.options.asked import AskedHealth
-    from async_mirror.state.database import StateError
-    from async_mirror.state.opening import facts_of
-    from async_mirror.ui.health import Failing, complaint, praise, regret
-
-    asked = AskedHealth(**options)
-    file = resolve.state_file_of(asked, resolve.source_of(asked), resolve.login_of(asked).site)
-    try:
-        facts = facts_of(file.found)
-    except StateError as error:
-        raise Failed(str(error), 1) from None
-    now = time.time()
-    if reason := complaint(facts.get("last_good"), facts.get("last_result"), now):
-        raise Failed(f"unhealthy: {reason}", 1)
-    failing = Failing.read(facts.get("failing"))
-    if not failing.number:
-        click.echo(praise(facts["last_good"], now))
-        return 0
-    degraded = regret(facts["last_good"], failing, now)
-    longest = 0.0 if asked.strict else asked.strict_after
-    if longest is not None and failing.seconds(now) >= longest:
-        raise Failed(degraded, 1)
-    click.echo(degraded)
-    return 0
+    found = [
+        checkup.checked(target, 0.0 if strict else strict_after)
+        for target in asking.targets(click.get_current_context())
+    ]
+    for each in found:
+        click.echo(shown(each.text) if each.code == 0 else f"async-mirror: {shown(each.text)}", err=each.code > 0)
+    return max(each.code for each in found)
 
 
 @cli.command(context_settings=CONTEXT, short_help="Demonstrate it on this machine.")
@@ -253,135 +287,3 @@ def demo(folder: Path | None) -> int:
     from async_mirror.demo import show
 
     return show(folder)
-
-
-# Putting the parts together.
-
-
-def _mirror(
-    asked: "Asked", settings: "Settings", login: "Login", trust: "Trust", state_folder: Path, *, tls: "Tls | None"
-) -> tuple["Mirror", "Display | None"]:
-    from async_mirror.crew.patience import Patience
-    from async_mirror.jobs.bandwidth import Pace
-    from async_mirror.options import resolve
-    from async_mirror.options.prompt import password_for
-    from async_mirror.state import server_memory
-    from async_mirror.state.server_memory import ServerMemory
-    from async_mirror.sync.mirror import Mirror
-    from async_mirror.ui.report import Report
-
-    watched = _is_watched(asked)
-    tell_pass = _print_pass if asked.json else None
-    about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
-    caution = resolve.caution_about(trust)
-    report = Report(
-        dry_run=asked.dry_run,
-        tell_pass=tell_pass,
-        watched=watched or asked.stats != 0,
-        forecast_after_s=0.0 if watched else (asked.stats or DEFAULT_STATS_S) / 2,
-        names_excluded=asked.verbose,
-        about=about,
-        caution=caution,
-    )
-    display = _display(report, f"{settings.source} -> {settings.site.shown}") if watched else None
-    _set_up_log(asked, display)
-    password = password_for(login, settings.source)
-    mirror = Mirror(
-        settings=settings,
-        mode=asked.multi,
-        connect=partial(ftp_session, tls=tls, pasv_address_believed=asked.pasv_address == "server"),
-        password=password,
-        report=report,
-        patience=Patience(retries=asked.retries, retry_for_seconds=asked.retry_for or 0.0),
-        max_connections=asked.max_connections,
-        memory=ServerMemory(state_folder / server_memory.NAME, learns=not asked.dry_run),
-        pace=Pace(asked.bwlimit),
-        dry_run=asked.dry_run,
-        rescan=asked.rescan,
-    )
-    return mirror, display
-
-
-def _print_pass(line: str) -> None:
-    try:
-        click.echo(line)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it would fail again at exit
-        raise Failed(f"cannot write to standard output: {error.strerror}", 1) from None
-
-
-def _is_watched(asked: "Asked") -> bool:
-    """Tell whether there is a terminal that nothing else is printed on."""
-    prints = asked.dry_run or (asked.json and sys.stdout.isatty())
-    unwanted = asked.no_progress or asked.quiet or prints
-    return not unwanted and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def _display(report: "Report", title: str) -> "Display | None":
-    from async_mirror import multi
-    from async_mirror.ui.terminal import Display
-
-    try:
-        return Display(report.activity, title, on_signal=multi.on_signal)
-    except ValueError:  # rich makes no sense of the environment
-        return None
-
-
-def _set_up_log(asked: "Asked", display: "Display | None") -> None:
-    import logging
-
-    from async_mirror.ui.log_output import set_up
-
-    file: Path | None = asked.log_file
-    try:
-        set_up(
-            display.lines_above if display else logging.StreamHandler(sys.stderr),
-            quiet=asked.quiet,
-            verbose=asked.verbose,
-            file=file,
-            as_json=asked.log_format == "json",
-            is_screen_text=display is not None,
-        )
-    except OSError as error:
-        raise UsageError(f"cannot write the log file {file}: {error.strerror}") from None
-
-
-def _run(mirror: "Mirror", state: "State", display: "Display | None", asked: "Asked") -> int:
-    from async_mirror import multi
-    from async_mirror.crew.stop import Stop
-    from async_mirror.engine import keep
-    from async_mirror.ui.stats import Stats
-
-    every = DEFAULT_STATS_S if asked.stats is None and not display else asked.stats
-    stats = Stats(mirror.report.activity, every).shown if every else nullcontext
-
-    async def program(stop: Stop) -> int:
-        with display.shown() if display else nullcontext(), stats():
-            once = asked.once or asked.dry_run
-            return await keep(mirror, state, stop, once=once, exit_code=asked.exit_code)
-
-    return multi.run(program, display.restore if display else None)
-
-
-async def ftp_session(
-    site: "Site",
-    password: "Secret",
-    *,
-    tls: "Tls | None",
-    facts: "Facts",
-    timeout_seconds: float,
-    create_root: bool,
-    pasv_address_believed: bool = False,
-) -> "RootedSession":
-    """Open an FTP session; FTP is imported when the first one is needed."""
-    from async_mirror.ftp.session import connect
-
-    return await connect(
-        site,
-        password,
-        tls=tls,
-        facts=facts,
-        timeout_seconds=timeout_seconds,
-        create_root=create_root,
-        pasv_address_believed=pasv_address_believed,
-    )

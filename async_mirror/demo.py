@@ -20,6 +20,7 @@ import click
 from aioftp.common import StreamIO
 
 from async_mirror import multi
+from async_mirror.crew.alarm import Alarm
 from async_mirror.crew.mode import Mode
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
@@ -153,7 +154,7 @@ class _Demonstration:
             patience=Patience(),
         )
         with open_state(self.work / "state" / f"{name}.sqlite3") as state:
-            code = await keep(mirror, state, self.stop, once=True)
+            code = await keep(mirror, state, self.stop, Alarm(), once=True)
         step = Step(code, time.monotonic() - begun, self.server.commands.copy(), self.report.counts)
         commands = ", ".join(f"{number} {verb}" for verb, number in step.commands.most_common(5))
         connections = step.counts.connections

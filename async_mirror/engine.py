@@ -4,27 +4,36 @@ import asyncio
 import math
 import random
 import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import replace
 from enum import IntEnum
 
+from async_mirror.crew.alarm import Alarm, Wish
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
+from async_mirror.model.escape import shown
 from async_mirror.model.outcome import Problem
 from async_mirror.multi import Offload
 from async_mirror.planning.remaining import tell_remaining
+from async_mirror.planning.scope import EVERYTHING, Scope
 from async_mirror.remote.errors import LoginFailed, RemoteError, RootMissing, SiteUnusable
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
 from async_mirror.sync.guards import open_source
-from async_mirror.sync.mirror import Mirror
+from async_mirror.sync.mirror import Apart, Mirror, know_root, one_connection
 from async_mirror.sync.one_pass import Pass
 from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
+from async_mirror.ui.last_pass import LastPass, left_by
 
 FIRST_RETRY_SECONDS = 10.0
 LOGIN_RETRY_SECONDS = 300.0
 LONGEST_LOGIN_RETRY_SECONDS = 3600.0
+PAUSE_LOOKED_AT_SECONDS = 60.0
+PAUSED = "paused: nothing is done until `async-mirror resume`"
 
 
 class Exit(IntEnum):
@@ -41,6 +50,10 @@ class Exit(IntEnum):
     """A dry run that found something to do; 0 unless the code was asked for."""
 
 
+ENDING = (Exit.STATE, Exit.USAGE)
+"""What the next pass would not be better after."""
+
+
 def exit_for(error: Exception) -> Exit:
     """Return the exit code for what kept a pass from going on."""
     if isinstance(error, StateError):
@@ -50,50 +63,142 @@ def exit_for(error: Exception) -> Exit:
     return Exit.LOGIN if isinstance(error, LoginFailed) else Exit.CONNECTION
 
 
-async def keep(mirror: Mirror, state: State, stop: Stop, *, once: bool, exit_code: bool = False) -> int:
+class Schedule:
+    """When the next full pass is due, on a clock that nobody sets.
+
+    Full passes start `every_seconds` apart; what is late is skipped. After a pass that found no connection, or no room
+    for the state, the next one comes sooner, later each time, but not for what will last (unknown host, certificate not
+    trusted); after a refused login it comes late, for servers lock
+    accounts. What only looks at a few folders moves none of this, unless it fails like that.
+    """
+
+    def __init__(self, every_seconds: float, now: float, ahead: float = 0.0) -> None:
+        """Begin with a pass that is due; those after it begin so many seconds earlier than an interval after this."""
+        self.due = now
+        self._every = every_seconds
+        self._begun = now - ahead
+        self._failed = 0
+
+    @property
+    def heeds_changes(self) -> bool:
+        """False while the server is left in peace until the next full pass, whatever changes in the source."""
+        return not self._failed
+
+    def left(self, now: float) -> float:
+        """Return how many seconds are left until the next full pass."""
+        return max(0.0, self.due - now)
+
+    def ended(self, code: Exit, now: float, *, whole: bool, will_last: bool = False) -> None:
+        """Note how a pass ended, and whether what ended it will last."""
+        failed = code in {Exit.CONNECTION, Exit.LOGIN, Exit.STATE}
+        self._failed = self._failed + 1 if failed else 0
+        if whole or failed:
+            self.due = now + self._wait(code, now, will_last=will_last)
+
+    def _wait(self, code: Exit, now: float, *, will_last: bool) -> float:
+        late = now - self._begun
+        wait = math.floor(late / self._every) * self._every + self._every - late
+        if code in {Exit.CONNECTION, Exit.STATE} and not will_last:
+            return min(wait, _back_off(FIRST_RETRY_SECONDS, self._failed))
+        if code is Exit.LOGIN:
+            return max(wait, min(_back_off(LOGIN_RETRY_SECONDS, self._failed), LONGEST_LOGIN_RETRY_SECONDS))
+        return wait
+
+
+async def keep(
+    mirror: Mirror,
+    state: State,
+    stop: Stop,
+    alarm: Alarm,
+    *,
+    once: bool,
+    ahead: float = 0.0,
+    exit_code: bool = False,
+    is_unsettled: Callable[[str], bool] = EVERYTHING.is_unsettled,
+) -> int:
     """Run one pass, or one after the other until asked to stop; return the exit code.
 
     A dry run that found something to do ends with 7 if `exit_code`, else with 0.
 
-    Passes start `every_seconds` apart on the monotonic clock; what is late is skipped. After a pass that found no
-    connection the next one comes sooner, later each time, but not for what will last (unknown host, certificate not
-    trusted); after a refused login it comes late, for servers lock accounts. A state that cannot be used ends even the
-    longest run.
+    The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before, to
+    look at a few folders, and there at what is not `is_unsettled`. A state that cannot be used ends even the longest
+    run, unless there is no room for it: there may be later.
     """
     clock = asyncio.get_running_loop().time
-    every = mirror.settings.every_seconds
-    begun = clock()
-    failed = 0
+    schedule = Schedule(mirror.settings.every_seconds, clock(), ahead)
+    wish = Wish(whole=True)
     stop.listen(mirror.report.ending)
     if mirror.rescan:
         state.learn(surveyed=None)
+    mirror = mirror if once else replace(mirror, half_read={})
     while True:
-        code = await run_pass(mirror, state, stop)
+        if once and _is_paused(mirror, state):
+            mirror.report.warn(PAUSED)
+            return Exit.PARTLY
+        if await _was_paused(mirror, state, stop, alarm):
+            wish = Wish(whole=True)
+        if stop.requested:
+            mirror.report.say("stopped")
+            return 128 + stop.signum
+        with alarm.passing(stop) as own:
+            code = await run_pass(mirror, state, own, Scope(None if wish.whole else wish.folders, is_unsettled))
         if stop.requested:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
-        if once or code is Exit.STATE:
+        ends = once or (code in ENDING and not state.lacks_room)
+        if own.requested and code not in ENDING:
+            mirror.report.end("paused", Exit.PARTLY, None)
+            code, wish = Exit.PARTLY, Wish(whole=True)
+        elif ends:
             ending = Exit.MIRRORED if code is Exit.PLANNED and not exit_code else code
             mirror.report.end(code.name.lower(), ending, None)
             return ending
-        late = clock() - begun
-        wait = math.floor(late / every) * every + every - late
-        failed = failed + 1 if code in {Exit.CONNECTION, Exit.LOGIN} else 0
-        if code is Exit.CONNECTION and not mirror.report.counts.will_last:
-            wait = min(wait, _back_off(FIRST_RETRY_SECONDS, failed))
-        elif code is Exit.LOGIN:
-            wait = max(wait, min(_back_off(LOGIN_RETRY_SECONDS, failed), LONGEST_LOGIN_RETRY_SECONDS))
-        mirror.report.end(code.name.lower(), code, wait, delayed=code is Exit.LOGIN)
-        if await stop.pause(wait):
-            mirror.report.say("stopped")
-            return 128 + stop.signum
+        else:
+            schedule.ended(code, clock(), whole=wish.whole, will_last=mirror.report.counts.will_last)
+            mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
+            wish = await _next_wish(schedule, alarm, stop)
+        if ends:
+            return code
+
+
+def _is_paused(mirror: Mirror, state: State) -> bool:
+    """Tell whether somebody paused the mirror, which its state remembers. A state that is broken shows in the pass."""
+    with suppress(StateError):
+        return state.fact("paused") is not None and not mirror.dry_run
+    return False
+
+
+async def _was_paused(mirror: Mirror, state: State, stop: Stop, alarm: Alarm) -> bool:
+    """Wait while the mirror is paused; tell whether it was, for what was wished for meanwhile is forgotten.
+
+    Who resumes it rings the alarm; where that cannot be, it is looked at.
+    """
+    if not _is_paused(mirror, state):
+        return False
+    mirror.report.phase("paused")
+    mirror.report.say(PAUSED)
+    while not stop.requested and _is_paused(mirror, state):
+        await alarm.wait(PAUSE_LOOKED_AT_SECONDS, stop)
+    return True
+
+
+async def _next_wish(schedule: Schedule, alarm: Alarm, stop: Stop) -> Wish:
+    """Wait until a pass is wished for or due; changes are gathered while the server is to be left in peace."""
+    clock = asyncio.get_running_loop().time
+    folders: frozenset[str] = frozenset()
+    while True:
+        wish = await alarm.wait(schedule.left(clock()), stop)
+        folders |= wish.folders
+        whole = wish.whole or not schedule.left(clock())
+        if whole or stop.requested or (folders and schedule.heeds_changes):
+            return Wish(whole, folders)
 
 
 def _back_off(first_seconds: float, failed: int) -> float:
     return first_seconds * 2.0 ** min(failed - 1, 10) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
+async def run_pass(mirror: Mirror, state: State, stop: Stop, scope: Scope) -> Exit:
     """Run one pass; whatever goes wrong becomes an exit code."""
     report = mirror.report
     report.begin()
@@ -101,7 +206,7 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
     offload = Offload()
     failure = Exit.MIRRORED
     try:
-        await _run_pass(mirror, AwaitableState(state, offload), stop)
+        await _run_pass(mirror, AwaitableState(state, offload), stop, scope)
     except (StateError, RemoteError) as error:
         report.trouble(*_told(error))
         failure = exit_for(error)
@@ -124,15 +229,14 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop) -> Exit:
 
 
 def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
-    """Note how the pass ended, for `healthcheck`."""
-    counts = mirror.report.counts
-    if counts.is_whole:
-        now = time.time()
-        beat = Beat(now, counts.seconds, mirror.settings.every_seconds)
+    """Note how the pass ended, for whoever asks how the mirror is."""
+    counts, now, result = mirror.report.counts, time.time(), code.name.lower()
+    last = left_by(counts, result, now, LastPass.read(state.fact("last_pass")))
+    facts = {"last_result": result, "last_pass": str(last)}
+    if counts.is_whole and not counts.partial:
         failing = Failing.read(state.fact("failing")).followed_by(counts.failures, counts.failed_paths, now)
-        state.learn(last_result=code.name.lower(), last_good=str(beat), failing=str(failing))
-    else:
-        state.learn(last_result=code.name.lower())
+        facts |= {"last_good": str(Beat(now, counts.seconds, mirror.settings.every_seconds)), "failing": str(failing)}
+    state.learn(**facts)
 
 
 def _told(error: StateError | RemoteError) -> tuple[str, str]:
@@ -140,42 +244,55 @@ def _told(error: StateError | RemoteError) -> tuple[str, str]:
     return (str(error), "") if isinstance(error, StateError) else (error.told, error.advice)
 
 
-async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop) -> None:
+async def _run_pass(mirror: Mirror, state: AwaitableState, stop: Stop, scope: Scope) -> None:
+    await know_root(mirror, state)
     source = await open_source(mirror, state)
     if source is None:
         return
-    try:
-        await _run_pass_over(mirror, state, stop, source)
-    except (StateError, RemoteError):
-        await _tell_remaining(mirror, state, stop, source)
-        raise
-    if stop.requested or mirror.report.counts.halts:
-        await _tell_remaining(mirror, state, stop, source)
+    if not await state.fact("surveyed"):
+        scope = scope.widened()
+    mirror.report.counts.partial = not scope.is_whole
+    with closing(source):
+        try:
+            await _run_pass_over(mirror, state, stop, source, scope)
+        except (StateError, RemoteError):
+            await _tell_remaining(mirror, state, stop, source)
+            raise
+        if stop.requested or mirror.report.counts.halts:
+            await _tell_remaining(mirror, state, stop, source)
 
 
 async def _tell_remaining(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
+    if mirror.report.counts.partial:
+        return  # it was not to look at everything
     await tell_remaining(mirror.report, source, state, mirror.settings, mirror.selection, stop=stop)
 
 
-async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder) -> None:
+async def _run_pass_over(mirror: Mirror, state: AwaitableState, stop: Stop, source: OpenedFolder, scope: Scope) -> None:
     try:
-        await Pass(mirror, state, stop, source).run()
+        await Pass(mirror, state, stop, source, scope).run()
+    except Apart as error:
+        mirror.report.begin_again()
+        await state.learn(root=shown(error.root))
+        await know_root(mirror, state)
+        await Pass(mirror, state, stop, source, scope.widened()).run()
     except RootMissing as error:
         mirror.report.begin_again()
         settings = mirror.settings
-        session = await mirror.connect(
-            settings.site,
-            mirror.password,
-            facts=mirror.facts,
-            timeout_seconds=settings.timeout_seconds,
-            create_root=True,
-        )
-        await session.close()
+        async with one_connection(mirror):
+            session = await mirror.connect(
+                settings.site,
+                mirror.password,
+                facts=mirror.facts,
+                timeout_seconds=settings.timeout_seconds,
+                create_root=True,
+            )
+            await session.close()
         if session.made_root:  # a server that refuses to enter it for a moment may say the same
             mirror.report.note(f"{error}: creating it again and uploading everything")
             await state.held.void("")
         await state.learn(surveyed=None)
-        await Pass(mirror, state, stop, source).run()
+        await Pass(mirror, state, stop, source, scope.widened()).run()
 
 
 def _exit_of(counts: Counts, failure: Exit) -> Exit:

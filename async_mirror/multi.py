@@ -11,7 +11,6 @@ import asyncio
 import gc
 import itertools
 import logging
-import multiprocessing
 import os
 import signal
 import socket
@@ -21,16 +20,18 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from functools import cache
-from multiprocessing import reduction, resource_tracker
 from typing import Any, Generic, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary
 
+from async_mirror.crew.broker import Broker, Share
 from async_mirror.crew.cap import Cap, FixedCap, Meter
 from async_mirror.crew.door import Door
 from async_mirror.crew.far import LAST_SECONDS, FarHands, Worker
 from async_mirror.crew.ledger import Ledger, Ticket
 from async_mirror.crew.mode import Mode
+from async_mirror.crew.parking import Parking
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop, cancel, ended
 from async_mirror.crew.wire import LogOver, Wire
@@ -44,6 +45,7 @@ _MOST_AT_ONCE = 64
 _MOST_STEPS = 256
 """Threads at work in steps: as many as there may be lanes."""
 _HALTS_WITHIN_S = 2.0
+_NOT_FOR_WORKERS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
 _BESIDE, _LONG_S = 4, 0.002
 """A batch that has taken so long gets others beside it, so many in all."""
 
@@ -133,14 +135,15 @@ class Crew(Generic[S, I, R]):
         patience: Patience | None = None,
         *,
         watcher: Watcher[I, R] | None = None,
-        cap: Cap | None = None,
+        cap: Cap | Share | None = None,
         terms: Terms[I] | None = None,
+        parking: Parking[S] | None = None,
     ) -> None:
         """Prepare a crew; nothing is opened before there is an item to perform.
 
-        `cap` says how many lanes there are, else the mode does.
+        `cap` says how many lanes there are, or what share of those of several crews; else the mode does.
         """
-        limits = cap or FixedCap(mode.lanes)
+        limits = cap if isinstance(cap, Share) else Broker().share(None, cap or FixedCap(mode.lanes))
         self.hands = hands
         self.watcher = watcher or Watcher()
         self.terms = terms or Terms()
@@ -155,10 +158,15 @@ class Crew(Generic[S, I, R]):
         self._feeding: set[asyncio.Task[None]] = set()
         self._lanes: dict[asyncio.Task[None], _Lane[S, I, R]] = {}
         self._measuring: asyncio.TimerHandle | None = None
-        permits = asyncio.Semaphore(limits.most)
         closing = self._desk.closing
         self.door: Door[S] = Door(
-            limits, permits, self._ledger.patience, closing, watcher=self.watcher, failed=self._fail
+            limits,
+            self._ledger.patience,
+            closing,
+            watcher=self.watcher,
+            failed=self._fail,
+            greet=self.terms.opened,
+            parking=parking,
         )
 
     async def __aenter__(self) -> Self:
@@ -266,6 +274,8 @@ class Crew(Generic[S, I, R]):
         """Tell the cap what the lanes brought, every now and then."""
         loop = asyncio.get_running_loop()
         self.meter.tell(self.door.limits, loop.time(), self._ledger.items, self.door.open_now, idle=self._desk.idle > 0)
+        if self._desk.idle and self._manned > self.door.limits.lanes:
+            self._desk.todo.put_nowait(_WAKE)  # a lane that only waits is to see that others want its session
         self._measuring = loop.call_later(_MEASURED_EVERY_S, self._measure)
         self._staff()
 
@@ -415,7 +425,7 @@ class _Lane(Generic[S, I, R]):
         try:
             performed = await self.hands.perform(self.session, ticket.item, ticket.previous, progress)
         except asyncio.CancelledError:
-            self.crew.end(ticket, "it was interrupted")
+            self.crew.end(ticket, "interrupted")
         except NotBegun:
             self.crew.put(ticket)
         except WorkerDied as death:
@@ -494,7 +504,7 @@ class _Thread:
         self._thread: threading.Thread | None = None
 
     async def start(self, hands: Hands[Any, Any, Any], end: socket.socket) -> None:
-        self._thread = threading.Thread(target=_work, args=(hands, end), name="lane", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(_work, hands, end), name="lane", daemon=True)
         try:
             self._thread.start()
         except BaseException:
@@ -516,6 +526,8 @@ class Kept:
 
     def __reduce__(self) -> tuple[Callable[[Any], "Kept"], tuple[Any]]:
         """Travel to a process that is being spawned."""
+        from multiprocessing import reduction
+
         return _kept, (reduction.DupFd(self.descriptor),)
 
 
@@ -532,6 +544,8 @@ class _Process:
         self._starting: asyncio.Future[None] | None = None
 
     async def start(self, hands: Hands[Any, Any, Any], end: socket.socket) -> None:
+        import multiprocessing
+
         context = multiprocessing.get_context("spawn")
         arguments = (hands, end, self._kept, _log.getEffectiveLevel())
         self._process = context.Process(target=_work_in_process, args=arguments, name="lane", daemon=True)
@@ -554,13 +568,14 @@ class _Process:
 
 def _start_without_signals(process: Any) -> None:
     """Start a process to which a Ctrl-C in the terminal says nothing, not even while it starts."""
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()  # with the first process, this would let the signals through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
     try:
         process.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_WORKERS)
 
 
 def _work(hands: Hands[Any, Any, Any], end: socket.socket, *, has_log: bool = True) -> None:
@@ -581,7 +596,7 @@ def _work(hands: Hands[Any, Any, Any], end: socket.socket, *, has_log: bool = Tr
 
 def _work_in_process(hands: Hands[Any, Any, Any], end: socket.socket, _kept: Iterable[Kept], log_level: int) -> None:
     """Be a worker until the other side ends. A signal is the main process's business; it ends the worker."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in _NOT_FOR_WORKERS:
         signal.signal(signum, signal.SIG_IGN)
     _log.setLevel(log_level)
     _work(hands, end, has_log=False)
@@ -632,7 +647,7 @@ def _in_new_loop(main: Coroutine[Any, Any, T]) -> T:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
-        import uvloop  # noqa: PLC0415 - it may not be there
+        import uvloop  # it may not be there
     except ImportError:
         return asyncio.new_event_loop
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
@@ -698,6 +713,11 @@ class Steps(Protocol):
     def close(self) -> None:
         """Let go of what steps use, in whatever thread."""
         ...
+
+
+@cache
+def _for_streams() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_STEPS, thread_name_prefix="stream")
 
 
 @cache
@@ -823,7 +843,7 @@ async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGener
             if len(ready) == 1:
                 loop.call_soon_threadsafe(news.set)
 
-    pumping = in_thread(pump)
+    pumping = asyncio.wrap_future(_for_streams().submit(pump))  # it may wait for room: not where others need a thread
     pumping.add_done_callback(lambda _: news.set())
     try:
         while not pumping.done() or ready:
@@ -846,11 +866,31 @@ async def stream(make: Callable[[], Iterator[T]], bound: int = 64) -> AsyncGener
 async def beside() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
     """Give a function that starts a coroutine beside what is done; all end here, and what one raised is raised."""
     tasks: set[asyncio.Task[None]] = set()
+
+    def begin(coroutine: Coroutine[Any, Any, None]) -> None:
+        tasks.add(task := start(coroutine))
+        task.add_done_callback(lambda _: None if task.cancelled() or task.exception() else tasks.discard(task))
+
     try:
-        yield lambda coroutine: tasks.add(start(coroutine))
+        yield begin
     finally:
         cancel(tasks)
         await ended(tasks)
     for task in tasks:
         if not task.cancelled():
             task.result()
+
+
+@asynccontextmanager
+async def listening(
+    door: socket.socket,
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+    most_bytes: int,
+) -> AsyncIterator[None]:
+    """Have everybody served beside who connects to a Unix socket, and read lines of so many bytes from them."""
+    async with beside() as begin:
+        server = await asyncio.start_unix_server(lambda *ends: begin(serve(*ends)), sock=door, limit=most_bytes)
+        try:
+            yield
+        finally:
+            server.close()

@@ -25,6 +25,7 @@ class Alarm:
         self._rung = asyncio.Event()
         self._whole = False
         self._folders: set[str] = set()
+        self._passing: Stop | None = None
 
     def ring(self, folders: Iterable[str] | None = None) -> None:
         """Ask for a pass over so many folders, or over everything."""
@@ -33,6 +34,28 @@ class Alarm:
         else:
             self._folders.update(folders)
         self._rung.set()
+
+    def halt(self) -> None:
+        """Have the pass that is under way end soon, if there is one."""
+        if self._passing:
+            self._passing.request()
+
+    @contextmanager
+    def passing(self, stop: Stop) -> Iterator[Stop]:
+        """Give a pass a request to end of its own: it comes with that of the program, or with `halt`."""
+        self._passing = own = Stop()
+
+        def end() -> None:
+            own.request(stop.signum)
+
+        if stop.requested:
+            end()
+        stop.listen(end)
+        try:
+            yield own
+        finally:
+            stop.forget(end)
+            self._passing = None
 
     async def wait(self, seconds: float, stop: Stop) -> Wish:
         """Wait until something is wished for, the end is asked for, or so many seconds went by; take the wish.

@@ -3,27 +3,18 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, Literal, Protocol
+from typing import Any, Generic
 
-from async_mirror.crew.cap import Cap
+from async_mirror.crew.broker import Share
 from async_mirror.crew.far import FarHands
+from async_mirror.crew.parking import Parking
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import cancel, set_within
 from async_mirror.crew.work import Hands, S, Setback, Verdict, Watcher
 
 OPENINGS_PER_S = 20
-
-
-class Permits(Protocol):
-    """As many as there may be sessions."""
-
-    async def acquire(self) -> Literal[True]:
-        """Wait for one."""
-        ...
-
-    def release(self) -> None:
-        """Give one back."""
-        ...
+LONGEST_WAIT_S = 1.0
+"""How long a lane waits for a permit, with an item in hand, while others of its crew could do that."""
 
 
 class Door(Generic[S]):
@@ -31,24 +22,30 @@ class Door(Generic[S]):
 
     def __init__(
         self,
-        limits: Cap,
-        permits: Permits,
+        limits: Share,
         patience: Patience,
         closing: asyncio.Event,
         *,
         watcher: Watcher[Any, Any],
         failed: Callable[[], None],
+        greet: Callable[[], None],
+        parking: Parking[S] | None = None,
     ) -> None:
-        """Open nothing yet, and nothing more once `closing`. `failed` is called when no session can be had."""
+        """Open nothing yet, and nothing more once `closing`. `failed` is called when no session can be had.
+
+        Sessions come from the `parking`, if there are any, and are left there at the end.
+        """
+        self._parking = parking
+        self.resumed = 0
         self.limits = limits
         self.refused = False
         self.failure: Exception | None = None
         self.opened = self.open_now = self.most_open = 0
-        self._permits = permits
         self._patience = patience
         self._closing = closing
         self._watcher = watcher
         self._failed = failed
+        self._greet = greet
         self._openings: deque[float] = deque(maxlen=OPENINGS_PER_S)
         self._first = asyncio.Lock()
         self._opening: set[asyncio.Task[Any]] = set()
@@ -58,25 +55,37 @@ class Door(Generic[S]):
 
         The very first session is opened alone: a wrong password is tried once, not once per lane.
         """
-        await self._permits.acquire()
+        if self._parking and (session := await self._parking.take(self.limits)):
+            self.resumed += 1
+            self._has_one_more()
+            return session
+        try:
+            async with asyncio.timeout(LONGEST_WAIT_S if self.open_now else None):
+                await self.limits.acquire()
+        except TimeoutError:
+            return None
         if had_one:
             self._watcher.opening(lane)
-        session = None
+        opened = None
         try:
-            session = await self._opened(hands, lane, had_one)
+            opened = await self._opened(hands, lane, had_one)
         finally:
-            self._watcher.opened(lane, is_open=session is not None)
-            if session is None:
-                self._permits.release()
-        return session
+            self._watcher.opened(lane, is_open=opened is not None)
+            if opened is None:
+                self.limits.release()
+        return opened
 
     async def leave(self, session: S) -> None:
-        """End a session and take back its permit."""
+        """End a session and take back its permit, or leave both for the next crew."""
+        if self._parking and self._closing.is_set() and self._parking.takes(session, self.limits):
+            self.open_now -= 1
+            self._parking.leave(session, self.limits)
+            return
         try:
             await session.close()
         finally:
             self.open_now -= 1
-            self._permits.release()
+            self.limits.release()
 
     def crowded(self) -> bool:
         """Have fewer sessions from now on, if there is more than one; tell whether there is."""
@@ -129,12 +138,20 @@ class Door(Generic[S]):
                 await hands.start()  # that may take longer than the turn lasts
             await self._turn_to_open()
             session = await hands.open()
+            try:
+                self._greet()
+            except BaseException:
+                await session.close()
+                raise
         finally:
             self._opening.discard(task)
         self.opened += 1
+        self._has_one_more()
+        return session
+
+    def _has_one_more(self) -> None:
         self.open_now += 1
         self.most_open = max(self.most_open, self.open_now)
-        return session
 
     async def _turn_to_open(self) -> None:
         """Wait until one more opening is not one too many in any second: some servers ban for that."""
@@ -147,14 +164,15 @@ class Door(Generic[S]):
 
     def _gives_up(self, verdict: Verdict, error: Exception, is_last: bool, had_one: bool) -> bool:
         hopeless = verdict is Verdict.FATAL or is_last
-        if not self.open_now:
+        others = self.open_now or self.limits.lent_to_others
+        refused = verdict is Verdict.REFUSED and not had_one and others
+        if not self.open_now and not refused:
             if hopeless:
                 self.fail(error)
             return hopeless
-        refused = verdict is Verdict.REFUSED and not had_one
         if refused:
             self.refused = True
             self.limits.lower(self.open_now + len(self._opening))
         elif hopeless:
             self.limits.lower(self.limits.lanes - 1)
-        return refused or hopeless
+        return bool(refused) or hopeless

@@ -34,6 +34,11 @@ class Mode:
             lanes = {"S": 1, "A": 0}.get(kind, min(MOST_LANES, os.cpu_count() or 1))
         return cls(kind, lanes)
 
+    @property
+    def is_near(self) -> bool:
+        """True if the hands work in the event loop, so that a session can go from one lane to another."""
+        return self.kind in {"A", "S"}
+
     def overlap(self, wanted: int) -> int:
         """Return how many performs may overlap on one session: serial means one, whatever was wanted."""
         return 1 if self.kind == "S" else wanted

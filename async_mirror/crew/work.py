@@ -154,13 +154,14 @@ class Terms(Generic[I]):
 
     `wait_for(amount, now)` reserves so much of what all lanes together may do, and returns the seconds to wait before.
     `keep(item, what)` is awaited when a perform has something kept for good. What is not `wanted` when its turn comes
-    is not tried (any more). Worker processes hold the descriptors `kept`. Once the end is requested, what has begun may
-    go on for `grace_seconds`.
+    is not tried (any more). What `opened` raises of a session that was just opened counts as if that had failed. Worker
+    processes hold the descriptors `kept`. Once the end is requested, what has begun may go on for `grace_seconds`.
     """
 
     wait_for: Callable[[int, float], float] | None = None
     keep: Callable[[I, Any], Awaitable[None]] | None = None
     wanted: Callable[[I], bool] = lambda _: True
+    opened: Callable[[], None] = lambda: None
     kept: Iterable[int] = ()
     grace_seconds: float = 3.0
 

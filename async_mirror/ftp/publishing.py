@@ -27,8 +27,13 @@ class Publishing:
 
     @property
     def sets_times(self) -> bool:
-        """True if the server offers MFMT, or was seen to take another command for it."""
-        return "MFMT" in self._features.identity.offers or any(map(self._features.has, quirks.TIMES.values()))
+        """True if the server was seen to take a command for it: some offer MFMT, and refuse it of every file."""
+        return any(map(self._features.was_seen, quirks.TIMES.values()))
+
+    @property
+    def may_set_times(self) -> bool:
+        """True if the server offers MFMT, or was seen to take a command for it."""
+        return any(map(self._features.has, quirks.TIMES.values()))
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: Callable[[], str]) -> Published:
         """Set attributes and rename, in one write where the server takes that."""
@@ -82,8 +87,8 @@ class Publishing:
         try:
             await self.rename(aside, final)
         except Refusal as refusal:  # what bears the final name is not known any more: somebody has to look
-            self._exchange.control.break_off("the old version could not be put back")
-            raise ConnectionBroken("the old version could not be put back", refusal.reply) from None
+            self._exchange.control.break_off("the old version could not be restored")
+            raise ConnectionBroken("the old version could not be restored", refusal.reply) from None
 
     def _rename_commands(self, old: str, new: str) -> tuple[str, str]:
         return f"RNFR {self._exchange.name(old)}", f"RNTO {self._exchange.name(new)}"
@@ -139,7 +144,7 @@ class Publishing:
     def _was_renamed(self, first: Reply, second: Reply) -> bool:
         """Tell whether RNFR and RNTO renamed a file; a server that took another one's RNFR for it is not believed."""
         if second.succeeded and not first.continues:
-            what = "the server renamed something else than it was told to"
+            what = "the server renamed the wrong file"
             self._exchange.control.break_off(what, first.text)
             raise ConnectionBroken(what, first.text)
         return second.succeeded

@@ -176,12 +176,11 @@ class Attempt:
         told = tuple(filter(None, notes))
         others = [Doubt(path, candidates) for path, candidates in self.doubts.items() if path != self.path]
         doubts = tuple(doubt for doubt in others if not doubt.candidates.are_one)
-        later = self.unanswered or self.temporaries.are_left
-        return Done(self.job, change or self.job.change, held, told, self.bytes_sent, later, doubts)
+        return Done(self.job, change or self.job.change, held, told, self.bytes_sent, self._is_late, doubts)
 
     def unmanaged(self, why: str) -> Unmanaged:
         """Tell that what is there is not ours."""
-        return Unmanaged(self.job, why, self.bytes_sent, unanswered=bool(self.temporaries.box))
+        return Unmanaged(self.job, why, self.bytes_sent, unanswered=self._is_late)
 
     def skipped(self, why: str) -> Outcome:
         """Tell that nothing is to be done; unless it is not known what an attempt before this one did."""
@@ -240,7 +239,12 @@ class Attempt:
     @property
     def is_in_doubt(self) -> bool:
         """True if somebody has to look at the site."""
-        return bool(self.doubts or self.unanswered or self.temporaries.are_left)
+        return bool(self.doubts) or self._is_late
+
+    @property
+    def _is_late(self) -> bool:
+        """True if there may be a temporary, now or once the server does what it was sent."""
+        return self.unanswered or self.temporaries.are_left
 
     @property
     def _doubts(self) -> tuple[Doubt, ...]:

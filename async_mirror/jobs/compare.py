@@ -118,7 +118,7 @@ class Equal:
             return _as_seen(here, seen)
         if (local := await self.same(here)) is None:
             return None
-        is_dated = may_be(seen, local) or seen.mtime_ns == UNKNOWN or not self._session.sets_times
+        is_dated = may_be(seen, local) or seen.mtime_ns == UNKNOWN or not self._session.may_set_times
         return _as_seen(local if is_dated else local._replace(mtime_ns=seen.mtime_ns), seen)
 
     async def same(self, here: Entry) -> Entry | None:
@@ -146,8 +146,8 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     both = [(there[entry.path], entry) for entry in task.held if not entry.is_folder and entry.path in there]
     keeps_times = any(may_be(seen, entry) for seen, entry in both)
     is_dated = any(_same_second(seen.mtime_ns, entry.mtime_ns) for seen, entry in both)
-    restamps = session.sets_times and not is_dated and _restamps(both)
-    sets_times = is_dated or (session.sets_times and not restamps)
+    restamps = session.may_set_times and not is_dated and _restamps(both)
+    sets_times = is_dated or (session.may_set_times and not restamps)
     start = len(join(task.folder, ""))
     new = source.keys() - held.keys()
     for path, seen in there.items():

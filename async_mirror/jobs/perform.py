@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, ClassVar, NamedTuple, assert_never
 
 from async_mirror.crew.work import Performed, Progress, Verdict
-from async_mirror.jobs import apply, compare, recover
+from async_mirror.jobs import compare, recover
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.compare import Compare, Compared, Equal
 from async_mirror.jobs.recover import Recover, Recovered, Settled
@@ -28,10 +28,16 @@ _NAMING = SendFile | MakeFolder | Move
 """The changes after which there is a name that was not there."""
 
 
-class WrongSite(SiteUnusable):
-    """The site's root is not the one that the state was made with."""
+ROOT = "root"
+"""The name of the fact where a session was after login."""
 
-    advice = ""
+
+class WrongSite(SiteUnusable):
+    """The site's root is not the one that the state was made with, or another mirror's."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 class Answer(NamedTuple):
@@ -65,11 +71,14 @@ class Hands:
             timeout_seconds=self.timeout_seconds,
             create_root=self.create_root,
         )
+        if session.root:
+            self.facts.find(Fact(f"account {self.site.account}", ROOT, session.root, 0.0))
         if self.expected_root and session.root and shown(session.root) != self.expected_root:
             await session.close()
             raise WrongSite(
-                f"{self.site.shown} is now the folder {shown(session.root)} of the server; what was mirrored is in"
-                f" {self.expected_root}. Name that one, or use another --state-dir for a new mirror"
+                f"{self.site.shown} is now the folder {shown(session.root)} of the server, and was"
+                f" {self.expected_root} before",
+                "name the old folder in the destination, or use another --state-dir for a new mirror",
             )
         return session
 
@@ -100,6 +109,8 @@ class Hands:
         """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
         if not isinstance(item, Job):
             return previous
+        from async_mirror.jobs import apply  # noqa: PLC0415 - a pass in which nothing changed needs none of that
+
         before = previous.result if previous else None
         outcome = apply.lost(self.publisher, item, before if isinstance(before, Outcome) else None, what)
         return Answer(outcome, previous.root if previous else "", made_root=False)
@@ -162,6 +173,8 @@ class Hands:
         self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress
     ) -> Coroutine[Any, Any, Outcome]:
         """Carry out a job."""
+        from async_mirror.jobs import apply  # noqa: PLC0415 - a pass in which nothing changed needs none of that
+
         return apply.perform(self.publisher, session, job, before, progress)
 
 
@@ -181,7 +194,9 @@ def _refused(item: Item) -> Result | None:
     if all(map(is_plain, _paths(item))):
         return None
     path = next(path for path in _paths(item) if not is_plain(path))
-    failure = Failure(path, Problem.NOT_TRIED, "the state names a path that leads out of the mirror, or ends a command")
+    failure = Failure(
+        path, Problem.NOT_TRIED, "the state contains an invalid path (outside the mirror, or with a line break)"
+    )
     match item:
         case Job():
             return Failed(item, failure)

@@ -10,8 +10,8 @@ from async_mirror.model.odd_names import folded
 from async_mirror.model.paths import split
 
 ALL_MARKS = Marks()
-UNREAD = "it may have been replaced, and nobody has read what the site holds"
-CHANGED_BENEATH = "its content changed, its size and date did not"
+UNREAD = "possibly changed; the content on the site is not known"
+CHANGED_BENEATH = "content changed, size and date did not"
 """Why a file is sent of which only the ctime or the inode told."""
 
 
@@ -77,11 +77,12 @@ def plan_folder(
             _plan_known(plan, entry, old, marks, perms=perms)
     if not listing.complete:
         missing.clear()
+    doubles = _doubles(new, plan.changes, listing) if new or plan.changes else {}
     if new:
         moves = renamed if renamed and listing.complete else {}
-        _plan_new(
-            plan, new, _take_twins(new, missing), origins or {}, moves, doubles=_doubles(new, listing), perms=perms
-        )
+        _plan_new(plan, new, _take_twins(new, missing), origins or {}, moves, doubles=doubles, perms=perms)
+    if doubles:
+        _keep_apart(plan, doubles)
     plan.unmounted.extend(entry.path for entry in missing.values() if entry.mount)
     plan.gone.extend(missing.values())
     return plan
@@ -138,7 +139,7 @@ def _refreshed(entry: Entry, held: Entry, *, touched: bool) -> Entry:
     becomes the present one.
     """
     if touched:
-        return held._replace(mount=entry.mount)
+        return held
     ctime_ns = held.ctime_ns if held.ctime_ns > 0 else entry.ctime_ns
     return held._replace(inode=entry.inode, mount=entry.mount, ctime_ns=ctime_ns)
 
@@ -174,10 +175,18 @@ def _plan_new(
             plan.modes.append(SetAttributes(entry, entry._replace(mode=UNKNOWN), "new"))
 
 
-def _doubles(new: Iterable[Entry], listing: Listing) -> dict[str, str]:
-    """Return the new paths that a site may take for another one of the folder, and that one, which goes first.
+def _keep_apart(plan: FolderPlan, doubles: Mapping[str, str]) -> None:
+    """Have changed files wait that a site may take for another one, though both are held."""
+    waiting = [each for each in plan.changes if isinstance(each, SendFile) and each.held and each.entry.path in doubles]
+    plan.changes = [each for each in plan.changes if each not in waiting]
+    plan.doubles += [each._replace(double=doubles[each.entry.path]) for each in waiting]
 
-    What the site holds already goes first, else what comes first in order of names.
+
+def _doubles(new: Iterable[Entry], changes: Iterable[Change], listing: Listing) -> dict[str, str]:
+    """Return the new and the changed paths that a site may take for another one of the folder, and that one.
+
+    What the site holds already goes first, else what comes first in order of names. Where both are held, others may
+    have removed one before the other was made: then neither goes first.
     """
     alike: dict[str, list[str]] = {}
     for entry in listing.entries:
@@ -185,10 +194,13 @@ def _doubles(new: Iterable[Entry], listing: Listing) -> dict[str, str]:
     if len(alike) == len(listing.entries):
         return {}
     is_new = {entry.path for entry in new}
+    fresh = is_new.union(each.entry.path for each in changes if isinstance(each, SendFile))
     doubles: dict[str, str] = {}
     for some in alike.values():
         first, *others = sorted(some, key=lambda path: (path in is_new, path))
-        doubles |= {path: first for path in others if path in is_new}
+        doubles |= {path: first for path in others if path in fresh}
+        if first in fresh and others and others[0] not in is_new:
+            doubles[first] = others[0]
     return doubles
 
 

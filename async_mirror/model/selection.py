@@ -17,12 +17,14 @@ _BELOW = "ps_d"
 class Selection:
     """What is mirrored. `max_depth` 1 means the files directly in the source; extensions are given as `.tmp`.
 
-    `patterns` have the meaning that gitignore gives them; a folder that is left out takes all below it along.
+    `patterns` have the meaning that gitignore gives them; a folder that is left out takes all below it along. What has
+    the path of one that is set `apart` belongs to others.
     """
 
     max_depth: int | None = None
     excluded_extensions: frozenset[str] = field(default_factory=frozenset)
     patterns: tuple[str, ...] = ()
+    apart: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Fail early on a pattern that means nothing: ValueError."""
@@ -39,7 +41,8 @@ class Selection:
     @property
     def rules(self) -> str:
         """All that decides what is mirrored, as one text."""
-        return f"{self.max_depth} {sorted(self.excluded_extensions)} {self.patterns}"
+        apart = f" {sorted(self.apart)}" if self.apart else ""
+        return f"{self.max_depth} {sorted(self.excluded_extensions)} {self.patterns}{apart}"
 
     @cached_property
     def _rules(self) -> list[tuple[re.Pattern[str], bool]]:
@@ -61,7 +64,7 @@ class Selection:
 
     @cached_property
     def _takes_all(self) -> bool:
-        return self.max_depth is None and not self.excluded_extensions and not self.patterns
+        return self.max_depth is None and not (self.excluded_extensions or self.patterns or self.apart)
 
     def includes(self, entry: Entry) -> bool:
         """Tell whether an entry of a folder that is itself included belongs to the mirror."""
@@ -79,6 +82,8 @@ class Selection:
 
     def _includes(self, path: str, is_folder: bool) -> bool:
         if self.max_depth is not None and path.count("/") + 1 + is_folder > self.max_depth:
+            return False
+        if path in self.apart:
             return False
         if not is_folder and self.excluded_extensions and splitext(path)[1] in self.excluded_extensions:
             return False

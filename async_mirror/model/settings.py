@@ -1,5 +1,6 @@
 """What the user asked for, immutable and checked. Knows neither how it is written nor what is done with it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,15 @@ SLOWEST_BYTES_PER_S = 1000
 
 class UsageError(ValueError):
     """What the user wrote cannot be meant; the text says what is wrong and what to write."""
+
+
+class UsageErrors(UsageError):
+    """What the user wrote about several mirrors cannot be meant: a text for each."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Have these texts."""
+        self.texts = tuple(texts)
+        super().__init__("; ".join(self.texts))
 
 
 class Existing(StrEnum):
@@ -74,6 +84,8 @@ class Settings:
     perms: bool = True
     timeout_seconds: float = 60.0
     every_seconds: float = 900.0
+    watch: bool = False
+    settle_seconds: float = 0.5
     shape: int | None = None
     """That of temporary names, by its number in `temporary_names.SHAPES`; None if it is to be found out."""
     in_place: bool = False

@@ -1,12 +1,15 @@
 """What was asked for, wherever it was written: a field for each parameter of a command, by its name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from async_mirror.crew.mode import Mode
     from async_mirror.model.settings import FileLimit
+
+
+_PRINTED = {"quiet", "verbose", "no_progress", "json", "log_file", "log_format"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,8 @@ class Asked(AskedMirror):
     max_depth: int | None
     perms: bool
     every: float
+    watch: bool
+    settle: float
     once: bool
     dry_run: bool
     rescan: bool
@@ -84,3 +89,8 @@ class Asked(AskedMirror):
     json: bool
     log_file: Path | None
     log_format: Literal["text", "json"]
+
+    @property
+    def of_mirror(self) -> dict[str, object]:
+        """What makes a difference to the mirror; the rest only to what is printed."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _PRINTED}

@@ -13,7 +13,13 @@ from async_mirror.options import config_file
 
 ENVIRONMENT = "ASYNC_MIRROR"
 
+_SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+"""Where a value may be from, the one that goes before the others first."""
+RANKS = range(5)
+IN_ENVIRONMENT, IN_TABLE = 1, 2
+
 _RAW = f"{__name__}.raw"
+_WRITTEN = f"{__name__}.written"
 
 
 class Failed(click.ClickException):
@@ -91,7 +97,7 @@ class _Sourced(click.Parameter):
             case ParameterSource.ENVIRONMENT:
                 return variable(self)
             case ParameterSource.DEFAULT_MAP if ctx:
-                return f"{config_file.key(self)} in {config_file.file(ctx)}"
+                return f"{ctx.obj.name_of(self)} in {ctx.obj.path}"
             case _:
                 return super().get_error_hint(ctx)
 
@@ -107,11 +113,27 @@ class Option(_Sourced, click.Option):
 
 
 class Argument(_Sourced, click.Argument):
-    """An argument that may come from elsewhere as well."""
+    """An argument that may come from elsewhere as well. Of a mirror that is in the file it does not come from words."""
+
+    def consume_value(self, ctx: click.Context, opts: Any) -> tuple[Any, ParameterSource]:
+        """Find the value; a word on the command line may name a mirror."""
+        named = isinstance(ctx.obj, config_file.File) and ctx.obj.mirror is not None
+        return super().consume_value(ctx, {} if named else opts)
 
 
 class Command(click.Command):
-    """A command whose help shows its options in groups."""
+    """A command for a SOURCE and a DESTINATION, or for mirrors of the file; its help shows options in groups."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was written, for the context of each mirror."""
+        ctx.meta[_WRITTEN] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return what may be written."""
+        return ["[OPTIONS]", "[SOURCE DESTINATION | NAME...]"]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, group by group."""
@@ -138,9 +160,37 @@ def origin(ctx: click.Context, param: click.Parameter) -> str:
             return "default"
 
 
+def rank(ctx: click.Context, param: click.Parameter) -> int:
+    """Return how far down a parameter's value is from: command line, environment, the mirror's table, the file, else.
+
+    The first of these is 0, and goes before all others.
+    """
+    source = ctx.get_parameter_source(str(param.name))
+    if source not in _SOURCES:
+        return len(RANKS) - 1
+    return _SOURCES.index(source) + (source is ParameterSource.DEFAULT_MAP and not ctx.obj.has_own(param))
+
+
+def is_own(ctx: click.Context, param: click.Parameter) -> bool:
+    """Tell whether a value in force is of the mirror that a context is for, and of no other one."""
+    named = isinstance(ctx.obj, config_file.File) and ctx.obj.mirror
+    return not named or rank(ctx, param) == IN_TABLE
+
+
 def variable(param: click.Parameter) -> str:
     """Return the name of the environment variable of a parameter."""
     return f"{ENVIRONMENT}_{str(param.name).upper()}"
+
+
+def written(ctx: click.Context) -> list[str]:
+    """Return the command line that a context was made of, without the command."""
+    return list(ctx.meta[_WRITTEN])
+
+
+def words(ctx: click.Context, *arguments: click.Parameter) -> list[str]:
+    """Return the words on the command line that are neither options nor their values."""
+    given = [each for each in arguments if origin(ctx, each) == "command line"]
+    return [*(str(ctx.meta[_RAW][each.name]) for each in given), *ctx.args]
 
 
 def as_given(ctx: click.Context, param: click.Parameter) -> Any:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from async_mirror.model.escape import CONTROL, shown
 from async_mirror.model.secret import NO_SECRET, Secret
@@ -19,15 +18,22 @@ from async_mirror.model.site import Site, Trust
 from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
 from async_mirror.options.asked import Asked, AskedList, AskedMirror
-from async_mirror.options.click_types import ENVIRONMENT, Option, as_given, origin, variable
+from async_mirror.options.click_types import (
+    ENVIRONMENT,
+    IN_ENVIRONMENT,
+    RANKS,
+    Option,
+    as_given,
+    origin,
+    rank,
+    variable,
+)
 from async_mirror.options.credentials import ANONYMOUS, Login, Place, find_login, is_open_to_others, netrc_path
-from async_mirror.options.declared import DESTINATION, TLS
+from async_mirror.options.declared import DESTINATION, PASSWORD_COMMAND, PASSWORD_FILE, TLS
 from async_mirror.options.destination import is_original_form, parse_destination, parse_original
 from async_mirror.source.secrecy import holds_state, published
 from async_mirror.state.opening import StateFile, state_path
 
-_SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
-"""Where a setting may be from, the one that goes before the others first."""
 _SITE = re.compile(r"(^|/)[a-z]+:/|^[^/,]+(,[^,]*){3,4}$", re.IGNORECASE)  # of the two slashes a path keeps one
 
 
@@ -41,14 +47,12 @@ def _places(asked: AskedMirror, secret: Secret) -> Iterator[Place]:
     """Yield where a password may be: command line, environment, configuration file, and then the destination itself."""
     context = click.get_current_context()
     where = origin(context, DESTINATION)
-    for given in _SOURCES:
-        if (file := asked.password_file) and context.get_parameter_source("password_file") is given:
+    for given in RANKS:
+        if (file := asked.password_file) and rank(context, PASSWORD_FILE) == given:
             yield Place(str(file), file=file)
-        if (command := asked.password_command) is not None and context.get_parameter_source(
-            "password_command"
-        ) is given:
+        if (command := asked.password_command) is not None and rank(context, PASSWORD_COMMAND) == given:
             yield Place("the password command", command=command)
-        if given is ParameterSource.ENVIRONMENT:
+        if given == IN_ENVIRONMENT:
             yield Place(f"{ENVIRONMENT}_PASSWORD", Secret(os.environ.get(f"{ENVIRONMENT}_PASSWORD", "")))
     if secret:
         yield Place(where, secret, None if where == variable(DESTINATION) else config_file.file(context))
@@ -68,19 +72,13 @@ def site_of(asked: AskedMirror) -> tuple[Site, Secret]:
             " host,user,password,directory[,port] is for the configuration file and ASYNC_MIRROR_DESTINATION"
         )
     scheme = text.partition("://")[0]
-    weaker = _rank(TLS) > _rank(DESTINATION)
+    weaker = rank(click.get_current_context(), TLS) > rank(click.get_current_context(), DESTINATION)
     if weaker and not site.is_encrypted and scheme in {"ftpes", "ftps"}:
         raise UsageError(
             f"{origin(click.get_current_context(), TLS)} switches TLS off, but the destination has {scheme}://:"
             " write ftp:// for an unencrypted connection"
         )
     return site, password
-
-
-def _rank(param: click.Parameter) -> int:
-    """Return how far down the list a value is from: command line, environment, file."""
-    source = click.get_current_context().get_parameter_source(str(param.name))
-    return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
 
 
 def _missing(name: str) -> str:
@@ -185,6 +183,8 @@ def settings_of(asked: Asked, source: Path, login: Login) -> Settings:
         perms=asked.perms,
         timeout_seconds=asked.timeout,
         every_seconds=asked.every,
+        watch=asked.watch,
+        settle_seconds=asked.settle,
         in_place=asked.in_place,
         shape=None if asked.temp_name is None else SHAPES.index(asked.temp_name),
     )

@@ -6,18 +6,20 @@ import re
 from async_mirror.model.settings import SLOWEST_BYTES_PER_S, FileLimit, UsageError
 
 _RATE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmg]?)(i?)(?:b(?:/s|ps)?)?", re.IGNORECASE)
+_NUMBER = r"(\d{1,9}(?:\.\d{1,9})?)"
 _INTERVAL = re.compile(
-    r"(?:(\d{1,9}(?:\.\d{1,9})?)h)?(?:(\d{1,9}(?:\.\d{1,9})?)m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.IGNORECASE
+    rf"(?:{_NUMBER}h)?(?:{_NUMBER}m(?!s))?(?:{_NUMBER}(?:s|\Z))?(?:{_NUMBER}ms)?",
+    re.IGNORECASE,
 )
 
 
 def parse_interval(text: str) -> float:
-    """Read `15m`, `90s`, `1h30m` or plain seconds; return seconds, more than 0."""
+    """Read `15m`, `90s`, `1h30m`, `500ms` or plain seconds; return seconds, more than 0."""
     found = _INTERVAL.fullmatch(text.strip())
     if not found or not any(found.groups()):
         raise UsageError(f"invalid interval {text!r}: write 90s, 15m, 1h30m or seconds")
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    total = hours * 3600 + minutes * 60 + seconds
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
+    total = hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
     if total <= 0 or not math.isfinite(total):
         raise UsageError(f"invalid interval {text!r}: it must be more than 0")
     return total
@@ -30,6 +32,8 @@ def parse_interval_or_0(text: str) -> float:
 
 def written_interval(seconds: float) -> str:
     """Return an interval as it may be written, in its largest unit that makes a whole number of 2 or more."""
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
     unit, name = next(
         (unit for unit in ((3600, "h"), (60, "m")) if seconds % unit[0] == 0 and seconds > unit[0]), (1, "s")
     )

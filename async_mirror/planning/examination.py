@@ -13,11 +13,12 @@ from async_mirror.crew.off_loop import Awaited, Face
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.bandwidth import Pace
 from async_mirror.model import paths
+from async_mirror.model.change import Change, SendFile
 from async_mirror.model.entry import Entry
 from async_mirror.model.plan import FolderPlan, plan_read
 from async_mirror.model.settings import Settings
 from async_mirror.planning.inodes import AwaitableInodes, Inodes
-from async_mirror.source.files import read_file
+from async_mirror.source.files import HalfRead, read_file
 from async_mirror.source.look import look
 from async_mirror.source.mounts import Mount
 from async_mirror.source.opened_folder import OpenedFolder
@@ -28,7 +29,7 @@ MANY_FILES, MANY_PERCENT = 1000, 10
 """If more files and more of those held below a mount were touched, it is the file system that touched them."""
 READ_FOR_S = 10.0
 READ_BYTES_PER_S = 100e6
-"""What is read in one pass of what can wait."""
+"""What is read in one pass of what can wait; a file that takes longer is read on in the next."""
 MOST_WAITING = 100_000
 """So many touched files are kept in mind; what is beyond is found again by the next pass."""
 AT_ONCE = 64
@@ -51,8 +52,23 @@ class _Files:
         """Return what is there now."""
         return look(self._root, path)
 
+    def others(self, uploads: Sequence[SendFile]) -> dict[str, str]:
+        """Return which other file each was, if it was one that is not where it was."""
+        now = {(each.entry.inode, *each.entry.marks[:2]): each.entry.path for each in uploads}
+        others: dict[str, str] = {}
+        for held in self._state.held_with_inodes({inode for inode, *_ in now}):
+            path = now.get((held.inode, *held.marks[:2]))
+            if path and path != held.path and not self._is_there(held):
+                others[path] = held.path
+        return others
+
+    def _is_there(self, held: Entry) -> bool:
+        there = look(self._root, held.path)
+        return there is not None and there.inode == held.inode
+
 
 class _AwaitableFiles(Face[_Files]):
+    others = Awaited(_Files.others)
     changed = Awaited(_Files.changed)
     now = Awaited(_Files.now)
 
@@ -61,9 +77,20 @@ class Examination:
     """What is to be read in one pass: what plans say that has to be, and what nobody has read yet."""
 
     def __init__(
-        self, root: OpenedFolder, state: AwaitableState, settings: Settings, inodes: Inodes, stop: Stop
+        self,
+        root: OpenedFolder,
+        state: AwaitableState,
+        settings: Settings,
+        inodes: Inodes,
+        stop: Stop,
+        *,
+        half_read: HalfRead | None = None,
     ) -> None:
-        """Begin with nothing to be read."""
+        """Begin with nothing to be read but what is left of files that the pass before has `half_read`.
+
+        None says that no pass comes after this one.
+        """
+        self._half_read = half_read
         self._root = root
         self._state = state
         self._settings = settings
@@ -72,6 +99,7 @@ class Examination:
         self._inodes = AwaitableInodes(inodes, state.off_loop)
         self._unsized: list[str] = []
         self._touched: defaultdict[Mount | None, list[str]] = defaultdict(list)
+        self._uploads_left: int | None = None
 
     def take(self, plan: FolderPlan) -> None:
         """Take note of what a plan has to be read."""
@@ -81,9 +109,34 @@ class Examination:
             if len(waiting) < MOST_WAITING:
                 waiting.append(entry.path)
 
+    # What is uploaded though nobody knows that it has changed.
+
+    async def uploads_left(self) -> int:
+        """Return how many files may yet be uploaded in this pass that were not compared with anything."""
+        if self._uploads_left is None:
+            self._uploads_left = self._settings.verify_limit.share_of(await self._state.held.count_files())
+        return self._uploads_left
+
+    async def compared(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """Have the site asked for no file that was another one, as its inode and date tell, within the limit."""
+        unread = {each.entry.path: each for each in changes if isinstance(each, SendFile) and self._is_open(each)}
+        if not unread:
+            return changes
+        left, others = await self.uploads_left(), await self._files.others(list(unread.values()))
+        sure = {path: _told_by_inode(unread[path], others[path]) for path in list(others)[:left]}
+        self._uploads_left = left - len(sure)
+        return [sure.get(each.entry.path, each) if isinstance(each, SendFile) else each for each in changes]
+
+    def _is_open(self, upload: SendFile) -> bool:
+        """Tell whether the site is to say if a file has changed, and its inode, where that counts, is another."""
+        held, folder = upload.held, paths.parent(upload.entry.path)
+        if not upload.compares or held is None or held.digest or upload.entry.inode == held.inode:
+            return False
+        return self._settings.ctime and self._inodes.blocking.count_in(folder)
+
     # What is read.
 
-    async def found(self, note: Callable[[str], None]) -> AsyncGenerator[FolderPlan, None]:
+    async def found(self, note: Callable[[str], object]) -> AsyncGenerator[FolderPlan, None]:
         """Read what is to be read, some files at a time, and yield what is to be done about them."""
         await self._inodes.learn()
         async for plan in self._read_all(self._unsized, _Bounds(self._stop)):
@@ -117,14 +170,15 @@ class Examination:
 
     async def _content(self, held: Entry, bounds: "_Bounds") -> Entry | None:
         await bounds.spend(held.size)
+
+        def go_on(_: bytes) -> None:
+            if self._stop.requested or (self._half_read is not None and bounds.are_reached):
+                raise InterruptedError
+
         try:
-            return await read_file(self._root, held.path, self._go_on)
+            return await read_file(self._root, held.path, go_on, self._half_read)
         except OSError:  # it is read again in the next pass, and told of if it is to be sent
             return None
-
-    def _go_on(self, _: bytes) -> None:
-        if self._stop.requested:
-            raise InterruptedError
 
     # Digests.
 
@@ -150,6 +204,8 @@ class Examination:
         now = await self._files.now(held.path)
         if now is None or now.marks != held.marks:
             return b""
+        if self._half_read is None and held.size > READ_FOR_S * READ_BYTES_PER_S:
+            return b""  # no pass goes on with it; if it is needed, the site is asked
         read = await self._content(held, bounds)
         return read.digest if read and read.marks == held.marks else b""
 
@@ -176,6 +232,10 @@ class _Bounds:
             await asyncio.sleep(0)  # what is read from memory lets nobody else run
 
 
+def _told_by_inode(upload: SendFile, other: str) -> SendFile:
+    return upload._replace(why=f"tracked as {other} before (same inode and date)", compares=False)
+
+
 def _add(plan: FolderPlan, more: FolderPlan) -> None:
     plan.changes += more.changes
     plan.refreshed += more.refreshed
@@ -184,6 +244,6 @@ def _add(plan: FolderPlan, more: FolderPlan) -> None:
 def _told(mount: Mount | None, touched: int) -> str:
     below = f"below {mount.folder} " if mount and mount.folder else ""
     return (
-        f"{touched:,} files {below}have another ctime or inode, and the size and date that they had, as after chown, a"
-        " backup or a new mount: they are read some in each pass, to see whether any has changed (--no-ctime: never)"
+        f"{touched:,} files {below}have a new ctime or inode but the same size and date (chown, backup or new mount):"
+        " some are read in each pass to find changes (--no-ctime: never)"
     )

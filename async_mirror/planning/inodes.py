@@ -45,6 +45,8 @@ class Inodes:
 
     def saw(self, listing: Listing, held: Iterable[Entry]) -> None:
         """Compare the inodes of files that nobody has written to."""
+        if self._mounts is not None and not self._same:  # as nearly always
+            return
         mount = self.mount_of(listing.folder)
         if mount is None or mount not in self._same:
             return

@@ -12,6 +12,7 @@ from async_mirror.model.selection import Selection
 from async_mirror.model.settings import Settings
 from async_mirror.planning.folder_renames import Renamed
 from async_mirror.planning.inodes import Inodes
+from async_mirror.planning.scope import EVERYTHING, Scope
 from async_mirror.source.look import is_gone
 from async_mirror.source.scan import read_folder, walk
 from async_mirror.state.store import State
@@ -32,8 +33,9 @@ class Planner:
         renamed: Renamed,
         inodes: Inodes,
         names_all: bool,
+        scope: Scope = EVERYTHING,
     ) -> None:
-        """Plan for what of the source is selected; unless it `names_all`, unchanged folders are only counted."""
+        """Plan for what is selected, in the scope of the pass; unless it `names_all`, unchanged folders are counted."""
         self._root = root
         self._state = state
         self._settings = settings
@@ -41,6 +43,11 @@ class Planner:
         self._renamed = renamed
         self._inodes = inodes
         self._tally = None if names_all else state.in_step
+        self._scope = scope
+
+    def scan(self) -> Iterator[Listing]:
+        """Return the scan of all that the pass looks at; it reads as it is asked."""
+        return self._scope.listings(self._root, self._selection, self._state, self._tally)
 
     def walk(self, start: str) -> Iterator[Listing]:
         """Return the scan from a folder on; it reads as it is asked."""
@@ -77,7 +84,8 @@ class Planner:
             self._renamed.saw(listing.folder)
             self._inodes.saw(listing, ())
             return FolderPlan()
-        held = self._selection.visible(self._state.held_in(listing.folder))
+        visible = self._selection.visible(self._state.held_in(listing.folder))
+        held = [entry for entry in visible if not self._scope.leaves_alone(entry.path)]
         self._inodes.saw(listing, held)
         known = {entry.path for entry in held}
         new = [entry for entry in listing.entries if entry.path not in known and not entry.is_folder]

@@ -201,6 +201,11 @@ class RemoteSession(Protocol):
         """True if this site is known to give a file the modification time that it is told."""
         ...
 
+    @property
+    def may_set_times(self) -> bool:
+        """True if this site says that it does, or is known to."""
+        ...
+
     async def store(self, path: str, content: Content, left: Callable[[], None], target: Target | None = None) -> int:
         """Write a file, whole, and return the size that the site says it has.
 
@@ -300,6 +305,13 @@ class RootedSession(RemoteSession, Protocol):
 
     made_root: bool
     """True if the root was not there and this session made it."""
+
+    async def resume(self) -> bool:
+        """Tell, in a few seconds, whether a session that was idle is of use still, and in its root.
+
+        If so, it is as one that was just begun.
+        """
+        ...
 
 
 class Connect(Protocol):

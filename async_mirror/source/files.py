@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import aiofiles
-
 from async_mirror.model import paths
 from async_mirror.model.entry import Entry
 from async_mirror.multi import batched
@@ -84,14 +82,14 @@ class LocalFile:
         """How long to wait before what was read can be believed to be of this mtime alone; then it is read anew."""
         self._descriptor = descriptor
         self._times = times
-        self._hash = new_hash()
+        self.hash = new_hash()
         if whole is not None:
-            self._hash.update(whole)
+            self.hash.update(whole)
 
     @property
     def digest(self) -> bytes:
         """The digest of what was read so far."""
-        return self._hash.digest(_DIGEST_BYTES)
+        return self.hash.digest(_DIGEST_BYTES)
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """Yield the file's bytes, as many as it had when it was opened at the most."""
@@ -100,6 +98,8 @@ class LocalFile:
             if self.whole:
                 yield self.whole
             return
+        import aiofiles  # noqa: PLC0415 - nor this
+
         async with aiofiles.open(self._descriptor, "rb", buffering=0, closefd=False) as file:
             while self.sent < self.size:
                 block = await file.read(min(BLOCK, self.size - self.sent))
@@ -113,13 +113,19 @@ class LocalFile:
         return _Reader(self._descriptor, self.size, self._take) if self.whole is None else None
 
     def _take(self, block: bytes | memoryview) -> None:
-        self._hash.update(block)
+        self.hash.update(block)
         self.sent += len(block)
 
     def is_unchanged(self) -> bool:
         """Tell whether all of the file was read, and nobody wrote to it meanwhile."""
         status = os.fstat(self._descriptor)
         return self.sent == self.size == status.st_size and self._times == (status.st_mtime_ns, status.st_ctime_ns)
+
+    def go_on_after(self, earlier: "LocalFile") -> None:
+        """Begin where an earlier reading of the same version ended."""
+        if self.whole is None and self.entry.marks == earlier.entry.marks:
+            self.sent = os.lseek(self._descriptor, earlier.sent, os.SEEK_SET)
+            self.hash = earlier.hash
 
     def close(self) -> None:
         """Close the file."""
@@ -253,20 +259,33 @@ async def open_settled(root: bytes, path: str) -> LocalFile | None:
     return file
 
 
-async def read_file(root: bytes, path: str, take: Callable[[bytes], None] | None = None) -> Entry | None:
+HalfRead = dict[str, LocalFile]
+"""The files of which a part was read, by their paths; they are closed."""
+
+
+async def read_file(
+    root: bytes, path: str, take: Callable[[bytes], None] | None = None, half_read: HalfRead | None = None
+) -> Entry | None:
     """Read a file, and return it with its digest; None if it is gone, or changed meanwhile. `take` gets all blocks.
 
-    Raises OSError when it cannot be read.
+    If `take` raises, the file is `half_read`, and the next reading goes on from there. Raises OSError when it cannot be
+    read.
     """
     file = await open_settled(root, path)
     if file is None:
         return None
+    if half_read and (earlier := half_read.pop(path, None)):
+        file.go_on_after(earlier)
     try:
         async for block in file.blocks():
             if take:
                 take(block)
         sure = file.is_unchanged() and not file.settles_in_s
         return file.entry._replace(digest=file.digest) if sure else None
+    except InterruptedError:
+        if half_read is not None:
+            half_read[path] = file
+        raise
     finally:
         file.close()
 

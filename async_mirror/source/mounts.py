@@ -13,6 +13,8 @@ from async_mirror.model import paths
 
 _MADE_UP = re.compile(rb"nfs|cifs|smb|fuse|9p|virtiofs|v?fat|msdos|overlay")
 """The beginnings of the kinds that may make up inodes when they are mounted, or forget them at any time."""
+_SILENT = re.compile(rb"nfs|cifs|smb|fuse|9p|vboxsf|virtiofs|prl_fs|vmhgfs|drvfs|ceph|afs|lustre|gfs2|ocfs2")
+"""The beginnings of the kinds on which other machines may change something, of which the kernel here tells nothing."""
 
 
 class Mount(NamedTuple):
@@ -26,6 +28,11 @@ class Mount(NamedTuple):
     def keeps_inodes(self) -> bool:
         """True for a file system on which a file has one inode for as long as it is there."""
         return _MADE_UP.match(self.kind) is None
+
+    @property
+    def tells_of_changes(self) -> bool:
+        """True for a file system of which the kernel tells each change."""
+        return _SILENT.match(self.kind) is None
 
 
 def mounts(root: bytes) -> Sequence[Mount]:

@@ -11,7 +11,7 @@ from async_mirror.source.mounts import mount_points
 class OpenedFolder(bytes):
     """The path of a folder that is held open: what is read by this path is read in that folder.
 
-    It stays open for as long as anything refers to it. A worker process gets a descriptor of its own.
+    It stays open until it is closed, or nothing refers to it. A worker process gets a descriptor of its own.
     """
 
     descriptor = -1
@@ -34,15 +34,25 @@ class OpenedFolder(bytes):
         """Travel to a process that is being spawned."""
         return _arrived, (bytes(self), Kept(self.descriptor))
 
+    def close(self) -> None:
+        """Let go of the folder, in which nothing is read any more."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def __del__(self) -> None:
         """Close the folder."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
+        self.close()
 
     @property
     def is_deleted(self) -> bool:
         """True once the folder has no name any more."""
         return self._had_links and not os.fstat(self.descriptor).st_nlink
+
+    @property
+    def device(self) -> int:
+        """The number of the file system that it is on."""
+        return os.fstat(self.descriptor).st_dev
 
     @cached_property
     def mount_points(self) -> frozenset[str]:

@@ -19,9 +19,13 @@ class DamagedStateError(StateError):
     def __init__(self, path: Path, error: Exception) -> None:
         """Say so, and what comes next."""
         super().__init__(
-            f"the state {path} is damaged ({error}) and is set aside beside it. Nothing more was done. The next run"
-            " looks at the site again and takes over what is there already; it removes nothing that it does not know"
+            f"the state {path} is damaged ({error}) and was set aside: run sync again; it lists the site, adopts what"
+            " is equal, and deletes nothing that it does not track"
         )
+
+
+class NoRoomError(StateError):
+    """There is no room for the state on its disk, or in the user's quota; there may be later."""
 
 
 class Database:
@@ -30,6 +34,8 @@ class Database:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         """Hold an open connection; `path` is what messages name."""
         self.path = path
+        self.lacks_room = False
+        """True from when there was no room until something could be written again."""
         self._damaged = False
         self._connection = connection
 
@@ -48,6 +54,9 @@ class Database:
         except DamagedStateError:
             self._damaged = True
             raise
+        except NoRoomError:
+            self.lacks_room = True
+            raise
 
     @contextmanager
     def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
@@ -57,6 +66,7 @@ class Database:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
+        self.lacks_room = False
 
 
 @contextmanager
@@ -67,14 +77,16 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise DamagedStateError(path, error) from error
-        raise StateError(_unusable(path, error)) from error
+        is_full = getattr(error, "sqlite_errorcode", 0) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+        raise (NoRoomError if is_full else StateError)(_unusable(path, error)) from error
     except sqlite3.Error as error:
         raise StateError(_unusable(path, error)) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
-            text = f"the state {path} is a symbolic link, which is not followed: put the file itself there"
+            text = f"the state {path} is a symbolic link: put the file itself there"
             raise StateError(text) from error
-        raise StateError(_unusable(path, error.strerror)) from error
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise (NoRoomError if is_full else StateError)(_unusable(path, error.strerror)) from error
 
 
 def set_aside(path: Path) -> None:
@@ -86,4 +98,4 @@ def set_aside(path: Path) -> None:
 
 
 def _unusable(path: Path, reason: object) -> str:
-    return f"the state {path} cannot be used ({reason}): see that this user may write there, and that there is room"
+    return f"cannot use the state {path} ({reason}): check permissions and free space"

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from async_mirror.model.escape import shown
@@ -22,13 +23,25 @@ def lock(path: Path) -> int:
     holder = _holder_after(descriptor, ORPHANS_END_SECONDS)
     if holder:
         os.close(descriptor)
-        raise StateError(
-            f"this mirror is already being kept by {shown(holder)}, whose lock is {path}: let that end first"
-        )
+        raise StateError(f"already running ({shown(holder)}, lock {path}): wait for its end, or stop it")
     with explained(path):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
     return descriptor
+
+
+def unlock(descriptor: int) -> None:
+    """Let the next process have a state; that no process is named in the lock any more shows that this one ended."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+    os.close(descriptor)
+
+
+def was_killed(path: Path) -> bool:
+    """Tell whether who had a state locked by this file last did not come to unlock it."""
+    with suppress(OSError):
+        return path.stat().st_size > 0 and not holder_of(path)
+    return False
 
 
 def holder_of(path: Path) -> str:

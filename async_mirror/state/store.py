@@ -1,12 +1,12 @@
 """What is remembered of one mirror: what is held, what is being done, what was learned. Knows no site, no source."""
 
-import os
 import secrets
 from pathlib import Path
 from typing import Self
 
 from async_mirror.state.database import Database
 from async_mirror.state.journal import Journal
+from async_mirror.state.lock import unlock
 
 
 class State(Journal):
@@ -33,6 +33,11 @@ class State(Journal):
         return self._database.path
 
     @property
+    def lacks_room(self) -> bool:
+        """True if the last error was that there is no room: it may be used again later."""
+        return self._database.lacks_room
+
+    @property
     def descriptors(self) -> tuple[int, ...]:
         """The descriptors that keep the state locked, for as long as any process has them open."""
         return () if self._lock is None else (self._lock,)
@@ -41,7 +46,7 @@ class State(Journal):
         """Close the database and let the next process have it."""
         self._database.close()
         if self._lock is not None:
-            os.close(self._lock)
+            unlock(self._lock)
             self._lock = None
 
     def _new_id(self) -> str:

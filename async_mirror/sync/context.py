@@ -18,6 +18,7 @@ from async_mirror.model.change import (
 )
 from async_mirror.model.entry import Entry
 from async_mirror.model.plan import Swap
+from async_mirror.planning.scope import EVERYTHING, Scope
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.awaitable import AwaitableMemory, AwaitableState
 from async_mirror.sync.folder_gates import Gates
@@ -48,6 +49,10 @@ class SiteKnown:
         self._differing: set[str] = set()
         self._unsure: set[str] = set()
         self._changed: dict[str, str] = {}
+
+    def is_unsettled_below(self, folder: str) -> bool:
+        """Tell whether something at or below a path could not be looked at."""
+        return any(paths.is_inside(each, folder) for each in self.unsettled)
 
     @property
     def newly_missing(self) -> set[str]:
@@ -103,8 +108,11 @@ class SetAside:
 class Context:
     """What stays the same during a pass, and what its phases tell each other."""
 
-    def __init__(self, mirror: Mirror, root: OpenedFolder, state: AwaitableState, stop: Stop) -> None:
+    def __init__(
+        self, mirror: Mirror, root: OpenedFolder, state: AwaitableState, stop: Stop, scope: Scope = EVERYTHING
+    ) -> None:
         """Begin a pass over an open source."""
+        self.scope = scope
         self.mirror = mirror
         self.settings = mirror.settings
         self.selection = mirror.selection
@@ -113,6 +121,7 @@ class Context:
         self.state = state
         self.memory = AwaitableMemory(mirror.memory, state.off_loop)
         self.stop = stop
+        self.disk = mirror.disks.of(root.device)
         self.site = SiteKnown()
         self.gates = Gates()
         self.room = Room()
@@ -121,5 +130,12 @@ class Context:
     async def crew(self, stop: Stop, patience: Patience) -> MirrorCrew:
         """Put a crew together."""
         return await crew_for(
-            self.mirror, self.root, self.state, self.memory, room=self.room, stop=stop, patience=patience
+            self.mirror,
+            self.root,
+            self.state,
+            self.memory,
+            room=self.room,
+            selection=self.selection,
+            stop=stop,
+            patience=patience,
         )

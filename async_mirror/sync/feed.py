@@ -12,6 +12,7 @@ from async_mirror.model.change import (
     Change,
     Job,
     MakeFolder,
+    Move,
     RemoveFile,
     RemoveFolder,
     SendFile,
@@ -53,7 +54,7 @@ class Jobs:
         jobs = []
         for change in changes:
             path = path_of(change)
-            if path in self._site.unsettled:
+            if path in self._site.unsettled or (isinstance(change, Move) and self._brings_doubt(change)):
                 continue
             if not self._room.takes(change):
                 self._room.wait(change)
@@ -66,6 +67,14 @@ class Jobs:
             self._gates.shut(change)
             self._report.planned(change)
         return jobs
+
+    def _brings_doubt(self, move: Move) -> bool:
+        """Tell whether a rename would take along what could not be looked at: then it waits for the next pass."""
+        if not any(paths.is_inside(each, move.held.path) for each in self._site.unsettled):
+            return False
+        self._report.not_tried(move)
+        self._gates.open(move, made=False)
+        return True
 
     def can_be_sent(self, change: Change) -> bool:
         """Tell whether a command can name a path; report it if not."""

@@ -7,6 +7,7 @@ from async_mirror.planning.examination import Examination
 from async_mirror.planning.folder_renames import Renamed
 from async_mirror.planning.inodes import Inodes
 from async_mirror.planning.planner import Planner, Planning
+from async_mirror.planning.scope import EVERYTHING, Scope
 from async_mirror.source.mounts import mounts
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.state.awaitable import AwaitableState
@@ -27,17 +28,25 @@ PLANNER = 3
 class Pass:
     """One pass: its phases, put together from what they share."""
 
-    def __init__(self, mirror: Mirror, state: AwaitableState, stop: Stop, root: OpenedFolder) -> None:
-        """Prepare a pass over an open source."""
-        self._context = context = Context(mirror, root, state, stop)
+    def __init__(
+        self, mirror: Mirror, state: AwaitableState, stop: Stop, root: OpenedFolder, scope: Scope = EVERYTHING
+    ) -> None:
+        """Prepare a pass over an open source, or what of it is in the scope."""
+        self._context = context = Context(mirror, root, state, stop, scope)
         settings, selection = context.settings, context.selection
         jobs, feed, guards = Jobs(context), Feed(context), Guards(context)
         renamed, inodes = Renamed(root, state.blocking, selection), Inodes(state.blocking, partial(mounts, root))
-        names_all = mirror.report.names_excluded
         planner = Planner(
-            root, state.blocking, settings, selection, renamed=renamed, inodes=inodes, names_all=names_all
+            root,
+            state.blocking,
+            settings,
+            selection,
+            renamed=renamed,
+            inodes=inodes,
+            names_all=mirror.report.names_excluded,
+            scope=scope,
         )
-        self._examination = Examination(root, state, settings, inodes, stop)
+        self._examination = Examination(root, state, settings, inodes, stop, half_read=mirror.half_read)
         self._deletions = Deletions(context, guards, jobs, feed)
         self._recovery = Recovery(context, self._deletions)
         self._adoption = Adoption(context)
@@ -75,10 +84,10 @@ class Pass:
                 if not context.stop.requested:
                     await self._deletions.run(crew)
                     await self._settlement.run(crew)
-            if not mirror.dry_run:
+            if context.scope.is_whole and not mirror.dry_run:
                 await self._examination.digest()
         finally:
             self._settlement.tell_room()
-            context.report.counts.connections += crew.door.opened
+            context.report.counts.connections += crew.door.opened + crew.door.resumed
             learn_limits(crew, mirror)
             await remember(mirror, context.memory)

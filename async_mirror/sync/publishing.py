@@ -11,7 +11,7 @@ from async_mirror.model.outcome import Done, Failed, InDoubt, Skipped
 from async_mirror.model.plan import FolderPlan
 from async_mirror.planning.examination import Examination
 from async_mirror.planning.folder_renames import Renamed
-from async_mirror.planning.forecast import BEGINS_AFTER, Ahead
+from async_mirror.planning.forecast import Ahead
 from async_mirror.planning.planner import Planning
 from async_mirror.sync.context import Context
 from async_mirror.sync.deletions import Deletions
@@ -45,9 +45,10 @@ class Publishing:
         """Begin with nothing scanned."""
         self.results = _Results(context, feed, deletions=deletions, renamed=renamed)
         self._report = context.report
-        self._gates = context.gates
+        self._context = context
         self._state = context.state
         self._aside = context.aside
+        self._site = context.site
         self._rule = context.selection.rule
         self._jobs = jobs
         self._feed = feed
@@ -55,14 +56,15 @@ class Publishing:
         self._deletions = deletions
         self._planning = planning
         self._examination = examination
-        self._ahead = Ahead(context.root, context.selection, context.state, context.report)
+        wanted = context.scope.is_whole and context.report.wants_forecast
+        self._ahead = Ahead(context.root, context.selection, context.state, context.report, wanted=wanted)
 
     async def run(self, crew: MirrorCrew) -> None:
         """Publish what the scan finds, then what was renamed, then what the site may take for what is there by now."""
         self._report.phase(UPLOADING)
         async with multi.beside() as start:
             await perform(crew, self._below("", start), self.results, SENT_AT_ONCE)
-        await self.send(crew, self._likely_moves())
+        await self.send(crew, filter(self._is_sure, self._likely_moves()))
         await self.send_doubles(crew)
 
     async def send(self, crew: MirrorCrew, changes: Iterable[Change], at_once: int = 1) -> None:
@@ -84,29 +86,35 @@ class Publishing:
 
     # The scan.
 
+    async def _some(self, walking: Iterator[Listing]) -> list[tuple[Listing, FolderPlan]]:
+        """Return what was planned next, once no other mirror scans the disk; meanwhile others may be waited for."""
+        async with self._context.disk:
+            return await self._planning.some(walking)
+
     async def _below(self, start: str, beside: Beside | None = None) -> AsyncGenerator[Job, None]:
         """Scan from a folder on and yield what is to be done at once; the rest is set aside.
 
         Once there is much to do, what is still to come is counted `beside`, if somebody watches.
         """
-        walking = self._planning.blocking.walk(start)
-        while planned := await self._planning.some(walking):
+        walking = self._planning.blocking.walk(start) if start else self._planning.blocking.scan()
+        while planned := await self._some(walking):
             jobs: list[Job] = []
             for listing, plan in planned:
                 self._ahead.planned()
-                if self._gates.is_below_moved(listing.folder):
+                if self._context.gates.is_below_moved(listing.folder):
                     async with aclosing(self._feed.begun(jobs)) as begun:
                         async for job in begun:
                             yield job
                     jobs = []
-                    await self._gates.is_made(listing.folder)
+                    await self._context.gates.is_made(listing.folder)
                     listing, plan = await self._planning.anew(listing)  # noqa: PLW2901
                 if not start:
                     await self._note_listing(listing)
                 if any(_is_kept_back(listing.folder, start, swap.entry.path) for swap in self._aside.swaps):
                     continue
-                jobs += await self._take(plan)
-            if beside and self._report.wants_forecast and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
+                if not listing.known:
+                    jobs += await self._take(plan)
+            if beside and self._ahead.is_due(self._jobs.made):
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:
@@ -144,8 +152,19 @@ class Publishing:
         self._deletions.gone.update((entry.path, entry) for entry in plan.gone)
         if plan.refreshed:
             await self._state.held.add(plan.refreshed)
-        changes = (change for change in plan.changes if self._jobs.can_be_sent(change))
-        return self._jobs.of(change for change in changes if self._jobs.can_be_told_apart(change))
+        changes = filter(self._jobs.can_be_sent, await self._examination.compared(plan.changes))
+        return self._jobs.of(
+            change for change in changes if self._jobs.can_be_told_apart(change) and self._is_sure(change)
+        )
+
+    def _is_sure(self, change: Change) -> bool:
+        """Tell whether a change, if it is a rename, takes nothing along that could not be looked at; else it waits."""
+        if not isinstance(change, Move) or not self._site.is_unsettled_below(change.held.path):
+            return True
+        self._deletions.spare(change.held.path)
+        self._report.not_tried(change)
+        self._context.gates.open(change, made=False)
+        return False
 
     def _likely_moves(self) -> Iterator[Change]:
         """Yield the moves whose origin is gone indeed and wanted once; what is left is sent."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.recover import Recover, Recovered, Settled, by_folder
+from async_mirror.model import paths
 from async_mirror.model.change import MakeFolder
 from async_mirror.model.entry import Entry, Kind
 from async_mirror.model.outcome import Pending
@@ -52,17 +53,19 @@ class Recovery(Handler[Recover, Recovered]):
             async with asyncio.timeout(CLEAN_UP_SECONDS), crew:
                 await self._settle(crew, pending)
         except (TimeoutError, RemoteError):
-            self._report.say("what was cut short is noted, and settled at the next start")
+            self._report.say("interrupted uploads are recovered at the next start")
 
     async def _wait_for_writers(self, pending: Sequence[Pending]) -> None:
         """Tell what is looked at; wait until no session that was lost can still write a file itself."""
         left = plural(len(pending), "path")
-        self._report.say(f"looking what became of {left} that an earlier run left half-done")
+        self._report.say(f"recovering {left} of an interrupted run")
         if not self._context.mirror.dry_run and any(each.may_be_written for each in pending):
             await self._context.stop.pause(self._context.settings.timeout_seconds)
 
-    async def _settle(self, crew: MirrorCrew, pending: Iterable[Pending]) -> None:
-        await perform(crew, _each(by_folder(pending)), self, LOOKED_AT_ONCE)
+    async def _settle(self, crew: MirrorCrew, pending: Sequence[Pending]) -> None:
+        for renamed in (True, False):  # what has come along with a folder is not at its old path any more
+            if some := [each for each in pending if bool(each.origin or each.twin) is renamed]:
+                await perform(crew, _each(by_folder(some)), self, LOOKED_AT_ONCE)
 
     # What was found.
 
@@ -79,6 +82,8 @@ class Recovery(Handler[Recover, Recovered]):
         if settled.failure:
             self._report.failure(settled.failure)
             self._site.unsettled.add(pending.path)
+            for folder in paths.lineage(pending.path):
+                self._deletions.spare(folder)
             if pending.origin:
                 self._deletions.spare(pending.origin)
                 self._context.gates.open(MakeFolder(Entry(pending.path, Kind.FOLDER), ""), made=False)
@@ -91,7 +96,7 @@ class Recovery(Handler[Recover, Recovered]):
         if settled.is_others:
             self._of_others.add(pending.path)
         if settled.stays:
-            self._report.note("temporary files of an earlier run stay on the site, which does not let them be deleted")
+            self._report.note("temporary files of an earlier run stay: the server does not delete them")
 
     def cut_short(self, item: Recover, error: str) -> None:
         """Tell of a folder that was not looked at to the end."""

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 from async_mirror.ui.time_left import TimeLeft
@@ -45,7 +45,7 @@ class Retry(NamedTuple):
     at: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Activity:
     """The state of a run as the display shows it. Times are on one monotonic clock, in seconds."""
 
@@ -88,8 +88,8 @@ class Activity:
     def begin(self, now: float) -> None:
         """Begin a pass; what the last one came to stays to be seen."""
         fresh = Activity(SCANNING, self.passes + 1, now, last_result=self.last_result, trouble=self.trouble)
-        for name in self.__slots__:
-            setattr(self, name, getattr(fresh, name))
+        for each in fields(self):
+            setattr(self, each.name, getattr(fresh, each.name))
 
     def planned(self, size: int) -> None:
         """Note that there is one more change to make, with so many bytes to upload."""

@@ -84,6 +84,8 @@ class Counts:
     will_last: bool = False
     """True if `trouble` will be the same in a while."""
     scanned: bool = False
+    partial: bool = False
+    """True if only folders were looked at in which something was seen to change."""
     interrupted: bool = False
     connections: int = 0
     seconds: float = 0.0
@@ -132,6 +134,7 @@ class Counts:
         done = self.done
         return {
             "seconds": round(self.seconds, 3),
+            "partial": self.partial,
             "connections": self.connections,
             "source_files": self.files,
             "source_folders": self.folders,
@@ -211,7 +214,8 @@ class Counts:
         elif self.is_incomplete:
             title = f"{self.incomplete()}; "
         else:
-            title = "pass, interrupted: " if self.interrupted else "pass: "
+            what = "changes" if self.partial else "pass"
+            title = f"{what}, interrupted: " if self.interrupted else f"{what}: "
         text = f"{title}{self.sentence(planned=dry_run)}"
         if dry_run:
             size = f", {human_size(self.bytes_sent)}" if self.bytes_sent else ""

@@ -72,9 +72,13 @@ class Failing(NamedTuple):
         """Return for how long the first of the paths has been failing."""
         return now - min(self.since.values(), default=now)
 
+    def longest(self) -> list[tuple[str, float]]:
+        """Return the paths that have been failing for longest, each with the time since when."""
+        return sorted(self.since.items(), key=lambda each: each[1])[:MOST_NAMED]
+
     def told(self, now: float) -> str:
         """Name the paths that fail, those that do so for longest first."""
-        first = sorted(self.since.items(), key=lambda each: each[1])[:MOST_NAMED]
+        first = self.longest()
         named = ", ".join(f"{quoted(path)} (for {human_time(now - since)})" for path, since in first)
         more = f" and {self.number - len(first):,} more" if self.number > len(first) else ""
         return f"{plural(self.number, 'path')} not mirrored: {named}{more}"

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -56,6 +56,40 @@ def _last_cells(text: str, cells: int) -> str:
         if cells < 0:
             return text[len(text) - taken :]
     return text
+
+
+def picture(activities: Mapping[str, Activity], now: float, page: Page) -> list[Text]:
+    """Return what is to be seen of activities by their titles: of several a row each, of one alone as `rows` does."""
+    begun = [(title, activity) for title, activity in activities.items() if activity.passes]
+    if len(activities) == 1:
+        return rows(begun[0][1], begun[0][0], now, page) if begun else []
+    room = max(1, page.height * 3 // 4)
+    begun.sort(key=lambda each: each[1].resting_until is not None)  # those at work first
+    shown_rows = begun if len(begun) <= room else begun[: room - 1]
+    width = max((cell_len(title) for title, _ in shown_rows), default=0)
+    found = [
+        _row(page.fitted(page.said(title), width).ljust(width), activity, now, page) for title, activity in shown_rows
+    ]
+    more = len(begun) - len(shown_rows)
+    return [*found, Text(f"and {plural(more, 'more mirror')}", "dim")] if more else found
+
+
+def _row(title: str, activity: Activity, now: float, page: Page) -> Text:
+    """Return what one of several mirrors is doing, on one row."""
+    if activity.resting_until is not None:
+        more = f"next pass in {_whole_time(max(0.0, activity.resting_until - now))}   {activity.last_result}"
+    elif activity.is_away:
+        more = _away(activity, now)
+    else:
+        percent = f"{int(_share_done(activity) * 100)}%   " if activity.scanned and activity.files_total else ""
+        more = f"{percent}{_numbers(activity, now, page).plain}"
+    state = f"{activity.state}   {more}"
+    style = "red" if activity.state == activity.trouble else _COLOURS.get(activity.state, "")
+    row = Text.assemble(
+        (title, "bold"), "  ", (page.cut(page.said(state), max(0, page.width - cell_len(title) - 2)), style)
+    )
+    row.truncate(page.width, overflow="crop")
+    return row
 
 
 def rows(activity: Activity, title: str, now: float, page: Page) -> list[Text]:

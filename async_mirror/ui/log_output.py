@@ -4,9 +4,8 @@ import errno
 import json
 import logging
 import os
-import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 
 from async_mirror.model.escape import shown
@@ -14,8 +13,25 @@ from async_mirror.ui.events import is_of_no_file
 
 FILES_KEPT = 5
 
+_mirror: ContextVar[str] = ContextVar("mirror", default="")
 _DATE = "%Y-%m-%d %H:%M:%S"
 _log = logging.getLogger("async_mirror")
+
+
+def name_lines(mirror: str) -> None:
+    """Have what is logged from here on, in this task and those that it starts, name the mirror; "" is none."""
+    _mirror.set(mirror)
+
+
+class _Named(logging.Filter):
+    """Has each record name the mirror that it is of."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Name it, and let the record pass."""
+        mirror = _mirror.get()
+        record.mirror = mirror
+        record.lead = f"{mirror}  " if mirror else ""
+        return True
 
 
 class TextLines(logging.Formatter):
@@ -35,20 +51,10 @@ class JsonLines(logging.Formatter):
         text = shown(getattr(record, "text", None) or record.getMessage())
         event = getattr(record, "event", "info")
         fields = getattr(record, "fields", {})
-        told = {key: shown(value) if isinstance(value, str) else value for key, value in fields.items()}
+        mirror = getattr(record, "mirror", "")
+        named = {"mirror": mirror} if mirror else {}
+        told = {key: shown(value) if isinstance(value, str) else value for key, value in (named | fields).items()}
         return json.dumps({"time": time, "level": record.levelname.lower(), "event": event, "text": text, **told})
-
-
-class _DailyFile(TimedRotatingFileHandler):
-    """A new file at midnight. A disk that is full later is told of once, and stops nothing."""
-
-    _told = False
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Tell that the file is not complete."""
-        if not self._told:
-            self._told = True
-            print(f"async-mirror: the log file cannot be written: {sys.exc_info()[1]}", file=sys.stderr)
 
 
 def set_up(
@@ -62,18 +68,24 @@ def set_up(
     _log.propagate = False
     _log.setLevel(logging.DEBUG if verbose or file else logging.WARNING if quiet else logging.INFO)
     screen.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-    text = TextLines("%(asctime)s  %(message)s", _DATE)
+    text = TextLines("%(asctime)s  %(lead)s%(message)s", _DATE)
     if is_screen_text and not verbose:
         screen.addFilter(is_of_no_file)
     screen.setFormatter(JsonLines() if as_json and not is_screen_text else text)
+    screen.addFilter(_Named())
     _log.addHandler(screen)
     logging.getLogger().addHandler(screen)  # what libraries have to say must not write into a display
     if file:
         _refuse_what_is_no_file(file)
-        handler = _DailyFile(file, when="midnight", backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace")
+        from async_mirror.ui.daily_file import DailyFile  # noqa: PLC0415 - most runs have none, and it is large
+
+        handler = DailyFile(file, when="midnight", backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace")
         _try(file)
+        handler.addFilter(_Named())
         handler.setFormatter(
-            JsonLines() if as_json else TextLines("%(asctime)s.%(msecs)03d  %(levelname)-7s  %(message)s", _DATE)
+            JsonLines()
+            if as_json
+            else TextLines("%(asctime)s.%(msecs)03d  %(levelname)-7s  %(lead)s%(message)s", _DATE)
         )
         _log.addHandler(handler)
 

@@ -77,6 +77,7 @@ class Report:
         self._dry_run = dry_run
         self._tell_pass = tell_pass
         self._about = dict(about or {})
+        self._lead = f"{self._about['mirror']}  " if "mirror" in self._about else ""
         self._caution = caution
         self._said: set[str] = set()
         self._failures_told: Counter[Problem] = Counter()
@@ -298,11 +299,13 @@ class Report:
         self.counts.untried = Counter(untried)
         self.counts.recounted = True
 
-    def note(self, text: str) -> None:
-        """Tell something that is worth knowing once."""
-        if text not in self._said:
-            self._said.add(text)
-            tell(logging.INFO, Event.NOTE, shown(text))
+    def note(self, text: str, hint: str = "") -> bool:
+        """Tell something that is worth knowing once; return whether it was new."""
+        if text in self._said:
+            return False
+        self._said.add(text)
+        tell_with_hint(logging.INFO, Event.NOTE, shown(text), hint)
+        return True
 
     def found_out(self, text: str) -> None:
         """Tell, whoever wants to know all, what the server was found to do."""
@@ -344,7 +347,7 @@ class Report:
                 more = plural(more_paths, "more path")
                 tell(logging.ERROR, Event.FAILED, f"and {more}: {problem}", problem=str(problem))
         self._tell_plan()
-        if counts.scanned and counts.source() != self._source:
+        if counts.scanned and not counts.partial and counts.source() != self._source:
             self._source = counts.source()
             tell(logging.INFO, Event.INFO, f"source: {self._source}")
         sentence = "; ".join(filter(None, [counts.summary(dry_run=self._dry_run), self._caution]))
@@ -383,7 +386,7 @@ class Report:
             if self._tell_pass:
                 tell(logging.INFO, Event.PLANNED, f"{verb} {text}", action=verb, path=path)
             else:
-                print(f"{verb:6}  {text}")
+                print(f"{self._lead}{verb:6}  {text}")
 
 
 def _next_pass(seconds: float | None, delayed: bool) -> str:

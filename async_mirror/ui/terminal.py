@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Self
 
@@ -20,7 +20,7 @@ from rich.text import Text
 
 from async_mirror.model.escape import shown
 from async_mirror.ui.activity import Activity
-from async_mirror.ui.layout import Page, rows
+from async_mirror.ui.layout import Page, picture
 
 REFRESH_EVERY_S = 0.125
 WIDEST, HIGHEST = 500, 200
@@ -43,24 +43,22 @@ def _no_signals(_signum: signal.Signals, _call: Callable[[], None] | None) -> No
 
 
 class Display:
-    """Draws an activity at the bottom of a terminal, many times a second, on the event loop that it is shown in."""
+    """Draws activities at the bottom of a terminal, many times a second, on the event loop that it is shown in."""
 
     def __init__(
         self,
-        activity: Activity,
-        title: str,
+        activities: Mapping[str, Activity],
         *,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_signal: OnSignal = _no_signals,
     ) -> None:
-        """Prepare a display of `activity` on standard error. `clock` is the one that the activity's times are of.
+        """Prepare a display of activities, by their titles, on standard error. `clock` is the one of their times.
 
         `lines_above` is the log handler that goes with it, for as long as the process lasts.
         """
         self.lines_above = LinesAbove(self)
-        self._activity = activity
-        self._title = title
+        self._activities = activities
         self._console = console or Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._clock = clock
         self._on_signal = on_signal
@@ -115,8 +113,9 @@ class Display:
             page = Page(
                 min(max(1, console.width - 1), WIDEST), min(console.height, HIGHEST), console.options.ascii_only
             )
-            self._activity.sample(now)
-            return rows(self._activity, self._title, now, page) if self._activity.passes and self._in_front() else []
+            for activity in self._activities.values():
+                activity.sample(now)
+            return picture(self._activities, now, page) if self._in_front() else []
         except Exception:  # noqa: BLE001 - what cannot be drawn must not end the run
             self._draws = False
             return []

@@ -212,6 +212,7 @@ def test_image_has_what_it_needs_and_nothing_else(podman: Podman, image: str) ->
     assert config["User"] == f"{NUMBER}:{NUMBER}"
     assert (config["Entrypoint"], config["Cmd"]) == (["async-mirror"], ["sync"])
     assert list(config["Volumes"]) == ["/state"]
+    assert config["Labels"]["org.opencontainers.image.licenses"] == "MIT"
     assert (told.get("HealthCheck") or told["Healthcheck"])["Test"] == [
         "CMD",
         "async-mirror",
@@ -255,6 +256,7 @@ def test_life_from_the_first_pass_to_the_last(container: Container, server: FtpS
     modes = container.execute("find", "/state", "-type", "f", "-printf", "%m %u\n").stdout
     assert set(modes.splitlines()) == {"600 async-mirror"}
     assert container.check_health().returncode == 0
+    assert "\n  process       running (pid 1)\n" in container.execute("async-mirror", "status").stdout
 
     touch(write(container.source / "pages/3.html", "changed"), 1_710_000_000)
     (container.source / "pages/4.html").unlink()
@@ -343,7 +345,7 @@ def test_every_mode_and_the_dry_run_work_on_a_file_system_that_is_read_only(
     assert "later.html" not in contents(server.docroot)
     listed = container.run("config")
     assert 'source = "/data"' in listed.stdout
-    assert "ASYNC_MIRROR_SOURCE" in listed.stdout
+    assert "the configuration file: /config/async-mirror.toml" in listed.stdout
 
 
 def test_a_source_that_nobody_mounted_is_an_error_and_no_empty_folder(podman: Podman, image: str) -> None:
@@ -351,7 +353,7 @@ def test_a_source_that_nobody_mounted_is_an_error_and_no_empty_folder(podman: Po
     words = [word for setting in settings for word in ("--env", setting)]
     done = podman.call("run", "--rm", "--network", "none", "--read-only", *words, image, "sync", "--once")
     assert done.returncode == Exit.SAFETY, done.stderr
-    assert "the source /data cannot be read (No such file or directory)" in done.stderr
+    assert "cannot read the source /data: No such file or directory" in done.stderr
 
 
 def test_what_is_wrong_is_told_and_ends_it(container: Container) -> None:
@@ -482,6 +484,11 @@ def test_service_of_systemd_keeps_the_mirror_locked_in(
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert "0" not in fields["Uid"].split()
         assert (int(fields["CapBnd"], 16), fields["NoNewPrivs"], fields["Seccomp"]) == (0, "1", "2")
+        eventually(lambda: "next pass in" in systemd.shows("StatusText"), "systemd knows how it is")
+        bare = ("env", "-i", "PATH=/opt/async-mirror/bin:/usr/bin:/bin", "async-mirror")
+        places = ("--config", "/etc/async-mirror/async-mirror.toml", "--state-dir", "/var/lib/async-mirror")
+        told = systemd.call(*bare, "status", *places).stdout
+        assert f"running (pid {systemd.shows('MainPID')})" in told
         write(systemd.source / "later.html", "later")
         eventually(lambda: "later.html" in systemd.log(), "the next pass has found it")
 

@@ -1,6 +1,7 @@
 """What wakes a mirror before its time."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Sequence
 
 from async_mirror.crew.alarm import Alarm, Wish
@@ -52,3 +53,23 @@ def test_the_request_to_end_wakes_it_before_and_while_it_waits() -> None:
 
     assert waited(end) == [Wish(whole=False)]
     assert waited(None, before=[end]) == [Wish(whole=False)]
+
+
+def test_a_pass_is_ended_by_its_own_halt_and_the_program_is_not() -> None:
+    alarm, stop = Alarm(), Stop()
+    with alarm.passing(stop) as own:
+        alarm.halt()
+        assert own.requested
+    alarm.halt()  # nothing is under way
+    with alarm.passing(stop) as next_one:
+        assert not next_one.requested
+    assert not stop.requested
+
+
+def test_the_end_of_the_program_ends_the_pass_before_and_while_it_is_under_way() -> None:
+    alarm, stop = Alarm(), Stop()
+    with alarm.passing(stop) as own:
+        stop.request(signal.SIGINT)
+        assert (own.requested, own.signum) == (True, signal.SIGINT)
+    with alarm.passing(stop) as next_one:
+        assert (next_one.requested, next_one.signum) == (True, signal.SIGINT)

@@ -25,7 +25,7 @@ from support.program import PROJECT, write
 from async_mirror.options.click_types import ENVIRONMENT, variable
 from async_mirror.options.declared import SYNC
 
-NOT_RUN = 16
+NOT_RUN = 20
 SYSTEM = re.compile(r"(?<![\w./:])/(?=(etc|opt|srv|var)/)")
 """Where a path begins that belongs to the whole machine."""
 

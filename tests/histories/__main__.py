@@ -1,6 +1,6 @@
 """The command line of the machine that looks for mistakes.
 
-    python -m tests.histories --histories 50000          a night's work
+    python -m tests.histories --histories 50000          a night's work (--tally FILE: in several nights)
     python -m tests.histories --replay 4711              one history, and all that went over the wire
     python -m tests.histories --file FAILED.json         the same, of one that was kept
 
@@ -12,16 +12,20 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from .history import History
 from .known import name_of
+from .package import NAME
 from .player import Player, folder
+from .tally import OtherCodeError, Tally, code_of
 
 
 def _arguments() -> argparse.Namespace:
@@ -37,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--shrink", type=int, default=20, help="how many that break the same law are shrunk (20)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="put what fails there, shrunk, as JSON")
     parser.add_argument("--package", type=Path, metavar="FOLDER", help="the folder that holds async_mirror (this one)")
+    parser.add_argument("--tally", type=Path, metavar="FILE", help="keep there what is counted, and go on from it")
     parser.add_argument("--most", type=int, default=10**9, help="end after so many failures")
     return parser.parse_args()
 
@@ -85,6 +90,8 @@ class _Worker:
 
 
 def _begin(base: str, options: argparse.Namespace) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _Worker.player = Player(base, options.kind, unlike=options.unlike)
     _Worker.shrunk = Counter()
     _Worker.most_shrunk = -(-options.shrink // options.jobs)
@@ -106,41 +113,57 @@ def _play(seed: int) -> Played:
 def _look(arguments: argparse.Namespace) -> int:
     """Play many histories, tell each failure when it is found, and at the end what happened and what was found."""
     begun = time.monotonic()
-    coverage: Counter[tuple[str, str]] = Counter()
-    names: Counter[str] = Counter()
-    first: dict[str, int] = {}
-    done = trivial = 0
-    for played in _played(arguments):
-        done += 1
-        trivial += played.trivial
-        coverage += played.coverage
-        if failure := played.failure:
-            names[failure.name] += 1
-            first.setdefault(failure.name, done)
-            print(f"{failure.name}\n{failure.story}\n  !! {failure.law}: {failure.how}\n", flush=True)
-            _keep(arguments.keep, played)
-            if names.total() >= arguments.most:
-                break
-    _print_coverage(coverage)
-    for name, number in names.most_common():
-        print(f"{number:6} x {name}, first after {first[name]} histories")
-    print(
-        f"{done} histories from seed {arguments.seed}, {trivial} of them trivial ({trivial / max(1, done):.0%}),"
-        f" {names.total()} failed; {time.monotonic() - begun:.0f} s"
-    )
-    return 1 if names else 0
+    try:
+        tally = _tally(arguments)
+    except OtherCodeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    before = tally.seconds
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for batch in _batches(arguments, tally.done):
+            for played in batch:
+                _take(played, tally, arguments)
+                if tally.names.total() >= arguments.most:
+                    raise KeyboardInterrupt
+            tally.seconds = before + time.monotonic() - begun
+            if arguments.tally:
+                tally.save(arguments.tally)
+    except KeyboardInterrupt:
+        print("cut short: what was played last may be played again", file=sys.stderr)
+    tally.seconds = before + time.monotonic() - begun
+    print(tally)
+    return 1 if tally.names else 0
 
 
-def _played(arguments: argparse.Namespace) -> Iterator[Played]:
+def _tally(arguments: argparse.Namespace) -> Tally:
+    if not arguments.tally:
+        return Tally(arguments.seed)
+    package = find_spec(NAME)
+    assert package
+    assert package.origin
+    code = code_of(Path(package.origin).parent, Path(__file__).parent)
+    return Tally.load(arguments.tally, arguments.seed, f"{code} {arguments.kind} {arguments.unlike}")
+
+
+def _take(played: Played, tally: Tally, arguments: argparse.Namespace) -> None:
+    failure = played.failure
+    tally.add(trivial=played.trivial, coverage=played.coverage, name=failure.name if failure else "")
+    if failure:
+        print(f"{failure.name}\n{failure.story}\n  !! {failure.law}: {failure.how}\n", flush=True)
+        _keep(arguments.keep, played)
+
+
+def _batches(arguments: argparse.Namespace, done: int) -> Iterator[Iterator[Played]]:
     """Play histories, some for each process at a time, as long as there is time."""
     end = time.monotonic() + arguments.seconds
     seeds = range(arguments.seed, arguments.seed + arguments.histories)
-    some = 50 * arguments.jobs
+    some = 25 * arguments.jobs
     with folder() as base, multiprocessing.Pool(arguments.jobs, _begin, (base, arguments)) as pool:
-        for start in range(0, len(seeds), some):
+        for start in range(done, len(seeds), some):
             if time.monotonic() > end:
                 return
-            yield from pool.imap_unordered(_play, seeds[start : start + some])
+            yield pool.imap_unordered(_play, seeds[start : start + some])
 
 
 def _keep(into: Path | None, played: Played) -> None:
@@ -148,14 +171,6 @@ def _keep(into: Path | None, played: Played) -> None:
         into.mkdir(parents=True, exist_ok=True)
         name = played.failure.name.replace(" ", "-").replace(":", "").strip("()")
         (into / f"{name}-{played.seed}.json").write_text(played.failure.shrunk + "\n")
-
-
-def _print_coverage(coverage: Counter[tuple[str, str]]) -> None:
-    faults = sorted({fault for fault, _ in coverage})
-    print("fault x phase: how often each happened at which command of which pass")
-    print(f"{'':22}" + "".join(f"{fault:>11}" for fault in faults))
-    for phase in sorted({phase for _, phase in coverage}):
-        print(f"{phase:22}" + "".join(f"{coverage[fault, phase] or '-':>11}" for fault in faults))
 
 
 def _replay(arguments: argparse.Namespace) -> int:

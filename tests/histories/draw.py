@@ -13,6 +13,8 @@ from .local import Act
 _FILES = ["a", "b", "A", "page.html", "d/x", "d/y", "D/x", "e/x", "d/s/z"]
 _FOLDERS = ["d", "e", "D", "d/s"]
 _ODD = ["-x", "~x", " x", "x ", "x y", "\u00e9", "e\u0301", "\udcff", "\udcff\udcf4x", "n\nl", 'q"', "x.", "a:b", ".am"]
+_LARGE = ["70000", "1100000"]
+"""The sizes of files that are not read at once: of the second one not even in one block."""
 _VERBS = {
     "RNTO": 24, "STOR": 14, "PASS": 14, "DELE": 12, "RNFR": 6, "DATA": 6, "*": 10, "MKD": 5, "SIZE": 4, "MLST": 4,
     "MLSD": 3, "RMD": 4, "MFMT": 3, "EPSV": 3, "CONNECT": 3, "SITE": 2, "WORK": 8, "CWD": 1, "MDTM": 1, "LIST": 1,
@@ -34,13 +36,16 @@ _FAULTS = {
     "DATA": {"": 4, "cut": 3, "short": 3, "full": 2, "stall": 2, "kill": 2},
     "WORK": {"": 2, "kill": 3},
 }
+_LASTING = {"cut", "half", "replied", "hang-up", "stall", "refuse"}
+_LASTS = 12
+"""At so many commands something goes wrong that outlives all attempts."""
 _CODES = ["550", "450", "451", "553", "552", "421", "425"]
 
 
 def draw(seed: int, kind: Kind | None = None, *, alike: bool = True) -> History:
     """Draw a history, with a server of this kind or of any; the same seed gives the same one."""
     history = _Drawing(seed).history()
-    return replace(history, kind=kind or history.kind, alike=alike)
+    return replace(history, kind=kind or history.kind, alike=alike and not history.old_state)
 
 
 class _Drawing:
@@ -66,7 +71,8 @@ class _Drawing:
         phases += [self.phase() for _ in range(self.chance.choice([1, 1, 2, 2, 3]))]
         connections = self.chance.choice([1, 1, 2, 3])
         options = ["--no-perms"] * self.often(0.1) + ["--bwlimit=100K"] * self.often(0.1)
-        return History(self.seed, kinds.draw(self.chance), connections, tuple(phases), tuple(options))
+        kind, old_state = kinds.draw(self.chance), self.often(0.05)
+        return History(self.seed, kind, connections, tuple(phases), tuple(options), old_state=old_state)
 
     def phase(self, *, first: bool = False) -> Phase:
         acts = self.beginning() if first else self.changes()
@@ -95,6 +101,7 @@ class _Drawing:
 
     def write(self, path: str) -> Act:
         size = self.chance.choice(["5", "5", "5", "5", "9", "0", "300"])
+        size = self.chance.choice(_LARGE) if self.often(0.03) else size
         self.comes(path)
         return (
             self.chance.choice(["write", "write", "replace"]),
@@ -129,6 +136,8 @@ class _Drawing:
         self.goes(old)
         for each in moved:
             self.comes(new + each[len(old) :])
+        if self.focus in moved:  # what happens next happens mostly to that, too
+            self.focus = new + self.focus[len(old) :]
 
     def act(self) -> Act:
         """Draw a change of the source: something new, or what undoes something."""
@@ -260,7 +269,14 @@ class _Drawing:
         verbs = _LIKELY | {verb: 30 for act in acts for verb in _VERBS_OF.get(act[0], ())}
         first = self.incident(self.one_of(verbs))
         incidents = [replace(first, number=min(first.number, 9 if first.verb == "*" else 1))]
+        incidents += [self.meanwhile(act) for act in acts if _is_large(act) and self.often(0.5)][:1]
         return incidents + [self.incident(self.one_of(_VERBS)) for _ in range(self.chance.choice([0, 0, 1, 1, 2]))]
+
+    def meanwhile(self, act: Act) -> Incident:
+        """Draw another version of a large file, which comes while its bytes are on their way."""
+        verb, path, size, _ = act
+        again = (self.chance.choice(["write", "write", verb]), path, size, self.chance.choice(["old", "now"]))
+        return Incident("PIECE", self.chance.randint(1, 30), "before", (again,))
 
     def incident(self, verb: str) -> Incident:
         many = {"*": 16, "WORK": 40}.get(verb)
@@ -276,4 +292,9 @@ class _Drawing:
             fault += ":" + ("421" if verb in {"CONNECT", "PASS"} else self.chance.choice(_CODES))
         number_of_acts = self.chance.choice([0, 1, 1, 2] if fault else [1, 1, 2])
         acts = [self.act() if self.often(0.9) else self.interference() for _ in range(number_of_acts)]
-        return Incident(verb, number, moment, tuple(acts), fault)
+        lasts = fault.partition(":")[0] in _LASTING and self.often(0.1)
+        return Incident(verb, number, moment, tuple(acts), fault, _LASTS if lasts else 1)
+
+
+def _is_large(act: Act) -> bool:
+    return act[0] in {"write", "replace"} and act[2] in _LARGE

@@ -13,7 +13,7 @@ from .wire import Pipe
 from .world import World
 
 _NEVER = 1e9
-_NO_COMMANDS = {"CONNECT", "DATA", "WORK"}
+_NO_COMMANDS = {"CONNECT", "DATA", "PIECE", "WORK"}
 _SOON_S = 0.05
 """Within so long what is done in the middle of a pass is done: as long as some files take."""
 
@@ -92,6 +92,12 @@ class Events:
             if incident.fault in {"kill", "power"}:
                 self.kill(incident.fault)
 
+    def at_piece(self) -> None:
+        """Let happen what is meant for a piece of a large file."""
+        self._count("PIECE")
+        for incident in self._meant("PIECE", "before"):
+            self._act(incident, "PIECE")
+
     def _break_data(self, pipe: Pipe) -> None:
         if not pipe.cut:
             pipe.sever()
@@ -107,7 +113,7 @@ class Events:
             for each in self.incidents
             if each.moment == moment
             and each.verb in {verb, "*"}
-            and self._seen[each.verb] == each.number
+            and each.is_at(self._seen[each.verb])
             and (each.verb == verb or verb not in _NO_COMMANDS)
         ]
 
@@ -116,9 +122,10 @@ class Events:
         if fault:
             self.world.note(f"   fault: {incident.moment} {verb}: {incident.fault}")
         self.coverage[(fault or "acts only", f"{self.phase} {verb}")] += 1
-        for act in incident.acts[:1]:
+        acts = incident.acts if self._seen[incident.verb] == incident.number else ()
+        for act in acts[:1]:
             self.act(act)
-        for act in incident.acts[1:]:
+        for act in acts[1:]:
             if self.world.chance.random() < 0.5:
                 self.act(act)
             else:

@@ -15,7 +15,8 @@ SITE_ACTS = {"put", "impostor", "take"}
 
 @dataclass(frozen=True)
 class Incident:
-    """What happens at the n-th command of a kind in a pass ("*": of any; CONNECT: a connection; DATA: a file's bytes).
+    """What happens at the n-th command of a kind in a pass ("*": of any; CONNECT: a connection; DATA: a file's bytes;
+    PIECE: some of those of a large one).
 
     WORK is what the program does off its event loop, with its state or its source. Before it is done or after, before
     its reply; acts first, then the fault, if any.
@@ -26,10 +27,17 @@ class Incident:
     moment: str
     acts: tuple[Act, ...] = ()
     fault: str = ""
+    times: int = 1
+    """At so many such commands in a row: what lasts outlives all that is tried again."""
 
     def __str__(self) -> str:
         what = "; ".join(" ".join(act) for act in self.acts)
-        return f"{self.moment} {self.verb} {self.number}: {what}{' => ' if self.fault else ''}{self.fault}"
+        last = f" to {self.number + self.times - 1}" if self.times > 1 else ""
+        return f"{self.moment} {self.verb} {self.number}{last}: {what}{' => ' if self.fault else ''}{self.fault}"
+
+    def is_at(self, number: int) -> bool:
+        """Tell whether it happens at the n-th command of its kind."""
+        return self.number <= number < self.number + self.times
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,13 @@ class History:
     options: tuple[str, ...] = ()
     alike: bool = True
     """False: a file that is written anew never has the size and the date that it had, which some programs go by."""
+    old_state: bool = False
+    """True: the state that the first pass leaves is one of version 1, which knows no change times."""
 
     def story(self) -> str:
         """Return the history as a person reads it."""
         lines = [f"seed {self.seed}, {self.connections} connections, server: {self.kind}", *self.options]
+        lines += ["the first pass leaves a state of version 1"] * self.old_state
         for number, phase in enumerate(self.phases, 1):
             lines.append(f"  {number}. after {phase.seconds:g} s: {'; '.join(' '.join(act) for act in phase.acts)}")
             lines += [f"       {incident}" for incident in phase.incidents]
@@ -75,7 +86,8 @@ class History:
             )
             for each in raw["phases"]
         )
-        return cls(raw["seed"], Kind(**raw["kind"]), raw["connections"], phases, tuple(raw["options"]), raw["alike"])
+        more = {"options": tuple(raw["options"]), "alike": raw["alike"], "old_state": raw.get("old_state", False)}
+        return cls(raw["seed"], Kind(**raw["kind"]), raw["connections"], phases, **more)
 
 
 def _acts(raw: list[list[str]]) -> tuple[Act, ...]:

@@ -15,7 +15,7 @@ class Kind:
     mlst: bool = True
     size: bool = True
     times: str = "set"
-    """"set" by MFMT, or "told" and not to be set, or "none" """
+    """"set" by MFMT, or "told" and not to be set, or "refused", though MFMT is offered, or "none" """
     heeds_case: bool = True
     removes_full_folders: bool = False
     chmod: bool = True
@@ -73,7 +73,7 @@ def draw(chance: Random) -> Kind:
         return Kind()
     chosen = {name: value for name, (often, value) in _OTHERWISE.items() if chance.random() < often}
     if "times" in chosen:
-        chosen["times"] = chance.choice(["told", "none"])
+        chosen["times"] = chance.choice(["told", "none", "refused"])
     if chosen.get("mlst") is False:
         chosen.pop("size", None)
     if "removes_full_folders" in chosen:
@@ -88,6 +88,7 @@ NAMED = {
     "no-size": Kind(size=False),
     "times-told": Kind(times="told"),
     "no-times": Kind(times="none"),
+    "times-refused": Kind(times="refused"),
     "ignores-case": Kind(heeds_case=False),
     "recursive-rmd": Kind(removes_full_folders=True),
     "no-chmod": Kind(chmod=False),

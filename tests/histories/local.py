@@ -20,6 +20,8 @@ OLD = EPOCH - 200_000_000
 """A date that many files have in common."""
 _NS = 1_000_000_000
 
+_SHOWN = 300
+
 Act = tuple[str, ...]
 """What somebody does, and to what: all text, so that it can be printed and read."""
 
@@ -77,6 +79,19 @@ class Local:
             yield path
             if stat.S_ISDIR(os.lstat(self.at(path)).st_mode):
                 yield from self._all(path)
+
+    def marks(self) -> dict[bytes, tuple[int, ...]]:
+        """Return what tells of each path that something happened to it."""
+        found = ((path, self.stat_of(os.lstat(self.at(path)))) for path in self._all())
+        return {
+            path: (each.st_mode, each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for path, each in found
+        }
+
+    def touched_since(self, before: dict[bytes, tuple[int, ...]]) -> frozenset[str]:
+        """Return the folders in which something happened since then, as the kernel would have told of it."""
+        now = self.marks()
+        changed = [path for path in before.keys() | now.keys() if before.get(path) != now.get(path)]
+        return frozenset(os.path.dirname(path).decode("utf-8", "surrogateescape") for path in changed)
 
     # What a stat says.
 
@@ -258,8 +273,11 @@ class Local:
     # How.
 
     def _content(self, size: bytes) -> bytes:
+        """Return a content that is nowhere like another; of small ones the first bytes tell."""
         self._made += 1
-        return (b"%05d" % (self._made % 100_000)).ljust(int(size), b".")[: int(size)] if int(size) else b""
+        number = b"%05d" % (self._made % 100_000)
+        much = int(size)
+        return (number * (much // 5 + 1) if much > _SHOWN else number.ljust(much, b"."))[:much]
 
     def _keep(self, path: bytes) -> None:
         with suppress(OSError):

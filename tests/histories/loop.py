@@ -41,7 +41,8 @@ class _Selector:
         if loop.life.dead:
             raise Killed
         until = None if timeout is None else world.now + timeout
-        reached = world.happen(until, lambda: loop.has_ready or loop.life.dead)
+        waits = not loop.has_ready  # else all that is due by now happens, and no more
+        reached = world.happen(until, lambda: (waits and loop.has_ready) or loop.life.dead)
         if loop.life.dead:
             raise Killed
         if world.now - loop.begun > MOST_SECONDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +14,9 @@ from random import Random
 from typing import Any
 
 NAME = "async_mirror"
-TARGETS = ("plan", "candidates", "recover", "recovery", "journal", "attempt", "apply", "upload", "settlement")
-"""Modules that decide what becomes of a path; where they are not there yet, see INSTEAD."""
-INSTEAD = {"journal": ("store", "state"), "recover": ("survey",)}
+_TARGETS = ("plan", "candidates", "recover", "recovery", "journal", "attempt", "apply", "upload", "settlement")
+"""Modules that decide what becomes of a path; where they are not there yet, see _INSTEAD."""
+_INSTEAD = {"journal": ("store", "state"), "recover": ("survey",)}
 
 _LEFT_OUT = re.compile(
     r"strerror|NO_[MR]\w+|NOT_ATOMIC|UNTOLD|^'|else f?'|mount|progress|bytes_sent|piece|transient|_MUCH|MOST\b|_AT_ONCE"
@@ -26,9 +26,6 @@ _LEFT_OUT = re.compile(
 goes, and how much of something is much; when it is tried again, in this pass or the next; what no history has (mount
 points), and what is never carried out.
 """
-_NOT_HERE = {"lost"}
-"""What is only done for workers in other processes."""
-
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
@@ -37,10 +34,11 @@ _OTHER: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(frozen=True)
 class Mutation:
-    """A mistake: in which module, on which line, and what it is."""
+    """A mistake: in which module, on which line and in which column, and what it is."""
 
     module: Path
     line: int
+    column: int
     what: str
     text: str
 
@@ -50,67 +48,81 @@ class Mutation:
         (folder / NAME / self.module).write_text(self.text)
 
     def __str__(self) -> str:
-        return f"{self.module}:{self.line}: {self.what}"
+        return f"{self.module}:{self.line}:{self.column}: {self.what}"
 
 
-def draw(package: Path, number: int, seed: str) -> list[Mutation]:
+@dataclass(frozen=True)
+class Choice:
+    """Where mistakes are made: in modules of these names, in no function of these, in nothing that looks like this."""
+
+    modules: Sequence[str]
+    functions_left_out: frozenset[str] = frozenset()
+    left_out: re.Pattern[str] = re.compile(r"(?!)")
+
+
+FOR_HISTORIES = Choice(_TARGETS, frozenset({"lost"}), _LEFT_OUT)
+"""What histories can find; `lost` is only done for workers in other processes."""
+
+
+def draw(package: Path, number: int, seed: str, choice: Choice = FOR_HISTORIES) -> list[Mutation]:
     """Draw so many different mistakes out of all; the same seed and text give the same ones."""
-    places = [place for module in targets(package) for place in _places(package, module)]
+    places = [place for module in targets(package, choice) for place in _places(package, module, choice)]
     chosen = Random(seed).sample(places, min(number, len(places)))
     return [place() for place in chosen]
 
 
-def count(package: Path) -> int:
+def count(package: Path, choice: Choice = FOR_HISTORIES) -> int:
     """Return how many mistakes there are to be drawn from."""
-    return sum(1 for module in targets(package) for _ in _places(package, module))
+    return sum(1 for module in targets(package, choice) for _ in _places(package, module, choice))
 
 
-def targets(package: Path) -> list[Path]:
+def targets(package: Path, choice: Choice = FOR_HISTORIES) -> list[Path]:
     """Return the modules that mistakes are made in."""
     there = {path.stem: path.relative_to(package) for path in sorted(package.rglob("*.py"))}
-    wanted = [name for name in TARGETS if name in there]
-    wanted += [other for name, others in INSTEAD.items() if name not in there for other in others if other in there]
-    return [there[name] for name in wanted]
+    wanted = [name for name in choice.modules if name in there]
+    missing = [others for name, others in _INSTEAD.items() if name in choice.modules and name not in there]
+    return [there[name] for name in [*wanted, *(other for others in missing for other in others if other in there)]]
 
 
-def _places(package: Path, module: Path) -> Iterator[Callable[[], Mutation]]:
+def _places(package: Path, module: Path, choice: Choice) -> Iterator[Callable[[], Mutation]]:
     tree = ast.parse((package / module).read_text())
-    nodes = list(_inside_functions(tree))
+    nodes = list(_inside_functions(tree, choice))
     for index, (_, node) in enumerate(nodes):
         for variant in range(len(_mistakes(node))):
-            yield partial(_make, tree, module, index, variant)
+            yield partial(_make, tree, module, choice, index, variant)
 
 
-def _make(tree: ast.Module, module: Path, index: int, variant: int) -> Mutation:
+def _make(tree: ast.Module, module: Path, choice: Choice, index: int, variant: int) -> Mutation:
     copy = deepcopy(tree)
-    parent, node = list(_inside_functions(copy))[index]
+    parent, node = list(_inside_functions(copy, choice))[index]
     before = ast.unparse(node).split("\n")[0]
-    line = getattr(node, "lineno", 0)
+    line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
     mistaken = _mistakes(node)[variant]()
     _replace(parent, node, mistaken)
     text = ast.unparse(ast.fix_missing_locations(copy)) + "\n"
     after = ast.unparse(mistaken).split("\n")[0]
-    return Mutation(module, line, f"{before}   ==>   {after}", text)
+    return Mutation(module, line, column, f"{before}   ==>   {after}", text)
 
 
-def _inside_functions(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """Yield (parent, node) of all that is carried out, but for what is only told to people."""
+def _inside_functions(tree: ast.AST, choice: Choice) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """Yield (parent, node) of all that is carried out, but for what is left out."""
     for function in ast.walk(tree):
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name not in _NOT_HERE:
-            for statement in function.body:
-                yield from _carried_out(function, statement)
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for statement in function.body if function.name not in choice.functions_left_out else ():
+            yield from _carried_out(function, statement, choice.left_out)
 
 
-def _carried_out(parent: ast.AST, node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+def _carried_out(parent: ast.AST, node: ast.AST, left_out: re.Pattern[str]) -> Iterator[tuple[ast.AST, ast.AST]]:
     if isinstance(node, ast.JoinedStr | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assert):
         return
     is_simple = isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.Raise) or not isinstance(node, ast.stmt)
-    if is_simple and _LEFT_OUT.search(ast.unparse(node)):
+    if is_simple and left_out.search(ast.unparse(node)):
         return
     yield parent, node
     for child in ast.iter_child_nodes(node):
         if not isinstance(node, ast.Raise):
-            yield from _carried_out(node, child)
+            yield from _carried_out(node, child, left_out)
 
 
 def _mistakes(node: ast.AST) -> list[Callable[[], ast.AST]]:
@@ -131,6 +143,11 @@ def _mistakes(node: ast.AST) -> list[Callable[[], ast.AST]]:
             return [lambda: ast.IfExp(node.test, node.orelse, node.body)]
         case ast.Constant(value=bool()):
             return [lambda: ast.Constant(not node.value)]
+        case ast.Constant(value=int(number)):
+            return [lambda: ast.Constant(number + 1)]
+        case ast.BinOp(op=ast.Add() | ast.Sub()):
+            sign = ast.Sub if isinstance(node.op, ast.Add) else ast.Add
+            return [lambda: ast.BinOp(node.left, sign(), node.right)]
         case ast.Expr(value=ast.Call(func=ast.Attribute(attr="close"))):
             return []
         case ast.Expr(value=ast.Call() | ast.Await()) | ast.AugAssign() | ast.Raise():

@@ -24,7 +24,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,6 +60,8 @@ class _Now:
 
     world: World | None = None
     local: Local | None = None
+    touched: frozenset[str] | None = None
+    """The folders that the pass is told of, as by the kernel; None: it looks at everything."""
 
 
 class _Clock:
@@ -99,6 +102,24 @@ class _Sockets:
         return getattr(socket, name)
 
 
+class _Threads:
+    """Stands for a pool of threads: what it is given is done at once."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked wants to know
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, *_: object, **__: object) -> None:
+        pass
+
+
 class _Garbage:
     """Nothing is frozen, and no threshold is changed: many histories share this process."""
 
@@ -126,6 +147,7 @@ _STAND_INS: list[tuple[object, object]] = [
     (socket, _Sockets()),
     (sqlite3, _SQLITE),
     (gc, _Garbage()),
+    (ThreadPoolExecutor, _Threads),
     (os, Disk(_local)),  # type: ignore[arg-type]
 ]
 
@@ -149,9 +171,16 @@ def prepare(home: Path) -> None:
             for real, stand_in in _STAND_INS:
                 if value is real:
                     setattr(module, name, stand_in)
+    _tell_of_touched_folders(importlib.import_module(f"{NAME}.engine"))
     importlib.import_module("aioftp")
     (home / "password").write_text("lab-pw\n")
     (home / "password").chmod(0o600)
+
+
+def _tell_of_touched_folders(engine: ModuleType) -> None:
+    """Have a run's one pass look at what was touched alone, where that is known, as if the run had watched before."""
+    scope = engine.Scope
+    engine.Scope = lambda folders, *more: scope(_Now.touched if folders is None else folders, *more)  # type: ignore[attr-defined]
 
 
 class Result:
@@ -173,6 +202,7 @@ def at_hand(world: World, local: Local) -> Any:
     """Let the program see this world and this source, while it runs and while what is left of it is let go."""
     before, sys.unraisablehook = sys.unraisablehook, lambda _: None
     _Now.world, _Now.local = world, local
+    random.seed(world.own_chance.random())  # for what is imported only where it is used
     try:
         yield
     finally:
@@ -181,10 +211,20 @@ def at_hand(world: World, local: Local) -> Any:
 
 
 def sync(
-    loop: VirtualLoop, source: Path, state: Path, home: Path, options: Sequence[str], durable: Durable | None = None
+    loop: VirtualLoop,
+    source: Path,
+    state: Path,
+    home: Path,
+    options: Sequence[str],
+    durable: Durable | None = None,
+    touched: frozenset[str] | None = None,
 ) -> Result:
-    """Run the program's one pass in this loop; `durable` sees what of its state survives a power failure."""
+    """Run the program's one pass in this loop; `durable` sees what of its state survives a power failure.
+
+    It looks at the `touched` folders only, if it is told of any.
+    """
     _SQLITE.durable = durable
+    _Now.touched = touched
     command = importlib.import_module(f"{NAME}.cli").cli
     before = asyncio.new_event_loop
     asyncio.new_event_loop = lambda: loop
@@ -197,6 +237,7 @@ def sync(
     finally:
         asyncio.new_event_loop = before
         _SQLITE.durable = None
+        _Now.touched = None
         logging.getLogger().handlers.clear()
         logging.getLogger(NAME).handlers.clear()
     lines = out.getvalue().splitlines()

@@ -48,7 +48,7 @@ class Process:
         self.commands = 0
         self.queue: deque[bytes] = deque()
         self.busy = True
-        self.gone = self.ended = False
+        self.gone = self.ended = self.was_left = False
         self.asleep_until = self._latest = 0.0
         self.full = False
         self._port = 0
@@ -81,6 +81,7 @@ class Process:
 
     def left(self, *, abruptly: bool) -> None:
         """The client has closed the connection. Abruptly: what is queued is done now, later or never."""
+        self.was_left = not self.ended
         self.gone = True
         if abruptly and self.queue and not self.ended:
             self.orphan()

@@ -27,6 +27,11 @@ class FtpServer:
     def commands(self) -> int:
         return sum(session.commands for session in self.sessions)
 
+    @property
+    def lost(self) -> int:
+        """How many sessions the client has left without a word."""
+        return sum(session.was_left for session in self.sessions)
+
     def accept(self, connection: Connection) -> FtpSession:
         session = FtpSession(self, connection, len(self.sessions) + 1)
         self.sessions.append(session)
@@ -159,7 +164,7 @@ class FtpSession(Process):
     def do_feat(self, _: bytes) -> None:
         features = ["EPSV", "UTF8"] + ["SIZE"] * self.kind.size
         features += ["MLST type*;size*;modify*;UNIX.mode*;"] * self.kind.mlst
-        features += ["MDTM"] * (self.kind.times != "none") + ["MFMT"] * (self.kind.times == "set")
+        features += ["MDTM"] * (self.kind.times != "none") + ["MFMT"] * (self.kind.times in {"set", "refused"})
         self.say(211, "Features:", *(f" {each}" for each in features), "End")
 
     def do_opts(self, _: bytes) -> None:
@@ -192,10 +197,13 @@ class FtpSession(Process):
 
     def do_mfmt(self, argument: bytes) -> None:
         stamp, _, path = argument.partition(b" ")
+        if self.kind.times == "refused":
+            raise No("Operation not permitted")
         if self.kind.times != "set":
             self.say(500, "unknown")
             return
-        self.file(path).mtime = calendar.timegm(time.strptime(stamp.decode(), "%Y%m%d%H%M%S"))
+        node = self.file(path)
+        node.mtime, node.is_dated = calendar.timegm(time.strptime(stamp.decode(), "%Y%m%d%H%M%S")), True
         self.say(213, f"Modify={stamp.decode()}; set")
 
     def do_site(self, argument: bytes) -> None:

@@ -46,6 +46,8 @@ def _simpler(history: History) -> Iterator[History]:
         yield replace(history, kind=kind)
     if history.options:
         yield replace(history, options=())
+    if history.old_state:
+        yield replace(history, old_state=False)
     if history.connections > 1:
         yield replace(history, connections=1)
 
@@ -63,6 +65,8 @@ def _simpler_phase(phase: Phase) -> Iterator[Phase]:
         rest = phase.incidents
         if incident.fault and incident.acts:
             yield replace(phase, incidents=(*rest[:index], replace(incident, fault=""), *rest[index + 1 :]))
+        if incident.times > 1:
+            yield replace(phase, incidents=(*rest[:index], replace(incident, times=1), *rest[index + 1 :]))
         for number in range(len(incident.acts)):
             acts = incident.acts[:number] + incident.acts[number + 1 :]
             yield replace(phase, incidents=(*rest[:index], replace(incident, acts=acts), *rest[index + 1 :]))

@@ -11,6 +11,7 @@ from .local import Local
 from .world import World
 
 ROOT = b"/www"
+_SHOWN = 300
 
 
 class No(Exception):
@@ -33,6 +34,8 @@ class Node:
     put_at: float = -1.0
     """When somebody else put it there."""
     set_aside_from: bytes = b""
+    is_dated: bool = False
+    """True once its time was set."""
 
 
 @dataclass
@@ -137,7 +140,7 @@ class Site:
         node.set_aside_from = b""
         known = node.content in self.local.contents or node.others
         if not (node.whole and known):
-            self.world.found("old or new, never half", f"{shown(node.path)} is {node.content!r}")
+            self.world.found("old or new, never half", f"{shown(node.path)} is {shown_content(node.content)}")
 
     def remove_file(self, path: bytes) -> None:
         node = self.find(path)
@@ -247,3 +250,11 @@ class Site:
 
 def shown(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
+
+
+def shown_content(content: bytes | None) -> str:
+    """Return a content as a person reads it: of a large one where it begins to be another than at its beginning."""
+    if content is None or len(content) <= _SHOWN:
+        return repr(content)
+    other = next((place for place in range(0, len(content), 5) if content[place : place + 5] != content[:5]), 0)
+    return f"{content[:5]!r} (from {other} on {content[other : other + 5]!r}, {len(content)} bytes)"

@@ -1,6 +1,7 @@
 """Lets everything go wrong once at each command of one history in which the source keeps changing.
 
     python -m tests.histories.sweep                      every command x every fault x S and A4 x every kind of server
+    python -m tests.histories.sweep --done FILE          the same, as often as it is ended and begun again
     python -m tests.histories.sweep --sample 200         so many of them, drawn by --seed
     python -m tests.histories.sweep --kind plain --replay 3:17:after:cut:A4
 
@@ -28,6 +29,7 @@ from .kinds import NAMED
 from .local import Act
 from .play import Verdict
 from .player import Player, folder
+from .progress import OK, Progress, add_argument
 
 FAULTS = (
     ("before", "refuse:450"),
@@ -143,6 +145,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, metavar="N", help="so many of all cases, drawn by the seed (all of them)")
     parser.add_argument("--seed", type=int, default=0, help="for the sample, and for how long things take (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
+    add_argument(parser)
     parser.add_argument("--replay", metavar="CASE", help="play one case, as a failure names it, and print all of it")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="put each history that fails there, as JSON")
     return parser.parse_args()
@@ -187,21 +190,27 @@ def _all_cases(kinds: list[str], modes: list[str]) -> list[Case]:
 
 def _sweep(chosen: list[Case], base: str, arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
-    failed: Counter[str] = Counter()
+    progress = Progress(arguments.done)
+    left = [case for case in chosen if f"{case.kind} {case}" not in progress.results]
     happened: Counter[str] = Counter()
     with multiprocessing.Pool(arguments.jobs, _begin, (base, arguments.seed)) as pool:
-        for case, verdict in pool.imap_unordered(_play, chosen, 8):
+        for case, verdict in pool.imap_unordered(_play, left, 8):
             happened[case.fault] += any(fault == case.fault.partition(":")[0] for fault, _ in verdict.coverage)
+            progress.note(f"{case.kind} {case}", f"{verdict.law}: {verdict.how}" if verdict.law else OK)
             if verdict.law:
-                failed[case.kind] += 1
-                print(f"--kind {case.kind} --replay {case}\n  !! {verdict.law}: {verdict.how}", flush=True)
-                if arguments.keep:
-                    arguments.keep.mkdir(parents=True, exist_ok=True)
-                    (arguments.keep / f"{case.kind}-{case}.json").write_text(case.history(arguments.seed).dumps())
+                _tell_failed(case, verdict, arguments)
     print(f"faults that happened: {dict(happened)}")
+    failed = Counter(case.kind for case in chosen if progress.results[f"{case.kind} {case}"] != OK)
     print(f"failed: {dict(failed)}")
     print(f"{len(chosen)} cases, {failed.total()} failed; {time.monotonic() - begun:.0f} s")
     return 1 if failed else 0
+
+
+def _tell_failed(case: Case, verdict: Verdict, arguments: argparse.Namespace) -> None:
+    print(f"--kind {case.kind} --replay {case}\n  !! {verdict.law}: {verdict.how}", flush=True)
+    if arguments.keep:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
+        (arguments.keep / f"{case.kind}-{case}.json").write_text(case.history(arguments.seed).dumps())
 
 
 def _replay(case: Case, player: Player, seed: int) -> int:

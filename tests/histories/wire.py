@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 HOST = "192.0.2.1"
 CONTROL_PORT = 21
+_AT_ONCE = 32 * 1024
+_AT_ONCE_S = 0.02
+"""So much of a large file leaves in so long."""
 
 
 class Session(Protocol):
@@ -46,6 +49,8 @@ class Life:
         self.loop: VirtualLoop | None = None
         self.at_work: Callable[[str], None] = lambda _: None
         """Is told before and after what the program does off its event loop, with its state or its source."""
+        self.at_piece: Callable[[], None] = lambda: None
+        """Is told of each piece of a large file before it leaves."""
         self.remains: set[asyncio.Task[Any]] = set()
         """What was under way when it was killed: none of it goes on, not even to its end."""
 
@@ -198,7 +203,7 @@ class Pipe:
 
     def __init__(self, life: Life, sock: Socket) -> None:
         self.world = life.world
-        self._life = life
+        self.life = life
         self._socket = sock
         self._up, self._down = Lane(life.world), Lane(life.world)
         self._on_data: Callable[[bytes], None] | None = None
@@ -208,7 +213,7 @@ class Pipe:
         self.cut = False
 
     def client_sends(self, data: bytes) -> None:
-        if self.cut or self._life.dead:
+        if self.cut or self.life.dead:
             return
         middle = len(data) // 2
         for part in (data[:middle], data[middle:]):
@@ -259,7 +264,9 @@ class Pipe:
 class Socket:
     """Stands for the socket of a connection, `connection` for control or `pipe` for data."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, family: int = real.AF_INET, *_: Any) -> None:
+        if family == real.AF_UNIX:  # nobody asks in a history, and the program goes without
+            raise OSError(errno.EAFNOSUPPORT, "no such sockets here")
         self.connection: Connection | None = None
         self.pipe: Pipe | None = None
         self._life: Life | None = None
@@ -291,6 +298,9 @@ class Socket:
         assert self.pipe is not None
         self.pipe.client_sends(bytes(data))
         return len(data)
+
+    def dup(self) -> _Slow:
+        return _Slow(self)
 
     def shutdown(self, how: int) -> None:
         if how in {real.SHUT_WR, real.SHUT_RDWR} and self.pipe:
@@ -336,3 +346,19 @@ class Socket:
         if len(block) > size:
             self._blocks.insert(0, block[size:])
         return block[:size]
+
+
+class _Slow:
+    """Another hold of a socket, by which many bytes are sent: while they leave, things happen."""
+
+    def __init__(self, of: Socket) -> None:
+        self._of = of
+
+    def send(self, data: memoryview) -> int:
+        if pipe := self._of.pipe:
+            pipe.world.now += _AT_ONCE_S
+            pipe.life.at_piece()
+        return self._of.send(bytes(data[:_AT_ONCE]))
+
+    def close(self) -> None:
+        pass

@@ -1,20 +1,34 @@
-"""Kills the program at a random moment of a pass, and sees what is on the site then, and after the next passes."""
+"""Kills the program at a random moment of a pass, or lets something go wrong at a random command of it.
+
+Then it sees what is on the site, and again after the next passes.
+"""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
+from faults import reactions
+from faults.proxy import Action, FtpProxy, Passage
 from faults.tree import TEMPORARY
 from servers import FtpServer
 from support.program import MTIME, PROGRAM, PROJECT, Node, Program, tree
 
 FILES = [f"{folder}/{name}" for folder in ("a", "b", "a/deep") for name in ("1", "2", "3", "4")]
 MODES = ["S", "A4", "A2", "T3", "P2"]
+FAULTS: dict[str, Action] = {
+    "450": reactions.answer(b"450 Not now."),
+    "550": reactions.answer(b"550 No."),
+    "hang": reactions.freeze(),
+    "cut before": reactions.cut,
+    "cut after": reactions.forward_then_cut,
+}
+"""What may go wrong at a command, beside a kill."""
 LATE_S = 20.0
 """How long a session that lost its client may go on with what it was sent."""
 
@@ -26,13 +40,15 @@ class Wrong(Exception):
 class Killing:
     """A source that keeps changing, a real server, and a program between them that is killed again and again."""
 
-    def __init__(self, folder: Path, server: FtpServer, chance: Random) -> None:
-        """Begin with some files that are mirrored."""
+    def __init__(self, folder: Path, server: FtpServer, chance: Random, proxy: FtpProxy | None = None) -> None:
+        """Begin with some files that are mirrored, through a proxy if things are to go wrong there."""
         self.server = server
+        self._proxy = proxy
         self.chance = chance
         self.kills = self.at_work = 0
         self._folder = folder
         self._lives = 0
+        self._commands = 60
         self._mtime_s = MTIME
         self.begin_anew()
 
@@ -43,6 +59,8 @@ class Killing:
         home = self._folder / f"life{self._lives}"
         home.mkdir()
         self.program = Program(home, self.server)
+        if self._proxy:
+            self.program.url = self.program.url.replace(f":{self.server.port}/", f":{self._proxy.port}/")
         self.program.password_file.chmod(0o600)
         for path in FILES:
             self._write(path)
@@ -69,17 +87,50 @@ class Killing:
             self._change()
         self._converge(told)
 
-    def _kill_after(self, seconds: float, mode: str) -> bool:
-        """Tell whether the pass was still under way."""
-        options = ("--once", "--multi", mode, "--max-delete", "100%")
-        with subprocess.Popen(
-            [*PROGRAM, *self.program.arguments(*options)],
+    def fault_once(self) -> None:
+        """Change the source, and again when something goes wrong at some command, and see what comes of it."""
+        assert self._proxy
+        versions = [_files(self.program.source)]
+        self._change()
+        versions.append(_files(self.program.source))
+        fault = self.chance.choice(["kill", *FAULTS])
+        number, mode = self.chance.randint(1, self._commands), self.chance.choice(MODES)
+        told = f"{fault} at command {number} with --multi {mode}"
+        before = len(self._proxy.commands)
+        with self._pass(mode, "--timeout", "3", "--retries", "1") as process:
+
+            def act(passage: Passage) -> None:
+                self._change()
+                versions.append(_files(self.program.source))
+                if fault == "kill":
+                    process.kill()
+                else:
+                    FAULTS[fault](passage)
+
+            cue = self._proxy.cues.add(_nth_command(number), act, 1)
+            process.wait()
+            cue.times_left = 0
+        if not cue.reached.is_set():
+            self._commands = max(1, len(self._proxy.commands) - before)
+        self.kills += 1
+        self.at_work += cue.reached.is_set()
+        self._see_old_or_new(versions, told)
+        self._converge(told)
+
+    def _pass(self, mode: str, *options: str) -> subprocess.Popen[bytes]:
+        arguments = self.program.arguments("--once", "--multi", mode, "--max-delete", "100%", *options)
+        return subprocess.Popen(
+            [*PROGRAM, *arguments],
             cwd=PROJECT,
             env=self.program.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        ) as process:
+        )
+
+    def _kill_after(self, seconds: float, mode: str) -> bool:
+        """Tell whether the pass was still under way."""
+        with self._pass(mode) as process:
             try:
                 process.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -147,6 +198,11 @@ class Killing:
     def _differences(self) -> list[bytes]:
         there, here = tree(self.server.docroot), tree(self.program.source)
         return [path for path in there.keys() | here.keys() if there.get(path) != here.get(path)]
+
+
+def _nth_command(number: int) -> Callable[[Passage], bool]:
+    seen = itertools.count(1)
+    return lambda passage: passage.kind == "command" and next(seen) == number
 
 
 def _files(folder: Path) -> dict[bytes, bytes]:

@@ -5,7 +5,7 @@ from itertools import combinations, product
 
 import pytest
 
-from async_mirror.model.candidates import MOST, Candidates, added, held_after, observed
+from async_mirror.model.candidates import MOST, Candidates, added, held_after, observed, unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 
 SECOND = 1_000_000_000
@@ -201,3 +201,88 @@ def test_nothing_at_all_is_not_torn() -> None:
     assert held_after("p", Candidates((None,), torn=True), None) is None
     assert observed(Candidates((None,), torn=True), None) == NOTHING
     assert not Candidates((None,), torn=True).are_one
+
+
+# Single rules.
+
+
+@pytest.mark.parametrize(
+    ("candidates", "are_one"),
+    [
+        (NOTHING, True),
+        (Candidates((FOLDER,)), True),
+        (Candidates((FOLDER,), anything=True), False),
+        (Candidates((FOLDER,), torn=True), False),
+        (Candidates((FOLDER, None)), False),
+        (Candidates(()), False),
+    ],
+)
+def test_it_is_known_what_is_there_only_if_it_is_one_whole_version(candidates: Candidates, are_one: bool) -> None:
+    assert candidates.are_one is are_one
+
+
+def test_folder_is_one_candidate_whatever_is_known_of_it() -> None:
+    assert added(Candidates((FOLDER, None)), [FOLDER._replace(inode=7, ctime_ns=9)]).versions == (
+        FOLDER._replace(inode=7, ctime_ns=9),
+        None,
+    )
+
+
+@pytest.mark.parametrize(("off_ns", "is_like"), [(2 * SECOND - 1, True), (2 * SECOND, False), (-2 * SECOND, False)])
+def test_date_that_a_site_was_told_may_be_off_by_less_than_two_seconds(off_ns: int, is_like: bool) -> None:
+    version = Entry("p", Kind.FILE, 1, 50 * SECOND)
+    seen = Entry("p", Kind.FILE, 1, 50 * SECOND + off_ns)
+    assert bool(observed(Candidates((version,)), seen, sets_times=True).versions) is is_like
+
+
+@pytest.mark.parametrize(("off_ns", "is_like"), [(SECOND - 1, True), (SECOND, False), (-1, False)])
+def test_date_that_a_site_showed_once_is_that_second(off_ns: int, is_like: bool) -> None:
+    version = Entry("p", Kind.FILE, 1, 50 * SECOND, site_size=1, site_mtime_ns=UPLOADED_AT)
+    for sets_times in (True, False):
+        seen = Entry("p", Kind.FILE, 1, UPLOADED_AT + off_ns)
+        assert bool(observed(Candidates((version,)), seen, sets_times=sets_times).versions) is is_like
+
+
+def test_size_that_a_site_shows_is_what_counts() -> None:
+    version = Entry("p", Kind.FILE, 1, 50 * SECOND, site_size=2, site_mtime_ns=UNKNOWN)
+    for size in (1, 2):
+        seen = Entry("p", Kind.FILE, size, UNKNOWN)
+        assert bool(observed(Candidates((version,)), seen).versions) is (size == 2)
+
+
+def test_version_that_shows_the_date_it_showed_before_is_whole() -> None:
+    version = Entry("p", Kind.FILE, 1, 50 * SECOND, site_size=1, site_mtime_ns=UPLOADED_AT)
+    torn = Candidates((None, version), torn=True)
+    assert observed(torn, Entry("p", Kind.FILE, 1, UPLOADED_AT)) == Candidates((version,))
+    assert observed(torn, Entry("p", Kind.FILE, 1, UPLOADED_AT + 5 * SECOND)) == Candidates((), torn=True)
+    assert observed(torn, Entry("p", Kind.FILE, 1, UNKNOWN)).torn
+
+
+def test_of_a_version_that_nobody_knows_any_more_only_what_is_local_stays() -> None:
+    version = Entry("p", Kind.FILE, 1, 5, 0o600, 7, digest=b"1", ctime_ns=9, site_size=2, site_mtime_ns=3)
+    assert unknown(version) == Entry("p", Kind.FILE, UNKNOWN, 5, 0o600, 7)
+
+
+def test_held_folder_has_the_mode_that_the_site_shows() -> None:
+    assert held_after("p", Candidates((FOLDER, None)), FOLDER._replace(mode=0o700)) == FOLDER._replace(mode=0o700)
+
+
+@pytest.mark.parametrize(("shown", "mode"), [(0o600, 0o600), (UNKNOWN, 0o644)])
+def test_held_file_has_the_mode_that_the_site_shows_if_it_tells(shown: int, mode: int) -> None:
+    version = Entry("p", Kind.FILE, 1, 5 * SECOND, 0o644, digest=b"1")
+    held = held_after("p", Candidates((version,)), Entry("p", Kind.FILE, 1, 5 * SECOND, shown))
+    assert held
+    assert (held.mode, held.digest) == (mode, b"1")
+
+
+def test_folder_is_known_by_its_kind_whatever_date_the_site_shows() -> None:
+    seen = FOLDER._replace(mtime_ns=UPLOADED_AT)
+    assert observed(Candidates((FOLDER, None)), seen, sets_times=True).versions == (FOLDER,)
+    assert observed(Candidates((FOLDER, None)), Entry("p", Kind.FILE), sets_times=True).versions == ()
+
+
+def test_of_two_that_are_the_same_one_is_kept_with_all_that_is_known() -> None:
+    seen = Entry("p", Kind.FILE, 1, 5, 0o644, 7, ctime_ns=9, site_size=2, site_mtime_ns=UPLOADED_AT)
+    read = seen._replace(digest=b"1", mode=0o600)
+    assert added(Candidates((seen,)), [read]).versions == (read,)
+    assert added(Candidates((read,)), [seen]).versions == (seen._replace(digest=b"1"),)

@@ -413,8 +413,8 @@ def carry_out(plan: FolderPlan, held: dict[str, Entry]) -> None:
         held[swap.entry.path] = swap.entry
     for gone in plan.gone:
         held.pop(gone.path, None)
-    for refreshed in plan.refreshed:
-        held[refreshed.path] = refreshed
+    for entry in [*plan.refreshed, *plan.touched]:  # what was touched is read, and is what it was
+        held[entry.path] = entry
     for mode in plan.modes:
         held[mode.entry.path] = mode.entry
 
@@ -498,6 +498,25 @@ def test_carrying_out_a_plan_converges(situation: tuple[Listing, list[Entry], di
         assert held.keys() == {entry.path for entry in listing.entries}
     for entry in listing.entries:
         assert entry.same_content_as(held[entry.path])
+
+
+def test_folder_that_a_site_may_take_for_another_is_made_after_it_and_no_file() -> None:
+    plan = plan_folder(Listing("", (a_folder("A"), a_folder("a"))), [])
+    assert plan.changes == [MakeFolder(a_folder("A"), "new"), MakeFolder(a_folder("a"), "new", double="A")]
+    assert not plan.doubles
+
+
+def test_file_of_unknown_version_is_read_if_it_has_a_digest_and_else_sent() -> None:
+    held = a_file("a")._replace(size=UNKNOWN, digest=b"one")
+    assert plan_of([a_file("a")], [held]) == FolderPlan(unsized=[a_file("a")])
+    held = held._replace(digest=b"")
+    why = "what the site holds is not known for sure"
+    assert plan_of([a_file("a")], [held]) == FolderPlan(changes=[SendFile(a_file("a"), held, why)])
+
+
+def test_folder_at_which_something_is_mounted_now_is_held_as_such() -> None:
+    now = a_folder("d", inode=2, mount=True)
+    assert plan_of([now], [a_folder("d")]) == FolderPlan(refreshed=[now])
 
 
 # What was read.

@@ -237,3 +237,13 @@ def test_depth_is_the_number_of_components_and_folders_need_room_below(depth: in
 def test_pattern_that_could_never_match_is_refused_with_what_was_meant(pattern: str, meant: str) -> None:
     with pytest.raises(ValueError, match=meant):
         Selection(patterns=(pattern,))
+
+
+def test_what_is_set_apart_is_not_mirrored_nor_what_is_below_it() -> None:
+    selection = Selection(apart=frozenset({"a/b"}))
+    included = {
+        path: selection.includes_with_parents(Entry(path, kind))
+        for path, kind in {"a": Kind.FOLDER, "a/b": Kind.FOLDER, "a/b/c": Kind.FILE, "a/bc": Kind.FILE}.items()
+    }
+    assert included == {"a": True, "a/b": False, "a/b/c": False, "a/bc": True}
+    assert selection.rules != Selection().rules

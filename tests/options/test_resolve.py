@@ -16,9 +16,10 @@ from support.program import Program, names, write
 from async_mirror.model.secret import Secret
 from async_mirror.model.site import Site, Trust
 from async_mirror.options.asked import Asked, AskedHealth, AskedList
-from async_mirror.options.commands import HEALTHCHECK, LIST
+from async_mirror.options.commands import LIST
 from async_mirror.options.credentials import Login
 from async_mirror.options.declared import SYNC
+from async_mirror.options.questions import HEALTHCHECK
 from async_mirror.options.resolve import caution_about, warnings_about
 from async_mirror.options.values import parse_interval, written_interval
 
@@ -111,11 +112,11 @@ def test_what_does_not_go_together_is_refused(here: Here, options: list[str], sa
     [
         ("missing", "No such file or directory"),
         ("folder", "Is a directory"),
-        ("text", "no PEM file"),
-        ("nothing", "no PEM file"),
-        ("bytes", "no PEM file"),
-        ("key", "no PEM file"),
-        ("cut", "no PEM file"),
+        ("text", "not a PEM file"),
+        ("nothing", "not a PEM file"),
+        ("bytes", "not a PEM file"),
+        ("key", "not a PEM file"),
+        ("cut", "not a PEM file"),
     ],
 )
 def test_a_file_without_a_certificate_is_refused(here: Here, files: Path, ca: str, why: str) -> None:
@@ -130,15 +131,15 @@ def test_a_file_without_a_certificate_is_refused(here: Here, files: Path, ca: st
         ("missing", "key", "No such file or directory"),
         ("certificate", "missing", "No such file or directory"),
         ("folder", "key", "Is a directory"),
-        ("text", "key", "no certificate, or no key"),
-        ("nothing", "key", "no certificate, or no key"),
-        ("certificate", "text", "no certificate, or no key"),
-        ("certificate", "bytes", "no certificate, or no key"),
-        ("certificate", "certificate", "no certificate, or no key"),
+        ("text", "key", "no PEM certificate or no PEM key"),
+        ("nothing", "key", "no PEM certificate or no PEM key"),
+        ("certificate", "text", "no PEM certificate or no PEM key"),
+        ("certificate", "bytes", "no PEM certificate or no PEM key"),
+        ("certificate", "certificate", "no PEM certificate or no PEM key"),
         ("certificate", "other-key", "key values mismatch"),
         ("ca", "key", "key values mismatch"),
-        ("certificate", None, "which must hold the key too, cannot be used: there is no certificate, or no key"),
-        ("key", None, "no certificate, or no key"),
+        ("certificate", None, "which must also contain the key, cannot be used: no PEM certificate or no PEM key"),
+        ("key", None, "no PEM certificate or no PEM key"),
     ],
 )
 def test_a_client_certificate_that_cannot_be_shown_is_refused(
@@ -297,7 +298,7 @@ def test_each_parameter_has_a_field_and_each_field_a_parameter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "written"), [(900, "15m"), (60, "60s"), (90, "90s"), (7200, "2h"), (3600, "60m"), (0.5, "0.5s")]
+    ("seconds", "written"), [(900, "15m"), (60, "60s"), (90, "90s"), (7200, "2h"), (3600, "60m"), (0.5, "500ms")]
 )
 def test_an_interval_is_written_as_it_is_read(seconds: float, written: str) -> None:
     assert written_interval(seconds) == written

@@ -66,6 +66,11 @@ def test_a_pin_that_is_no_fingerprint_is_refused(text: str) -> None:
         ("1.5h", 5400.0),
         (" 2M ", 120.0),
         ("0h0m1s", 1.0),
+        ("500ms", 0.5),
+        ("1s500ms", 1.5),
+        ("1m500ms", 60.5),
+        ("1.5MS", 0.0015),
+        ("1h30", 3630.0),
     ],
 )
 def test_an_interval_is_read(text: str, seconds: float) -> None:
@@ -74,7 +79,29 @@ def test_an_interval_is_read(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["0", "0s", "0h0m", "", " ", "abc", "15x", "-5", "-5m", "+5", "1m1h", "5 m", "1e3", "m", ".5", "5.", "inf", "nan"],
+    [
+        "0",
+        "0s",
+        "0h0m",
+        "",
+        " ",
+        "abc",
+        "15x",
+        "-5",
+        "-5m",
+        "+5",
+        "1m1h",
+        "5 m",
+        "0ms",
+        "1ms1s",
+        "30500m s",
+        "1e3",
+        "m",
+        ".5",
+        "5.",
+        "inf",
+        "nan",
+    ],
 )
 def test_an_interval_that_cannot_be_meant_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="invalid interval"):

@@ -45,8 +45,10 @@ def open_path() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
-    for place, _, _ in os.walk(folder):
-        os.chmod(place, 0o700)
+    folder.chmod(0o700)
+    for place, folders, _ in os.walk(folder):
+        for name in folders:
+            os.chmod(os.path.join(place, name), 0o700)  # before it is walked
     shutil.rmtree(folder)
 
 

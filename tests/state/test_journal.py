@@ -358,3 +358,83 @@ def test_what_was_torn_is_held_as_a_file_of_no_known_version(state: State) -> No
     held = state.held("a")
     assert held
     assert (held.size, held.digest) == (UNKNOWN, b"")
+
+
+# Single rules.
+
+
+def test_temporaries_may_have_any_shape_that_was_noted(state: State) -> None:
+    state.begin([Job(SendFile(file("a"), None, ""), "t", 1, 1), send("b", token="u")])
+    before = {each.path: each.leftovers for each in state.pending(NOW)}
+    state.note_shapes("a", "t", 1 << 1)
+    after = {each.path: each.leftovers for each in state.pending(NOW)}
+    assert set(after["a"]) == {*before["a"], f"am-{state.id}-t0.part"}
+    assert after["b"] == before["b"]
+
+
+def test_renamed_file_is_held_with_what_the_site_showed_of_it(state: State) -> None:
+    move = job(Move(file("b"), file("a"), ""))
+    state.hold([file("a")])
+    state.commit([Done(move, move.change, file("b")._replace(site_size=3, site_mtime_ns=9))], NOW)
+    assert (state.held("a"), state.held("b")) == (None, file("b")._replace(site_size=3, site_mtime_ns=9))
+    state.commit([Done(job(Move(file("c"), file("b"), "")), Move(file("c"), file("b"), ""), None)], NOW)
+    assert (state.held("b"), state.held("c")) == (None, file("c"))
+
+
+def test_path_beside_which_another_differs_in_case_alone_is_looked_at_by_its_name(state: State) -> None:
+    state.hold([file("d/A")])
+    state.begin([send("d/a", token="1"), send("d/b", token="2"), send("A", token="3"), send("a", token="4")])
+    assert {each.path: each.alike for each in state.pending(NOW)} == {"d/a": True, "d/b": False, "A": True, "a": True}
+
+
+def test_folder_that_was_to_be_renamed_is_looked_at_with_what_was_in_it(state: State) -> None:
+    state.hold([folder("o"), file("o/x"), folder("o/f"), file("o/f/y")])
+    state.begin([job(Move(folder("n"), folder("o"), ""))])
+    [pending] = state.pending(NOW)
+    assert (pending.path, pending.origin, pending.candidates.versions) == ("n", "o", (None, folder("n")))
+    assert [below for below, _ in pending.inside] == ["", "f"]
+    state.drop(["o"])
+    [pending] = state.pending(NOW)
+    assert not pending.inside
+
+
+def test_file_that_was_to_be_renamed_may_come_late_as_what_it_was(state: State) -> None:
+    state.hold([file("a", 5)])
+    state.begin([job(Move(file("b", 3), file("a", 3), ""))])
+    by_path = {each.path: each for each in state.pending(NOW)}
+    assert versions(by_path["b"]) == {None, file("b", 3), file("b", 5)}
+    assert versions(by_path["a"]) == {file("a", 5), None}
+
+
+def test_versions_that_stood_there_or_were_to_are_known_where_one_may_have_been_set_aside(state: State) -> None:
+    state.begin([send("a", 3, token="1"), send("a", 4, token="2")])
+    [pending] = state.pending(NOW)
+    assert pending.earlier == (file("a", 3), file("a", 4))
+    state.commit([in_doubt(send("a", 3, token="1")), in_doubt(send("a", 4, token="2"))], NOW)
+    state.begin([job(RemoveFile(file("b"), ""))])
+    assert {each.path: each.earlier for each in state.pending(NOW)}["b"] == ()
+
+
+def test_path_that_is_of_others_and_has_nothing_late_is_closed(state: State) -> None:
+    state.hold([file("a"), file("b")])
+    jobs = [job(RemoveFile(file("a"), ""), "1"), job(RemoveFile(file("b"), ""), "2")]
+    state.begin(jobs)
+    state.commit([Unmanaged(jobs[0], "why"), Unmanaged(jobs[1], "why", unanswered=True)], NOW)
+    assert (state.held("a"), state.held("b")) == (None, None)
+    assert state.open_paths() == {"b"}
+    assert state.pending(NOW) == []
+    assert [each.path for each in state.pending(LATER)] == ["b"]
+
+
+def test_folder_that_came_from_its_origin_takes_all_below_along(state: State) -> None:
+    for known in (True, False):
+        state.hold([folder("o"), file("o/x")])
+        state.begin([job(Move(folder("n"), folder("o"), ""), f"t{known}")])
+        [pending] = state.pending(NOW)
+        state.resolve(pending, folder("n"), moved=True, known=known)
+        held = state.held("n/x")
+        assert held
+        assert (held.size, held.digest) == (UNKNOWN, b"3" if known else b"")
+        assert state.held("o") is None
+        assert state.held("o/x") is None
+        state.drop(["n"])

@@ -76,7 +76,7 @@ def test_what_is_made_is_for_this_user_alone_at_every_moment(
     kinds = {Path(name).suffix for modes in seen for name in modes if "." in name}
     assert kinds == {".lock", ".sqlite3", ".sqlite3-wal", ".sqlite3-shm", ".db"}
     for modes in seen:
-        assert modes.pop("too") == 0o700
+        assert modes.pop("too") == modes.pop("sockets") == 0o700
         assert set(modes.values()) == {0o600}, modes
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in above] == [0o700, 0o700]
 
@@ -89,23 +89,29 @@ def test_folder_that_is_there_keeps_its_mode_and_is_warned_of_if_anybody_may_wri
     mirror.state.chmod(mode)
     ran = mirror.run()
     assert ran.code == 0, ran.said
-    assert (f"others on this machine can write to the state folder {mirror.state}: " in ran.said) is warned
+    assert (f"other users can write to the state folder {mirror.state}: " in ran.said) is warned
     modes = modes_in(mirror.state)
     assert modes.pop("state") == mode
+    assert modes.pop("sockets") == 0o700
     assert set(modes.values()) == {0o600}
 
 
 def test_state_that_others_could_read_is_closed_to_them(mirror: Mirror) -> None:
     assert mirror.run().code == 0
     for path in mirror.state.iterdir():
-        path.chmod(0o644)
+        if path.is_file():
+            path.chmod(0o644)
     assert mirror.run().code == 0
     database = database_of(mirror)
-    assert modes_in(mirror.state) == {
+    modes = modes_in(mirror.state)
+    [root] = [name for name in modes if name.startswith("root-")]
+    assert modes == {
         "state": 0o700,
+        root: 0o600,
         database.name: 0o600,
         database.with_suffix(".lock").name: 0o600,
         server_memory.NAME: 0o600,
+        "sockets": 0o700,
     }
 
 
@@ -126,7 +132,7 @@ def test_link_in_place_of_a_file_of_the_state_is_not_followed(
     before = server.connections
     ran = mirror.run()
     assert (ran.code, server.connections) == (6, before), ran.said
-    assert " is a symbolic link, which is not followed: put the file itself there" in ran.said
+    assert " is a symbolic link: put the file itself there" in ran.said
     assert path.is_symlink()
     assert not victim.with_name("not there").exists()
     assert_untouched(victim)
@@ -177,7 +183,7 @@ def test_looking_at_a_state_follows_no_link_either(tmp_path: Path, victim: Path,
     other = path.rename(tmp_path / "other.sqlite3") if not suffix else victim
     Path(f"{path}{suffix}").symlink_to(other)
     for look in (facts_of, open_copy):
-        with pytest.raises(StateError, match="is a symbolic link, which is not followed"):
+        with pytest.raises(StateError, match="is a symbolic link: put the file itself there"):
             look(path)
 
 
@@ -205,7 +211,7 @@ def test_link_that_is_put_there_at_the_last_moment_is_noticed(
             private_files.connect(path, os.O_RDWR)
         path.unlink()
         path.touch(0o600)
-        with pytest.raises(StateError, match="is a symbolic link, which is not followed"):
+        with pytest.raises(StateError, match="is a symbolic link: put the file itself there"):
             open_state(path)
     with open_state(other) as state:
         assert state.id == before

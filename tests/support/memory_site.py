@@ -201,6 +201,10 @@ class MemorySession:
     def sets_times(self) -> bool:
         return self._site.sets_mtime
 
+    @property
+    def may_set_times(self) -> bool:
+        return self._site.sets_mtime
+
     def _reach(self) -> MemorySite:
         if not self.usable:
             self._site.sessions.discard(self)

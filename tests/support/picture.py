@@ -63,7 +63,7 @@ class _Above(Display):
     """Keeps the lines that the log prints above."""
 
     def __init__(self, activity: Activity) -> None:
-        super().__init__(activity, TITLE, console=Console(file=io.StringIO()))
+        super().__init__({TITLE: activity}, console=Console(file=io.StringIO()))
         self.above: list[Text] = []
 
     def print_above(self, line: Text) -> None:

@@ -286,6 +286,8 @@ def _node(path: bytes) -> Node:
         return Node("folder", mode, 0, b"")
     if stat.S_ISLNK(status.st_mode):
         return Node("link", 0, mtime_s, os.readlink(path))
+    if stat.S_ISSOCK(status.st_mode):
+        return Node("socket", mode, 0, b"")
     return Node("file", mode, mtime_s, Path(os.fsdecode(path)).read_bytes())
 
 

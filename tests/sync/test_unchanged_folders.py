@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import KeptServer
-from support.program import MTIME, Node, Program, tree, write
+from support.law import sitecustomize as law
+from support.program import MTIME, Node, Program, run_to_end, tree, write
 
 from async_mirror.model.candidates import Candidates
 from async_mirror.model.change import Job, Move, RemoveFile, SendFile
@@ -314,3 +316,27 @@ def test_folder_that_was_renamed_there_and_back_is_compared_with_what_is_held_in
     (program.source / "a/sub/file").unlink()
     told(program)
     assert tree(program.site) == without_links(tree(program.source))
+
+
+NOT_NEEDED = {
+    "aiofiles",
+    "logging.handlers",
+    "multiprocessing.context",
+    "async_mirror.ftp.session",
+    "async_mirror.jobs.apply",
+    "async_mirror.jobs.dry_run",
+}
+"""Large modules that only those need who connect, send, log to a file, or start processes."""
+
+
+def test_a_pass_in_which_nothing_changed_imports_nothing_that_only_others_need(program: Program) -> None:
+    program.write("folder/page", "content")
+    assert program.sync().code == 0
+    environment = {name: value for name, value in program.environment.items() if name not in law.environment()}
+    command = [sys.executable, "-X", "importtime", "-m", "async_mirror", *map(str, program.arguments("--once"))]
+    result = run_to_end(command, environment)
+    assert result.code == 0
+    assert "nothing to do" in result.err
+    imported = {line.rpartition("|")[2].strip() for line in result.err.splitlines() if line.startswith("import time:")}
+    assert "async_mirror.sync.one_pass" in imported
+    assert imported & NOT_NEEDED == set()

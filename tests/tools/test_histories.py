@@ -21,7 +21,9 @@ KEPT = sorted((ROOT / "tests/histories/kept").glob("*.json"))
 
 def look(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.histories", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, errors="surrogateescape", timeout=600, check=False
+    )
 
 
 def test_no_law_is_broken_in_500_histories() -> None:
@@ -65,6 +67,19 @@ def test_a_doubt_that_is_forgotten_is_found(tmp_path: Path) -> None:
         "-n", "1500", "--jobs", str(os.cpu_count() or 1), "--most", "1", "--shrink", "0", "--package", tmp_path
     )
     assert looked.returncode == 1, looked.stdout
+
+
+def test_a_run_that_is_cut_goes_on_where_it_was(tmp_path: Path) -> None:
+    whole = look("-n", "40", "--seed", "60", "--jobs", "2").stdout
+    tally = ("--seed", "60", "--jobs", "1", "--tally", tmp_path / "tally")
+    assert "25 histories from seed 60" in look("-n", "25", *tally).stdout
+    begun = (tmp_path / "tally").read_bytes()
+    resumed = look("-n", "40", *tally).stdout
+    assert resumed.rpartition(";")[0] == whole.rpartition(";")[0]
+    assert (tmp_path / "tally").read_bytes() != begun
+    other = look("-n", "40", *tally, "--seed", "61")
+    assert other.returncode == 2
+    assert "from another seed" in other.stderr
 
 
 def test_an_error_of_the_program_itself_is_known_by_what_it_tells() -> None:

@@ -397,7 +397,7 @@ def test_tripped_guard_is_told_as_an_object(program: Program) -> None:
 
 
 def test_documented_results_are_those_that_a_pass_can_have() -> None:
-    assert OF_A_PASS["result"] == {each.name.lower() for each in Exit} | {"interrupted"}
+    assert OF_A_PASS["result"] == {each.name.lower() for each in Exit} | {"interrupted", "paused"}
 
 
 def test_dry_run_with_json_prints_nothing_but_its_object(program: Program) -> None:

@@ -390,7 +390,9 @@ def console_on(paper: io.StringIO, columns: int = 80, lines: int = 24) -> Consol
 def display_on(paper: Paper, activity: Activity | None = None) -> Display:
     """Return a display whose clock stands still at the 10th second."""
     console = console_on(paper, paper.screen.columns, paper.screen.lines)
-    return Display(activity or passing(done=500), TITLE, console=console, clock=lambda: 10.0, on_signal=multi.on_signal)
+    return Display(
+        {TITLE: activity or passing(done=500)}, console=console, clock=lambda: 10.0, on_signal=multi.on_signal
+    )
 
 
 def log_on(display: Display) -> logging.Logger:
@@ -442,7 +444,7 @@ def test_a_row_that_comes_out_wider_than_was_counted_does_not_wrap() -> None:
         for lane in (1, 2):
             busy(activity, lane, f"file {lane}")
         console = console_on(paper, columns=120)
-        display = Display(activity, TITLE, console=console, clock=lambda: 10.0)
+        display = Display({TITLE: activity}, console=console, clock=lambda: 10.0)
         with display.shown():
             assert [row[:7].strip() for row in paper.lines[3:]] == ["1 upl", "2 upl"]
             paper.write("\n" + "x" * 100)
@@ -585,7 +587,7 @@ def test_an_exception_leaves_the_terminal_as_it_was() -> None:
 
 def test_a_display_that_was_never_shown_writes_nothing_of_its_own() -> None:
     paper = io.StringIO()
-    display = Display(passing(), TITLE, console=console_on(paper))
+    display = Display({TITLE: passing()}, console=console_on(paper))
     display.restore()
     log_on(display).info("a line")
     display.restore()
@@ -596,7 +598,7 @@ def test_a_display_that_was_never_shown_writes_nothing_of_its_own() -> None:
 def test_where_nothing_can_be_drawn_over_there_are_only_lines(off: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb" if off == "a dumb terminal" else "xterm")
     paper = io.StringIO()
-    display = Display(passing(), TITLE, console=Console(file=paper, force_terminal=off == "a dumb terminal"))
+    display = Display({TITLE: passing()}, console=Console(file=paper, force_terminal=off == "a dumb terminal"))
 
     async def main() -> None:
         with display.shown():
@@ -613,7 +615,7 @@ def test_a_frame_that_a_narrower_terminal_wrapped_is_drawn_over_whole() -> None:
         for lane in (1, 2, 3):
             busy(activity, lane, f"a long name of a file {lane}", 450_000)
         console = console_on(paper, 80, 30)
-        display = Display(activity, TITLE, console=console, clock=lambda: 10.0)
+        display = Display({TITLE: activity}, console=console, clock=lambda: 10.0)
         with display.shown():
             display.print_above(Text("a line"))
             display._refresh()
@@ -651,7 +653,7 @@ def test_a_terminal_that_went_away_stops_nothing() -> None:
             raise OSError(5, "Input/output error")
 
     async def main() -> str:
-        display = Display(passing(), TITLE, console=console_on(Gone()))
+        display = Display({TITLE: passing()}, console=console_on(Gone()))
         with display.shown():
             display.print_above(Text("a line"))
             display._refresh()
@@ -672,7 +674,7 @@ CHILD = textwrap.dedent(
     async def main():
         activity = Activity()
         activity.begin(time.monotonic())
-        display = Display(activity, "/srv/site -> ftp://me@host/www", on_signal=multi.on_signal)
+        display = Display({"/srv/site -> ftp://me@host/www": activity}, on_signal=multi.on_signal)
         log = logging.Logger("child")
         log.addHandler(display.lines_above)
         done = asyncio.Event()

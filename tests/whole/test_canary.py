@@ -223,8 +223,10 @@ def test_login_that_is_refused_with_an_echo(run: Run, server: ScriptedServer, wa
     server.on("PASS", echo(b"530"), times=ALWAYS)
     code, said = run.run(way, "--json", "--log-format", "json" if way in WAYS[::2] else "text")
     assert (code, server.commands().count(f"PASS {CANARY}")) == (3, 1), said
-    assert "refuses the login of user 'me'" in said
+    assert "refused the login of user 'me'" in said
     assert "530 *** / *** and *** / ***" in said
+    assert run.run(way, command="status")[0] == 0
+    assert b"530 *** / *** and *** / ***" in run.said[-2], "status tells why, as the log did"
 
 
 MODES = ("S", "A3", "T2", "P2")
@@ -257,6 +259,8 @@ def test_replies_that_repeat_it(run: Run, server: ScriptedServer, multi: str, wa
     server.on("QUIT", echo(b"221"), times=ALWAYS)
     for options in (("--json", "--log-format", "json"), ()):
         run.run(way, "--multi", multi, *options)
+        asked, said_by_it = run.run(way, *options[:1], command="status")
+        assert asked == 0, said_by_it
     logged = run.log.read_text()
     for told in ("450 *** / *** and *** / ***", "550 *** / *** and *** / ***", "421 ***"):
         assert told in logged, f"{told} is not in {logged}"

@@ -19,7 +19,7 @@ from async_mirror import __version__
 from async_mirror.options.declared import SYNC
 
 INSTALL = (PROJECT / "docs/install.md").read_text(encoding="utf-8")
-COMMANDS = ("", "sync", "config", "ls", "healthcheck", "demo")
+COMMANDS = ("", "sync", "config", "ls", "status", "now", "pause", "resume", "healthcheck", "demo")
 GROUPS = ["Selection", "When", "Safety", "Connection", "Security", "Output", "Files", "Other"]
 SLOW = {"aioftp", "asyncio", "rich", "sqlite3", "aiofiles", "blake3", "pathspec"}
 """What takes long to import."""
@@ -196,7 +196,17 @@ def complete(folder: Path, *words: str) -> list[str]:
 
 def test_bash_completes_commands_and_options_and_choices(tmp_path: Path) -> None:
     (tmp_path / "async-mirror.toml").write_text("nonsense = 1")  # which is no reason to be silent
-    assert complete(tmp_path, "") == ["config", "demo", "healthcheck", "ls", "sync"]
+    assert complete(tmp_path, "") == [
+        "config",
+        "demo",
+        "healthcheck",
+        "ls",
+        "now",
+        "pause",
+        "resume",
+        "status",
+        "sync",
+    ]
     assert complete(tmp_path, "sync", "--exc") == ["--exclude", "--exclude-from", "--exclude-ext"]
     assert complete(tmp_path, "sync", "--log-format", "") == ["text", "json"]
 

@@ -62,8 +62,9 @@ def test_the_image_runs_commands_that_exist_without_a_shell() -> None:
 
 def test_the_image_is_not_roots_and_keeps_its_state_in_a_volume() -> None:
     assert last("USER") == "10001:10001"
-    assert last("VOLUME") == settings()[f"{ENVIRONMENT}_STATE_DIR"] == "/state"
-    assert settings()[f"{ENVIRONMENT}_SOURCE"] == "/data"
+    assert last("VOLUME") == str(Path(settings()[f"{ENVIRONMENT}_STATE_DIR"]).parent) == "/state"
+    assert "install -d -m 1777 /state" in last("RUN")
+    assert f"contrib/container.toml {settings()[f'{ENVIRONMENT}_CONFIG']}" in [rest for _, rest in INSTRUCTIONS]
     froms = [rest for name, rest in INSTRUCTIONS if name == "FROM"]
     assert froms == ["${PYTHON} AS build", "${PYTHON}"]
     assert next(rest for name, rest in INSTRUCTIONS if name == "ARG") == "PYTHON=python:3.13-slim"
@@ -89,9 +90,10 @@ def test_what_the_image_and_the_service_of_the_trial_set_makes_sense_to_the_prog
     names = {name.removeprefix(f"{ENVIRONMENT}_"): value for name, value in asked.items() if ENVIRONMENT in name}
     (here.folder / "secret").write_text("secret")
     names["PASSWORD_FILE"] = names["CA_CERT"] = "secret"
+    names["CONFIG"] = str(PROJECT / "contrib/container.toml")
     found = here.config(**names)
     assert found["destination"] == ("ftpes://me@ftp/", f"{ENVIRONMENT}_DESTINATION")
-    assert found["source"] == ("/data", f"{ENVIRONMENT}_SOURCE")
+    assert found["source"] == ("/data", names["CONFIG"])
     assert found["every"][0] == "30s"
 
 
@@ -108,6 +110,28 @@ def test_the_trial_is_whole_and_as_locked_in_as_can_be() -> None:
     assert given[f"{ENVIRONMENT}_PASSWORD_FILE"] == f"/run/secrets/{mirror['secrets'][0]}"
     assert str(Path(given[f"{ENVIRONMENT}_CA_CERT"]).parent) in targets
     assert all((PROJECT / secret["file"]).is_file() for secret in COMPOSE["secrets"].values())
+
+
+def test_what_is_for_production_is_locked_in_and_has_what_its_mirrors_name(here: Here) -> None:
+    compose = yaml.safe_load((PROJECT / "contrib/compose.yaml").read_text(encoding="utf-8"))
+    mirror = compose["services"]["mirror"]
+    assert (mirror["read_only"], mirror["cap_drop"]) == (True, ["ALL"])
+    mounted = dict(mount.split(":")[1::-1] for mount in mirror["volumes"])
+    assert settings()[f"{ENVIRONMENT}_CONFIG"].startswith("/config/")
+    assert mounted == {"/config": "./config", "/data": "./sites", "/state": "state"}
+    assert set(mirror["secrets"]) == set(compose["secrets"])
+    told = here.run("config", "--config", PROJECT / "contrib/async-mirror.toml").out
+    tables = tomllib.loads(told)["mirror"]
+    assert set(tables) == set(mirror["secrets"])
+    for name, table in tables.items():
+        assert (table["source"], table["password-file"]) == (f"/data/{name}", f"/run/secrets/{name}")
+
+
+def test_the_image_says_what_it_is() -> None:
+    labels = dict(word.split("=", 1) for word in shlex.split(last("LABEL")))
+    assert labels["org.opencontainers.image.title"] == "async-mirror"
+    assert labels["org.opencontainers.image.licenses"] == "MIT"
+    assert labels["org.opencontainers.image.version"] == "$VERSION"
 
 
 def test_the_trials_server_is_made_of_debians_package_alone() -> None:

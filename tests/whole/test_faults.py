@@ -393,7 +393,7 @@ def test_server_that_does_not_replace_is_served_in_steps_with_a_warning(mirror: 
         mirror.write(f"folder/{number}.txt", f"changed content {number}")
     server.on("RNTO", reactions.refuse_existing_target, times=ALWAYS)
     ran = assert_mirrored(mirror, server, "--multi", "A2")
-    assert ran.said.count("does not rename onto a file that is there") == 1
+    assert ran.said.count("cannot rename over an existing file") == 1
 
 
 # Row 26: the second step is refused for good.

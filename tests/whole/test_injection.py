@@ -41,7 +41,7 @@ def refused(here: Here, server: ScriptedServer, *arguments: str | Path, **enviro
     assert (result.code, result.out, server.connections) == (2, "", 0), result.err
     (line,) = result.err.splitlines()
     assert CANARY not in line
-    assert "cannot transmit" in line
+    assert "FTP cannot transmit" in line
     return line
 
 
@@ -106,7 +106,7 @@ def test_nul_that_is_typed_as_the_password_is_refused(tmp_path: Path, server: Sc
     command: list[str | Path] = [*PROGRAM, "sync", "--once", "--state-dir", tmp_path / "state", tmp_path / "site", url]
     with at_terminal(command, {"PATH": os.defpath, "HOME": str(tmp_path), "LANG": "C.UTF-8"}) as terminal:
         terminal.type(CANARY.encode() + b"\x16\x00DELE file\n")  # ^V keeps the terminal from reading the NUL itself
-        terminal.wait_for(b"cannot transmit")
+        terminal.wait_for(b"FTP cannot transmit")
         assert terminal.end() == 2
     assert server.connections == 0
     assert CANARY.encode() not in terminal.said

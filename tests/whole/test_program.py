@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import time
 import unicodedata
 from contextlib import closing
@@ -29,7 +30,20 @@ from servers import (
     Tls,
     TlsVersion,
 )
-from support.program import MTIME, Node, Program, contents, eventually, names, touch, tree, untouched, write
+from support.program import (
+    MTIME,
+    PROGRAM,
+    Node,
+    Program,
+    at_terminal,
+    contents,
+    eventually,
+    names,
+    touch,
+    tree,
+    untouched,
+    write,
+)
 
 from async_mirror.state.schema import HELD
 
@@ -411,7 +425,7 @@ def test_first_pass_sends_what_differs_and_keeps_what_is_foreign(program: Progra
     result = program.sync()
     assert (result.code, program.published()) == (0, ["differs", "other mtime"])
     assert contents(program.site) == contents(program.source) | {"foreign/file": b"of others"}
-    assert "neither ours nor in the source: 1 thing" in result.err
+    assert "1 unmanaged path on the site, left alone" in result.err
 
 
 @pytest.mark.few(1)
@@ -431,7 +445,7 @@ def test_foreign_things_are_never_touched(program: Program) -> None:
     assert {path: node for path, node in untouched(program.site).items() if path in before} == before
     assert {"img/", "bin/", "bin/deep/"} <= names(program.site)
     assert "bin/deep/er/" not in names(program.site)
-    assert "holds things that are not ours" in result.err
+    assert "contains unmanaged files or folders" in result.err
     assert program.sync().code == 0
     assert program.server.connections() == 0
 
@@ -680,17 +694,17 @@ def test_dry_run_names_what_the_pass_then_does_and_changes_nothing(program: Prog
     assert [re.sub(r" {2,}", "  ", line) for line in plan.out.splitlines()] == [
         "create  added/  (new)",
         "upload  added/file  3 B  (new)",
-        "delete  folder/  (gone from the source)",
-        "delete  folder/gone  22 B  (gone from the source)",
-        "delete  gone  15 B  (gone from the source)",
+        "delete  folder/  (deleted from the source)",
+        "delete  folder/gone  22 B  (deleted from the source)",
+        "delete  gone  15 B  (deleted from the source)",
         "upload  grown  25 B  (size 16 -> 25)",
         "mode  moded  (mode 644 -> 600)",
         "rename  renamed -> new name",
-        "date  set back  (its content is the same)",
-        "delete  swapped/  (gone from the source)",
+        "date  set back  (same content)",
+        "delete  swapped/  (deleted from the source)",
         "upload  swapped  9 B  (new)",
-        "delete  swapped/file  23 B  (gone from the source)",
-        "date  touched  (its content is the same)",
+        "delete  swapped/file  23 B  (deleted from the source)",
+        "date  touched  (same content)",
     ], "in order of the paths"
     assert tree(program.site) == tree(program.source)
 
@@ -1081,14 +1095,14 @@ def test_fewer_clients_than_wanted_mirror_everything_and_the_limit_is_kept_in_mi
     program.server.mark()
     result = program.sync("--multi", multi)
     assert (result.code, "failed" in result.err) == (0, False), result.err
-    assert "allows no more than 3 connections" in result.err
+    assert "the server allows only than 3 connections" in result.err
     assert tree(program.site) == tree(program.source)
     eventually(lambda: program.server.session_pids() == [], "all sessions have ended")
     for number in range(200):
         touch(program.source / f"folder {number % 3}/{number}", MTIME + DAY)
     result = program.sync("--multi", multi)
     assert result.code == 0, result.err
-    assert "allows no more" not in result.err
+    assert "the server allows only" not in result.err
     assert program.server.connections() <= 3
     assert tree(program.site) == tree(program.source)
 
@@ -1142,6 +1156,19 @@ def test_process_that_is_killed_in_the_middle_costs_no_file(
     assert program.server.connections() == 0
 
 
+def test_the_wish_for_a_pass_ends_no_process_that_hears_of_it_too(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
+    write_big(program)
+    with program.started("--once", "--multi", "P1") as running:
+        eventually(lambda: is_under_way(program), "the big file is under way")
+        for process in (running.pid, *children_of(running.pid)):
+            os.kill(process, signal.SIGUSR1)
+        assert running.wait() == 0, running.said
+    assert len(program.commands("STOR")) == 1
+
+
 def test_attempt_that_follows_a_death_has_a_temporary_of_its_own(server_factory: ServerFactory, tmp_path: Path) -> None:
     """The server's process for the connection that is gone may still rename what had the old name."""
     program = Program(tmp_path, server_factory("vsftpd", options=SLOWLY["vsftpd"]))
@@ -1187,7 +1214,7 @@ def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits
     first = program.sync("--multi", "A")
     assert (first.code, "failed" in first.err) == (0, False), first.err
     assert tree(program.site) == tree(program.source)
-    assert "allows no more than 3 connections" in first.err
+    assert "the server allows only than 3 connections" in first.err
     (tmp_path / "other").mkdir()
     other = Program(tmp_path / "other", program.server)
     other.state = program.state
@@ -1195,7 +1222,7 @@ def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits
     write_many_large(other)
     second = other.sync("--multi", "A")
     assert second.code == 0, second.err
-    assert "allows no more" not in second.err
+    assert "the server allows only" not in second.err
     assert program.server.connections() <= 3
     assert tree(program.site / "other") == tree(other.source)
     learned = sqlite3.connect(program.state / "hosts.db")
@@ -1365,12 +1392,37 @@ def test_later_passes_bring_later_changes_even_after_the_server_was_down(
 
 
 @on_one_server
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signal_between_passes_ends_it_at_once(program: Program, number: signal.Signals, code: int) -> None:
     program.write("file", "content")
     with program.started("--every", "1h") as running:
         running.wait_for("next pass in")
         assert running.end(number, within_seconds=2) == code
+    mirrored(program)
+
+
+AT_HOME = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+"""Runs a command at a terminal that is its own, not only its input."""
+
+
+def test_end_of_the_terminal_ends_it(program: Program) -> None:
+    program.write("file", "content")
+    argv = [sys.executable, "-c", AT_HOME, *PROGRAM, *program.arguments("--every", "1h", "--no-progress")]
+    with at_terminal(argv, program.environment) as terminal:
+        terminal.wait_for(b"next pass in")
+        terminal.process.send_signal(signal.SIGHUP)
+        assert terminal.end() == 129
+
+
+@on_one_server
+def test_sigusr1_brings_a_pass_at_once(program: Program) -> None:
+    program.write("first", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        program.write("second", "content")
+        os.kill(running.pid, signal.SIGUSR1)
+        running.wait_for("pass: sent 1 file.* next pass in")
+        assert running.end(signal.SIGTERM, within_seconds=5) == 143
     mirrored(program)
 
 

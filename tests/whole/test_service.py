@@ -91,6 +91,13 @@ def test_the_password_is_the_credential_that_is_loaded() -> None:
     assert file in re.findall(r"^# +install .* (/\S+)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def test_it_tells_when_it_is_up_and_is_watched() -> None:
+    told = parsed()
+    assert (told["Type"], told["WatchdogSec"]) == (["notify"], ["2min"])
+    assert told["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    assert "AF_UNIX" in told["RestrictAddressFamilies"][0], "systemd is told over such a socket"
+
+
 def test_exit_codes_are_the_programs() -> None:
     told = parsed()
     assert told["Restart"] == ["on-failure"]

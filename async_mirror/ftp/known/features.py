@@ -98,16 +98,15 @@ class Features:
             account.bars,
         )
 
-    @property
-    def level(self) -> int:
-        """The highest rung that holds together with all below it; 0 for none."""
-        return self.known.level
-
     # Commands.
 
     def has(self, command: str) -> bool:
         """Tell whether the server was seen to do what a command asks, or says that it can."""
-        return command in self.identity.offers or self.identity.number(f"has {command}") == 1
+        return command in self.identity.offers or self.was_seen(command)
+
+    def was_seen(self, command: str) -> bool:
+        """Tell whether the server was seen to do what a command asks."""
+        return command in self._seen_now or self.identity.number(f"has {command}") == 1
 
     def have(self, command: str) -> None:
         """Note that the server did what a command asks."""
@@ -134,7 +133,7 @@ class Features:
 
     def found_hash(self, name: str, *, is_right: bool) -> None:
         """Note whether a hash was right."""
-        told = f"this server tells hashes of files by {name} that are " + ("right" if is_right else "wrong")
+        told = f"hashes of files by {name} of this server are " + ("right" if is_right else "wrong")
         self.identity.find(f"hash by {name}", 1 if is_right else -1, told=told)
 
     # Lines.

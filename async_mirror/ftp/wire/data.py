@@ -45,6 +45,11 @@ def _reader(content: Content) -> Reader | None:
         raise ContentFailedError(error) from error
 
 
+def _is_bare_end(error: ssl.SSLError) -> bool:
+    """Tell whether the other side ended without close_notify; Python 3.11.2 has no SSLEOFError for that."""
+    return isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING"
+
+
 class Data:
     """One data connection, for one transfer; each step takes `timeout_seconds` at the most, or raises TimeoutError.
 
@@ -257,7 +262,9 @@ class SecureData(Data):
                 return self.peer.read(_RECEIVED)
             except ssl.SSLWantReadError:
                 await self._fill()
-            except ssl.SSLEOFError:
+            except ssl.SSLError as error:
+                if not _is_bare_end(error):
+                    raise
                 self.whole = False
                 return b""
 

@@ -17,6 +17,8 @@ _LAW = f"{_PACKAGE}multi.py"
 THIRD_PARTIES = {
     "aioftp": "its client and its server have tasks of their own",
     "aiofiles": "what it offers runs in the loop's threads",
+    "anyio": "watchfiles waits in one of its threads",
+    "asyncinotify": "it has ldconfig name the C library when it is loaded",
 }
 """Packages that start something by themselves."""
 CONNECTING = {"getaddrinfo", "create_connection", "open_connection", "create_datagram_endpoint"}
@@ -40,8 +42,9 @@ def breach() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return what a program needs in its environment to be watched too."""
-    return {VARIABLE: os.environ[VARIABLE], "PYTHONPATH": os.path.dirname(__file__)}
+    """Return what a program needs in its environment to be watched too, and measured if the tests are."""
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return measured | {VARIABLE: os.environ[VARIABLE], "PYTHONPATH": os.path.dirname(__file__)}
 
 
 def install() -> None:

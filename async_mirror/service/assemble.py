@@ -1,0 +1,161 @@
+"""Puts mirrors together from what was asked for, with what they share, and runs them."""
+
+import logging
+import os
+import resource
+import signal
+import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import click
+
+from async_mirror import multi
+from async_mirror.crew.broker import Broker
+from async_mirror.crew.patience import Patience
+from async_mirror.crew.stop import Stop
+from async_mirror.crew.turns import Turns
+from async_mirror.jobs.bandwidth import Pace
+from async_mirror.model.escape import shown
+from async_mirror.model.settings import UsageError
+from async_mirror.options import resolve
+from async_mirror.options.asked import Asked
+from async_mirror.options.click_types import Failed
+from async_mirror.options.prompt import password_for
+from async_mirror.service.mirrors import Mirrors
+from async_mirror.service.plan import Plan, plans_of, with_passwords
+from async_mirror.service.presence import Presence
+from async_mirror.service.reload import is_for_reload, reload_when_told
+from async_mirror.service.sessions import ftp_session
+from async_mirror.service.watching import watching
+from async_mirror.state import server_memory
+from async_mirror.state.root_lock import RootLock
+from async_mirror.state.server_memory import ServerMemory
+from async_mirror.sync.mirror import Mirror
+from async_mirror.ui.activity import Activity
+from async_mirror.ui.log_output import set_up
+from async_mirror.ui.report import Report
+from async_mirror.ui.stats import Stats
+
+if TYPE_CHECKING:
+    from async_mirror.ui.terminal import Display
+
+
+DEFAULT_STATS_S = 60.0
+_Activities = WeakValueDictionary[str, Activity]
+"""What is going on with each mirror, by its title, for as long as it is kept."""
+
+
+def run(context: click.Context) -> int:
+    """Keep the mirrors that a command is meant for; return the exit code. Raises UsageError and StateError."""
+    plans = plans_of(context)
+    asked = Asked(**context.params)
+    activities: _Activities = WeakValueDictionary()
+    prints = any(plan.asked.dry_run for plan in plans)
+    display = _display(activities) if _is_watched(asked, prints=prints) else None
+    _set_up_log(asked, display)
+    plans = with_passwords(plans, password_for)
+    show = partial(_progress, is_watched=display is not None)
+    make = partial(_mirror, Broker(), Turns(), activities, is_watched=display is not None)
+
+    async def program(stop: Stop) -> int:
+        presence = Presence(os.environ)
+        with display.shown() if display else nullcontext():
+            async with presence.seen(stop), watching() as watches, multi.beside() as start:
+                mirrors = Mirrors(make, show, presence, watching=watches, stop=stop, start=start)
+                for plan in plans:
+                    mirrors.begin(plan)
+                multi.on_signal(signal.SIGUSR1, mirrors.ring)
+                if is_for_reload() and not all(plan.once for plan in plans):
+                    start(reload_when_told(mirrors, context, presence.notifier))
+                await mirrors.over()
+        return mirrors.code
+
+    _have_descriptors()
+    return multi.run(program, display.restore if display else None)
+
+
+def _have_descriptors() -> None:
+    """Be allowed as many open files as this user can have: a mirror needs five, and more in a pass."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # not on each system as many as it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:
+    asked, settings = plan.asked, plan.settings
+    about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
+    report = Report(
+        dry_run=asked.dry_run,
+        tell_pass=_print_pass if asked.json else None,
+        watched=is_watched or not plan.once or asked.stats != 0,
+        forecast_after_s=0.0 if is_watched else (asked.stats or DEFAULT_STATS_S) / 2,
+        names_excluded=asked.verbose,
+        about={"mirror": plan.name, **about} if plan.name else about,
+        caution=resolve.caution_about(plan.trust),
+    )
+    activities[plan.shown] = report.activity
+    believed = asked.pasv_address == "server"
+    return Mirror(
+        settings=settings,
+        mode=asked.multi,
+        connect=partial(ftp_session, tls=plan.tls, pasv_address_believed=believed),
+        password=plan.password,
+        report=report,
+        patience=Patience(retries=asked.retries, retry_for_seconds=asked.retry_for or 0.0),
+        max_connections=asked.max_connections,
+        memory=ServerMemory(plan.file.path.parent / server_memory.NAME, learns=not asked.dry_run),
+        pace=Pace(asked.bwlimit),
+        broker=broker,
+        disks=disks,
+        roots=RootLock(plan.file.path, settings.site.binding[:3], plan.shown, holds=not asked.dry_run),
+        dry_run=asked.dry_run,
+        rescan=asked.rescan,
+    )
+
+
+def _progress(plan: Plan, activity: Activity, *, is_watched: bool) -> AbstractContextManager[None]:
+    """Return what tells, meanwhile, how far passes are, where there is no display that does."""
+    every = DEFAULT_STATS_S if plan.asked.stats is None and not is_watched else plan.asked.stats
+    return Stats(activity, every).shown() if every else nullcontext()
+
+
+def _print_pass(line: str) -> None:
+    try:
+        click.echo(line)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it would fail again at exit
+        raise Failed(f"cannot write to standard output: {error.strerror}", 1) from None
+
+
+def _is_watched(asked: Asked, *, prints: bool) -> bool:
+    """Tell whether there is a terminal that nothing else is printed on."""
+    unwanted = asked.no_progress or asked.quiet or prints or (asked.json and sys.stdout.isatty())
+    return not unwanted and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _display(activities: _Activities) -> "Display | None":
+    from async_mirror.ui.terminal import Display  # noqa: PLC0415 - rich is not needed without a terminal
+
+    try:
+        return Display(activities, on_signal=multi.on_signal)
+    except ValueError:  # rich makes no sense of the environment
+        return None
+
+
+def _set_up_log(asked: Asked, display: "Display | None") -> None:
+    file: Path | None = asked.log_file
+    try:
+        set_up(
+            display.lines_above if display else logging.StreamHandler(sys.stderr),
+            quiet=asked.quiet,
+            verbose=asked.verbose,
+            file=file,
+            as_json=asked.log_format == "json",
+            is_screen_text=display is not None,
+        )
+    except OSError as error:
+        raise UsageError(f"cannot write the log file {file}: {error.strerror}") from None

@@ -1,0 +1,109 @@
+"""Keeps two mirrors of an account from having one root, in whatever process, and knows which have roots below it.
+
+Each root that was ever kept has a file beside the states, which is locked as long as it is kept.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from async_mirror.model.escape import shown
+from async_mirror.state import private_files
+from async_mirror.state.database import explained
+
+
+class _Keeper(NamedTuple):
+    """What a file says: which mirror has or had the root, in which process, and by which state."""
+
+    root: str = ""
+    mirror: str = ""
+    process: str = ""
+    state: str = ""
+
+    @classmethod
+    def read(cls, descriptor: int) -> "_Keeper":
+        """Read it; what is no such thing says nothing."""
+        with suppress(ValueError, TypeError):
+            return cls(*map(str, json.loads(os.pread(descriptor, 20_000, 0))))
+        return cls()
+
+    def __str__(self) -> str:
+        """Name the mirror and its process."""
+        return f"{shown(self.mirror or 'another mirror')} ({shown(self.process or 'another process')})"
+
+
+class RootLock:
+    """A mirror's hold on its root; `inner` has the roots of others below it, by their paths there."""
+
+    def __init__(self, state: Path, account: Iterable[str], mirror: str, *, holds: bool = True) -> None:
+        """Hold nothing yet. `account` is host, port and user, the same for each spelling; a dry run holds nothing."""
+        self.inner: dict[str, str] = {}
+        self._state = state
+        self._account = _key("\0".join(account))
+        self._mirror = mirror
+        self._holds = holds
+        self._held: dict[str, int] = {}
+
+    def claim(self, root: str) -> str:
+        """Take a root, as the server names it; return who has it, "" for nobody else. Raises StateError."""
+        root = f"/{re.sub('/+', '/', root).strip('/')}"
+        if self._holds and root not in self._held and (keeper := self._lock(root)):
+            return keeper
+        self.inner = dict(self._below(root))
+        return ""
+
+    def close(self) -> None:
+        """Let others have it."""
+        for descriptor in self._held.values():
+            os.close(descriptor)
+        self._held.clear()
+
+    def _lock(self, root: str) -> str:
+        path = self._state.parent / f"root-{self._account}-{_key(root)}.lock"
+        with explained(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                private_files.close_to_others(descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._sign(descriptor, root)
+            except BlockingIOError:
+                keeper = str(_Keeper.read(descriptor))
+                os.close(descriptor)
+                return keeper
+            except BaseException:
+                os.close(descriptor)
+                raise
+        self._held[root] = descriptor
+        return ""
+
+    def _sign(self, descriptor: int, root: str) -> None:
+        process = f"process {os.getpid()} on {socket.gethostname()}"
+        keeper = _Keeper(root, shown(self._mirror), process, self._state.name)
+        if _Keeper.read(descriptor) != keeper:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(keeper).encode(), 0)
+
+    def _below(self, root: str) -> Iterator[tuple[str, str]]:
+        """Yield where others have their roots, as long as their states are there."""
+        for path in self._state.parent.glob(f"root-{self._account}-*.lock"):
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    other = _Keeper.read(descriptor)
+                finally:
+                    os.close(descriptor)
+                inside = other.root.removeprefix(f"{root.rstrip('/')}/")
+                is_another = other.state not in {"", self._state.name} and (self._state.parent / other.state).exists()
+                if is_another and inside not in {"", other.root}:
+                    yield inside, other.mirror
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -1,0 +1,78 @@
+"""Which mirror has which root of an account, by files that any process can see."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from async_mirror.state.root_lock import RootLock
+
+ACCOUNT = ("ftp.example.org", "ftp", "me")
+
+
+def lock(folder: Path, name: str, account: tuple[str, ...] = ACCOUNT, *, holds: bool = True) -> RootLock:
+    state = folder / f"{name}.sqlite3"
+    state.touch()
+    return RootLock(state, account, name, holds=holds)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("/www", "/www"), ("/www", "/www/"), ("//www//shop", "/www/shop"), ("/", "//")]
+)
+def test_one_root_has_one_mirror_however_it_is_spelled(tmp_path: Path, one: str, other: str) -> None:
+    first, second = lock(tmp_path, "shop"), lock(tmp_path, "blog")
+    assert first.claim(one) == ""
+    assert second.claim(other).startswith(f"shop (process {os.getpid()} on ")
+    assert first.claim(one) == ""
+    first.close()
+    assert second.claim(other) == ""
+
+
+def test_another_account_has_roots_of_its_own(tmp_path: Path) -> None:
+    first = lock(tmp_path, "shop")
+    second = lock(tmp_path, "blog", ("ftp.example.org", "ftp", "you"))
+    assert first.claim("/www") == second.claim("/www") == ""
+    assert first.claim("/") == ""
+    assert first.inner == {}
+
+
+@pytest.mark.parametrize(("outer", "inner", "path"), [("/", "/www", "www"), ("/www", "/www/shop/x", "shop/x")])
+def test_the_outer_one_knows_the_inner_also_when_that_has_ended(
+    tmp_path: Path, outer: str, inner: str, path: str
+) -> None:
+    first, second = lock(tmp_path, "shop"), lock(tmp_path, "www")
+    assert first.claim(inner) == second.claim(outer) == ""
+    assert (first.inner, second.inner) == ({}, {path: "shop"})
+    first.close()
+    second.claim(outer)
+    assert second.inner == {path: "shop"}
+    (tmp_path / "shop.sqlite3").unlink()
+    second.claim(outer)
+    assert second.inner == {}
+
+
+def test_a_folder_whose_name_begins_alike_is_not_inside(tmp_path: Path) -> None:
+    first, second = lock(tmp_path, "shop"), lock(tmp_path, "www")
+    assert first.claim("/www2") == second.claim("/www") == ""
+    assert second.inner == {}
+
+
+def test_a_dry_run_holds_nothing_and_knows_the_inner(tmp_path: Path) -> None:
+    first, dry = lock(tmp_path, "shop"), lock(tmp_path, "www", holds=False)
+    assert first.claim("/www/shop") == dry.claim("/www") == ""
+    assert dry.inner == {"shop": "shop"}
+    assert lock(tmp_path, "blog").claim("/www") == ""
+
+
+@pytest.mark.parametrize("content", ["", "{", "[[1], 2, 3, 4, 5, 6]", json.dumps(["/www/x"] * 9), "\0" * 100])
+def test_a_file_that_says_nothing_keeps_nobody_from_anything(tmp_path: Path, content: str) -> None:
+    first, second = lock(tmp_path, "shop"), lock(tmp_path, "www")
+    assert first.claim("/www/shop") == ""
+    [file] = tmp_path.glob("root-*.lock")
+    file.write_text(content)
+    assert second.claim("/www") == ""
+    assert second.inner == {}
+    assert lock(tmp_path, "blog").claim("/www/shop") == "another mirror (another process)"
