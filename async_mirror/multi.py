@@ -425,7 +425,7 @@ class _Lane(Generic[S, I, R]):
         try:
             performed = await self.hands.perform(self.session, ticket.item, ticket.previous, progress)
         except asyncio.CancelledError:
-            self.crew.end(ticket, "it was interrupted")
+            self.crew.end(ticket, "interrupted")
         except NotBegun:
             self.crew.put(ticket)
         except WorkerDied as death:

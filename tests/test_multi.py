@@ -246,8 +246,8 @@ def test_a_pause_doubles_up_to_a_limit_and_has_jitter(attempt: int, first: float
 
 def test_done_tells_a_result_an_error_and_an_item_that_nobody_began() -> None:
     assert not Finished(1, "did").unbegun
-    assert not Finished(1, None, "it was interrupted").unbegun
-    assert not Finished(1, "did", "it was interrupted").unbegun
+    assert not Finished(1, None, "interrupted").unbegun
+    assert not Finished(1, "did", "interrupted").unbegun
     assert Finished(1, None).unbegun
 
 
@@ -998,7 +998,7 @@ def test_what_still_runs_when_the_grace_is_over_is_cut_and_reported(grace_second
         toy, source = Toy(work), Source(100)
         ended = await all_done(a_crew(toy, A2, stop=stop, grace_seconds=grace_seconds), source, 2)
         assert Counter(done.item for done in ended) == Counter(source.taken)
-        assert {done.item: done.error for done in ended if done.error} == dict.fromkeys(range(4), "it was interrupted")
+        assert {done.item: done.error for done in ended if done.error} == dict.fromkeys(range(4), "interrupted")
         assert sorted(toy.cut) == [0, 1, 2, 3]
         assert all(done.unbegun for done in ended if not done.error)
         assert all(session.closed for session in toy.sessions)
@@ -1426,7 +1426,7 @@ async def mixed(mix: Mix) -> None:
         assert not done.unbegun or cut_short
         assert done.result == toy.last.get(done.item)
         cut = done.item in toy.cut
-        assert done.error == ("it was interrupted" if cut else "") or done.error.startswith(f"Trouble: {done.item}.")
+        assert done.error == ("interrupted" if cut else "") or done.error.startswith(f"Trouble: {done.item}.")
         assert not cut or stop.requested
     assert all(len(seen) <= mix.retries + 1 for seen in toy.begun.values())
     assert toy.most_open == crew.door.most_open <= cap

@@ -19,7 +19,7 @@ LAST_SECONDS = 3.0
 """How long a worker may take to end before its process is killed (a thread is left to itself)."""
 _ADVANCES_EVERY_S = 0.1
 _log = logging.getLogger("async_mirror")
-DIED = "what worked on it died"
+DIED = "its worker died"
 
 Start = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 """Starts a coroutine beside."""

@@ -77,9 +77,7 @@ class Exchange:
                 features.line_taken(length)
                 return
         features.line_not_taken(length)
-        raise CannotBeSent(
-            f"its path is too long for this server, which takes no line of {features.too_long_line:.0f} bytes"
-        )
+        raise CannotBeSent(f"path too long for this server: it accepts no line of {features.too_long_line:.0f} bytes")
 
     async def _see_that_bytes_fit(self) -> None:
         features = self.features
@@ -90,7 +88,7 @@ class Exchange:
                 features.have(quirks.NO_UTF8)
                 return
             features.lack(quirks.NO_UTF8)
-        raise CannotBeSent("its path is no UTF-8, and this server ends the connection at such a path")
+        raise CannotBeSent("path is not UTF-8: this server closes the connection on such a path")
 
     async def _reply_to_probe(self, command: str, what: str) -> Reply | None:
         """Return how the server refuses an odd sort of line; None if it does not take such a line, or not as one.
@@ -117,7 +115,7 @@ class Exchange:
         control = self.control
         expected: list[AwaitedReply] = []
         for command in commands:
-            await control.room(length_of(command) if self.features.level else control.window)
+            await control.room(length_of(command) if self.features.known.level else control.window)
             expected.extend(control.send(command))
         return await control.replies(expected)
 
@@ -134,7 +132,7 @@ class Exchange:
     def check_back(self, back: Reply) -> None:
         """See that the root could be entered again."""
         if not back.succeeded:
-            self.control.break_off("the root cannot be entered again", back.text)
+            self.control.break_off("cannot return to the destination folder", back.text)
 
 
 def are_short(commands: Sequence[str]) -> bool:

@@ -119,7 +119,7 @@ class Folders:
         if not path:
             return await self._fetch(way.command, path)
         if not self._exchange.root:
-            raise Refusal("the server does not tell where it is (PWD), so no folder can be entered and left")
+            raise Refusal("the server does not support PWD, which is needed to enter a folder and return")
         async with self._exchange.lock:
             try:
                 (entered,) = await self._exchange.ask(f"CWD {self._exchange.name(path)}")

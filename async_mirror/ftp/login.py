@@ -30,8 +30,8 @@ _WANTS_TLS = re.compile(r"\b(?:tls|ssl)\b|encrypt|cleartext", re.IGNORECASE)
 _REFUSES_OURS = re.compile("ALERT_(?:UNKNOWN_CA|BAD_CERT|UNSUPPORTED_CERT|CERTIFICATE_(?:REVOKED|EXPIRED|UNKNOWN))")
 _JUDGED = 400
 """Characters of a reply that are looked at."""
-_TRICK = "try it from another network; if it stays so, ask the site's host"
-_CLEAR_TEXT = "ask whoever runs the server whether it has TLS, or try ftps://; ftp:// would show everything to anybody"
+_TRICK = "try another network; if that does not help, ask the site's host"
+_CLEAR_TEXT = "ask the site's host about TLS, or try ftps://; ftp:// is unencrypted"
 
 
 def client_for(
@@ -61,7 +61,7 @@ async def greet(client: Client, site: Site, tls: Tls | None) -> None:
             assert client.control.peer is not None
             tls.check(client.control.peer, where)
     except ssl.SSLCertVerificationError as error:
-        client.control.break_off("its certificate is not to be trusted")
+        client.control.break_off("its certificate is not trusted")
         assert tls is not None
         seen = await _look(site, tls.to_look(error), client.control.timeout_seconds)
         raise untrusted(where, error, seen) from None
@@ -89,13 +89,13 @@ async def _connect(client: Client, site: Site, context: ssl.SSLContext | None) -
     except StatusCodeError as error:
         reply = _reply_of(error)
         if reply.succeeded:
-            raise Untrusted(f"{where} is logged in to before anybody was named", _TRICK, reply.text) from None
+            raise Untrusted(f"{where} accepted a login without a user (possible attack)", _TRICK, reply.text) from None
         if reply.too_many:
             raise _too_many(where, reply) from None
-        raise ConnectionBroken(f"{where} does not greet as an FTP server does", reply.text) from None
+        raise ConnectionBroken(f"{where} does not answer like an FTP server", reply.text) from None
     except ConnectionBroken as broken:
         if site.scheme != "ftps":
-            broken.advice = f"{broken.advice}; if it speaks TLS from the first byte, write ftps://"
+            broken.advice = f"{broken.advice}; if the port is for implicit TLS (usually 990), write ftps://"
         raise
     if context and site.scheme == "ftpes":
         await _ask_for_tls(client, where)
@@ -108,27 +108,27 @@ async def _ask_for_tls(client: Client, where: str) -> None:
         await client.command("AUTH TLS", "234")
     except StatusCodeError as error:
         reply = _reply_of(error)
-        otherwise = Untrusted(f"{where} does not begin to speak TLS", _CLEAR_TEXT, reply.text)
+        otherwise = Untrusted(f"{where} rejected AUTH TLS", _CLEAR_TEXT, reply.text)
         raise _refused(where, reply, otherwise) from None
     except ConnectionBroken as broken:
         if broken.reply:
-            raise Untrusted(f"{where} said more than it may before TLS begins", _TRICK, broken.reply) from None
+            raise Untrusted(f"{where} sent data before TLS started (possible attack)", _TRICK, broken.reply) from None
         raise
     if client.control.broken or not client.control.flow.is_quiet:
-        raise Untrusted(f"{where} said more than it may before TLS begins", _TRICK)
+        raise Untrusted(f"{where} sent data before TLS started (possible attack)", _TRICK)
 
 
 def _no_tls(site: Site, error: ssl.SSLError) -> Untrusted:
     where = f"{site.host}:{site.port}"
     if is_not_tls(error) and site.scheme == "ftps":
-        advice = "write ftpes://, for servers that begin TLS after the greeting; their port is mostly 21"
-        return Untrusted(f"{where} does not speak TLS from the first byte", advice)
+        advice = "write ftpes:// (explicit TLS, usually port 21)"
+        return Untrusted(f"{where} does not support implicit TLS on this port", advice)
     if is_not_tls(error):
-        return Untrusted(f"{where} says that it speaks TLS now, and does not", _TRICK)
-    advice = "it may want a client certificate (--client-cert), or know no TLS from 1.2 on: ask the site's host"
+        return Untrusted(f"{where} accepted AUTH TLS but did not start TLS", _TRICK)
+    advice = "the server may require a client certificate (--client-cert) or lack TLS 1.2: ask the site's host"
     if error.reason and _REFUSES_OURS.search(error.reason):
-        advice = "it does not accept the certificate of --client-cert: ask the site's host for one that it does"
-    return Untrusted(f"no TLS can be agreed upon with {where}: {reason(error)}", advice)
+        advice = "the server rejects the certificate of --client-cert: ask the site's host for a valid one"
+    return Untrusted(f"TLS handshake with {where} failed: {reason(error)}", advice)
 
 
 async def _look(site: Site, context: ssl.SSLContext, timeout_seconds: float) -> Certificate | None:
@@ -147,7 +147,7 @@ async def log_in(client: Client, site: Site, password: Secret) -> None:
     """Say who we are, and have data connections protected if the control connection is (RFC 4217, 9).
 
     Raises LoginFailed, ConnectionRefused (too many clients), ConnectionBroken (not now), or Untrusted if the server
-    wants TLS and the site was named without, or would send files in clear text.
+    requires TLS and the site was named without, or would send files in clear text.
     """
     where = f"{site.host}:{site.port}"
     user = site.user or aioftp.DEFAULT_USER
@@ -161,8 +161,8 @@ async def log_in(client: Client, site: Site, password: Secret) -> None:
     except StatusCodeError as error:
         reply = _reply_of(error)
         if not site.is_encrypted and _WANTS_TLS.search(reply.text[:_JUDGED]):
-            raise Untrusted(f"{where} wants TLS", "write ftpes:// for ftp://", reply.text) from None
-        refused = LoginFailed(f"{where} refuses the login of user {escape.shown(user)!r}", reply.text)
+            raise Untrusted(f"{where} requires TLS", "write ftpes:// instead of ftp://", reply.text) from None
+        refused = LoginFailed(f"{where} refused the login of user {escape.shown(user)!r}", reply.text)
         wants_account = code == "332" and not reply.transient
         raise _refused(where, reply, refused, sure=wants_account or _is_about_the_user(reply)) from None
     if site.is_encrypted:
@@ -177,7 +177,7 @@ async def _first_command(client: Client, site: Site, command: str) -> tuple[str,
         if client.control.alert:
             raise _no_tls(site, client.control.alert) from None
         if site.is_encrypted and not broken.reply:
-            broken.advice = f"{broken.advice}; servers that want a client certificate (--client-cert) end so, too"
+            broken.advice = f"{broken.advice}; the server may require a client certificate (--client-cert)"
         raise
     return code, lines
 
@@ -188,7 +188,7 @@ async def _protect(client: Client, where: str) -> None:
             await client.command(command, "2xx")
         except StatusCodeError as error:
             reply = _reply_of(error)
-            otherwise = Untrusted(f"{where} does not protect data connections ({command})", _CLEAR_TEXT, reply.text)
+            otherwise = Untrusted(f"{where} refused to encrypt data connections ({command})", _CLEAR_TEXT, reply.text)
             raise _refused(where, reply, otherwise) from None
 
 
@@ -207,7 +207,7 @@ def _refused(where: str, reply: Reply, otherwise: RemoteError, *, sure: bool | N
         return _too_many(where, reply)
     if sure is None:
         sure = not reply.transient and not reply.is_farewell
-    return otherwise if sure else ConnectionBroken(f"{where} does not log anybody in now", reply.text)
+    return otherwise if sure else ConnectionBroken(f"{where} accepts no logins at the moment", reply.text)
 
 
 def _too_many(where: str, reply: Reply) -> ConnectionRefused:

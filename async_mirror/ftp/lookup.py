@@ -94,12 +94,12 @@ class Lookup:
             return Entry(path, Kind.FILE, UNKNOWN, UNKNOWN)
         if listing.shows_absence_of(name):
             return None
-        raise Refusal("the server does not tell whether it is there")
+        raise Refusal("the server does not tell whether it exists")
 
     async def is_folder(self, path: str) -> bool:
         """Try to enter the folder, and come back in the same breath."""
         if not self._exchange.root:
-            raise Refusal("the server does not tell where it is (PWD), so no folder can be told from a file")
+            raise Refusal("the server does not support PWD, which is needed to tell folders from files")
         async with self._exchange.lock:
             entered, back = await self._exchange.ask(f"CWD {self._exchange.name(path)}", f"CWD {self._exchange.root}")
         self._exchange.check_back(back)

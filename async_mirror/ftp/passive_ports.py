@@ -186,8 +186,8 @@ class PassivePorts:
         None if the reply names no port; raises NoPort if that is because there is none for this session.
         """
         if _is_of_session(reply):
-            self._control.break_off("the server has no data port for this connection", reply.text)
-            raise NoPort("the server has no data port for this connection", reply.text)
+            self._control.break_off("the server has no free data port", reply.text)
+            raise NoPort("the server has no free data port", reply.text)
         assert self._control.transport is not None
         address = self._control.transport.get_extra_info("peername")
         if reply.code == 229 and (port := parse_epsv(reply)):

@@ -87,8 +87,8 @@ class Publishing:
         try:
             await self.rename(aside, final)
         except Refusal as refusal:  # what bears the final name is not known any more: somebody has to look
-            self._exchange.control.break_off("the old version could not be put back")
-            raise ConnectionBroken("the old version could not be put back", refusal.reply) from None
+            self._exchange.control.break_off("the old version could not be restored")
+            raise ConnectionBroken("the old version could not be restored", refusal.reply) from None
 
     def _rename_commands(self, old: str, new: str) -> tuple[str, str]:
         return f"RNFR {self._exchange.name(old)}", f"RNTO {self._exchange.name(new)}"
@@ -144,7 +144,7 @@ class Publishing:
     def _was_renamed(self, first: Reply, second: Reply) -> bool:
         """Tell whether RNFR and RNTO renamed a file; a server that took another one's RNFR for it is not believed."""
         if second.succeeded and not first.continues:
-            what = "the server renamed something else than it was told to"
+            what = "the server renamed the wrong file"
             self._exchange.control.break_off(what, first.text)
             raise ConnectionBroken(what, first.text)
         return second.succeeded

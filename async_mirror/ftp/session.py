@@ -74,7 +74,7 @@ async def connect(
             client.control.break_off("it was not to be opened")
             raise
         return session
-    raise ConnectionBroken("the server does not answer what any server answers (NOOP, PWD, EPSV)")
+    raise ConnectionBroken("the server does not answer basic commands (NOOP, PWD, EPSV)")
 
 
 async def _greeted(site: Site, tls: Tls | None, password: Secret, timeout_seconds: float) -> Client:
@@ -147,7 +147,7 @@ class FtpSession:
     async def _settle_in(self, create_root: bool) -> None:
         """Agree upon bytes and names, and enter the root, all in one write where the server takes that."""
         root, features = self._site.root, self._features
-        commands = ["SYST"] * (features.level > 0)
+        commands = ["SYST"] * (features.known.level > 0)
         commands += ["OPTS UTF8 ON"] * ("UTF8" in features.identity.offers)
         commands += ["TYPE I", *[f"CWD {root}"] * bool(root), "PWD"]
         replies = dict(zip(commands, await self._exchange.ask(*commands), strict=True))
@@ -167,17 +167,17 @@ class FtpSession:
         root = self._site.root
         if not create:
             if reply.transient and not quirks.is_absent_now(reply):
-                raise ConnectionBroken(f"the folder {escape.shown(root)} cannot be entered now", reply.text)
-            raise RootMissing(f"the folder {escape.shown(root)} is not there", reply.text)
+                raise ConnectionBroken(f"the folder {escape.shown(root)} cannot be entered at the moment", reply.text)
+            raise RootMissing(f"the folder {escape.shown(root)} does not exist", reply.text)
         made = reply
         for folder in [*lineage(root), root]:
             if folder:
                 (made,) = await self._exchange.ask(f"MKD {folder}")
         (reply,) = await self._exchange.ask(f"CWD {root}")
         if reply.transient:
-            raise ConnectionBroken(f"the folder {escape.shown(root)} cannot be entered now", reply.text)
+            raise ConnectionBroken(f"the folder {escape.shown(root)} cannot be entered at the moment", reply.text)
         if not reply.succeeded:
-            raise SiteUnusable(f"the folder {escape.shown(root)} cannot be entered, and not be made", made.text)
+            raise SiteUnusable(f"the folder {escape.shown(root)} cannot be entered or created", made.text)
         self.made_root = made.succeeded
 
     @property
@@ -244,7 +244,7 @@ class FtpSession:
 
     def found_removal(self, removal: Removal) -> None:
         """Note what RMD of a folder that is not empty comes to."""
-        recursive = "this server removes a folder with all that is in it: only one that is seen to be empty is removed"
+        recursive = "this server deletes folders with their content: only folders listed as empty are deleted"
         self._features.account.found_removal(removal, "" if removal is Removal.REFUSED else recursive)
 
     def barred(self, folder: str) -> Barred | None:
@@ -276,7 +276,7 @@ class FtpSession:
         if target:
             target.is_there = await self._lookup.is_there(target.path, told)
         if size is None:
-            raise Refusal("the file is not there after it was sent", reply.text, transient=True)
+            raise Refusal("the file is missing after the upload", reply.text, transient=True)
         return size
 
     async def size(self, path: str) -> int | None:

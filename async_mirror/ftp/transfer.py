@@ -90,7 +90,7 @@ class Transfers:
 
     def _judged(self, broken: ConnectionBroken, rung: int, generation: int) -> ConnectionBroken:
         if self.ports.are_refused:
-            return NoPort("the server has no data port for this connection", broken.reply)
+            return NoPort("the server has no free data port", broken.reply)
         if not rung:
             return broken
         if isinstance(broken, OutOfStep):
@@ -133,7 +133,7 @@ class Transfers:
 
         Nothing comes between a port and its transfer where ports are not asked for ahead.
         """
-        if self._features.level >= AHEAD and length_of(question, command) <= self._control.window:
+        if self._features.known.level >= AHEAD and length_of(question, command) <= self._control.window:
             return None
         await self._control.room(self._control.window)
         (asked,) = self._control.send(question)
@@ -158,7 +158,7 @@ class Transfers:
             await self._explain(begun, f"no data connection to port {port.number}: {str(error) or 'time-out'}")
         except BaseException:
             data.reset()
-            self._control.break_off("it was interrupted")
+            self._control.break_off("interrupted")
             raise
 
     async def _explain(self, begun: "_Begun", what: str) -> NoReturn:
@@ -182,8 +182,8 @@ class Transfers:
         Whether it was indeed the transfer is seen from the replies to what was sent along.
         """
         if reply.code in {425, 522} and self._connections.tls:
-            self._control.break_off("the server does not take the data connection", reply.text)
-            raise ConnectionBroken("the server does not take the data connection", reply.text)
+            self._control.break_off("the server refused the data connection", reply.text)
+            raise ConnectionBroken("the server refused the data connection", reply.text)
         if not reply.succeeded:
             if begun.following:
                 await asyncio.wait([each.reply for each in begun.following], timeout=_FOLLOWS_WITHIN_S)
@@ -199,10 +199,10 @@ class Transfers:
             self._features.rungs.give_back(AHEAD, begun.port.generation)
         elif begun.port.ahead:
             self._features.rungs.doubt(AHEAD)
-            self._control.break_off("the server does not take the data connection", reply.text)
+            self._control.break_off("the server refused the data connection", reply.text)
         elif reply.code == 425:
             return
-        raise TooQuick("the data port is void", reply.text)
+        raise TooQuick("the server closed the data port", reply.text)
 
     # Files.
 
@@ -263,7 +263,7 @@ class Transfers:
         else:
             self._features.rungs.proved(BEHIND, holds=False)
             self._control.break_off("the server was silent after NOOP")
-            raise TooQuick("the server does not answer a command behind a transfer")
+            raise TooQuick("no reply to a command sent during a transfer")
 
     async def _send_content(self, begun: "_Begun", content: Content, left: Callable[[], None]) -> None:
         await self._open(begun)
@@ -284,7 +284,7 @@ class Transfers:
             raise failed.error from None
         except BaseException:
             data.reset()
-            self._control.break_off("it was interrupted")
+            self._control.break_off("interrupted")
             raise
         data.close()
 
@@ -297,7 +297,7 @@ class Transfers:
     async def fetch(self, command: str, sink: Sink) -> tuple[Reply, bool]:
         """Give `sink` what a command sends over its data connection; return its reply, and whether that was all."""
         async with self.lock:
-            quick = self._features.level >= BEHIND
+            quick = self._features.known.level >= BEHIND
             rung, generation = 0, 0
             early = (
                 quick
@@ -343,7 +343,7 @@ class Transfers:
             await self._explain(begun, f"the data connection failed: {str(error) or 'time-out'}")
         except BaseException:
             data.reset()
-            self._control.break_off("it was interrupted")
+            self._control.break_off("interrupted")
             raise
         data.close()
         if sink.endless:

@@ -17,7 +17,7 @@ from async_mirror.remote.errors import Refusal
 from async_mirror.remote.session import RemoteSession, SiteHash
 from async_mirror.source.files import new_hash, read_file
 
-BY_CRC = "contents were compared by CRC-32, which takes one in 4 billion that differ for the same"
+BY_CRC = "contents were compared by CRC-32, which misses one difference in 4 billion"
 """The note of a comparison that no stronger hash was to be had for."""
 
 
@@ -160,7 +160,7 @@ async def _set_date(attempt: Attempt, change: SendFile, held: Entry, found: Same
     return attempt.done(version, *notes, change=SetDate(version, held, SAME, is_set))
 
 
-SAME = "its content is the same"
+SAME = "same content"
 """Why only a date was set."""
 
 

@@ -63,5 +63,5 @@ async def kept(attempt: Attempt) -> Outcome:
     if attempt.publisher.existing is Existing.SKIP:
         return attempt.skipped(KEPT)
     return attempt.failed(
-        Problem.EXISTS, "" if attempt.replaces else "the server does not tell whether there is anything"
+        Problem.EXISTS, "" if attempt.replaces else "the server does not tell whether a file of this name exists"
     )

@@ -13,7 +13,7 @@ from async_mirror.model.outcome import OLD_SPELLING, Done, Doubt, Outcome
 from async_mirror.remote.errors import LINK_IN_THE_WAY, Refusal
 from async_mirror.remote.session import RemoteSession
 
-_FILE_IN_THE_WAY = "a file of others is in the way (remove it from the site, or rename the folder)"
+_FILE_IN_THE_WAY = "an unmanaged file is in the way: delete it on the site, or rename the folder"
 
 
 async def in_the_way(session: RemoteSession, path: str) -> str:
@@ -125,7 +125,7 @@ async def remove(attempt: Attempt, held: Entry) -> Outcome:
     except Refusal:
         seen = await attempt.session.look(held.path)
         if seen is not None and not seen.is_folder:
-            return attempt.unmanaged("it is a file of others now")
+            return attempt.unmanaged("replaced on the site by an unmanaged file")
         listing = await attempt.session.list_folder(held.path)
         if listing is None or listing.is_empty:
             raise

@@ -33,9 +33,11 @@ ROOT = "root"
 
 
 class WrongSite(SiteUnusable):
-    """The site's root is not the one that the state was made with."""
+    """The site's root is not the one that the state was made with, or another mirror's."""
 
-    advice = ""
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 class Answer(NamedTuple):
@@ -74,8 +76,9 @@ class Hands:
         if self.expected_root and session.root and shown(session.root) != self.expected_root:
             await session.close()
             raise WrongSite(
-                f"{self.site.shown} is now the folder {shown(session.root)} of the server; what was mirrored is in"
-                f" {self.expected_root}. Name that one, or use another --state-dir for a new mirror"
+                f"{self.site.shown} is now the folder {shown(session.root)} of the server, and was"
+                f" {self.expected_root} before",
+                "name the old folder in the destination, or use another --state-dir for a new mirror",
             )
         return session
 
@@ -191,7 +194,9 @@ def _refused(item: Item) -> Result | None:
     if all(map(is_plain, _paths(item))):
         return None
     path = next(path for path in _paths(item) if not is_plain(path))
-    failure = Failure(path, Problem.NOT_TRIED, "the state names a path that leads out of the mirror, or ends a command")
+    failure = Failure(
+        path, Problem.NOT_TRIED, "the state contains an invalid path (outside the mirror, or with a line break)"
+    )
     match item:
         case Job():
             return Failed(item, failure)

@@ -126,10 +126,10 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
     except CannotBeSent:  # so nothing ever was
         return Settled(pending)
     except Refusal as refusal:
-        detail = f"while what an earlier run left there was looked at, {refusal.told}"
+        detail = f"while recovering an interrupted upload: {refusal.told}"
         return Settled(pending, failure=Failure(pending.path, Problem.REFUSED, detail, refusal.transient))
     except ConnectionBroken as broken:
-        detail = f"while what an earlier run left there was looked at, {broken.told}"
+        detail = f"while recovering an interrupted upload: {broken.told}"
         return Settled(pending, failure=Failure(pending.path, broken.problem, detail, transient=True))
     return _settled(session, pending, seen, moved=moved)._replace(is_whole=is_whole, stays=stays)
 

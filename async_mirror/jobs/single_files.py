@@ -134,7 +134,7 @@ async def remove(attempt: Attempt, held: Entry) -> Outcome:
         seen = await attempt.session.look(held.path)
         if seen is None or not seen.is_folder:
             raise
-        return attempt.unmanaged("it is a folder of others now")
+        return attempt.unmanaged("replaced on the site by an unmanaged folder")
     return attempt.done(None)
 
 
@@ -148,4 +148,4 @@ def is_back(attempt: Attempt, held: Entry) -> Outcome | None:
     now = look.look(source, held.path) if there else None
     if not there or (now and now.kind is not held.kind):
         return None
-    return attempt.skipped("it is in the source again")
+    return attempt.skipped("back in the source")

@@ -21,7 +21,7 @@ async def name_problem(attempt: Attempt) -> Outcome | None:
     if not traits or traits <= attempt.session.kept:
         return None
     if await _alters(attempt, traits):
-        return attempt.failed(Problem.ALTERED, "the server does not keep such a name as it is; rename it in the source")
+        return attempt.failed(Problem.ALTERED, "the server changes such names: rename it in the source")
     return None
 
 
@@ -216,8 +216,8 @@ async def _is_taken(asked: Awaitable[object]) -> bool:
     return True
 
 
-NOT_OURS = "it holds things that are not ours"
-NOT_SURE = "this server removes a folder with all that is in it, and its listings do not show for sure that it is empty"
+NOT_OURS = "contains unmanaged files or folders"
+NOT_SURE = "this server deletes folders with their content, and its listing does not prove that this one is empty"
 
 
 async def why_it_stays(attempt: Attempt, folder: str) -> str:

@@ -23,8 +23,8 @@ from async_mirror.remote.errors import NO_CHANGES, InTheWay, Refusal
 from async_mirror.remote.session import Barred, Published, Reader, Target
 from async_mirror.source import files
 
-NOT_ATOMIC = "this server does not rename onto a file that is there: for a moment a replaced file is absent"
-NO_RENAMES = "this server renames nothing, so that no file can be replaced whole (--in-place replaces them otherwise)"
+NOT_ATOMIC = "this server cannot rename over an existing file, so a replaced file is missing for a moment"
+NO_RENAMES = "this server refuses all renames, which atomic uploads need (--in-place does without)"
 
 
 _OVERWRITE = Existing.OVERWRITE
@@ -92,7 +92,7 @@ class Upload:
             outcome = await self._send_in_some_way()
             if outcome is not None:
                 return outcome
-        return attempt.failed(Problem.BUSY, "it was begun twice, and changed both times")
+        return attempt.failed(Problem.BUSY, "changed during both attempts")
 
     async def _prepared(self) -> Outcome | None:
         """See that nothing of an attempt before this one is left, and settle it if all bytes of that are there."""
@@ -144,13 +144,13 @@ class Upload:
             case Blame.TEMPORARY_NAME:
                 return True
             case Blame.THIS_FILE:
-                raise Refusal(f"it could be sent, but this name is not to be had: {refusal}", refusal.reply)
+                raise Refusal(f"uploaded, but the server refuses this name: {refusal}", refusal.reply)
             case Blame.ANY_FILE:
                 raise Refusal(f"{NO_RENAMES}: {refusal}", refusal.reply)
 
     async def _send_once(self) -> Outcome | None:
         """Send the file as it is now; None if it changed meanwhile, and nothing came of it."""
-        source, gone = self._attempt.publisher.source, "it is no longer in the source"
+        source, gone = self._attempt.publisher.source, "deleted from the source meanwhile"
         file = None
         try:
             file = await files.open_settled(source, self._path)
@@ -191,7 +191,7 @@ class Upload:
         self._is_stored = True
         if size != file.sent:
             await self._temporaries.drop()
-            detail = f"{file.sent} bytes were sent, the site has {size}"
+            detail = f"uploaded {file.sent} bytes, the site has {size}"
             return attempt.failed(Problem.INCOMPLETE, detail, transient=True)
         return await self._publish(self._temporaries.holds)
 

@@ -71,14 +71,14 @@ class Move(NamedTuple):
 
 
 class RemoveFile(NamedTuple):
-    """Remove a file that we put there and that is gone from the source."""
+    """Remove a file that we put there and that is deleted from the source."""
 
     held: Entry
     why: str
 
 
 class RemoveFolder(NamedTuple):
-    """Remove an empty folder that we made and that is gone from the source."""
+    """Remove an empty folder that we made and that is deleted from the source."""
 
     held: Entry
     why: str

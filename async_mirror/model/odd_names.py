@@ -44,7 +44,7 @@ def differ_in(one: str, other: str) -> str:
 def refusal(name: str) -> str | None:
     """Say why a local name can never be sent, or None. CR, LF and NUL would end a command (RFC 959, 5.3)."""
     if "\r" in name or "\n" in name or "\0" in name:
-        return "its name holds a line break, which FTP cannot carry"
+        return "its name contains a line break, which FTP cannot transmit"
     return None
 
 

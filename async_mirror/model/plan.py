@@ -10,8 +10,8 @@ from async_mirror.model.odd_names import folded
 from async_mirror.model.paths import split
 
 ALL_MARKS = Marks()
-UNREAD = "it may have been replaced, and nobody has read what the site holds"
-CHANGED_BENEATH = "its content changed, its size and date did not"
+UNREAD = "possibly changed; the content on the site is not known"
+CHANGED_BENEATH = "content changed, size and date did not"
 """Why a file is sent of which only the ctime or the inode told."""
 
 

@@ -61,7 +61,7 @@ def _file(path: Path, known: Mapping[str, click.Parameter], common: str) -> File
     written = _read(path)
     tables = written.pop(_TABLES, {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise ConfigError(f"{path}: {_TABLES} must be a table for each mirror, as in [{_TABLES}.shop]")
+        raise ConfigError(f"{path}: mirror must be a table for each mirror, as in [mirror.shop]")
     if wrong := next((name for name in tables if not MIRROR.fullmatch(name)), None):
         raise ConfigError(f"{path}: a mirror cannot be called {wrong!r}: use letters, digits, _, - and .")
     own = {name: param for name, param in known.items() if getattr(param, "group", "") != common}
@@ -80,9 +80,9 @@ def _settings(path: Path, table: dict[str, Any], known: Mapping[str, click.Param
         name = written.replace("_", "-")
         param = known.get(name)
         if param is None:
-            raise ConfigError(f"{path}: {where}{_unknown(written, known)}")
+            raise ConfigError(f"{path}: {_unknown(written, known)}{f' (in [{where[:-1]}])' * bool(where)}")
         if param.name in settings:
-            raise ConfigError(f"{path}: {where}duplicate key {name} (with - and _): keep one")
+            raise ConfigError(f"{path}: duplicate key {where}{name} (with - and _): keep one")
         settings[str(param.name)] = _checked(path, where + name, param, value)
     return settings
 

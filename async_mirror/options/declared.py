@@ -1,18 +1,18 @@
 """Every option, declared once: name, type, default, help, group."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from async_mirror.crew.patience import Patience
-from async_mirror.model.settings import Existing, ExistingEqual, Settings, UsageError
+from async_mirror.model.settings import Existing, ExistingEqual, Settings
 from async_mirror.model.site import SCHEMES
 from async_mirror.model.temporary_names import SHAPES
 from async_mirror.options import config_file
 from async_mirror.options.click_types import ENVIRONMENT, Argument, FileName, Option, Parsed, Pattern
+from async_mirror.options.environment import refuse_slips
 from async_mirror.options.values import (
     parse_extension,
     parse_file_limit,
@@ -46,25 +46,9 @@ PIN = Parsed("pin", parse_pin)
 PATH = FileName(path_type=Path)
 
 
-def _look_for_slips(environment: Iterable[str]) -> None:
-    """Refuse a variable that is nearly one of ours: what it was to switch off or leave out would be done."""
-    prefix = f"{ENVIRONMENT}_"
-    known = {str(param.name).upper() for param in SYNC} | {"PASSWORD"}
-    for written in environment:
-        name = written.removeprefix(prefix)
-        if name == written or name in known:
-            continue
-        if name.startswith("NO_") and name[3:] in known:
-            raise UsageError(f"unknown variable {written}: write {prefix}{name[3:]}=no")
-        import difflib  # noqa: PLC0415 - only needed here
-
-        if close := difflib.get_close_matches(name, sorted(known), 1, 0.7):
-            raise UsageError(f"unknown variable {written}: did you mean {prefix}{close[0]}?")
-
-
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     if not ctx.resilient_parsing:
-        _look_for_slips(os.environ)
+        refuse_slips(os.environ, {str(param.name).upper() for param in SYNC} | {"PASSWORD"})
         config_file.use(ctx, path, SYNC, _OUTPUT)
 
 

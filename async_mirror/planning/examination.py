@@ -233,7 +233,7 @@ class _Bounds:
 
 
 def _told_by_inode(upload: SendFile, other: str) -> SendFile:
-    return upload._replace(why=f"it is the file that was tracked as {other} (same inode and date)", compares=False)
+    return upload._replace(why=f"tracked as {other} before (same inode and date)", compares=False)
 
 
 def _add(plan: FolderPlan, more: FolderPlan) -> None:
@@ -244,6 +244,6 @@ def _add(plan: FolderPlan, more: FolderPlan) -> None:
 def _told(mount: Mount | None, touched: int) -> str:
     below = f"below {mount.folder} " if mount and mount.folder else ""
     return (
-        f"{touched:,} files {below}have another ctime or inode, and the size and date that they had, as after chown, a"
-        " backup or a new mount: they are read some in each pass, to see whether any has changed (--no-ctime: never)"
+        f"{touched:,} files {below}have a new ctime or inode but the same size and date (chown, backup or new mount):"
+        " some are read in each pass to find changes (--no-ctime: never)"
     )

@@ -43,9 +43,11 @@ class _AwaitableForecast(Face[_Forecast]):
 class Ahead:
     """A second look at the source, in the order of the scan, that is not held up by anything."""
 
-    def __init__(self, root: bytes, selection: Selection, state: AwaitableState, report: Report) -> None:
-        """Begin where the scan begins."""
-        self.begun = False
+    def __init__(
+        self, root: bytes, selection: Selection, state: AwaitableState, report: Report, *, wanted: bool = True
+    ) -> None:
+        """Begin where the scan begins, if it is `wanted` at all."""
+        self._wanted = wanted
         self._root = root
         self._selection = selection
         self._forecast = _AwaitableForecast(_Forecast(selection, state.blocking), state.off_loop)
@@ -60,9 +62,13 @@ class Ahead:
         if files:
             self._report.foreseen(-files, -size)
 
+    def is_due(self, jobs: int) -> bool:
+        """Tell whether it is time to look, once so many jobs were made."""
+        return self._wanted and jobs > BEGINS_AFTER
+
     async def look(self) -> None:
-        """Count to the end, and tell that all is known."""
-        self.begun = True
+        """Count to the end, and tell that all is known; once is enough."""
+        self._wanted = False
         index = 0
         async with aclosing(multi.stream(partial(walk, self._root, self._selection))) as listings:
             async for batch in listings:

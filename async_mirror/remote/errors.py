@@ -2,14 +2,14 @@
 
 from async_mirror.model.outcome import Problem
 
-FOLDER_IN_THE_WAY = "a folder is in the way (remove it from the site, or rename the file)"
-LINK_IN_THE_WAY = "a link, which is not followed, is in the way (remove it from the site)"
+FOLDER_IN_THE_WAY = "a folder is in the way: delete it on the site, or rename the file"
+LINK_IN_THE_WAY = "a symbolic link is in the way: delete it on the site"
 
-NO_CHANGES = "this server lets nothing be renamed or deleted"
+NO_CHANGES = "this server refuses all renames and deletions"
 """What is told of each file; what to do about it is told once."""
 ABOUT_NO_CHANGES = (
-    "this server lets nothing be renamed or deleted, so that no file can be put there whole:"
-    " --in-place writes files under their final names, where half of one may be seen"
+    "this server refuses all renames and deletions, so atomic uploads are impossible:"
+    " --in-place writes files under their final names, where visitors may see half a file"
 )
 
 _LONGEST_TOLD = 1000
@@ -36,7 +36,7 @@ class ConnectionBroken(RemoteError):
 
     problem = Problem.CONNECTION
     """What it is to whatever was to be done."""
-    advice = "check host, port and network, and whether the server runs; what is not done yet is done later"
+    advice = "check host, port and network"
 
     def __init__(self, message: str, reply: str = "", *, by_server: bool = False) -> None:
         """Say what happened; `by_server` if the server ended the session: what it was sent is not done any more."""
@@ -64,7 +64,7 @@ class NoPort(ConnectionBroken):
     """The server has no data port for this session: fewer sessions may do better."""
 
     problem = Problem.NO_PORT
-    advice = "use fewer connections (--multi A2), or have more passive ports opened on the server"
+    advice = "use fewer connections (--multi A2), or open more passive ports on the server"
 
 
 class LedElsewhere(ConnectionBroken):
@@ -77,21 +77,19 @@ class LedElsewhere(ConnectionBroken):
 class ConnectionRefused(RemoteError):
     """The server has too many clients (421, 530 "too many"): fewer connections may do better."""
 
-    advice = "use fewer connections (--multi A2), or end what else is logged in as this user"
+    advice = "use fewer connections (--multi A2), or close other sessions of this user"
 
 
 class LoginFailed(RemoteError):
     """The server does not accept user and password; asking again locks accounts."""
 
-    advice = (
-        "check the user, and the password where you keep it; async-mirror config, with the same options, tells where"
-    )
+    advice = "check user and password; async-mirror config with the same options shows where the password is from"
 
 
 class SiteUnusable(RemoteError):
     """The site is not the one that was meant, or cannot do what is needed; asking again does not help."""
 
-    advice = "check the destination's path, and whether this user may enter and make folders there"
+    advice = "check the path of the destination, and whether this user may create folders there"
 
 
 class Untrusted(SiteUnusable):
@@ -105,7 +103,7 @@ class Untrusted(SiteUnusable):
 class UnknownHost(SiteUnusable):
     """There is no host of this name."""
 
-    advice = "check the spelling of the host, and the network"
+    advice = "check the spelling of the host and the network"
 
 
 class RootMissing(SiteUnusable):
@@ -119,7 +117,7 @@ class Refusal(RemoteError):
     (RFC 959: "local error in processing") is what several servers say of a full disk, and of much else.
     """
 
-    advice = "see what the server said; if that does not help, ask the site's host"
+    advice = "see the server's reply; if that does not help, ask the site's host"
 
     def __init__(
         self,

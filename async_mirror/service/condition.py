@@ -67,7 +67,7 @@ class Live:
     next_pass_in_s: float | None
     last_pass_ago_s: float | None
     trouble: str
-    """What ended the last pass, "" while one is under way: the state may have had no room for it."""
+    """What ended the last pass, for which the state may have had no room; why the server is away, while one is."""
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> "Live | None":
@@ -90,7 +90,7 @@ def live_of(activity: Activity, counts: Counts, *, pid: int, still_s: float, now
     until = None if activity.phase == PAUSED_PHASE else activity.resting_until
     return Live(
         pid=pid,
-        phase=activity.phase,
+        phase=activity.state if under_way else activity.phase,
         under_way_s=round(now - activity.begun, 1) if under_way else None,
         files_done=activity.files_done,
         files_total=activity.files_total,
@@ -103,8 +103,12 @@ def live_of(activity: Activity, counts: Counts, *, pid: int, still_s: float, now
         failed=activity.failed,
         next_pass_in_s=None if until is None else round(max(0.0, until - now), 1),
         last_pass_ago_s=None if under_way or not activity.passes else round(now - activity.begun - counts.seconds, 1),
-        trouble="" if under_way else counts.trouble,
+        trouble=_why_away(activity) if under_way else counts.trouble,
     )
+
+
+def _why_away(activity: Activity) -> str:
+    return next((each.why for each in activity.retrying.values() if each.why), "") if activity.is_away else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,10 +182,10 @@ def kind_of(live: Live | None, last: LastPass | None, failing: Failing, *, pause
     found = _kind_by(last, failing)
     if paused:
         return Kind.PAUSED
-    if live and _uploads(live, was_failing=found is Kind.FAILING):
-        return Kind.UPLOADING
     if live and live.trouble:
         return Kind.FAILING
+    if live and _uploads(live, was_failing=found is Kind.FAILING):
+        return Kind.UPLOADING
     return Kind.STARTING if live and found is Kind.NEW else found
 
 

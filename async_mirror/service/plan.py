@@ -97,6 +97,6 @@ def _plan(name: str, context: click.Context) -> Plan:
         login = resolve.login_of(asked)
         settings = resolve.settings_of(asked, source, login)
         trust = resolve.trust_of(asked, login.site)
-        file = resolve.state_file_of(asked, source, login.site)
         tls = tls_of(login.site, trust)
+        file = resolve.state_file_of(asked, source, login.site)
         return Plan(name, asked, settings, login, trust, tls, file, tuple(resolve.warnings_about(login, trust)))

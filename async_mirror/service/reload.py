@@ -46,9 +46,9 @@ async def reload_when_told(mirrors: Mirrors, context: click.Context, notifier: N
             plans = await multi.in_thread(_plans_again, context, mirrors.plans)
         except (UsageError, click.ClickException) as error:
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            _log.error("%s", shown(f"the configuration was not read again, the old settings go on: {text}"))
+            _log.error("%s", shown(f"the configuration was not reloaded, the old settings stay: {text}"))
         else:
-            _log.info("the configuration was read again")
+            _log.info("the configuration was reloaded")
             await mirrors.become(plans)
         notifier.ready()
 

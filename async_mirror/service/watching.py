@@ -33,7 +33,7 @@ class Watching:
         settings, note = mirror.settings, mirror.report.note
         notices = await self._shared()
         if self._reason:
-            note(f"inotify cannot be used ({self._reason}): the source is looked at every {POLL_S:.0f} s")
+            note(f"cannot use inotify ({self._reason}): the source is polled every {POLL_S:.0f} s")
         watch = SourceWatch(
             os.fsencode(settings.source),
             mirror.selection,

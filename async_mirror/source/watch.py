@@ -168,9 +168,7 @@ class SourceWatch:
                     for path, gone in some:
                         self._told(path, Touch.GONE if gone else Touch.CHANGED)
         except (OSError, RuntimeError) as error:
-            self._note(
-                f"changes in the source are not told of any more ({error}): it is looked at every {POLL_S:.0f} s"
-            )
+            self._note(f"the system reports no more changes in the source ({error}): it is polled every {POLL_S:.0f} s")
             self._tree.polls = True
             self._lose()
 

@@ -197,10 +197,10 @@ class WatchedTree:
         found = mounts(root)
         kinds = sorted({each.kind.decode("ascii", "replace") for each in found if not each.tells_of_changes})
         if kinds:
-            where = "on" if len(found) == 1 else "in part on"
+            where = "on" if len(found) == 1 else "partly on"
             self.notes.append(
-                f"the source is {where} {', '.join(kinds)}, where the kernel does not tell of all changes:"
-                f" that is looked at every {POLL_S:.0f} s"
+                f"the source is {where} {', '.join(kinds)}, where the kernel does not report all changes:"
+                f" it is polled every {POLL_S:.0f} s"
             )
         return [(each.folder, not each.tells_of_changes) for each in found]
 
@@ -208,11 +208,11 @@ class WatchedTree:
         folders = len(self.watched) + self._lacking
         told = (
             f"only {len(self.watched):,} of the {folders:,} folders in {escape.shown(os.fsdecode(self._source))} can be"
-            f" watched ({self._reason.strerror}): the others are looked at every {POLL_S:.0f} s"
+            f" watched ({self._reason.strerror}): the others are polled every {POLL_S:.0f} s"
         )
         if self._reason.errno != errno.ENOSPC:
             return told
-        return f"{told}. Set fs.inotify.max_user_watches to {1 << (_limit() + self._lacking).bit_length()}"
+        return f"{told}; set fs.inotify.max_user_watches to {1 << (_limit() + self._lacking).bit_length()}"
 
 
 def _limit() -> int:

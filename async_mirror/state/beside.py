@@ -11,7 +11,7 @@ from async_mirror.state.database import StateError, explained
 def note_in(path: Path, name: str, value: str | None) -> None:
     """Remember a fact, None forgets it; whoever has the state open finds it there. Raises StateError, also for none."""
     if not path.is_file():
-        raise StateError(f"no pass was ever made: there is no state {path}; see that sync has the same settings")
+        raise StateError(f"never synced (no state {path}): run sync, with the same settings")
     with explained(path):
         private_files.refuse_links(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=10)) as database, database:

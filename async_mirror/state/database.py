@@ -19,8 +19,8 @@ class DamagedStateError(StateError):
     def __init__(self, path: Path, error: Exception) -> None:
         """Say so, and what comes next."""
         super().__init__(
-            f"the state {path} is damaged ({error}) and is set aside beside it. Nothing more was done. The next run"
-            " looks at the site again and takes over what is there already; it removes nothing that it does not know"
+            f"the state {path} is damaged ({error}) and was set aside: run sync again; it lists the site, adopts what"
+            " is equal, and deletes nothing that it does not track"
         )
 
 
@@ -83,7 +83,7 @@ def explained(path: Path) -> Iterator[None]:
         raise StateError(_unusable(path, error)) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
-            text = f"the state {path} is a symbolic link, which is not followed: put the file itself there"
+            text = f"the state {path} is a symbolic link: put the file itself there"
             raise StateError(text) from error
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         raise (NoRoomError if is_full else StateError)(_unusable(path, error.strerror)) from error
@@ -98,4 +98,4 @@ def set_aside(path: Path) -> None:
 
 
 def _unusable(path: Path, reason: object) -> str:
-    return f"the state {path} cannot be used ({reason}): see that this user may write there, and that there is room"
+    return f"cannot use the state {path} ({reason}): check permissions and free space"

@@ -23,9 +23,7 @@ def lock(path: Path) -> int:
     holder = _holder_after(descriptor, ORPHANS_END_SECONDS)
     if holder:
         os.close(descriptor)
-        raise StateError(
-            f"this mirror is already being kept by {shown(holder)}, whose lock is {path}: let that end first"
-        )
+        raise StateError(f"already running ({shown(holder)}, lock {path}): wait for its end, or stop it")
     with explained(path):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

@@ -41,7 +41,7 @@ class StateFile(NamedTuple):
 def facts_of(path: Path) -> dict[str, str]:
     """Return what a state has learned, while another process may be using it. Raises StateError, also for none."""
     if not path.is_file():
-        raise StateError(f"no pass was ever made: there is no state {path}; see that sync has the same settings")
+        raise StateError(f"never synced (no state {path}): run sync, with the same settings")
     with _left_alone(path):
         private_files.refuse_links(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
@@ -119,7 +119,7 @@ def open_to_others(path: Path) -> str:
         writable = path.parent.stat().st_mode & stat.S_IWOTH
     except OSError:
         return ""
-    return f"others on this machine can write to the state folder {path.parent}: run chmod o-w on it" * bool(writable)
+    return f"other users can write to the state folder {path.parent}: run chmod o-w on it" * bool(writable)
 
 
 @contextmanager
@@ -129,7 +129,9 @@ def _left_alone(path: Path) -> Iterator[None]:
         with explained(path):
             yield
     except DamagedStateError:
-        raise StateError(f"the state {path} is damaged; the next run of sync sets it aside") from None
+        raise StateError(
+            f"the state {path} is damaged: run sync, which sets it aside and lists the site again"
+        ) from None
 
 
 def _open_sound(path: Path) -> sqlite3.Connection:
@@ -155,9 +157,9 @@ def _of_this_version(database: sqlite3.Connection, path: Path) -> Iterator[int]:
     """Tell the version of a state that is to be brought up to date; refuse a newer one, and what is no state."""
     number = schema.number_of(database)
     if number > schema.VERSION:
-        raise StateError(f"the state {path} was written by a newer version of async-mirror: use that one")
+        raise StateError(f"the state {path} was written by a newer version of async-mirror: install that version")
     if number < 0:
-        raise DamagedStateError(path, ValueError("it is no state"))
+        raise DamagedStateError(path, ValueError("not a state file"))
     try:
         yield number
     except sqlite3.OperationalError as error:

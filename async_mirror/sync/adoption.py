@@ -45,13 +45,12 @@ class Adoption(Handler[Compare, Compared]):
         self._report.phase(LISTING)
         await perform(crew, self._compares(), self, LISTED_AT_ONCE)
         if foreign := self._report.counts.foreign:
-            things = plural(foreign, "thing")
-            self._report.note(f"left alone on the site, because they are neither ours nor in the source: {things}")
+            self._report.note(f"{plural(foreign, 'unmanaged path')} on the site, left alone")
         if self._untimed:
             files = plural(self._untimed, "file")
             self._report.note(
-                f"the site does not show by their times whether it holds these already, so they are sent: {files}"
-                " (--existing-equal size takes what has the same size for the same)"
+                f"{files} uploaded: the site has no usable modification times to compare",
+                "--existing-equal size takes files of the same size as equal",
             )
         if not self._context.stop.requested and not self._site.unseen:
             await self._state.learn(surveyed=f"{time.time():.0f}")
@@ -144,14 +143,12 @@ class Adoption(Handler[Compare, Compared]):
             self._report.note(note)
         folder = compared.folder or "/"
         if compared.cut:
-            self._report.note(f"the server cut its listing of {folder} short; what it left out is sent again")
+            self._report.note(f"the server cut its listing of {folder} short: missing files are uploaded again")
         if compared.unreadable:
-            self._report.note(f"the listing of {folder} has lines that cannot be read: {_some(compared.unreadable)}")
+            self._report.note(f"the listing of {folder} has unreadable lines: {_some(compared.unreadable)}")
         if compared.oddities:
             named = _some(compared.oddities)
-            self._report.note(
-                f"the server lists in {folder} names that no site may have, which are left alone: {named}"
-            )
+            self._report.note(f"ignored invalid names in the listing of {folder}: {named}")
 
 
 def _some(told: tuple[str, ...]) -> str:

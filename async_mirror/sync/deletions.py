@@ -1,4 +1,4 @@
-"""The fourth phase of a pass: what is gone from the source is removed from the site, within the guards."""
+"""The fourth phase of a pass: what is deleted from the source is removed from the site, within the guards."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
@@ -21,7 +21,7 @@ REMOVED_AT_ONCE = 8
 
 
 class Deletions:
-    """What one pass found gone from the source: files go first, then folders, deepest first."""
+    """What one pass found deleted from the source: files go first, then folders, deepest first."""
 
     def __init__(self, context: Context, guards: Guards, jobs: Jobs, feed: Feed) -> None:
         """Begin with nothing gone."""
@@ -73,7 +73,7 @@ class Deletions:
     # The phase.
 
     async def run(self, crew: MirrorCrew) -> None:
-        """Remove what is gone from the source, if all guards let it go."""
+        """Remove what is deleted from the source, if all guards let it go."""
         if not self._context.settings.delete:
             self._tell_swaps()
             return
@@ -84,7 +84,7 @@ class Deletions:
         if not await self._guards.is_of_this_source():
             return
         self._context.aside.at_risk += await self._doubt_twins(files)
-        why = "gone from the source"
+        why = "deleted from the source"
         await self._remove(crew, [RemoveFile(held, why) for held in files])
         folders.sort(key=_depth, reverse=True)
         at_once = 1  # the first one finds out for all what comes of a removal, if that is not known
@@ -96,7 +96,7 @@ class Deletions:
 
     def _tell_swaps(self) -> None:
         for swap in self._context.aside.swaps:
-            detail = "something of another kind has this name on the site, and --no-delete keeps it"
+            detail = "file/folder conflict on the site: run once without --no-delete"
             self._context.report.failure(Failure(swap.entry.path, Problem.NOT_TRIED, detail))
 
     async def _doubt_twins(self, files: Iterable[Entry]) -> list[Entry]:

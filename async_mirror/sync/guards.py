@@ -29,13 +29,13 @@ async def open_source(mirror: Mirror, state: AwaitableState) -> OpenedFolder | N
     try:
         folder = await source.open()
     except OSError as error:
-        mirror.report.halt(_unreadable(mirror.settings, error.strerror))
+        mirror.report.halt(*_unreadable(mirror.settings, error.strerror))
         return None
     if reason := await source.unfit(folder):
-        mirror.report.halt(reason)
+        mirror.report.halt(*reason)
         return None
     if (resolved := Path(os.fsdecode(folder))) != mirror.settings.source:
-        mirror.report.note(f"the source {mirror.settings.source} is {resolved} in this pass")
+        mirror.report.note(f"the source {mirror.settings.source} leads to {resolved}")
     return folder
 
 
@@ -51,24 +51,27 @@ class _Source:
         """Open it. Raises OSError."""
         return OpenedFolder.at(os.fsencode(self._settings.source))
 
-    def unfit(self, source: OpenedFolder) -> str:
-        """Return why nothing may be done: what must stay private is inside, or nothing can be read, or is there."""
+    def unfit(self, source: OpenedFolder) -> tuple[str, ...]:
+        """Return why nothing may be done, and a hint: private files are inside, or nothing is readable, or all is gone.
+
+        Empty if all is well.
+        """
         settings, resolved = self._settings, Path(os.fsdecode(source))
         exposed = next(published(settings.private, resolved, self._selection), "")
         if said := holds_state(resolved, self._state.path.parent) or exposed:
-            return f"{escape.shown(said)}. Nothing is done in this pass"
+            return (escape.shown(said),)
         listing = read_folder(source, "", self._selection)
         if listing.entries:
-            return ""
+            return ()
         if not listing.complete:
             return _unreadable(settings, listing.problems[0][1] if listing.problems else "")
         if self._state.holds_anything() and not settings.allow_empty_source:
             options = "--allow-empty-source" + " --max-delete 100%" * settings.delete
             return (
-                f"the source {escape.shown(str(settings.source))} is empty and the site is not: nothing is done."
-                f" If that is meant, run once with {options}"
+                f"the source {escape.shown(str(settings.source))} is empty and the site is not",
+                f"if this is intended, run once with {options}",
             )
-        return ""
+        return ()
 
 
 class _AwaitableSource(Face[_Source]):
@@ -76,10 +79,10 @@ class _AwaitableSource(Face[_Source]):
     unfit = Awaited(_Source.unfit)
 
 
-def _unreadable(settings: Settings, reason: str | None) -> str:
+def _unreadable(settings: Settings, reason: str | None) -> tuple[str, str]:
     return (
-        f"the source {escape.shown(str(settings.source))} cannot be read ({reason or 'it cannot be opened'}):"
-        " nothing is done. See that it is there, mounted, and may be read by this user"
+        f"cannot read the source {escape.shown(str(settings.source))}: {reason or 'it cannot be opened'}",
+        "check that it exists, is mounted, and is readable for this user",
     )
 
 
@@ -131,8 +134,8 @@ class Guards:
             return False
         where = ", ".join(escape.shown(each) or "the source" for each in self._unmounted[:3])
         self._halt(
-            f"{where} was a mount point and is none now: nothing below it is removed."
-            " If that is meant, run once with --allow-unmounted"
+            f"{where} is no longer a mount point: nothing below it is deleted",
+            "if this is intended, run once with --allow-unmounted",
         )
         return True
 
@@ -148,12 +151,12 @@ class Guards:
         if limit.allows(removals, held):
             return True
         self._report.halt(
-            f"{removals:,} of {held:,} held files would be removed, more than --max-delete {limit} allows:"
-            f" nothing is removed in this pass. If that is meant, run once with --max-delete {removals}"
+            f"{removals:,} of {held:,} tracked files would be deleted (--max-delete {limit}): nothing is deleted",
+            f"if this is intended, run once with --max-delete {removals}",
         )
         named = ", ".join(quoted(entry.path) for entry in files[:NAMED])
         more = f" and {removals - NAMED:,} more" if removals > NAMED else ""
-        self._report.say(f"would be removed: {named}{more}")
+        self._report.say(f"would be deleted: {named}{more}")
         return False
 
     async def is_of_this_source(self) -> bool:
@@ -162,11 +165,11 @@ class Guards:
         if await self._folder.is_at(os.fsencode(source)):
             return True
         self._halt(
-            f"the source {escape.shown(str(source))} is another folder now than when the pass began, or gone:"
-            " nothing more is removed in this pass. The next one mirrors what is there then"
+            f"the source {escape.shown(str(source))} was replaced or deleted during the pass: nothing more is deleted",
+            "nothing to do if another pass follows; else run it once more",
         )
         return False
 
-    def _halt(self, text: str) -> None:
+    def _halt(self, text: str, hint: str) -> None:
         if text not in self._report.counts.halts:
-            self._report.halt(text)
+            self._report.halt(text, hint)

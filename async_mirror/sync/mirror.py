@@ -85,7 +85,7 @@ class Apart(SiteUnusable):
 
     def __init__(self, root: str) -> None:
         """Be about this root."""
-        super().__init__(f"other mirrors have their roots below {root}")
+        super().__init__(f"the roots of other mirrors are below {root}")
         self.root = root
 
 
@@ -93,8 +93,8 @@ def claim_root(mirror: Mirror, root: str) -> None:
     """Take the root for this mirror alone. Raises WrongSite where another one has it."""
     if mirror.roots and (keeper := mirror.roots.claim(escape.shown(root))):
         raise WrongSite(
-            f"{mirror.settings.site.shown} is the folder {escape.shown(root)} of the server, which is kept by"
-            f" {keeper}: two mirrors cannot have one root. Change one of the destinations, or end that one"
+            f"{mirror.settings.site.shown} is the folder {escape.shown(root)} of the server, in use by {keeper}",
+            "change one of the destinations, or stop the other mirror",
         )
 
 
@@ -118,7 +118,7 @@ async def know_root(mirror: Mirror, state: AwaitableState) -> None:
         return
     claim_root(mirror, root)
     for folder, other in mirror.roots.inner.items():
-        text = f"{folder}/ is left to the mirror {other}, whose root it is: nothing is uploaded or deleted there"
+        text = f"{folder}/ belongs to the mirror {other}: nothing is uploaded or deleted there"
         if mirror.report.note(text):
             await state.held.void(folder)
 
@@ -240,7 +240,7 @@ def learn_limits(crew: MirrorCrew, mirror: Mirror) -> None:
     account = _account(mirror)
     if crew.door.refused:
         most = min(crew.door.most_open + crew.door.limits.beside, crew.door.limits.own.lanes)
-        told = f"the server allows no more than {plural(most, 'connection')}; that is kept in mind for an hour"
+        told = f"the server allows only {plural(most, 'connection')}: no more are opened for an hour"
         mirror.facts.find(Fact(account, _LIMIT, most, LIMIT_LASTS_S, told=told, is_note=True))
     cap = crew.door.limits.own
     if isinstance(cap, Climb) and cap.found:
@@ -249,7 +249,7 @@ def learn_limits(crew: MirrorCrew, mirror: Mirror) -> None:
 
 def learn_one_for_two(mirror: Mirror, path: str, double: str) -> None:
     """Learn that the server takes two names for one."""
-    told = "the server takes names for the same that differ in case, or in Unicode form, alone: it holds one of them"
+    told = "the server ignores case or Unicode form in names: only one of two such names is mirrored"
     fact = Fact(_account(mirror), _one_for_two(path, double), 1, NAMES_LAST_S, told=told, is_note=True)
     mirror.facts.find(fact)
 
@@ -260,10 +260,10 @@ def takes_for_one(mirror: Mirror, path: str, double: str) -> bool:
 
 
 _ALTERED = {
-    TIMES: "this server keeps modification times to two seconds only: they are compared so",
-    ALL_TIMES: "this server says that it sets modification times, and does not: files are told by their size",
-    "case": "this server changes the case of letters in names: its spelling is taken for ours",
-    "form": "this server changes the Unicode form of names: its spelling is taken for ours",
+    TIMES: "this server rounds modification times to two seconds: they are compared with that precision",
+    ALL_TIMES: "this server accepts modification times but does not set them: files are compared by size",
+    "case": "this server changes upper and lower case in names: its spelling is accepted",
+    "form": "this server changes the Unicode form of names: its spelling is accepted",
 }
 """What a server was seen to alter of what it was sent, and how that is told."""
 

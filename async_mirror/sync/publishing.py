@@ -11,7 +11,7 @@ from async_mirror.model.outcome import Done, Failed, InDoubt, Skipped
 from async_mirror.model.plan import FolderPlan
 from async_mirror.planning.examination import Examination
 from async_mirror.planning.folder_renames import Renamed
-from async_mirror.planning.forecast import BEGINS_AFTER, Ahead
+from async_mirror.planning.forecast import Ahead
 from async_mirror.planning.planner import Planning
 from async_mirror.sync.context import Context
 from async_mirror.sync.deletions import Deletions
@@ -45,10 +45,8 @@ class Publishing:
         """Begin with nothing scanned."""
         self.results = _Results(context, feed, deletions=deletions, renamed=renamed)
         self._report = context.report
-        self._gates = context.gates
-        self._disk = context.disk
+        self._context = context
         self._state = context.state
-        self._is_long = context.scope.is_whole and context.report.wants_forecast
         self._aside = context.aside
         self._site = context.site
         self._rule = context.selection.rule
@@ -58,7 +56,8 @@ class Publishing:
         self._deletions = deletions
         self._planning = planning
         self._examination = examination
-        self._ahead = Ahead(context.root, context.selection, context.state, context.report)
+        wanted = context.scope.is_whole and context.report.wants_forecast
+        self._ahead = Ahead(context.root, context.selection, context.state, context.report, wanted=wanted)
 
     async def run(self, crew: MirrorCrew) -> None:
         """Publish what the scan finds, then what was renamed, then what the site may take for what is there by now."""
@@ -89,7 +88,7 @@ class Publishing:
 
     async def _some(self, walking: Iterator[Listing]) -> list[tuple[Listing, FolderPlan]]:
         """Return what was planned next, once no other mirror scans the disk; meanwhile others may be waited for."""
-        async with self._disk:
+        async with self._context.disk:
             return await self._planning.some(walking)
 
     async def _below(self, start: str, beside: Beside | None = None) -> AsyncGenerator[Job, None]:
@@ -102,12 +101,12 @@ class Publishing:
             jobs: list[Job] = []
             for listing, plan in planned:
                 self._ahead.planned()
-                if self._gates.is_below_moved(listing.folder):
+                if self._context.gates.is_below_moved(listing.folder):
                     async with aclosing(self._feed.begun(jobs)) as begun:
                         async for job in begun:
                             yield job
                     jobs = []
-                    await self._gates.is_made(listing.folder)
+                    await self._context.gates.is_made(listing.folder)
                     listing, plan = await self._planning.anew(listing)  # noqa: PLW2901
                 if not start:
                     await self._note_listing(listing)
@@ -115,7 +114,7 @@ class Publishing:
                     continue
                 if not listing.known:
                     jobs += await self._take(plan)
-            if beside and self._is_long and self._jobs.made > BEGINS_AFTER and not self._ahead.begun:
+            if beside and self._ahead.is_due(self._jobs.made):
                 beside(self._ahead.look())
             async with aclosing(self._feed.begun(jobs, all_of_them=False)) as begun:
                 async for job in begun:
@@ -164,7 +163,7 @@ class Publishing:
             return True
         self._deletions.spare(change.held.path)
         self._report.not_tried(change)
-        self._gates.open(change, made=False)
+        self._context.gates.open(change, made=False)
         return False
 
     def _likely_moves(self) -> Iterator[Change]:

@@ -53,12 +53,12 @@ class Recovery(Handler[Recover, Recovered]):
             async with asyncio.timeout(CLEAN_UP_SECONDS), crew:
                 await self._settle(crew, pending)
         except (TimeoutError, RemoteError):
-            self._report.say("what was cut short is noted, and settled at the next start")
+            self._report.say("interrupted uploads are recovered at the next start")
 
     async def _wait_for_writers(self, pending: Sequence[Pending]) -> None:
         """Tell what is looked at; wait until no session that was lost can still write a file itself."""
         left = plural(len(pending), "path")
-        self._report.say(f"looking what became of {left} that an earlier run left half-done")
+        self._report.say(f"recovering {left} of an interrupted run")
         if not self._context.mirror.dry_run and any(each.may_be_written for each in pending):
             await self._context.stop.pause(self._context.settings.timeout_seconds)
 
@@ -96,7 +96,7 @@ class Recovery(Handler[Recover, Recovered]):
         if settled.is_others:
             self._of_others.add(pending.path)
         if settled.stays:
-            self._report.note("temporary files of an earlier run stay on the site, which does not let them be deleted")
+            self._report.note("temporary files of an earlier run stay: the server does not delete them")
 
     def cut_short(self, item: Recover, error: str) -> None:
         """Tell of a folder that was not looked at to the end."""

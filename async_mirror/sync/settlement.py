@@ -67,7 +67,7 @@ class Settlement:
         if untried and not self._context.stop.requested:
             for change in untried:
                 self._report.not_tried(change)
-            self._report.warn(f"the site has no room left: {plural(len(untried), 'file')} not tried in this pass")
+            self._report.warn(f"the site is full: {plural(len(untried), 'file')} not attempted")
 
     # Modes.
 
@@ -89,8 +89,8 @@ class Settlement:
         await self._publishing.send(crew, uploads, SENT_AT_ONCE)
         if later := len(uncompared) - len(uploads):
             self._report.warn(
-                f"{plural(later, 'file')} that may have changed cannot be compared with the site: not sent in this"
-                f" pass, for --max-verify-uploads is {self._settings.verify_limit}"
+                f"{plural(later, 'file')} that may have changed cannot be compared with the site: uploaded later",
+                f"raise --max-verify-uploads ({self._settings.verify_limit}) to upload all in one pass",
             )
 
     async def _examined(self) -> AsyncGenerator[Job, None]:
@@ -109,7 +109,7 @@ class Settlement:
         self._context.gates.forget(missing)
         entries = []
         for folder in sorted(missing):
-            self._report.note(f"the folder {folder} is gone from the site: it is made again")
+            self._report.note(f"the folder {folder} is missing on the site: creating it again")
             await self._held.void(folder)
             if (entry := look(self._context.root, folder)) and entry.is_folder:
                 entries.append(entry)

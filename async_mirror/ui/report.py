@@ -299,12 +299,12 @@ class Report:
         self.counts.untried = Counter(untried)
         self.counts.recounted = True
 
-    def note(self, text: str) -> bool:
+    def note(self, text: str, hint: str = "") -> bool:
         """Tell something that is worth knowing once; return whether it was new."""
         if text in self._said:
             return False
         self._said.add(text)
-        tell(logging.INFO, Event.NOTE, shown(text))
+        tell_with_hint(logging.INFO, Event.NOTE, shown(text), hint)
         return True
 
     def found_out(self, text: str) -> None:

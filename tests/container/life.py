@@ -353,7 +353,7 @@ def test_a_source_that_nobody_mounted_is_an_error_and_no_empty_folder(podman: Po
     words = [word for setting in settings for word in ("--env", setting)]
     done = podman.call("run", "--rm", "--network", "none", "--read-only", *words, image, "sync", "--once")
     assert done.returncode == Exit.SAFETY, done.stderr
-    assert "the source /data cannot be read (No such file or directory)" in done.stderr
+    assert "cannot read the source /data: No such file or directory" in done.stderr
 
 
 def test_what_is_wrong_is_told_and_ends_it(container: Container) -> None:

@@ -197,7 +197,7 @@ def test_left_lets_the_next_item_begin_in_the_same_worker(company: Company) -> N
             [Errand(0, ("tell leave hang",)), Errand(1, ("tell hang",))],
             2,
         )
-        assert {done.error for done in ended} == {"it was interrupted"}
+        assert {done.error for done in ended} == {"interrupted"}
 
     play(scenario())
     assert heard == [0, 1]
@@ -227,7 +227,7 @@ def test_who_may_never_go_on_is_cut_like_anybody(company: Company) -> None:
 
         return await everything(company.crew(company.toy(), stop=stop, wait_for=wait_for), [Errand(0, ("ask",))])
 
-    assert [done.error for done in play(scenario())] == ["it was interrupted"]
+    assert [done.error for done in play(scenario())] == ["interrupted"]
 
 
 @everywhere
@@ -553,7 +553,7 @@ def test_a_stop_cuts_what_hangs_and_it_ends(company: Company, act: str) -> None:
         return await everything(crew, [Errand(number, (act,)) for number in range(8)], 2)
 
     ended = play(scenario())
-    assert {done.error for done in ended if done.error} == {"it was interrupted"}
+    assert {done.error for done in ended if done.error} == {"interrupted"}
     assert all(done.unbegun for done in ended if not done.error)
     toy = company.toy()
     assert all(toy.noted(f"begun {number}") == toy.noted(f"over {number}") for number in range(8))
@@ -592,7 +592,7 @@ def test_a_process_that_ignores_everything_is_killed(company: Company) -> None:
         return ended, asyncio.get_running_loop().time() - begun[0]
 
     ended, seconds = play(scenario())
-    assert [done.error for done in ended] == ["it was interrupted"]
+    assert [done.error for done in ended] == ["interrupted"]
     assert seconds < 2 * LAST_SECONDS + 2
 
 

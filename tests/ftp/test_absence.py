@@ -113,7 +113,7 @@ def test_file_of_others_that_came_between_two_passes_is_told_as_replaced(
     assert (replaced.code, (server.docroot / "mine").read_text()) == (0, OURS), said(replaced)
     assert said(replaced).count(REPLACES) == 1
     assert "(1 overwritten)" in said(replaced)
-    assert "not known to be free" not in said(replaced)
+    assert "possibly overwritten" not in said(replaced)
 
 
 ODD: dict[str, tuple[Trait, ...]] = {
@@ -142,7 +142,7 @@ def test_name_is_looked_up_in_the_next_way_where_one_does_not_tell(odd: str, ser
     ran = mirror.run()
     assert ran.code == 0, ran.said
     assert ran.said.count(REPLACES) == 1
-    assert "not known to be free" not in ran.said
+    assert "possibly overwritten" not in ran.said
     mirror.write("folder/another", OURS)
     before = asked_of_nothing(server)
     assert mirror.run().code == 0

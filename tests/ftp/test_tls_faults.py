@@ -43,7 +43,7 @@ TROUBLE = {
     "expired": "has expired",
     "early": "is not valid yet",
     "self-signed": "is self-signed",
-    "unknown-ca": "issuer",
+    "unknown-ca": "unknown CA",
     "wrong-host": "is for another host",
 }
 SUCCESS = b"226 Transfer complete."
@@ -225,7 +225,7 @@ def test_certificate_in_doubt_ends_every_mode_with_4(serve: Serve, aim: Aim, ide
 # Row 39: an authority that this machine does not know.
 def test_certificate_of_a_private_authority_is_not_trusted_without_being_told(aim: Aim, server: ScriptedServer) -> None:
     ran = aim(server.port, "ftpes", "--tls", "explicit").run()
-    assert_refused(ran, server, "issuer", FINGERPRINT, "--ca-cert", "--tls-pin")
+    assert_refused(ran, server, "unknown CA", FINGERPRINT, "--ca-cert", "--tls-pin")
     assert_never_named(server)
 
 
@@ -285,7 +285,7 @@ def test_insecure_trusts_any_certificate_and_says_so_at_both_ends(
     server = serve(identities[kind].context())
     ran = aim(server.port, "ftpes", "--insecure").run()
     assert_sent(ran, server)
-    assert re.search(r"\n[^\n]*warning.*--insecure.*\n(.*\n)*.*sent +page.html", ran.said), ran.said
+    assert re.search(r"\n[^\n]*warning.*--insecure.*\n(.*\n)*.*uploaded +page.html", ran.said), ran.said
     assert re.search(r"pass: .*INSECURE.*\n\Z", ran.said), ran.said
 
 
@@ -371,7 +371,7 @@ def test_whatever_comes_between_234_and_tls_ends_it(server: ScriptedServer, meet
 @pytest.mark.parametrize("more", [b"\r\n", b"x" * 100_000], ids=["empty line", "long line"])
 def test_garbage_between_234_and_tls_ends_it(server: ScriptedServer, meet: Meet, more: bytes) -> None:
     server.on("AUTH", reactions.with_more_behind(more), times=ALWAYS)
-    assert_says(meet(server.port), "before TLS|no FTP reply|endless line")
+    assert_says(meet(server.port), "before TLS|reply is not FTP|endless line")
     assert_never_named(server)
 
 
@@ -465,7 +465,7 @@ def test_plain_text_where_tls_was_expected_at_once_ends_it_and_names_the_other_s
 ) -> None:
     plain_server.on("CONNECT", greet_then_only_listen, times=ALWAYS)
     ran = aim(plain_server.port, "ftps").run()
-    assert_refused(ran, plain_server, "does not speak TLS from the first byte", "ftpes://")
+    assert_refused(ran, plain_server, "does not support implicit TLS on this port", "ftpes://")
     assert_never_named(plain_server)
 
 
@@ -847,7 +847,7 @@ def test_encryption_that_was_typed_is_not_taken_away_by_what_ranks_lower(
         monkeypatch.setenv("ASYNC_MIRROR_TLS", "off")
     ran = mirror.run("--config", str(settings))
     assert ran.code == 2
-    assert "TLS is off" in ran.said
+    assert "switches TLS off" in ran.said
     assert server.connections == 0
 
 

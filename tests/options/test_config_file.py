@@ -640,7 +640,7 @@ def test_the_order_of_the_original_program_is_answered_with_the_new_one(here: He
 def test_a_folder_that_is_there_is_a_source_whatever_its_name(here: Here) -> None:
     for name in ("a,b,c,d", "ftp:/host"):
         (here.folder / name).mkdir(parents=True)
-        assert "no pass was ever made" in here.run("healthcheck", name, "ftp://me@host/").err
+        assert "never synced" in here.run("healthcheck", name, "ftp://me@host/").err
 
 
 HOSTS = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,20}", fullmatch=True) | st.just("2001:db8::1")

@@ -67,7 +67,7 @@ def test_config_tells_of_a_password_command_without_running_it(here: Here, tmp_p
         out = here.run("config", ".", URL, *arguments, **environment).out
         assert out.endswith("# password: the password command\n")
         result = here.run("healthcheck", ".", URL, *arguments, **environment)
-        assert "no pass was ever made" in result.err
+        assert "never synced" in result.err
     assert not ran.exists()
 
 

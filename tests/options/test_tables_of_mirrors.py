@@ -61,11 +61,11 @@ def test_only_the_mirrors_that_are_named_are_meant(here: Here) -> None:
         ('[mirror."-x"]\n', "a mirror cannot be called '-x'"),
         ('[mirror."a/b"]\n', "a mirror cannot be called 'a/b'"),
         ('[mirror."ftp://x"]\n', "a mirror cannot be called 'ftp://x'"),
-        ("[mirror.a]\nevry = 1\n", "mirror.a.evry"),
+        ("[mirror.a]\nevry = 1\n", "unknown key evry"),
         ("[mirror.a]\nevery = true\n", "mirror.a.every must be"),
         ("[mirror.a]\nquiet = true\n", "quiet is the same for all mirrors: write it above [mirror.a]"),
         ('[mirror.a]\nlog-file = "x"\n', "log-file is the same for all mirrors"),
-        ("[mirror.a]\nmax-depth = 1\nmax_depth = 2\n", "mirror.a.max-depth is there twice"),
+        ("[mirror.a]\nmax-depth = 1\nmax_depth = 2\n", "duplicate key mirror.a.max-depth"),
         ('[mirror.a]\npassword = "x"\n', "use password-file"),
     ],
 )
@@ -93,14 +93,14 @@ def test_the_password_of_a_table_goes_before_that_of_all(here: Here, own: str) -
     says(here, f'{other} = "{values[other]}"\n[mirror.a]\n{own} = "{values[own]}"\ndestination = "{URL}/a"\n')
     printed = here.run("config").out
     where = {"password-command": "the password command", "password-file": str(here.folder / "secret")}[own]
-    assert f"# the password: {where}" in printed.partition("[mirror.a]")[2]
+    assert f"# password: {where}" in printed.partition("[mirror.a]")[2]
 
 
 def test_no_tls_of_all_takes_the_encryption_from_the_destination_of_a_table(here: Here) -> None:
     says(here, f'tls = "off"\n[mirror.a]\nsource = "x"\ndestination = "{URL.replace("ftp", "ftpes")}/a"\n')
     result = here.run("sync", "--once", PASSWORD="secret")
     assert result.code == 2
-    assert "says that TLS is off, and the destination says ftpes://" in result.err
+    assert "switches TLS off, but the destination has ftpes://" in result.err
 
 
 def test_two_tables_that_are_one_mirror_are_refused(here: Here) -> None:

@@ -191,7 +191,7 @@ def test_file_that_was_another_tracked_one_is_sent_and_not_compared(root: Opened
     two_swapped(root, state)
     found = judged(root, state, "a", "b")
     assert [(path, each.compares) for path, each in found.items()] == [("a", False), ("b", False)]
-    assert found["a"].why == "it is the file that was tracked as b (same inode and date)"
+    assert found["a"].why == "tracked as b before (same inode and date)"
 
 
 def test_only_so_many_are_sent_for_their_inodes_and_the_others_compared(root: OpenedFolder, state: State) -> None:

@@ -122,6 +122,17 @@ def test_a_pass_that_is_under_way_tells_how_far_it_is() -> None:
     assert (later.still_s, later.next_pass_in_s, later.last_pass_ago_s) == (5.0, None, None)
 
 
+def test_a_server_that_is_away_during_a_pass_is_told_with_why() -> None:
+    activity = Activity()
+    activity.begin(100.0)
+    activity.planned(1_000)
+    activity.retry(1, "connection refused", 115.0)
+    live = live_of(activity, Counts(), pid=1, still_s=0.0, now=110.0)
+    assert (live.phase, live.trouble) == ("unreachable", "connection refused")
+    assert kind_of(live, LAST, Failing(), paused=False) is Kind.FAILING
+    assert headline(condition(kind=Kind.FAILING, live=live), NOW) == "failing: connection refused"
+
+
 def test_between_passes_it_tells_when_the_next_one_comes_and_the_last_one_ended() -> None:
     activity = Activity()
     activity.begin(100.0)

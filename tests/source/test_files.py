@@ -293,7 +293,7 @@ def test_files_that_are_swapped_before_their_turn_are_left_for_the_next_pass(
     ran = mirror.run("--multi", "S")
     assert ran.code == 0, ran.said
     for replace in NO_FILES:
-        assert f"folder/{replace.__name__}  (it is no longer in the source)" in ran.said
+        assert f"folder/{replace.__name__}  (deleted from the source meanwhile)" in ran.said
     assert contents(tree_of(server)) == {b"first": b"the first"}
     assert_nothing_from_outside(server)
 
@@ -361,7 +361,7 @@ def test_file_is_not_removed_when_a_link_takes_the_place_of_its_folder(
     when_stored(server, b"/folder", lambda: swap_for_link(mirror, "folder", target))
     ran = mirror.run("--multi", "S")
     assert ran.code == 0, ran.said
-    assert "folder/gone  (it is in the source again)" in ran.said
+    assert "folder/gone  (back in the source)" in ran.said
     assert server.files[b"/folder/gone"].content == INSIDE
 
 

@@ -434,7 +434,7 @@ def test_at_the_limit_of_watches_the_number_to_set_is_told_and_the_rest_is_polle
     told = re.search(r"only (\d+) of the 303 folders in .* can be watched \(No space left on device\)", notes)
     assert told
     assert 80 < int(told[1]) <= 100
-    to_set = re.search(r"Set fs.inotify.max_user_watches to (\d+)", notes)
+    to_set = re.search(r"set fs.inotify.max_user_watches to (\d+)", notes)
     assert to_set
     assert int(to_set[1]) >= int(Path("/proc/sys/fs/inotify/max_user_watches").read_text()) + 200
 

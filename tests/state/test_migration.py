@@ -280,8 +280,8 @@ def test_without_room_for_a_migration_one_line_says_so_and_the_old_state_stays(p
         restored(path, original)
         failed = open_elsewhere(path, -1, most_bytes)
         last = failed.stderr.strip().splitlines()[-1]
-        assert re.match(r"async_mirror\.state\.database\.(NoRoom|State)Error: the state", last)
-        assert last.endswith("see that this user may write there, and that there is room")
+        assert re.match(r"async_mirror\.state\.database\.(NoRoom|State)Error: cannot use the state", last)
+        assert last.endswith("check permissions and free space")
         assert not path.with_suffix(".v1-new").exists()
         assert not assert_old_or_new_opens(path, before)
 
@@ -297,7 +297,10 @@ def test_newer_state_is_refused_in_one_line_and_left_as_it_is(path: Path) -> Non
     for opening in (open_state, open_copy):
         with pytest.raises(StateError) as raised:
             opening(path)
-        assert str(raised.value) == f"the state {path} was written by a newer version of async-mirror: use that one"
+        assert (
+            str(raised.value)
+            == f"the state {path} was written by a newer version of async-mirror: install that version"
+        )
     assert path.read_bytes() == before
 
 
@@ -323,7 +326,7 @@ def test_state_that_is_not_whole_is_set_aside_in_one_line(path: Path, damage: st
         database.execute(damage)
     with pytest.raises(StateError) as raised:
         open_copy(path)
-    assert str(raised.value) == f"the state {path} is damaged; the next run of sync sets it aside"
+    assert str(raised.value) == f"the state {path} is damaged: run sync, which sets it aside and lists the site again"
     with pytest.raises(DamagedStateError) as raised:
         open_state(path)
     assert str(raised.value).startswith(f"the state {path} is damaged (")

@@ -89,7 +89,7 @@ def test_folder_that_is_there_keeps_its_mode_and_is_warned_of_if_anybody_may_wri
     mirror.state.chmod(mode)
     ran = mirror.run()
     assert ran.code == 0, ran.said
-    assert (f"others on this machine can write to the state folder {mirror.state}: " in ran.said) is warned
+    assert (f"other users can write to the state folder {mirror.state}: " in ran.said) is warned
     modes = modes_in(mirror.state)
     assert modes.pop("state") == mode
     assert modes.pop("sockets") == 0o700
@@ -132,7 +132,7 @@ def test_link_in_place_of_a_file_of_the_state_is_not_followed(
     before = server.connections
     ran = mirror.run()
     assert (ran.code, server.connections) == (6, before), ran.said
-    assert " is a symbolic link, which is not followed: put the file itself there" in ran.said
+    assert " is a symbolic link: put the file itself there" in ran.said
     assert path.is_symlink()
     assert not victim.with_name("not there").exists()
     assert_untouched(victim)
@@ -183,7 +183,7 @@ def test_looking_at_a_state_follows_no_link_either(tmp_path: Path, victim: Path,
     other = path.rename(tmp_path / "other.sqlite3") if not suffix else victim
     Path(f"{path}{suffix}").symlink_to(other)
     for look in (facts_of, open_copy):
-        with pytest.raises(StateError, match="is a symbolic link, which is not followed"):
+        with pytest.raises(StateError, match="is a symbolic link: put the file itself there"):
             look(path)
 
 
@@ -211,7 +211,7 @@ def test_link_that_is_put_there_at_the_last_moment_is_noticed(
             private_files.connect(path, os.O_RDWR)
         path.unlink()
         path.touch(0o600)
-        with pytest.raises(StateError, match="is a symbolic link, which is not followed"):
+        with pytest.raises(StateError, match="is a symbolic link: put the file itself there"):
             open_state(path)
     with open_state(other) as state:
         assert state.id == before

@@ -14,9 +14,9 @@ from support.mirror import Mirror, answer_at_once, contents, count, temporaries_
 from support.program import MTIME, tree
 
 Serve = Callable[..., ScriptedServer]
-TWO_SECONDS = "this server keeps modification times to two seconds only"
-NO_TIMES = "this server says that it sets modification times, and does not"
-CASE = "this server changes the case of letters in names"
+TWO_SECONDS = "this server rounds modification times to two seconds"
+NO_TIMES = "this server accepts modification times but does not set them"
+CASE = "this server changes upper and lower case in names"
 ODD: dict[str, tuple[Trait, ...]] = {
     "lower case": (lower_cases_names,),
     "lower case, no MLSD": (lower_cases_names, lacks("MLSD", "MLST")),
@@ -102,7 +102,10 @@ def test_what_a_site_without_times_holds_already_is_compared_by_content_if_it_is
     assert count(server, "STOR") == 2
     assert contents(tree_of(server)) == contents(tree(mirror.source))
     for said in (planned.said, ran.said):
-        assert "so they are sent: 1 file (--existing-equal size" in said
+        assert (
+            "1 file uploaded: the site has no usable modification times to compare\nhint      --existing-equal size"
+            in said
+        )
     assert mirror.run("--rescan").code == 0
     assert count(server, "STOR") == 2
 

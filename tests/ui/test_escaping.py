@@ -194,9 +194,9 @@ def test_nothing_that_is_logged_obeys_a_name_or_a_reply(hostile: Hostile) -> Non
         "skipped   link",
         "failed    line\\x0d\\x0abreak",
         f"failed    in the way{ESCAPED}",
-        f"names that no site may have, which are left alone: ../{ESCAPED}\\x9b\\xff",
+        f"invalid names in the listing of /: ../{ESCAPED}\\x9b\\xff",
         f"450 first {ESCAPED}",
-        "what is no FTP reply",
+        "the server's reply is not FTP",
         f"226 unasked {ESCAPED}",
         f"ftp://me%C2%9B%E2%80%AE@127.0.0.1:{hostile.server.port}/root\\x9b\\u202e",
     ):
@@ -204,7 +204,7 @@ def test_nothing_that_is_logged_obeys_a_name_or_a_reply(hostile: Hostile) -> Non
     told_as_text(hostile, hostile.sync())
     change(hostile)
     said = told_as_text(hostile, hostile.sync("-v", "--log-file", hostile.log, "--max-delete", "0"))
-    assert f"would be removed: in{ESCAPED}" in said
+    assert f"would be deleted: in{ESCAPED}" in said
     said = told_as_text(hostile, hostile.sync("-v", "--log-file", hostile.log, "--max-delete", "100%"))
     for event in ("renamed   page1", "skipped   page2", "deleted   page0", f"550 first {ESCAPED}"):
         assert event in said, f"{event} is not in {said}"
@@ -275,7 +275,7 @@ WRONG_USE: list[tuple[Sequence[str], str]] = [
     (("sync", "--config", "UNKNOWN", "SOURCE", "URL"), "unknown key"),
     (("sync", "--state-dir", "SOURCE/state", "SOURCE", "URL"), "lies in the source"),
     (("sync", "--password-file", "FILE", "--state-dir", "FILE", "SOURCE", "URL"), "cannot be used"),
-    (("healthcheck", "--state-dir", "FOLDER/gone", "SOURCE", "URL"), "no pass was ever made"),
+    (("healthcheck", "--state-dir", "FOLDER/gone", "SOURCE", "URL"), "never synced"),
     (("demo", "FOLDER/gone"), "does not exist"),
 ]
 

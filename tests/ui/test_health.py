@@ -53,9 +53,12 @@ def test_a_young_pass_is_healthy_whatever_came_after_it(last_result: str | None)
 
 
 @pytest.mark.parametrize("last_good", [None, beat(10 * HOUR)])
-@pytest.mark.parametrize("last_result", ["login", "connection", "safety"])
-def test_what_the_last_pass_ended_with_is_told_beside(last_good: str | None, last_result: str) -> None:
-    assert str(complaint(last_good, last_result, NOW)).endswith(f"ended with: {last_result}")
+@pytest.mark.parametrize(
+    ("last_result", "told"),
+    [("login", "login refused"), ("connection", "connection failed"), ("safety", "stopped for safety")],
+)
+def test_what_the_last_pass_ended_with_is_told_beside(last_good: str | None, last_result: str, told: str) -> None:
+    assert str(complaint(last_good, last_result, NOW)).endswith(f"; last error: {told}")
 
 
 @pytest.mark.parametrize("last_result", ["mirrored", "partly", None])
@@ -242,7 +245,7 @@ def test_a_server_that_went_away_is_told_as_the_reason(program: Program) -> None
     assert program.run(*arguments).code == 4
     assert check(program).code == 0, "the last good pass is young"
     age(program, HOUR)
-    assert re.search("ended 1h ago.*connection", reason(check(program)))
+    assert re.search("last complete pass 1h ago.*; last error: connection failed", reason(check(program)))
 
 
 def test_a_pass_that_a_guard_halted_is_no_good_one(program: Program) -> None:
@@ -251,7 +254,7 @@ def test_a_pass_that_a_guard_halted_is_no_good_one(program: Program) -> None:
     age(program, HOUR)
     (program.source / "file").unlink()
     assert program.sync("--every", "1s").code == 5
-    assert re.search("ended 1h ago.*safety", reason(check(program)))
+    assert re.search("last complete pass 1h ago.*; last error: stopped for safety", reason(check(program)))
 
 
 def test_a_running_mirror_can_be_asked_about(program: Program) -> None:

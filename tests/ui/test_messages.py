@@ -167,19 +167,24 @@ def test_wrong_use_is_told_in_one_line_that_has_its_row(here: Here, arguments: t
     ("verb", "reaction", "code", "row"),
     [
         ("CONNECT", reactions.turn_away(), Exit.CONNECTION, "… has too many clients"),
-        ("CONNECT", reactions.say_bytes(b"SSH-2.0-x\r\n"), Exit.CONNECTION, "the server sent what is no FTP reply"),
+        (
+            "CONNECT",
+            reactions.say_bytes(b"SSH-2.0-x\r\n"),
+            Exit.CONNECTION,
+            "the server's reply is not FTP",
+        ),
         ("CONNECT", reactions.stay_silent, Exit.CONNECTION, "the server was silent for … s after …"),
-        ("CONNECT", reactions.say(b"500 No."), Exit.CONNECTION, "… does not greet as an FTP server does"),
-        ("PASS", reactions.say(b"530 Wrong."), Exit.LOGIN, "… refuses the login of user …"),
-        ("PASS", reactions.say(b"450 Later."), Exit.CONNECTION, "… does not log anybody in now"),
+        ("CONNECT", reactions.say(b"500 No."), Exit.CONNECTION, "… does not answer like an FTP server"),
+        ("PASS", reactions.say(b"530 Wrong."), Exit.LOGIN, "… refused the login of user …"),
+        ("PASS", reactions.say(b"450 Later."), Exit.CONNECTION, "… accepts no logins at the moment"),
         ("PASS", reactions.close_before_replying, Exit.CONNECTION, "the server closed the connection"),
         ("PASS", reactions.reset_before_replying, Exit.CONNECTION, "the connection was lost (…)"),
         ("PASS", reactions.endless_reply, Exit.CONNECTION, "the server sent an endless reply"),
-        ("CWD", reactions.say(b"450 Later."), Exit.CONNECTION, "the folder … cannot be entered now"),
-        ("CWD", reactions.permission_denied, Exit.CONNECTION, "the folder … cannot be entered, and not be made"),
+        ("CWD", reactions.say(b"450 Later."), Exit.CONNECTION, "the folder … cannot be entered at the moment"),
+        ("CWD", reactions.permission_denied, Exit.CONNECTION, "the folder … cannot be entered or created"),
         ("STOR", reactions.permission_denied, Exit.PARTLY, "the server answered … with"),
         ("STOR", reactions.disk_full, Exit.PARTLY, "the server answered … with"),
-        ("STOR", reactions.truncate_stored(3), Exit.PARTLY, "… bytes were sent, the site has …"),
+        ("STOR", reactions.truncate_stored(3), Exit.PARTLY, "uploaded … bytes, the site has …"),
         ("RNTO", reactions.permission_denied, Exit.PARTLY, "the server answered … with"),
         ("MFMT", reactions.not_implemented, Exit.MIRRORED, "the server does not set every modification time"),
     ],
@@ -247,7 +252,7 @@ def settled(refusal: bytes) -> recover.Settled:
 
 
 def test_refusal_for_the_moment_in_clearing_up_tells_so() -> None:
-    detail = "while what an earlier run left there was looked at, the server answered DELE with: 450 Not now."
+    detail = "while recovering an interrupted upload: the server answered DELE with: 450 Not now."
     assert settled(b"450 Not now.").failure == Failure("a.txt", Problem.REFUSED, detail, transient=True)
 
 

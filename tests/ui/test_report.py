@@ -117,7 +117,7 @@ def test_paths_below_a_folder_that_was_refused_crowd_out_no_failure(heard: Heard
     report.failure(refused("folder"))
     for number in range(SAME_PROBLEM_SHOWN + 5):
         report.not_tried(SendFile(Entry(f"folder/{number}", Kind.FILE), None, "new"))
-    report.failure(Failure("in the way", Problem.NOT_TRIED, "something of another kind has this name on the site"))
+    report.failure(Failure("in the way", Problem.NOT_TRIED, "file/folder conflict on the site"))
     assert [line.split("  ")[2].strip() for line in heard.lines("failed")] == ["folder", "in the way"]
     report.end("partly", 1, None)
     assert heard.lines("failed")[2:] == []
@@ -242,6 +242,6 @@ def test_what_fails_is_shown_since_its_first_pass_until_one_is_good(report: Repo
 
 
 def test_hostile_reply_does_not_fill_the_log() -> None:
-    told = ConnectionBroken("the server spoke unasked", "220 " + "x" * 4_000_000).told
-    assert told.startswith("the server spoke unasked: 220 xxx")
+    told = ConnectionBroken("unexpected reply from the server", "220 " + "x" * 4_000_000).told
+    assert told.startswith("unexpected reply from the server: 220 xxx")
     assert len(told) < 2000

@@ -223,7 +223,7 @@ def test_login_that_is_refused_with_an_echo(run: Run, server: ScriptedServer, wa
     server.on("PASS", echo(b"530"), times=ALWAYS)
     code, said = run.run(way, "--json", "--log-format", "json" if way in WAYS[::2] else "text")
     assert (code, server.commands().count(f"PASS {CANARY}")) == (3, 1), said
-    assert "refuses the login of user 'me'" in said
+    assert "refused the login of user 'me'" in said
     assert "530 *** / *** and *** / ***" in said
     assert run.run(way, command="status")[0] == 0
     assert b"530 *** / *** and *** / ***" in run.said[-2], "status tells why, as the log did"

@@ -426,7 +426,7 @@ def test_what_was_mirrored_from_a_mount_stays_when_that_is_gone(mirror: Mirror, 
     for options in ([], ["--max-delete", "100%"]):
         ran = mirror.run(*options)
         assert ran.code == 5, ran.said
-        assert "disk was a mount point and is none now" in ran.said
+        assert "disk is no longer a mount point" in ran.said
         assert {path: server.files[path] for path in before if path.startswith(b"/disk/")} == {
             path: content for path, content in before.items() if path.startswith(b"/disk/")
         }
@@ -452,7 +452,7 @@ def test_what_was_mirrored_from_a_bind_mount_of_the_same_disk_stays_when_that_is
         before = dict(server.files)
     ran = mirror.run("--max-delete", "100%")
     assert ran.code == 5, ran.said
-    assert f"{where or 'the source'} was a mount point and is none now" in ran.said
+    assert f"{where or 'the source'} is no longer a mount point" in ran.said
     assert before.items() <= server.files.items()
     assert mirror.run("--allow-unmounted", "--max-delete", "100%").code == 0
     assert_same(mirror, server)
@@ -492,7 +492,7 @@ def test_nothing_is_deleted_when_a_bind_mount_goes_while_the_pass_runs(
     reply.set()
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 5, said
-    assert "disk was a mount point and is none now" in said
+    assert "disk is no longer a mount point" in said
     assert b"/disk/content.txt" in server.files
 
 

@@ -22,7 +22,7 @@ def test_demo_mirrors_changes_mirrors_again_and_compares() -> None:
     assert "no connection" in done.stdout
     assert "all 60 files are equal" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-    assert "not rename onto a file" in done.stdout
+    assert "cannot rename over an existing file" in done.stdout
     faster = re.search(r"(\d+\.\d) times as fast", done.stdout)
     assert faster
     assert float(faster[1]) > 1

@@ -80,7 +80,7 @@ def test_a_folder_that_is_gone_is_foretold_to_stay_where_others_have_something_i
     for name in ("gone/deep", "gone", "empty"):
         (mirror.source / name).rmdir()
     plan = assert_foretold(mirror, server, "--max-delete", "100%")
-    assert ("deleted", "empty/  (gone from the source)") in told(plan.said)
+    assert ("deleted", "empty/  (deleted from the source)") in told(plan.said)
     assert [path.split("/")[0] for verb, path in told(plan.said) if verb == "note"] == ["gone"] * 2
 
 

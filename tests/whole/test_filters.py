@@ -79,7 +79,7 @@ def test_a_real_server_that_refuses_the_final_name_is_told_of_by_that(
     ran = program.sync("--multi", "S")
     assert ran.code == 1, ran.err
     assert "folder/x.php" in ran.err
-    assert "it could be sent, but this name is not to be had" in ran.err
+    assert "uploaded, but the server refuses this name" in ran.err
     assert all(re.fullmatch(DOTS, each) for each in stored(program))
     assert names(program.site) == names(program.source) - {"folder/x.php"}
 

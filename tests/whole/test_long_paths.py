@@ -25,7 +25,7 @@ def test_end_of_a_long_line_is_never_taken_for_a_command(server_factory: ServerF
     ran = program.sync("--multi", "A2")
     assert ran.code == 1, ran.err
     assert {"keep.txt", "other.txt"} <= names(program.site)
-    assert "its path is too long for this server" in ran.err
+    assert "path too long for this server" in ran.err
     assert "connection lost" not in ran.err
 
 
@@ -57,7 +57,7 @@ def test_server_that_does_not_bear_a_long_line_mirrors_all_else(
     ran = mirror.run("--multi", "S")
     assert ran.code == 1, ran.said
     assert contents(tree_of(server)) == {b"other.txt": b"other"}
-    assert "its path is too long for this server" in ran.said
+    assert "path too long for this server" in ran.said
     assert "1 failed (invalid name for FTP)" in ran.said
 
 

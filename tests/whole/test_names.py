@@ -97,7 +97,7 @@ def test_a_refused_final_name_is_told_and_no_temporary_name_blamed(made: Make) -
     ran = mirror.run()
     assert ran.code == 1
     assert "folder/x.php" in ran.said
-    assert "it could be sent, but this name is not to be had" in ran.said
+    assert "uploaded, but the server refuses this name" in ran.said
     assert all(name.startswith(".am-") for name in stored(server))
     assert temporaries_of(server) == []
     (mirror.source / "folder/x.php").unlink()
@@ -108,7 +108,7 @@ def test_a_server_that_renames_nothing_is_told_of(made: Make) -> None:
     server, mirror = made(lacks("RNFR", "RNTO"))
     ran = mirror.run()
     assert ran.code == 1
-    assert "this server renames nothing" in ran.said
+    assert "this server refuses all renames," in ran.said
     assert server.files == {}
 
 
@@ -118,7 +118,7 @@ def test_a_folder_where_nothing_may_be_written_is_not_taken_for_a_refusal_of_nam
     server.on("STOR", refusal, None, when=lambda exchange: exchange.path.startswith(b"/folder/"))
     ran = mirror.run("-v")
     assert ran.code == 1
-    assert "temporary files are called" not in ran.said
+    assert "temporary files are named" not in ran.said
     assert {b"/index.html", "/caf\u00e9".encode(), "/\u00fcmlaut/c".encode()} == server.files.keys()
 
 
@@ -143,7 +143,7 @@ def test_where_nothing_can_be_renamed_no_more_files_are_sent(made: Make) -> None
     sent = [line for line in server.commands() if line.startswith("STOR folder/")]
     assert len(sent) <= 1 + 4
     assert all(
-        f"folder/{number}  refused by the server: this server renames nothing" in ran.said for number in range(20)
+        f"folder/{number}  refused by the server: this server refuses all renames," in ran.said for number in range(20)
     )
     assert server.files == {}
 

@@ -112,7 +112,7 @@ def test_the_tests_are_complete_in_the_sdist(packages: Packages, tmp_path: Path)
         sdist.extractall(tmp_path, filter="data")
     pytest_ = (sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider")
     found = run(*pytest_, "--collect-only", "tests", cwd=tmp_path / NAME).stdout
-    modules = {name for name in packages.sources if re.fullmatch(r"tests/([a-z]+/)?test_[a-z_]+\.py", name)}
+    modules = {name for name in packages.sources if re.fullmatch(r"tests/(?:[a-z]+/)*test_[a-z_]+\.py", name)}
     assert {line.partition("::")[0] for line in found.splitlines() if "::" in line} == modules
     assert (
         " passed"

@@ -99,7 +99,7 @@ def mirrored(program: Program, *options: str) -> None:
 
 def summary(err: str) -> str:
     """Return the line that tells what the pass came to."""
-    lines = [line for line in err.splitlines() if re.search(r"  (pass|plan): ", line)]
+    lines = [line for line in err.splitlines() if re.search(r"  (pass|dry run): ", line)]
     assert len(lines) == 1, err
     return lines[0]
 
@@ -391,7 +391,7 @@ def test_site_folder_is_made_where_the_destination_says(program: Program) -> Non
     program.write("other", "content of another")
     second = program.sync()
     assert second.code == 0
-    assert "was made" not in second.err
+    assert "created the destination folder" not in second.err
     assert names(program.site) == {"elsewhere", "www/", "www/my site/", "www/my site/other"}
     assert foreign.read_text() == "of others"
 
@@ -425,7 +425,7 @@ def test_first_pass_sends_what_differs_and_keeps_what_is_foreign(program: Progra
     result = program.sync()
     assert (result.code, program.published()) == (0, ["differs", "other mtime"])
     assert contents(program.site) == contents(program.source) | {"foreign/file": b"of others"}
-    assert "neither ours nor in the source: 1 thing" in result.err
+    assert "1 unmanaged path on the site, left alone" in result.err
 
 
 @pytest.mark.few(1)
@@ -445,7 +445,7 @@ def test_foreign_things_are_never_touched(program: Program) -> None:
     assert {path: node for path, node in untouched(program.site).items() if path in before} == before
     assert {"img/", "bin/", "bin/deep/"} <= names(program.site)
     assert "bin/deep/er/" not in names(program.site)
-    assert "holds things that are not ours" in result.err
+    assert "contains unmanaged files or folders" in result.err
     assert program.sync().code == 0
     assert program.server.connections() == 0
 
@@ -694,17 +694,17 @@ def test_dry_run_names_what_the_pass_then_does_and_changes_nothing(program: Prog
     assert [re.sub(r" {2,}", "  ", line) for line in plan.out.splitlines()] == [
         "create  added/  (new)",
         "upload  added/file  3 B  (new)",
-        "delete  folder/  (gone from the source)",
-        "delete  folder/gone  22 B  (gone from the source)",
-        "delete  gone  15 B  (gone from the source)",
+        "delete  folder/  (deleted from the source)",
+        "delete  folder/gone  22 B  (deleted from the source)",
+        "delete  gone  15 B  (deleted from the source)",
         "upload  grown  25 B  (size 16 -> 25)",
         "mode  moded  (mode 644 -> 600)",
         "rename  renamed -> new name",
-        "date  set back  (its content is the same)",
-        "delete  swapped/  (gone from the source)",
+        "date  set back  (same content)",
+        "delete  swapped/  (deleted from the source)",
         "upload  swapped  9 B  (new)",
-        "delete  swapped/file  23 B  (gone from the source)",
-        "date  touched  (its content is the same)",
+        "delete  swapped/file  23 B  (deleted from the source)",
+        "date  touched  (same content)",
     ], "in order of the paths"
     assert tree(program.site) == tree(program.source)
 
@@ -1028,12 +1028,15 @@ def test_password_is_found_where_users_keep_it(program: Program) -> None:
         (["SOURCE", "ftp://tester@/"], "host"),
         (["SOURCE", "ftp://tester@127.0.0.1:PORT/a/../b"], r"\.\."),
         (["SOURCE", "ftp://tester@127.0.0.1:PORT/a%0d%0aDELE%20b"], "line break"),
-        (["--multi", "X9", "SOURCE", "URL"], r"no mode: use A .*, A<n>, T<n> .*, P<n> .*, T, P .* or S .* 1 to 256"),
-        (["--multi", "A0", "SOURCE", "URL"], "no mode"),
-        (["--multi", "t257", "SOURCE", "URL"], "no mode"),
-        (["--multi", "P-1", "SOURCE", "URL"], "no mode"),
-        (["--multi", "S2", "SOURCE", "URL"], "no mode"),
-        (["--multi", "", "SOURCE", "URL"], "no mode"),
+        (
+            ["--multi", "X9", "SOURCE", "URL"],
+            r"invalid mode 'X9': use A .*, A<n>, T<n> .*, P<n> .*, T, P .* or S .* 1 to 256",
+        ),
+        (["--multi", "A0", "SOURCE", "URL"], "invalid mode"),
+        (["--multi", "t257", "SOURCE", "URL"], "invalid mode"),
+        (["--multi", "P-1", "SOURCE", "URL"], "invalid mode"),
+        (["--multi", "S2", "SOURCE", "URL"], "invalid mode"),
+        (["--multi", "", "SOURCE", "URL"], "invalid mode"),
         (["--max-connections", "0", "SOURCE", "URL"], "max-connections"),
         (["--bwlimit", "fast", "SOURCE", "URL"], "rate"),
         (["--every", "soon", "SOURCE", "URL"], "interval"),
@@ -1092,14 +1095,14 @@ def test_fewer_clients_than_wanted_mirror_everything_and_the_limit_is_kept_in_mi
     program.server.mark()
     result = program.sync("--multi", multi)
     assert (result.code, "failed" in result.err) == (0, False), result.err
-    assert "allows no more than 3 connections" in result.err
+    assert "the server allows only than 3 connections" in result.err
     assert tree(program.site) == tree(program.source)
     eventually(lambda: program.server.session_pids() == [], "all sessions have ended")
     for number in range(200):
         touch(program.source / f"folder {number % 3}/{number}", MTIME + DAY)
     result = program.sync("--multi", multi)
     assert result.code == 0, result.err
-    assert "allows no more" not in result.err
+    assert "the server allows only" not in result.err
     assert program.server.connections() <= 3
     assert tree(program.site) == tree(program.source)
 
@@ -1211,7 +1214,7 @@ def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits
     first = program.sync("--multi", "A")
     assert (first.code, "failed" in first.err) == (0, False), first.err
     assert tree(program.site) == tree(program.source)
-    assert "allows no more than 3 connections" in first.err
+    assert "the server allows only than 3 connections" in first.err
     (tmp_path / "other").mkdir()
     other = Program(tmp_path / "other", program.server)
     other.state = program.state
@@ -1219,7 +1222,7 @@ def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits
     write_many_large(other)
     second = other.sync("--multi", "A")
     assert second.code == 0, second.err
-    assert "allows no more" not in second.err
+    assert "the server allows only" not in second.err
     assert program.server.connections() <= 3
     assert tree(program.site / "other") == tree(other.source)
     learned = sqlite3.connect(program.state / "hosts.db")

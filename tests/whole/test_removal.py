@@ -22,7 +22,7 @@ Make = Callable[..., tuple[ScriptedServer, Mirror]]
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Make]:
-    """Make a mirror of two folders on a server with some traits; one of them is gone from the source then."""
+    """Make a mirror of two folders on a server with some traits; one of them is deleted from the source then."""
     with ExitStack() as stack:
 
         def make(*traits: Trait) -> tuple[ScriptedServer, Mirror]:
@@ -49,7 +49,7 @@ def test_what_others_put_into_a_folder_stays_whatever_rmd_does(
     ran = mirror.run()
     assert ran.code == 0, ran.said
     assert set(server.files) == {b"/index.html", b"/" + other.encode()}
-    assert "it holds things that are not ours" in ran.said
+    assert "contains unmanaged files or folders" in ran.said
     assert temporaries_of(server) == []
 
 
@@ -79,7 +79,7 @@ def test_where_rmd_removes_all_and_dot_names_may_not_be_seen_the_folder_stays_an
     ran = mirror.run()
     assert ran.code == 0, ran.said
     assert b"/gallery/.theirs" in server.files
-    assert "do not show for sure that it is empty" in ran.said or "not ours" in ran.said
+    assert "does not prove that this one is empty" in ran.said or "not ours" in ran.said
     assert temporaries_of(server) == []
 
 
@@ -91,7 +91,7 @@ def test_a_listing_that_cannot_be_read_does_not_show_an_empty_folder(traits: tup
     server.on("LIST", garbled, None, when=lambda exchange: exchange.path.startswith(b"/gallery"))
     ran = mirror.run()
     assert set(server.files) == {b"/index.html", b"/gallery/theirs"}
-    assert "it holds things that are not ours" in ran.said
+    assert "contains unmanaged files or folders" in ran.said
 
 
 def test_what_is_hidden_beside_a_name_with_a_dot_is_no_reason_to_trust_a_listing_that_is_cut(made: Make) -> None:

@@ -77,7 +77,7 @@ def test_nothing_is_removed_once_the_link_was_switched(linked: Mirror, server: S
     during(server, verb, lambda: switch(linked))
     ran = linked.run()
     assert ran.code == 5, ran.said
-    assert "is another folder now than when the pass began" in ran.said
+    assert "was replaced or deleted during the pass" in ran.said
     assert b"old.html" in contents(tree_of(server))
     assert linked.run().code == 0
     assert contents(tree_of(server)) == release(linked, 2)
@@ -141,7 +141,7 @@ def test_state_that_another_run_has_is_not_taken_over(linked: Mirror, server: Sc
     assert linked.run("--timeout", "30s").code == 0
     ((code, said),) = found
     assert code == 6, said
-    assert "already being kept by" in said
+    assert "already running (process " in said
     assert len(list(linked.state.glob("*.sqlite3"))) == 1
 
 
@@ -169,7 +169,6 @@ def test_what_must_not_be_published_is_looked_for_in_each_pass_where_the_link_le
         program.source.symlink_to(private[what])
         said = running.wait_for("stopped for safety: ")
         assert "lies in the source" in said
-        assert "Nothing is done in this pass" in said
         running.wait_for("next pass in")
         program.source.unlink()
         program.source.symlink_to(first)

@@ -51,8 +51,8 @@ class Account:
     def takes_shape(self, shape: int) -> None:
         """Note that the account takes temporary names of this shape, and none of those before it."""
         told = (
-            f"this server refuses names such as {temporary_names.SHAPES[0].replace('*', '…')}:"
-            f" temporary files are called {temporary_names.SHAPES[shape].replace('*', '…')} there"
+            f"this server refuses names like {temporary_names.SHAPES[0].replace('*', '…')}:"
+            f" temporary files are named {temporary_names.SHAPES[shape].replace('*', '…')}"
         )
         self._facts.find(Fact(self._of, temporary_names.FACT, shape, ACCOUNT_LASTS_S, told=told))
 

@@ -98,11 +98,6 @@ class Features:
             account.bars,
         )
 
-    @property
-    def level(self) -> int:
-        """The highest rung that holds together with all below it; 0 for none."""
-        return self.known.level
-
     # Commands.
 
     def has(self, command: str) -> bool:
@@ -138,7 +133,7 @@ class Features:
 
     def found_hash(self, name: str, *, is_right: bool) -> None:
         """Note whether a hash was right."""
-        told = f"this server tells hashes of files by {name} that are " + ("right" if is_right else "wrong")
+        told = f"hashes of files by {name} of this server are " + ("right" if is_right else "wrong")
         self.identity.find(f"hash by {name}", 1 if is_right else -1, told=told)
 
     # Lines.

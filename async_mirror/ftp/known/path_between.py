@@ -35,7 +35,7 @@ class PathBetween:
         """Note that a port of this kind could be reached, and those of others not."""
         self._find(command, _REACHED, PATH_LASTS_S)
         for other in {*failed, *filter(self.was_in_vain, _KINDS)}:
-            told = f"data ports of {other} cannot be reached: {command} is used instead"
+            told = f"no data connections with {other}: using {command}"
             self._find(other, _BLOCKED, PATH_LASTS_S, told, is_note=True)
 
     def doubt(self, command: str) -> None:

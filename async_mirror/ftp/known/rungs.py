@@ -55,7 +55,7 @@ class Rungs:
 
     @property
     def level(self) -> int:
-        """The highest rung that holds together with all below it; 0 for none. `Features.level` costs less."""
+        """The highest rung that holds together with all below it; 0 for none. `PerFile.level` costs less."""
         return next((rung - 1 for rung in Rung if not self._holds(rung)), len(Rung))
 
     @property
@@ -103,7 +103,7 @@ class Rungs:
         return generation == self._identity.generation(_name_of(rung)) and self._give_back(rung)
 
     def _give_back(self, rung: Rung) -> bool:
-        told = f"this server does not accept {MANNERS[rung]}: uploads are slower (tried again after 7 days)"
+        told = f"this server does not support {MANNERS[rung]}: uploads are slower (next attempt in 7 days)"
         news = self._identity.find(_name_of(rung), 0, GIVEN_BACK_FOR_S, told, is_note=True)
         for above in Rung:
             if above > rung:

@@ -114,9 +114,9 @@ class Client(aioftp.Client):
     async def _reach(self, host: str, port: int) -> socket.socket:
         """Return a connection to the first of the host's addresses that accepts one. Raises OSError."""
         seconds = self.control.timeout_seconds
-        async with _within(seconds, "has a name that was not looked up"):
+        async with _within(seconds, "could not be resolved"):
             addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        failed = OSError("its name has no address")
+        failed = OSError("this host has no address")
         for address in addresses:
             try:
                 return await _connected(address, min(CONNECT_SECONDS, seconds))

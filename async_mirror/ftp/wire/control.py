@@ -34,12 +34,12 @@ _PROMPT_READS = 100
 _QUICK = frozenset({"AUTH", "PBSZ", "PROT", "FEAT", "SYST", "OPTS", "TYPE", "CWD", "PWD"})
 
 _REMEDIES = {
-    GREETING: "raise --timeout if the server looks up the names of its clients, which may take long",
+    GREETING: "raise --timeout if the server looks up client names, which can take long",
     "PASS": "raise --timeout if the server is slow to check passwords",
-    "AUTH": "a firewall on the way may hold AUTH TLS back: try ftps://, or ask the site's host",
+    "AUTH": "a firewall may block AUTH TLS: try ftps://, or ask the site's host",
 }
-_REMEDY_FOR_QUICK = "the server hangs, or a firewall on the way holds the command back: ask the site's host"
-_REMEDY = "raise --timeout if the server is that slow"
+_REMEDY_FOR_QUICK = "the server hangs or a firewall blocks the command: ask the site's host"
+_REMEDY = "raise --timeout if the server is slow"
 
 
 def length_of(*commands: str) -> int:
@@ -247,7 +247,7 @@ class Control:
             try:
                 await pending.reply
             except asyncio.CancelledError:
-                self.break_off("it was interrupted")
+                self.break_off("interrupted")
                 raise
         reply = pending.take()
         if self.broken:

@@ -162,7 +162,7 @@ class ReplyParser:
             self._lines.append(line[4:] if ends else line)
         else:
             if not (_CODE.fullmatch(code) and mark in {" ", "-", ""}):
-                raise ReplyError("the server sent what is no FTP reply", raw.removesuffix(b"\r"))
+                raise ReplyError("the server's reply is not FTP", raw.removesuffix(b"\r"))
             ends = mark != "-"
             self._code = code
             self._lines = [line[4:]]

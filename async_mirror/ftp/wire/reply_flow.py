@@ -19,7 +19,7 @@ from async_mirror.model.escape import shown
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.remote.errors import ConnectionBroken
 
-GREETING = "the connection was made"
+GREETING = "connecting"
 """What stands in the place of a command for the reply that no command asks for."""
 
 _LONGEST_TOLD = 80
@@ -145,7 +145,7 @@ class ReplyFlow(Generic[P]):
         reply.command = command = pending.command
         self._redact(reply)
         if reply.code < 400 and command in _SUCCESS and reply.code not in _SUCCESS[command]:
-            raise OutOfStep(f"the server's answers are out of step at {command}", reply.text)
+            raise OutOfStep(f"replies out of order after {command}", reply.text)
         self.pending.remove(pending)
         self.in_flight -= pending.length
         pending.end(reply)
@@ -166,7 +166,7 @@ class ReplyFlow(Generic[P]):
     def _unasked(reply: Reply) -> ConnectionBroken:
         if reply.is_farewell:
             return ConnectionBroken("the server closed the connection", reply.text, by_server=True)
-        return OutOfStep("the server spoke unasked", reply.text)
+        return OutOfStep("unexpected reply from the server", reply.text)
 
     def _redact(self, reply: Reply) -> None:
         """Decide what of a reply may be told."""

@@ -16,7 +16,7 @@ from async_mirror.remote.errors import Untrusted
 
 _OTHER_HOST = {62, 64}
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
-_ISSUER_UNKNOWN = "is signed by an issuer that is not known here"
+_ISSUER_UNKNOWN = "is signed by an unknown CA"
 _WRONG = {
     9: "is not valid yet",
     10: "has expired",
@@ -28,13 +28,13 @@ _WRONG = {
     64: "is for another host",
 }
 _MEND = {
-    9: "look at this machine's clock",
-    10: "ask the site's host to renew it, and look at this machine's clock",
-    18: "name its file with --ca-cert",
-    62: "write the host in the destination as the certificate names it",
-    64: "write the host in the destination as the certificate names it",
+    9: "check the clock of this machine",
+    10: "ask the site's host to renew it, and check the clock of this machine",
+    18: "name the certificate's file with --ca-cert",
+    62: "use a host name from the certificate in the destination",
+    64: "use a host name from the certificate in the destination",
 }
-_NAME_ISSUER = "name the file of its issuer's certificate with --ca-cert"
+_NAME_ISSUER = "name the CA's certificate file with --ca-cert"
 _NAMES_TOLD = 10
 _DOUBT_LASTS_SECONDS = 60.0
 _DER = 2
@@ -116,7 +116,10 @@ class Tls:
         elif isinstance(error, ssl.SSLCertVerificationError):
             doubt = untrusted(whose, error, Certificate.refused(peer))
         else:
-            doubt = Untrusted(f"{whose} is not in TLS", "ask the site's host: its server promised that it would be")
+            doubt = Untrusted(
+                f"{whose} is not encrypted",
+                "ask the site's host: the server accepted encryption, then sent something else",
+            )
         self._doubt = doubt, time.monotonic()
         return doubt
 
@@ -129,8 +132,8 @@ class Tls:
         """See that the other end is the one that was pinned, if one was. Raises Untrusted."""
         if self._trust.pin and (seen := Certificate.of(peer).fingerprint) != self._trust.pin:
             raise Untrusted(
-                f"{whose} shows a certificate that is not the pinned one: sha256:{seen}",
-                "if whoever runs the server confirms that this is its new one, give that to --tls-pin",
+                f"{whose} shows a certificate that does not match --tls-pin: sha256:{seen}",
+                "use --tls-pin with this fingerprint only if the site's host confirms a new certificate",
             )
 
     def to_look(self, error: ssl.SSLCertVerificationError) -> ssl.SSLContext:
@@ -171,19 +174,19 @@ def _context(trust: Trust) -> ssl.SSLContext:
 
 def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
     def passphrase() -> str:
-        raise UsageError(f"the key in {key or certificate} is encrypted, and nobody is asked: give one that is not")
+        raise UsageError(f"the key in {key or certificate} is encrypted: use an unencrypted key")
 
     try:
         context.load_cert_chain(certificate, key, passphrase)
     except OSError as error:
-        files = f"{certificate} with the key in {key}" if key else f"{certificate}, which must hold the key too,"
-        why = "there is no certificate, or no key, in PEM" if _is_no_pem(error) else _why(error)
+        files = f"{certificate} with the key in {key}" if key else f"{certificate}, which must also contain the key,"
+        why = "no PEM certificate or no PEM key in it" if _is_no_pem(error) else _why(error)
         raise UsageError(f"the client certificate {files} cannot be used: {why}") from None
 
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return "it is no PEM file of that kind" if _is_no_pem(error) else reason(error)
+        return "not a PEM file of that kind" if _is_no_pem(error) else reason(error)
     return error.strerror or str(error)
 
 
@@ -214,6 +217,6 @@ def untrusted(whose: str, error: ssl.SSLCertVerificationError, seen: Certificate
     wrong = _WRONG.get(code, f"cannot be verified ({error.verify_message})")
     names = f" ({shown(', '.join(seen.names[:_NAMES_TOLD]))})" if seen and seen.names and code in _OTHER_HOST else ""
     fingerprint = f": sha256:{seen.fingerprint}" if seen else ""
-    pin = "; or, if whoever runs the server confirms this fingerprint, give that to --tls-pin" if seen else ""
+    pin = "; or use --tls-pin with this fingerprint, if the site's host confirms it" if seen else ""
     mend = _MEND.get(code, _NAME_ISSUER)
     return Untrusted(f"the certificate of {whose} {wrong}{names}{fingerprint}", f"{mend}{pin}")

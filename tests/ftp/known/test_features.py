@@ -54,7 +54,7 @@ def proved(facts: Facts, *rungs: Rung, greeting: str = "220 ready") -> Features:
 def test_what_varies_from_one_greeting_to_the_next_makes_no_other_server(first: str, second: str) -> None:
     facts = Facts()
     proved(facts, greeting=first)
-    assert seen(facts, second).level == 3
+    assert seen(facts, second).known.level == 3
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_what_varies_from_one_greeting_to_the_next_makes_no_other_server(first: 
 def test_other_version_features_or_system_are_another_server(other: dict[str, str]) -> None:
     facts = Facts()
     proved(facts, greeting="220 (vsFTPd 3.0.3)")
-    assert seen(facts, **({"greeting": "220 (vsFTPd 3.0.3)"} | other)).level == 0  # type: ignore[arg-type]
+    assert seen(facts, **({"greeting": "220 (vsFTPd 3.0.3)"} | other)).known.level == 0  # type: ignore[arg-type]
 
 
 def test_order_in_which_features_are_listed_does_not_matter() -> None:
     facts = Facts()
     proved(facts)
-    assert seen(facts, features=("Features:", "SIZE", "MDTM", "End")).level == 3
+    assert seen(facts, features=("Features:", "SIZE", "MDTM", "End")).known.level == 3
 
 
 def test_rung_is_not_tried_before_those_below_it_hold() -> None:
@@ -85,7 +85,7 @@ def test_rung_is_not_tried_before_those_below_it_hold() -> None:
     assert session.rungs.may_prove(Rung.TOGETHER)
     assert not seen(facts).rungs.may_prove(Rung.TOGETHER)
     session.rungs.proved(Rung.TOGETHER, holds=True)
-    assert session.level == 1
+    assert session.known.level == 1
     assert not session.rungs.may_prove(Rung.BEHIND)
     assert session.rungs.may_prove(Rung.AHEAD)
 
@@ -95,7 +95,7 @@ def test_rung_that_is_given_back_takes_those_above_it_along_and_is_not_tried_aga
     facts = Facts()
     session = proved(facts)
     assert session.rungs.give_back(rung, session.known.generations[rung])
-    assert session.level == rung - 1
+    assert session.known.level == rung - 1
     assert not any(seen(facts).rungs.may_prove(each) for each in Rung)
     assert sum(fact.is_note for fact in facts.log) == 1
 
@@ -103,12 +103,12 @@ def test_rung_that_is_given_back_takes_those_above_it_along_and_is_not_tried_aga
 def test_write_that_left_before_a_rung_was_lost_and_won_again_cannot_give_it_back() -> None:
     facts = Facts()
     session = proved(facts)
-    assert session.level == 3
+    assert session.known.level == 3
     before = session.known.generations[Rung.BEHIND]
     assert session.rungs.give_back(Rung.BEHIND, before)
     session.rungs.proved(Rung.BEHIND, holds=True)
     assert not session.rungs.give_back(Rung.BEHIND, before)
-    assert session.level == 3
+    assert session.known.level == 3
 
 
 def test_what_befalls_many_sessions_at_once_is_one_doubt_and_costs_no_rung() -> None:
@@ -116,8 +116,8 @@ def test_what_befalls_many_sessions_at_once_is_one_doubt_and_costs_no_rung() -> 
     proved(facts)
     sessions = [seen(facts) for _ in range(8)]
     assert [session.rungs.doubt(Rung.TOGETHER) for session in sessions] == [False] * 8
-    assert sessions[0].level == 3
-    assert seen(facts).level == 0  # until the proof was repeated
+    assert sessions[0].known.level == 3
+    assert seen(facts).known.level == 0  # until the proof was repeated
 
 
 def test_proof_is_repeated_by_the_next_session_alone_and_the_rung_is_held() -> None:
@@ -127,7 +127,7 @@ def test_proof_is_repeated_by_the_next_session_alone_and_the_rung_is_held() -> N
     assert first.rungs.may_prove(Rung.BEHIND)
     assert not second.rungs.may_prove(Rung.BEHIND)
     first.rungs.proved(Rung.BEHIND, holds=True)
-    assert first.level == second.level == 3
+    assert first.known.level == second.known.level == 3
     assert not seen(facts).rungs.may_prove(Rung.BEHIND)
 
 
@@ -135,7 +135,7 @@ def test_second_doubt_soon_after_the_first_gives_the_rung_back() -> None:
     facts = Facts()
     proved(facts).rungs.doubt(Rung.BEHIND)
     assert seen(facts).rungs.doubt(Rung.BEHIND)
-    assert seen(facts).level == 2
+    assert seen(facts).known.level == 2
 
 
 def test_doubt_long_after_the_first_is_a_first_one() -> None:
@@ -147,7 +147,7 @@ def test_doubt_long_after_the_first_is_a_first_one() -> None:
     for _ in range(20):
         session.rungs.passed(Rung.BEHIND)
     assert not seen(facts).rungs.doubt(Rung.BEHIND)
-    assert session.level == 3
+    assert session.known.level == 3
 
 
 def test_proof_that_two_sessions_do_not_survive_is_not_made_again() -> None:
@@ -163,8 +163,8 @@ def test_address_of_more_servers_than_one_may_tell_apart_gets_what_all_of_them_b
     facts = Facts()
     for number in range(MOST_FINGERPRINTS):
         proved(facts, *list(Rung)[: 3 if number else 2], greeting=f"220 {'abcde'[number] * 5}")
-    assert seen(facts, "220 another").level == 2
-    assert seen(facts, "220 yet another").level == 2
+    assert seen(facts, "220 another").known.level == 2
+    assert seen(facts, "220 yet another").known.level == 2
     assert not seen(facts, "220 one more").rungs.may_prove(Rung.BEHIND)
 
 
@@ -204,7 +204,12 @@ def test_before_the_server_is_known_nothing_is() -> None:
     facts = Facts()
     seen(facts).have("HASH")
     session = Features(facts, SITE)
-    assert (session.level, session.account.removal, session.hash_stands("HASH"), session.longest_line) == (0, 0, 0, 250)
+    assert (session.known.level, session.account.removal, session.hash_stands("HASH"), session.longest_line) == (
+        0,
+        0,
+        0,
+        250,
+    )
     assert session.known.generations[Rung.TOGETHER] == 0
     assert (session.account.absent("SIZE"), session.too_long_line) == (None, math.inf)
     assert not session.has("HASH")
@@ -251,7 +256,7 @@ def test_proof_that_fails_gives_the_rung_back_and_that_is_told_once() -> None:
     assert not session.rungs.may_prove(Rung.AHEAD)
     assert not session.rungs.may_prove(Rung.BEHIND)
     assert [fact.told for fact in facts.log if fact.is_note] == [
-        "this server does not accept a data port asked for in advance: uploads are slower (tried again after 7 days)"
+        "this server does not support a data port asked for in advance: uploads are slower (next attempt in 7 days)"
     ]
 
 
@@ -436,7 +441,7 @@ def test_write_of_a_session_that_began_before_a_doubt_makes_up_for_none() -> Non
     session = proved(facts)
     seen(facts).rungs.doubt(Rung.BEHIND)
     session.rungs.passed(Rung.BEHIND)
-    assert seen(facts).level == 2
+    assert seen(facts).known.level == 2
 
 
 def test_nineteen_writes_make_up_for_no_doubt() -> None:

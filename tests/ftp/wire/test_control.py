@@ -22,7 +22,7 @@ def test_reply_is_not_believed_when_what_is_none_follows_at_once(pieces: list[by
         (pending,) = control.send("RNTO new")
         for piece in pieces:
             control.received(piece)
-        with pytest.raises(OutOfStep, match="what is no FTP reply"):
+        with pytest.raises(OutOfStep, match="reply is not FTP"):
             await control.reply(pending)
 
     asyncio.run(scenario())

@@ -119,26 +119,26 @@ def test_noop_that_overtakes_a_transfer_is_borne_and_noted(commands: str, raw: b
 
 
 ODD: dict[str, tuple[str, bytes, list[int | None], str]] = {
-    "to nothing": ("", b"226 done\r\n", [], "the server spoke unasked: 226 done"),
-    "one too many": ("PWD", b'257 "/"\r\n257 "/"\r\n', [257], 'the server spoke unasked: 257 "/"'),
-    "begun, and nothing was sent": ("", b"150 go\r\n", [], "the server spoke unasked: 150 go"),
-    "the next one's": ("STOR SIZE", b"213 5\r\n", [None] * 2, "the server's answers are out of step at STOR: 213 5"),
+    "to nothing": ("", b"226 done\r\n", [], "unexpected reply from the server: 226 done"),
+    "one too many": ("PWD", b'257 "/"\r\n257 "/"\r\n', [257], 'unexpected reply from the server: 257 "/"'),
+    "begun, and nothing was sent": ("", b"150 go\r\n", [], "unexpected reply from the server: 150 go"),
+    "the next one's": ("STOR SIZE", b"213 5\r\n", [None] * 2, "replies out of order after STOR: 213 5"),
     "the one's after that": (
         "STOR SIZE EPSV", b"226 ok\r\n229 (|||5|)\r\n", [226, None, None],
-        "the server's answers are out of step at SIZE: 229 (|||5|)",
+        "replies out of order after SIZE: 229 (|||5|)",
     ),
-    "of a file to EPSV": ("EPSV", b"226 ok\r\n", [None], "the server's answers are out of step at EPSV: 226 ok"),
-    "of PASV to EPSV": ("EPSV", b"227 (1,2)\r\n", [None], "the server's answers are out of step at EPSV: 227 (1,2)"),
-    "of RNTO to RNFR": ("RNFR RNTO", b"250 ok\r\n", [None] * 2, "the server's answers are out of step at RNFR: 250 ok"),
-    "of RNFR to SIZE": ("SIZE", b"350 to?\r\n", [None], "the server's answers are out of step at SIZE: 350 to?"),
+    "of a file to EPSV": ("EPSV", b"226 ok\r\n", [None], "replies out of order after EPSV: 226 ok"),
+    "of PASV to EPSV": ("EPSV", b"227 (1,2)\r\n", [None], "replies out of order after EPSV: 227 (1,2)"),
+    "of RNTO to RNFR": ("RNFR RNTO", b"250 ok\r\n", [None] * 2, "replies out of order after RNFR: 250 ok"),
+    "of RNFR to SIZE": ("SIZE", b"350 to?\r\n", [None], "replies out of order after SIZE: 350 to?"),
     "of PWD to NOOP": ("NOOP PWD NOOP", b"200 a\r\n200 b\r\n257 c\r\n", [200, 200, None],
-                       "the server's answers are out of step at NOOP: 257 c"),
+                       "replies out of order after NOOP: 257 c"),
     "200 to a file, and NOOP is not next": ("STOR SIZE NOOP", b"200 hm\r\n", [None] * 3,
-                                            "the server's answers are out of step at STOR: 200 hm"),
-    "200 to a file": ("STOR", b"200 hm\r\n", [None], "the server's answers are out of step at STOR: 200 hm"),
-    "no reply": ("DELE", b"gone\r\n", [None], "the server sent what is no FTP reply: 'gone'"),
-    "no reply behind one": ("DELE RMD", b"250 gone\r\n?\r\n", [250, None], "the server sent what is no FTP reply: '?'"),
-    "no reply, to nothing": ("", b"\x1b[31m\r\n", [], "the server sent what is no FTP reply: '\\\\x1b[31m'"),
+                                            "replies out of order after STOR: 200 hm"),
+    "200 to a file": ("STOR", b"200 hm\r\n", [None], "replies out of order after STOR: 200 hm"),
+    "no reply": ("DELE", b"gone\r\n", [None], "the server's reply is not FTP: 'gone'"),
+    "no reply behind one": ("DELE RMD", b"250 gone\r\n?\r\n", [250, None], "the server's reply is not FTP: '?'"),
+    "no reply, to nothing": ("", b"\x1b[31m\r\n", [], "the server's reply is not FTP: '\\\\x1b[31m'"),
 }  # fmt: skip
 
 
@@ -244,13 +244,17 @@ def test_password_of_a_few_letters_is_looked_for_at_the_login_alone() -> None:
 @pytest.mark.parametrize(
     ("commands", "raw", "told"),
     [
-        ("", b"220 S3cret pass unasked\r\n", "the server spoke unasked: 220 *** unasked"),
+        ("", b"220 S3cret pass unasked\r\n", "unexpected reply from the server: 220 *** unasked"),
         ("", b"421 S3cret pass\r\n", "the server closed the connection: 421 ***"),
-        ("", b"S3cret pass is no reply\r\n", "the server sent what is no FTP reply: '*** is no reply'"),
-        ("PASS", b"PASS S3cret pass\r\n", "the server sent what is no FTP reply: 'PASS ***'"),
-        ("PASS", b"x" * 75 + b" S3cret pass\r\n", "the server sent what is no FTP reply: '" + "x" * 75 + " ***'"),
-        ("EPSV", b"230 S3cret pass\r\n", "the server's answers are out of step at EPSV: 230 ***"),
-        ("EPSV", b"500 EPSV?\r\n230 S3cret pass\r\n", "the server spoke unasked: 230 ***"),
+        ("", b"S3cret pass is no reply\r\n", "the server's reply is not FTP: '*** is no reply'"),
+        ("PASS", b"PASS S3cret pass\r\n", "the server's reply is not FTP: 'PASS ***'"),
+        (
+            "PASS",
+            b"x" * 75 + b" S3cret pass\r\n",
+            "the server's reply is not FTP: '" + "x" * 75 + " ***'",
+        ),
+        ("EPSV", b"230 S3cret pass\r\n", "replies out of order after EPSV: 230 ***"),
+        ("EPSV", b"500 EPSV?\r\n230 S3cret pass\r\n", "unexpected reply from the server: 230 ***"),
     ],
 )
 def test_password_is_not_told_where_the_connection_is_given_up(commands: str, raw: bytes, told: str) -> None:
