@@ -73,7 +73,7 @@ def test_only_what_was_touched_is_looked_at(program: Program) -> None:
         running.wait_for(CHANGES)
         first, changes = (json.loads(running.out.readline()) for _ in range(2))
     assert (first["partial"], first["source_files"], first["source_folders"]) == (False, 5, 10)
-    assert (changes["partial"], changes["sent_files"]) == (True, 1)
+    assert (changes["partial"], changes["uploaded_files"]) == (True, 1)
     assert (changes["source_files"], changes["source_folders"]) == (2, 5), "the source itself and the one folder"
 
 
