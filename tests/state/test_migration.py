@@ -1,6 +1,7 @@
 """A state of an older version becomes one of today, whole or not at all, and stays beside it as it was."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -279,10 +280,7 @@ def test_without_room_for_a_migration_one_line_says_so_and_the_old_state_stays(p
         restored(path, original)
         failed = open_elsewhere(path, -1, most_bytes)
         last = failed.stderr.strip().splitlines()[-1]
-        errors = tuple(
-            f"async_mirror.state.database.{each}: cannot use the state" for each in ("StateError", "NoRoomError")
-        )
-        assert last.startswith(errors)
+        assert re.match(r"async_mirror\.state\.database\.(NoRoom|State)Error: cannot use the state", last)
         assert last.endswith("check permissions and free space")
         assert not path.with_suffix(".v1-new").exists()
         assert not assert_old_or_new_opens(path, before)

@@ -324,7 +324,7 @@ def test_full_site_keeps_the_old_version_and_no_temporary(
     ran = mirror.run()
     assert ran.code == 1, ran.said
     assert contents(tree_of(server)) == {b"page.bin": b"old"}
-    assert "room" in ran.said
+    assert "page.bin  no space on the site" in ran.said
     cue.times_left = 0
     assert_mirrored(mirror, server)
 

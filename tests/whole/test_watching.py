@@ -73,7 +73,7 @@ def test_only_what_was_touched_is_looked_at(program: Program) -> None:
         running.wait_for(CHANGES)
         first, changes = (json.loads(running.out.readline()) for _ in range(2))
     assert (first["partial"], first["source_files"], first["source_folders"]) == (False, 5, 10)
-    assert (changes["partial"], changes["sent_files"]) == (True, 1)
+    assert (changes["partial"], changes["uploaded_files"]) == (True, 1)
     assert (changes["source_files"], changes["source_folders"]) == (2, 5), "the source itself and the one folder"
 
 
@@ -217,7 +217,7 @@ def test_a_folder_of_the_site_that_somebody_deleted_meanwhile_is_filled_again(pr
     with watching(program) as running:
         shutil.rmtree(program.site / "www")
         page.write_text("after that")
-        running.wait_for("is not there: it is made again and everything is sent")
+        running.wait_for("creating it again and uploading everything")
         running.wait_for(r"(pass|changes): .*next pass")
         assert contents(program.site / "www") == contents(program.source)
 
