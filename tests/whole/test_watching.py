@@ -176,7 +176,7 @@ def test_too_many_deletions_are_held_back_as_always_and_the_rest_goes_on(program
     with watching(program) as running:
         shutil.rmtree(program.source / "many")
         program.write("page", b"x")
-        running.wait_for(r"would be deleted \(--max-delete 50%\): nothing is deleted")
+        running.wait_for(r"tracked files would be deleted \(--max-delete 50%\)")
         running.wait_for("changes: .*next pass|incomplete: .*next pass")
         assert (program.site / "page").read_bytes() == b"x"
         assert len(contents(program.site)) == 31
