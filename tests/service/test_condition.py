@@ -11,9 +11,9 @@ import pytest
 from async_mirror.service.condition import PAUSED_PHASE, STILL_S, Condition, Kind, Live, Process, kind_of, live_of
 from async_mirror.service.told import brief, headline, told
 from async_mirror.ui.activity import Activity
-from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Failing
 from async_mirror.ui.last_pass import LastPass
+from async_mirror.ui.summary import Counts
 
 NOW = 1_800_000_000.0
 IDLE = Live(
