@@ -324,7 +324,7 @@ class Report:
 
     def halt(self, text: str, hint: str = "") -> None:
         """Tell that a guard tripped."""
-        self.counts.halts.append(text)
+        self.counts.halts.append(f"{text} ({hint})" if hint else text)
         tell_with_hint(logging.ERROR, Event.ERROR, f"{STOPPED}{text}", hint)
 
     def trouble(self, text: str, hint: str = "") -> None:
