@@ -157,6 +157,8 @@ async def keep(
             schedule.ended(code, clock(), whole=wish.whole, will_last=mirror.report.counts.will_last)
             mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
             wish = await _next_wish(schedule, alarm, stop)
+            if code is Exit.SAFETY:  # what was held back may not be had piece by piece, nor be forgotten
+                wish = Wish(whole=True)
         if ends:
             return code
 

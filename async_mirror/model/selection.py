@@ -50,10 +50,12 @@ class Selection:
         return _compiled(self.patterns)[::-1] if self.patterns else []
 
     def rule(self, entry: Entry) -> str:
-        """Return the option that excludes an entry of a folder that is itself included, "" if none does."""
+        """Return what, mostly an option, excludes an entry of a folder that is itself included, "" if none does."""
         path, is_folder = entry.path, entry.is_folder
         if self.max_depth is not None and path.count("/") + 1 + is_folder > self.max_depth:
             return f"--max-depth {self.max_depth}"
+        if path in self.apart:
+            return "it belongs to another mirror"
         if not is_folder and splitext(path)[1] in self.excluded_extensions:
             return f"--exclude-ext {splitext(path)[1]}"
         for pattern in reversed(self.patterns):

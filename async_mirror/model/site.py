@@ -7,6 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote
 
+from async_mirror.model import paths
+
 DEFAULT_PORTS = {"ftp": 21, "ftpes": 21, "ftps": 990}
 SCHEMES = {"off": "ftp", "explicit": "ftpes", "implicit": "ftps"}
 """How a session is protected, and the scheme that says so."""
@@ -59,6 +61,13 @@ class Site:
         """What a state is bound to: host, port (21 and 990 are two doors of one server), user, root."""
         port = "ftp" if self.port in DEFAULT_PORTS.values() else str(self.port)
         return self.host.lower(), port, self.user or "", self.root
+
+    def inside(self, outer: "Site") -> str:
+        """Return where in another site this one is; "" if it is not, as far as that shows before a login."""
+        if self.binding[:3] != outer.binding[:3] or self.root.startswith("/") != outer.root.startswith("/"):
+            return ""
+        root, above = self.root.strip("/"), outer.root.strip("/")
+        return root.removeprefix(f"{above}/" if above else "") if root != above and paths.is_inside(root, above) else ""
 
 
 @dataclass(frozen=True, slots=True)

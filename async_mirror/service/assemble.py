@@ -111,7 +111,9 @@ def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *
         pace=Pace(asked.bwlimit),
         broker=broker,
         disks=disks,
-        roots=RootLock(plan.file.path, settings.site.binding[:3], plan.shown, holds=not asked.dry_run),
+        roots=RootLock(
+            plan.file.path, settings.site.binding[:3], plan.shown, inner=plan.inner, holds=not asked.dry_run
+        ),
         dry_run=asked.dry_run,
         rescan=asked.rescan,
     )

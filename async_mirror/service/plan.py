@@ -34,6 +34,8 @@ class Plan:
     file: StateFile
     warnings: tuple[tuple[str, str], ...] = field(compare=False)
     password: Secret = NO_SECRET
+    inner: tuple[tuple[str, str], ...] = ()
+    """Where in its site others of these mirrors have theirs, and which."""
 
     @property
     def shown(self) -> str:
@@ -52,7 +54,8 @@ class Plan:
 
 def plans_of(context: click.Context) -> list[Plan]:
     """Return a plan for each mirror that is meant, without passwords. Raises UsageError for all that is wrong."""
-    return _all((name, partial(_plan, name, context)) for name in names_of(context))
+    plans = _all((name, partial(_plan, name, context)) for name in names_of(context))
+    return [replace(plan, inner=tuple(_inside(plan, plans))) for plan in plans]
 
 
 def with_passwords(plans: Iterable[Plan], ask: Ask) -> list[Plan]:
@@ -87,6 +90,13 @@ def _twins(plans: Iterable[Plan]) -> Iterable[str]:
     for plan in plans:
         if (other := first.setdefault(plan.file, plan.name)) != plan.name:
             yield f"mirror {plan.name}: it has the source and the destination of mirror {other}: remove one of them"
+
+
+def _inside(outer: Plan, plans: Iterable[Plan]) -> Iterable[tuple[str, str]]:
+    """Yield where others are in a site: both may be new, and neither has left a sign for the other yet."""
+    for plan in plans:
+        if folder := plan.settings.site.inside(outer.settings.site):
+            yield folder, plan.shown
 
 
 def _plan(name: str, context: click.Context) -> Plan:

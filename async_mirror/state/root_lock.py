@@ -42,9 +42,21 @@ class _Keeper(NamedTuple):
 class RootLock:
     """A mirror's hold on its root; `inner` has the roots of others below it, by their paths there."""
 
-    def __init__(self, state: Path, account: Iterable[str], mirror: str, *, holds: bool = True) -> None:
-        """Hold nothing yet. `account` is host, port and user, the same for each spelling; a dry run holds nothing."""
-        self.inner: dict[str, str] = {}
+    def __init__(
+        self,
+        state: Path,
+        account: Iterable[str],
+        mirror: str,
+        *,
+        inner: Iterable[tuple[str, str]] = (),
+        holds: bool = True,
+    ) -> None:
+        """Hold nothing yet. `account` is host, port and user, the same for each spelling; a dry run holds nothing.
+
+        `inner` is what is known of others already, which may have left no file yet.
+        """
+        self._known = dict(inner)
+        self.inner = self._known.copy()
         self._state = state
         self._account = _key("\0".join(account))
         self._mirror = mirror
@@ -56,7 +68,7 @@ class RootLock:
         root = f"/{re.sub('/+', '/', root).strip('/')}"
         if self._holds and root not in self._held and (keeper := self._lock(root)):
             return keeper
-        self.inner = dict(self._below(root))
+        self.inner = self._known | dict(self._below(root))
         return ""
 
     def close(self) -> None:

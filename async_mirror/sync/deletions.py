@@ -79,7 +79,7 @@ class Deletions:
             return
         await self._guards.look_for_lost_mounts()
         files, folders = await self._candidates()
-        if not (files or folders) or not await self._guards.allow(files):
+        if not await self._guards.allow(files) or not (files or folders):
             return
         if not await self._guards.is_of_this_source():
             return

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from async_mirror.crew.off_loop import Awaited, Face
 from async_mirror.model import escape, paths
@@ -94,6 +95,32 @@ class _AwaitableFolder(Face[OpenedFolder]):
     lost_mounts = Awaited(OpenedFolder.lost_mounts)
 
 
+class _Removed(NamedTuple):
+    """What passes over a few folders have removed since the last one over everything."""
+
+    files: int = 0
+    of: int = 0
+    """How many files the site held before the first of them."""
+
+    @classmethod
+    def read(cls, fact: str | None) -> "_Removed":
+        """Read what was kept."""
+        return cls(*map(int, fact.split())) if fact else cls()
+
+    def with_more(self, removals: int, held: int) -> tuple[int, int]:
+        """Return how many files are gone with so many more, and of how many; what others took the place of is not."""
+        gone = min(self.files + removals, self.of - held + removals)
+        return (gone, self.of) if gone > removals else (removals, held)
+
+    def followed_by(self, removals: int, held: int) -> "_Removed":
+        """Return what it is with so many more."""
+        return _Removed(self.files + removals, self.of or held) if removals else self
+
+    def __str__(self) -> str:
+        """Return what is to be kept."""
+        return f"{self.files} {self.of}"
+
+
 class Guards:
     """What one pass may not delete: below what was a mount point, too much at once, after the source was exchanged."""
 
@@ -101,6 +128,7 @@ class Guards:
         """Begin with nothing unmounted."""
         self._settings = context.settings
         self._report = context.report
+        self._scope = context.scope
         self._state = context.state
         self._folder = _AwaitableFolder(context.root, context.state.off_loop)
         self._unmounted: list[str] = []
@@ -142,22 +170,31 @@ class Guards:
     # How much, and of what.
 
     async def allow(self, files: Sequence[Entry]) -> bool:
-        """Tell whether so many files may go at once; if not, say so, name the first, and how to override."""
-        if not files:
-            return True
-        removals = len(files)
-        held = await self._state.held.count_files()
+        """Tell whether so many files may go at once; if not, say so, name the first, and how to override.
+
+        What passes over a few folders remove counts together until a pass over everything is allowed to do its own.
+        """
+        held, before = await self._state.held.count_files(), _Removed.read(await self._state.fact("removed"))
+        removals, of = before.with_more(len(files), held)
         limit = self._settings.delete_limit
-        if limit.allows(removals, held):
-            return True
+        if files and not limit.allows(removals, of):
+            self._tell_too_many(files, removals, of)
+            return False
+        after = None if self._scope.is_whole else before.followed_by(len(files), held)
+        if after != before and (after or before.files):
+            await self._state.learn(removed=after and str(after))
+        return True
+
+    def _tell_too_many(self, files: Sequence[Entry], removals: int, of: int) -> None:
+        since = f", with the {earlier:,} since the last full pass" if (earlier := removals - len(files)) > 0 else ""
+        limit = self._settings.delete_limit
         self._report.halt(
-            f"{removals:,} of {held:,} tracked files would be deleted (--max-delete {limit}): nothing is deleted",
+            f"{removals:,} of {of:,} tracked files would be deleted{since} (--max-delete {limit}): nothing is deleted",
             f"if this is intended, run once with --max-delete {removals}",
         )
         named = ", ".join(quoted(entry.path) for entry in files[:NAMED])
-        more = f" and {removals - NAMED:,} more" if removals > NAMED else ""
+        more = f" and {len(files) - NAMED:,} more" if len(files) > NAMED else ""
         self._report.say(f"would be deleted: {named}{more}")
-        return False
 
     async def is_of_this_source(self) -> bool:
         """Tell whether the source still leads to the folder that the pass has scanned; if not, say so, once."""

@@ -46,7 +46,7 @@ BUSY = replace(
     next_pass_in_s=None,
     last_pass_ago_s=None,
 )
-LAST = LastPass(NOW - 120, 3.0, "mirrored", NOW - 7200, "sent 1 file", (), ())
+LAST = LastPass(NOW - 120, 3.0, "mirrored", NOW - 7200, "uploaded 1 file", (), ())
 
 
 def condition(**changes: Any) -> Condition:

@@ -1421,7 +1421,7 @@ def test_sigusr1_brings_a_pass_at_once(program: Program) -> None:
         running.wait_for("next pass in")
         program.write("second", "content")
         os.kill(running.pid, signal.SIGUSR1)
-        running.wait_for("pass: sent 1 file.* next pass in")
+        running.wait_for("pass: uploaded 1 file.* next pass in")
         assert running.end(signal.SIGTERM, within_seconds=5) == 143
     mirrored(program)
 

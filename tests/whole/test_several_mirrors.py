@@ -271,6 +271,29 @@ def test_a_new_outer_mirror_knows_the_inner_before_its_first_upload(several: Sev
     assert contents(site.docroot) == {"www/of-www": b"www", "www/blog/of-blog": b"blog"}
 
 
+def test_nested_mirrors_that_are_both_new_keep_apart_from_the_beginning(several: Several, site: FtpServer) -> None:
+    outer, inner = several.add("www", "www"), several.add("blog", "www/blog")
+    for number in range(30):
+        write(outer / f"blog/{number}", "from www")
+        write(inner / f"{number}", "from blog")
+    assert several.once().code == 0
+    assert contents(site.docroot / "www/blog") == contents(inner)
+
+
+def test_a_mirror_is_started_again_that_has_a_new_one_inside(several: Several, site: FtpServer) -> None:
+    outer = several.add("www", "www")
+    with several.started() as running:
+        running.wait_for("pass: .*next pass")
+        write(outer / "blog/page", "from www")
+        several.add("blog", "www/blog")
+        hang_up(running)
+        running.wait_for("mirror www restarts")
+        running.wait_for("www  .*pass: .*next pass")
+        assert running.end(signal.SIGTERM, within_seconds=5) == 143
+    assert several.once().code == 0
+    assert contents(site.docroot / "www") == {"of-www": b"www", "blog/of-blog": b"blog"}
+
+
 # A disk without room for a state.
 
 

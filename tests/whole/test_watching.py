@@ -170,16 +170,68 @@ def test_a_source_that_is_switched_is_mirrored_as_a_whole(program: Program) -> N
         assert (program.site / "inner" / "page").read_text() == "release 2.1"
 
 
+TOO_MANY = r"tracked files would be deleted.*--max-delete 50%"
+
+
 def test_too_many_deletions_are_held_back_as_always_and_the_rest_goes_on(program: Program) -> None:
     for number in range(30):
         program.write(f"many/{number}", f"{number}")
     with watching(program) as running:
         shutil.rmtree(program.source / "many")
         program.write("page", b"x")
-        running.wait_for(r"tracked files would be deleted \(--max-delete 50%\)")
+        running.wait_for(TOO_MANY)
         running.wait_for("changes: .*next pass|incomplete: .*next pass")
         assert (program.site / "page").read_bytes() == b"x"
         assert len(contents(program.site)) == 31
+
+
+def test_what_was_too_much_to_delete_is_not_deleted_piece_by_piece(program: Program) -> None:
+    for number in range(30):
+        program.write(f"{number % 3}/{number}", f"{number}")
+    with watching(program) as running:
+        shutil.rmtree(program.source / "0")
+        shutil.rmtree(program.source / "1")
+        running.wait_for(TOO_MANY)
+        running.wait_for("incomplete: ")
+        for page in ("page", "0/page", "1/page"):
+            program.write(page, b"x")
+            running.wait_for(TOO_MANY)
+            running.wait_for("incomplete: ")
+            assert (program.site / page).read_bytes() == b"x"
+        assert len(contents(program.site)) == 33, "it is still too much, whatever was changed since"
+    assert program.sync("--max-delete", "20").code == 0
+    assert are_equal(program)
+
+
+def test_what_is_deleted_little_by_little_counts_together(program: Program) -> None:
+    for number in range(30):
+        program.write(f"many/{number}", f"{number}")
+    with watching(program) as running:
+        for number in range(15):
+            (program.source / "many" / str(number)).unlink()
+            running.wait_for(CHANGES)
+        assert len(contents(program.site)) == 15
+        (program.source / "many" / "15").unlink()
+        running.wait_for(r"16 of 30 tracked files would be deleted, with the 15 since the last full pass")
+        running.wait_for("incomplete: ")
+        assert len(contents(program.site)) == 15
+    ran = program.sync()
+    assert (ran.code, len(contents(program.site))) == (5, 15), "not by a restart either"
+    assert program.sync("--max-delete", "16").code == 0
+    assert are_equal(program)
+
+
+def test_what_others_take_the_place_of_again_and_again_is_not_too_much(program: Program) -> None:
+    for number in range(24):
+        program.write(f"0/{number}", f"{number}")
+    with watching(program) as running:
+        for build in range(1, 4):
+            for number in range(24):
+                program.write(f"{build}/{number}", f"{build}, {number}")
+            running.wait_for(CHANGES)
+            shutil.rmtree(program.source / f"{build - 1}")
+            running.wait_for(CHANGES)
+            assert are_equal(program)
 
 
 def test_a_connection_stays_open_for_the_next_change(program: Program) -> None:
