@@ -128,7 +128,7 @@ def sync(**_: Any) -> int:
     \b
     The file may have a table [mirror.NAME] for each of several mirrors, over what it
     says above them. Then `sync` keeps all of them, or those whose NAME is given. Two
-    words of which the second is a site (with ://) are SOURCE and DESTINATION. Of
+    arguments, the second a URL, are SOURCE and DESTINATION; others are NAMEs. Of
     several exit codes the first of these counts: 130/143, 6, 5, 2, 3, 4, 1, 7, 0.
     Without a terminal, SIGHUP reads the file again.
 
@@ -192,7 +192,7 @@ def list_source(**options: Any) -> None:
 
 @cli.command(cls=Command, params=STATUS, context_settings=CONTEXT)
 def status(as_json: bool, **_: Any) -> None:
-    """Tell how mirrors are, and why.
+    """Show the condition of each mirror, and why.
 
     \b
     The mirror of ./site:            async-mirror status ./site ftpes://me@host/www
@@ -222,7 +222,7 @@ def now(**_: Any) -> None:
 
 @cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
 def pause(**_: Any) -> None:
-    """Do nothing until `resume`.
+    """Pause the mirror until `resume`.
 
     A pass that is under way is cut short. The pause outlives a restart, `status` shows it, and `healthcheck` calls it
     degraded.
@@ -234,7 +234,7 @@ def pause(**_: Any) -> None:
 
 @cli.command(cls=Command, params=MIRROR, context_settings=CONTEXT)
 def resume(**_: Any) -> None:
-    """Go on after `pause`, at once."""
+    """Resume after `pause`; a pass begins at once."""
     from async_mirror.service import asking
 
     _tell_each(asking.resume)

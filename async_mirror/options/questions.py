@@ -14,7 +14,7 @@ from async_mirror.options.declared import (
     TLS,
 )
 
-_ASKED = "What is asked"
+_ASKED = "Output"
 
 MIRROR: list[click.Parameter] = [SOURCE, DESTINATION, PASSWORD_FILE, PASSWORD_COMMAND, TLS, CONFIG, STATE_DIR]
 """What names a mirror, as for `sync`."""

@@ -65,9 +65,7 @@ def targets(context: click.Context) -> Iterator[Target]:
             asked = AskedMirror(**{field.name: own.params[field.name] for field in fields(AskedMirror)})
             source = resolve.source_of(asked)
             site, _ = resolve.site_of(asked)
-            if (
-                site.user is None
-            ):  # whoever asks need not be able to read the password, unless the user stands beside it
+            if site.user is None:  # who asks need not be able to read the password, unless the user stands beside it
                 site = resolve.login_of(asked).site
             file = resolve.state_file_of(asked, source, site)
         yield Target(name, str(source), site.shown, site.server, file.found)
@@ -161,11 +159,13 @@ def pause(target: Target) -> str:
     except Unanswered as error:
         if holder := target.holder:
             return f"paused once the pass that is under way has ended: {holder} does not answer ({error})"
-    return "paused: nothing is done until `async-mirror resume`"
+    return f"paused: nothing is done until `async-mirror resume{f' {target.name}' if target.name else ''}`"
 
 
 def resume(target: Target) -> str:
     """Undo `pause`; return what is told. Raises StateError."""
+    if "paused" not in (facts_of(target.state) if target.state.exists() else {}):
+        return "not paused: nothing to resume"
     note_in(target.state, "paused", None)
     try:
         target.ask("now")

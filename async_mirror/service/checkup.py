@@ -43,7 +43,7 @@ def _checked(target: Target, longest: float | None) -> Checked:
         return Checked(0, starting) if starting else Checked(1, f"unhealthy: {reason}")
     failing = Failing.read(facts.get("failing"))
     if not failing.number:
-        return Checked(0, praise(facts["last_good"], now))
+        return Checked(0, praise(facts["last_good"], now, facts.get("last_result")))
     return _degraded(regret(facts["last_good"], failing, now), failing.seconds(now), longest)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from async_mirror.model.escape import shown
 from async_mirror.service.condition import Condition, Kind, Live, Process
+from async_mirror.ui.health import result_told
 from async_mirror.ui.last_pass import LastPass
 from async_mirror.ui.text import human_size, human_time, plural, quoted
 
@@ -111,7 +112,7 @@ def _process(condition: Condition) -> str:
 
 
 def _last(last: LastPass, ago: float) -> str:
-    return f"{_ago(ago)}, took {human_time(last.seconds)}, {last.result}: {shown(last.told)}"
+    return f"{_ago(ago)}, took {human_time(last.seconds)}, {result_told(last.result)}: {shown(last.told)}"
 
 
 def _long(seconds: float) -> str:

@@ -14,6 +14,7 @@ MOST_REMEMBERED, MOST_NAMED = 100, 10
 
 _COMPLETE = {None, "mirrored", "partly"}
 _RESULTS = {
+    "partly": "some paths not mirrored",
     "usage": "the destination is not the one that was mirrored before",
     "login": "login refused",
     "connection": "connection failed",
@@ -84,9 +85,18 @@ class Failing(NamedTuple):
         return f"{plural(self.number, 'path')} not mirrored: {named}{more}"
 
 
-def praise(last_good: str, now: float) -> str:
-    """Return what to say where there is nothing to complain of."""
-    return f"healthy: {_age(last_good, now)}"
+def praise(last_good: str, now: float, last_result: str | None = None) -> str:
+    """Return what to say where there is nothing to complain of yet."""
+    return f"healthy: {_age(last_good, now)}{_ending(last_result)}"
+
+
+def result_told(result: str) -> str:
+    """Return what a pass ended with in words."""
+    return _RESULTS.get(result, result)
+
+
+def _ending(last_result: str | None) -> str:
+    return "" if last_result in _COMPLETE else f"; last error: {result_told(str(last_result))}"
 
 
 def regret(last_good: str, failing: Failing, now: float) -> str:
@@ -103,7 +113,7 @@ def complaint(last_good: str | None, last_result: str | None, now: float) -> str
 
     It is while the last good pass is younger than two intervals and twice the time that it took.
     """
-    ending = "" if last_result in _COMPLETE else f"; last error: {_RESULTS.get(str(last_result), str(last_result))}"
+    ending = _ending(last_result)
     if last_good is None:
         return f"never synced{ending}"
     beat = Beat.read(last_good)

@@ -360,7 +360,7 @@ def test_each_of_several_mirrors_is_asked_by_its_name(program: Program, tmp_path
             lambda: _kinds(tell("status", "--json")) == {"shop": "in sync", "blog": "in sync"}, "both are in sync"
         )
         assert tell("status", "shop").out.startswith("shop: in sync\n")
-        assert tell("pause", "blog").out == "blog: paused: nothing is done until `async-mirror resume`\n"
+        assert tell("pause", "blog").out == "blog: paused: nothing is done until `async-mirror resume blog`\n"
         program.write("other", "content")
         refused = tell("now")
         assert (refused.code, "it is paused" in refused.err) == (2, True)
