@@ -31,8 +31,8 @@ from async_mirror.model.settings import Settings
 from async_mirror.model.site import Site
 from async_mirror.state.opening import open_state
 from async_mirror.sync.mirror import Mirror
-from async_mirror.ui.counts import Counts
 from async_mirror.ui.report import Report
+from async_mirror.ui.summary import Counts
 from async_mirror.ui.text import human_size
 
 REPLY_DELAY_S = 0.010

@@ -27,9 +27,9 @@ from async_mirror.state.store import State
 from async_mirror.sync.guards import open_source
 from async_mirror.sync.mirror import Apart, Mirror, know_root, one_connection
 from async_mirror.sync.one_pass import Pass
-from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Beat, Failing
 from async_mirror.ui.last_pass import LastPass, left_by
+from async_mirror.ui.summary import Counts
 
 FIRST_RETRY_SECONDS = 10.0
 LOGIN_RETRY_SECONDS = 300.0

@@ -28,7 +28,6 @@ from weakref import WeakKeyDictionary
 from async_mirror.crew.broker import Broker, Share
 from async_mirror.crew.cap import Cap, FixedCap, Meter
 from async_mirror.crew.door import Door
-from async_mirror.crew.far import LAST_SECONDS, FarHands, Worker
 from async_mirror.crew.ledger import Ledger, Ticket
 from async_mirror.crew.mode import Mode
 from async_mirror.crew.parking import Parking
@@ -36,6 +35,7 @@ from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop, cancel, ended
 from async_mirror.crew.wire import LogOver, Wire
 from async_mirror.crew.work import Finished, Hands, I, NotBegun, Performed, R, S, Terms, Watcher, WorkerDied
+from async_mirror.crew.workers import LAST_SECONDS, FarHands, Worker
 
 _log = logging.getLogger("async_mirror")
 

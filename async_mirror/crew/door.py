@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, Generic
 
 from async_mirror.crew.broker import Share
-from async_mirror.crew.far import FarHands
 from async_mirror.crew.parking import Parking
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import cancel, set_within
 from async_mirror.crew.work import Hands, S, Setback, Verdict, Watcher
+from async_mirror.crew.workers import FarHands
 
 OPENINGS_PER_S = 20
 LONGEST_WAIT_S = 1.0

@@ -5,8 +5,8 @@ from typing import TypeGuard
 
 from async_mirror.crew.work import Progress
 from async_mirror.jobs import folders, recover
+from async_mirror.jobs.adopt import Compare, Compared
 from async_mirror.jobs.attempt import Attempt
-from async_mirror.jobs.compare import Compare, Compared
 from async_mirror.jobs.content import SAME, compared
 from async_mirror.jobs.existing import doubled, is_double, is_folder, is_kept, is_there, kept
 from async_mirror.jobs.perform import Answer, Hands, Item, Result

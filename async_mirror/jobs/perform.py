@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Any, ClassVar, NamedTuple, assert_never
 
 from async_mirror.crew.work import Performed, Progress, Verdict
-from async_mirror.jobs import compare, recover
+from async_mirror.jobs import adopt, recover
+from async_mirror.jobs.adopt import Compare, Compared, Equal
 from async_mirror.jobs.attempt import Publisher
-from async_mirror.jobs.compare import Compare, Compared, Equal
 from async_mirror.jobs.recover import Recover, Recovered, Settled
 from async_mirror.model import odd_names
 from async_mirror.model.change import Job, MakeFolder, Move, SendFile, path_of
@@ -161,7 +161,7 @@ class Hands:
     ) -> Compared:
         """Compare a folder; where times decide, no file is read back once that has failed."""
         equal = Equal(self.publisher, session, progress.may_do, dry=self.is_dry)
-        return await compare.compare(session, item, None if previous and equal.by_time else equal)
+        return await adopt.compare(session, item, None if previous and equal.by_time else equal)
 
     async def recover(self, session: RootedSession, item: Recover, previous: Answer | None) -> Recovered:
         """Look what became of paths that a run left half-done."""

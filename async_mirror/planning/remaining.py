@@ -18,8 +18,8 @@ from async_mirror.source.scan import walk
 from async_mirror.state.awaitable import AwaitableState
 from async_mirror.state.database import StateError
 from async_mirror.state.store import State
-from async_mirror.ui.counts import is_counted
 from async_mirror.ui.report import Report
+from async_mirror.ui.summary import is_counted
 from async_mirror.ui.text import verb_of
 
 LONGEST_S, LONGEST_AT_THE_END_S = 30.0, 2.0

@@ -12,9 +12,9 @@ from typing import Any
 
 from async_mirror.model.escape import shown
 from async_mirror.ui.activity import Activity
-from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Failing
 from async_mirror.ui.last_pass import INTERRUPTED, LastPass
+from async_mirror.ui.summary import Counts
 
 PAUSED_PHASE = "paused"
 STILL_S = 60.0

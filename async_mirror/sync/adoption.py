@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 
 from async_mirror import multi
-from async_mirror.jobs.compare import Compare, Compared
+from async_mirror.jobs.adopt import Compare, Compared
 from async_mirror.model import paths
 from async_mirror.model.entry import Entry, Listing
 from async_mirror.model.plan import FolderPlan, plan_folder

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
-from async_mirror.jobs.compare import Compared
+from async_mirror.jobs.adopt import Compared
 from async_mirror.model import paths
 from async_mirror.model.change import (
     CHANGED,

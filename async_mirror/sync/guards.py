@@ -208,5 +208,5 @@ class Guards:
         return False
 
     def _halt(self, text: str, hint: str) -> None:
-        if text not in self._report.counts.halts:
+        if not any(halt.startswith(text) for halt in self._report.counts.halts):
             self._report.halt(text, hint)

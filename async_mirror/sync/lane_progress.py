@@ -1,7 +1,7 @@
 """Tells the report what the crew is doing. Knows both, and decides nothing."""
 
 from async_mirror.crew.work import Setback, Watcher
-from async_mirror.jobs.compare import Compare
+from async_mirror.jobs.adopt import Compare
 from async_mirror.jobs.perform import Answer, Item, failure_of
 from async_mirror.jobs.recover import Recover
 from async_mirror.model.change import Job, SendFile, path_of

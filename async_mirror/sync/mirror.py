@@ -13,9 +13,9 @@ from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.turns import Turns
 from async_mirror.crew.work import Terms
+from async_mirror.jobs.adopt import ALL_TIMES, TIMES
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
-from async_mirror.jobs.compare import ALL_TIMES, TIMES
 from async_mirror.jobs.perform import ROOT, Answer, Hands, Item, WrongSite
 from async_mirror.model import escape, odd_names, paths
 from async_mirror.model.change import Job, Shapes

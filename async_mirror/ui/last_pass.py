@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from async_mirror.ui.counts import Counts
+from async_mirror.ui.summary import Counts
 
 MOST_FAILURES = 20
 MOST_CHARACTERS = 400

@@ -35,9 +35,9 @@ from async_mirror.model.outcome import (
     Unmanaged,
 )
 from async_mirror.ui.activity import STOPPING, Activity, Errand
-from async_mirror.ui.counts import PRESENT, Counts, bytes_of, is_counted, is_of_a_folder
 from async_mirror.ui.events import Event, log, tell, tell_with_hint
 from async_mirror.ui.outage import Outage
+from async_mirror.ui.summary import PRESENT, Counts, bytes_of, is_counted, is_of_a_folder
 from async_mirror.ui.text import described, human_time, plural, quoted, verb_of
 
 SAME_PROBLEM_SHOWN = 20
@@ -324,7 +324,7 @@ class Report:
 
     def halt(self, text: str, hint: str = "") -> None:
         """Tell that a guard tripped."""
-        self.counts.halts.append(text)
+        self.counts.halts.append(f"{text} ({hint})" if hint else text)
         tell_with_hint(logging.ERROR, Event.ERROR, f"{STOPPED}{text}", hint)
 
     def trouble(self, text: str, hint: str = "") -> None:

@@ -153,7 +153,7 @@ def test_lines_that_cannot_be_read_are_told_in_short_and_nothing_is_taken_for_ab
     lines = b"ls: \x1b[2Jthe disk is gone\r\n" + b"?" * 5000 + b"\r\n"
     server.on("MLSD", reactions.send_listing(b"type=cdir; .\r\n" + lines * 50), times=reactions.ALWAYS)
     ran = mirror.run("--rescan")
-    (line,) = [line for line in ran.said.splitlines() if "cannot be read" in line]
+    (line,) = [line for line in ran.said.splitlines() if "unreadable lines" in line]
     assert "the listing of / has unreadable lines: ls: \\x1b[2Jthe disk is gone, ???" in line
     assert " more" in line
     assert len(line) < 4000

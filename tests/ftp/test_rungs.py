@@ -227,8 +227,7 @@ def test_one_connection_finds_out_that_the_ports_of_epsv_cannot_be_reached_and_a
     mirror = Mirror(tmp_path, server.port, options=(*PATIENT, "--retries", "0", "--multi", mode))
     filled(mirror, files=40)
     said = mirrored(mirror, server)
-    assert "no data connections with EPSV: using" in said
-    assert said.count("cannot be reached") == 1
+    assert said.count("no data connections with EPSV: using") == 1
     assert count(server, "EPSV") == 1
     filled(mirror, FILES)
     mirrored(mirror, server)

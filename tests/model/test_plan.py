@@ -510,7 +510,7 @@ def test_file_of_unknown_version_is_read_if_it_has_a_digest_and_else_sent() -> N
     held = a_file("a")._replace(size=UNKNOWN, digest=b"one")
     assert plan_of([a_file("a")], [held]) == FolderPlan(unsized=[a_file("a")])
     held = held._replace(digest=b"")
-    why = "what the site holds is not known for sure"
+    why = "state of the site unknown"
     assert plan_of([a_file("a")], [held]) == FolderPlan(changes=[SendFile(a_file("a"), held, why)])
 
 

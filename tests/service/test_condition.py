@@ -11,9 +11,9 @@ import pytest
 from async_mirror.service.condition import PAUSED_PHASE, STILL_S, Condition, Kind, Live, Process, kind_of, live_of
 from async_mirror.service.told import brief, headline, told
 from async_mirror.ui.activity import Activity
-from async_mirror.ui.counts import Counts
 from async_mirror.ui.health import Failing
 from async_mirror.ui.last_pass import LastPass
+from async_mirror.ui.summary import Counts
 
 NOW = 1_800_000_000.0
 IDLE = Live(
@@ -46,7 +46,7 @@ BUSY = replace(
     next_pass_in_s=None,
     last_pass_ago_s=None,
 )
-LAST = LastPass(NOW - 120, 3.0, "mirrored", NOW - 7200, "sent 1 file", (), ())
+LAST = LastPass(NOW - 120, 3.0, "mirrored", NOW - 7200, "uploaded 1 file", (), ())
 
 
 def condition(**changes: Any) -> Condition:

@@ -240,7 +240,7 @@ def test_what_is_no_file_in_place_of_the_state_ends_the_run(
     before = server.connections
     ran = mirror.run()
     assert (ran.code, server.connections) == (6, before), ran.said
-    assert "cannot be used" in ran.said
+    assert "cannot use the state" in ran.said
 
 
 @pytest.mark.parametrize("make", [a_fifo, a_folder])

@@ -274,7 +274,7 @@ WRONG_USE: list[tuple[Sequence[str], str]] = [
     (("sync", "--config", "BAD", "SOURCE", "URL"), "not valid TOML"),
     (("sync", "--config", "UNKNOWN", "SOURCE", "URL"), "unknown key"),
     (("sync", "--state-dir", "SOURCE/state", "SOURCE", "URL"), "lies in the source"),
-    (("sync", "--password-file", "FILE", "--state-dir", "FILE", "SOURCE", "URL"), "cannot be used"),
+    (("sync", "--password-file", "FILE", "--state-dir", "FILE", "SOURCE", "URL"), "cannot use the state"),
     (("healthcheck", "--state-dir", "FOLDER/gone", "SOURCE", "URL"), "never synced"),
     (("demo", "FOLDER/gone"), "does not exist"),
 ]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from async_mirror.ui.counts import Counts
 from async_mirror.ui.last_pass import MOST_CHARACTERS, MOST_FAILURES, LastPass, left_by
+from async_mirror.ui.summary import Counts
 
 NOW = 1_800_000_000.0
 BROKEN = '[1, 2, "mirrored", 3, "", ["why"], [{"path": "a"}]]'

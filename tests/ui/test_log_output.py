@@ -320,6 +320,7 @@ def test_pass_is_told_as_one_object_with_the_documented_keys(program: Program) -
         "deleted_folders": 0,
         "no_longer_managed": 0,
         "incomplete": False,
+        "partial": False,
         "planned": 2,
         "done": 2,
         "failed": 0,

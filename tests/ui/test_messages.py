@@ -21,7 +21,7 @@ from support.program import PROJECT, write
 
 from async_mirror.engine import Exit
 from async_mirror.ftp.session import connect
-from async_mirror.jobs import compare, recover
+from async_mirror.jobs import adopt, recover
 from async_mirror.model.candidates import Candidates
 from async_mirror.model.outcome import Failure, Pending, Problem
 from async_mirror.model.secret import Secret
@@ -230,7 +230,7 @@ def in_session(server: ScriptedServer, ask: Callable[[RemoteSession], Awaitable[
 
 def test_refused_listing_tells_what_was_asked() -> None:
     async def ask(session: RemoteSession) -> Failure | None:
-        return (await compare.compare(session, compare.Compare("pictures", ()))).failure
+        return (await adopt.compare(session, adopt.Compare("pictures", ()))).failure
 
     with ScriptedServer() as server:
         server.put(b"/pictures/1.jpg", b"content")

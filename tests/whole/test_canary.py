@@ -292,7 +292,7 @@ def test_nobody_at_the_port_and_nothing_in_the_source(run: Run) -> None:
     run.port = 0
     code, said = run.run(by_destination_variable)
     assert code == 1, said
-    assert "could not be read" in said
+    assert "cannot be read" in said
 
 
 def test_dry_run(run: Run, server: ScriptedServer) -> None:

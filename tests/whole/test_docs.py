@@ -42,7 +42,7 @@ def options_told(text: str) -> set[str]:
     }
 
 
-OF_OTHER_COMMANDS = {"--help", "--no-deps", "--user"}
+OF_OTHER_COMMANDS = {"--faults", "--help", "--no-deps", "--user"}
 
 
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if name not in {OTHERS, "messages.md"}])

@@ -137,7 +137,7 @@ def test_a_dry_run_beside_a_run_says_that_it_is_under_way(mirror: Mirror, server
     assert ended(process).code == 143
     assert plan.code == 0, plan.said
     assert f"another run is under way (process {process.pid} on " in plan.said
-    assert "left half-done" not in plan.said
+    assert "of an interrupted run" not in plan.said
     assert len(told(plan.said)) == 4
     assert "another run is under way" not in mirror.run("--dry-run").said
 

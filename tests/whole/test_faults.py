@@ -243,7 +243,7 @@ def test_limit_of_connections_is_kept_to_and_every_file_mirrored(
     some_files(mirror, 30)
     server.limit = limit
     ran = assert_mirrored(mirror, server, "--multi", "A8")
-    assert f"no more than {limit} connection" in ran.said
+    assert f"the server allows only {limit} connection" in ran.said
     refused = server.refused_connections
     mirror.write("another.txt", "another")
     some_files(mirror, 40)

@@ -142,7 +142,9 @@ def test_line_break_in_a_name_is_told_and_nothing_else_suffers(
     assert {path.decode() for path in contents(tree_of(server))} == {*good, "injected"}
     for path in (*bad[:-1], "folder\nx"):
         told = re.escape(path.replace("\r", "\\x0d").replace("\n", "\\x0a"))
-        assert re.search(rf"failed +'?{told}'?  invalid name for FTP: its name holds a line break", ran.said), ran.said
+        assert re.search(rf"failed +'?{told}'?  invalid name for FTP: its name contains a line break", ran.said), (
+            ran.said
+        )
     assert "7 failed (invalid name for FTP)" in ran.said
     assert "1 not attempted" in ran.said
     assert_only_whole_commands(server)

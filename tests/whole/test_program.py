@@ -1095,7 +1095,7 @@ def test_fewer_clients_than_wanted_mirror_everything_and_the_limit_is_kept_in_mi
     program.server.mark()
     result = program.sync("--multi", multi)
     assert (result.code, "failed" in result.err) == (0, False), result.err
-    assert "the server allows only than 3 connections" in result.err
+    assert "the server allows only 3 connections" in result.err
     assert tree(program.site) == tree(program.source)
     eventually(lambda: program.server.session_pids() == [], "all sessions have ended")
     for number in range(200):
@@ -1214,7 +1214,7 @@ def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits
     first = program.sync("--multi", "A")
     assert (first.code, "failed" in first.err) == (0, False), first.err
     assert tree(program.site) == tree(program.source)
-    assert "the server allows only than 3 connections" in first.err
+    assert "the server allows only 3 connections" in first.err
     (tmp_path / "other").mkdir()
     other = Program(tmp_path / "other", program.server)
     other.state = program.state
@@ -1421,7 +1421,7 @@ def test_sigusr1_brings_a_pass_at_once(program: Program) -> None:
         running.wait_for("next pass in")
         program.write("second", "content")
         os.kill(running.pid, signal.SIGUSR1)
-        running.wait_for("pass: sent 1 file.* next pass in")
+        running.wait_for("pass: uploaded 1 file.* next pass in")
         assert running.end(signal.SIGTERM, within_seconds=5) == 143
     mirrored(program)
 

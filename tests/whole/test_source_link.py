@@ -189,7 +189,7 @@ def test_dry_run_tells_of_a_link_in_the_way_as_the_pass_does(server_factory: Ser
     for options in (["--dry-run"], []):
         ran = program.sync(*options)
         assert ran.code == 1, ran.err
-        assert "domains  refused by the server: a link, which is not followed, is in the way" in ran.err
+        assert "domains  refused by the server: a symbolic link is in the way" in ran.err
 
 
 def test_two_dots_behind_a_link_lead_to_where_the_system_says(linked: Mirror, server: ScriptedServer) -> None:

@@ -437,7 +437,7 @@ def test_a_state_folder_that_is_full_is_told_and_survived(program: Program, disk
         for number in range(300):
             program.write(f"{number}/with a name that takes some room {'x' * 100}", f"{number}")
         assert command(program, "now").code == 0
-        running.wait_for("cannot be used .database or disk is full.: see that .* there is room")
+        running.wait_for("cannot use the state .*database or disk is full")
         running.wait_for("next pass in")
         now = asked(program)
         assert (now["condition"], now["process"]) == ("failing", "running")

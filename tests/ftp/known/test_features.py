@@ -300,9 +300,7 @@ def test_shape_of_temporary_names_is_that_of_the_account() -> None:
     facts = Facts()
     seen(facts).account.takes_shape(1)
     assert seen(facts).known.shape == 1
-    assert facts.log[-1].told == (
-        "this server refuses names such as .am-….part: temporary files are called am-….part there"
-    )
+    assert facts.log[-1].told == ("this server refuses names like .am-….part: temporary files are named am-….part")
 
 
 # What is not allowed.

@@ -1,4 +1,4 @@
-"""Compares a folder of the site with what should be there, entry by entry. Publishes nothing."""
+"""Adopts what the site has already: compares a folder of the site with what should be there, entry by entry."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os.path import splitext

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.memory_site import MemoryFile, MemorySession, MemorySite
 
-from async_mirror.jobs.compare import Compare, Compared, compare
+from async_mirror.jobs.adopt import Compare, Compared, compare
 from async_mirror.model.candidates import unknown
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.remote.session import RemoteListing

@@ -1,4 +1,4 @@
-"""What one pass came to, in numbers and in one sentence. Pure."""
+"""What became of a pass: what was counted, and the summary of it in words and for JSON. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -28,12 +28,12 @@ from support.toys import STUCK, Did, Errand, Fatal, Refused, Toy, log
 
 from async_mirror.crew.cap import Climb, FixedCap
 from async_mirror.crew.door import OPENINGS_PER_S
-from async_mirror.crew.far import LAST_SECONDS
 from async_mirror.crew.ledger import DEATHS
 from async_mirror.crew.mode import Mode
 from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.crew.work import Finished, Terms, Watcher, WorkerDied
+from async_mirror.crew.workers import LAST_SECONDS
 from async_mirror.multi import ROOM_PER_LANE, Crew
 from async_mirror.remote.errors import (
     ConnectionBroken,
