@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from enum import IntEnum
+from functools import partial
 
 from async_mirror.crew.alarm import Alarm, Wish
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.escape import shown
 from async_mirror.model.outcome import Problem
+from async_mirror.model.paths import parent
 from async_mirror.multi import Offload
 from async_mirror.planning.remaining import tell_remaining
 from async_mirror.planning.scope import EVERYTHING, Scope
@@ -223,22 +225,33 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop, scope: Scope) -> Ex
         code = Exit.PLANNED
     if code is not Exit.STATE:
         try:
-            _leave_beat(mirror, state, code)
+            _leave_beat(mirror, state, code, scope)
         except StateError as error:
             report.trouble(str(error))
             code = Exit.STATE
     return code
 
 
-def _leave_beat(mirror: Mirror, state: State, code: Exit) -> None:
+def _leave_beat(mirror: Mirror, state: State, code: Exit, scope: Scope) -> None:
     """Note how the pass ended, for whoever asks how the mirror is."""
     counts, now, result = mirror.report.counts, time.time(), code.name.lower()
     last = left_by(counts, result, now, LastPass.read(state.fact("last_pass")))
     facts = {"last_result": result, "last_pass": str(last)}
+    failed = Failing.read(state.fact("failing"))
     if counts.is_whole and not counts.partial:
-        failing = Failing.read(state.fact("failing")).followed_by(counts.failures, counts.failed_paths, now)
+        failing = failed.followed_by(counts.failures, counts.failed_paths, now)
         facts |= {"last_good": str(Beat(now, counts.seconds, mirror.settings.every_seconds)), "failing": str(failing)}
+    elif counts.is_whole and (failed.number or counts.failures):
+        failing = failed.joined_by(counts.failed_paths, now, partial(_was_looked_at, state, scope))
+        facts |= {"failing": str(failing)}
     state.learn(**facts)
+
+
+def _was_looked_at(state: State, scope: Scope, path: str) -> bool:
+    """Tell whether a pass over a few folders has looked at a path, and not only at the folder that it is in."""
+    held = state.held(path)
+    is_folder = held is not None and held.is_folder
+    return parent(path) in (scope.folders or ()) and not is_folder and not scope.leaves_alone(path)
 
 
 def _told(error: StateError | RemoteError) -> tuple[str, str]:

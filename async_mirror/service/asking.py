@@ -177,13 +177,25 @@ def resume(target: Target) -> str:
 
 
 def status(targets: Iterable[Target], *, as_json: bool) -> Iterator[str]:
-    """Yield what `status` prints, of one mirror after the other. Raises StateError."""
+    """Yield what `status` prints, of one mirror after the other.
+
+    Raises StateError; where it is about one of several, once all others are told.
+    """
+    wrong = []
     for target in targets:
-        condition = condition_of(target)
+        try:
+            condition = condition_of(target)
+        except StateError as error:
+            if not target.name:
+                raise
+            wrong.append(f"mirror {target.name}: {error}")
+            continue
         if as_json:
             yield json.dumps(condition.as_json(time.time()))
         else:
             yield from told(condition, time.time())
+    if wrong:
+        raise StateError("; ".join(wrong))
 
 
 def each(targets: Iterable[Target], do: Callable[[Target], str]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from async_mirror.ui.text import human_time, plural, quoted
@@ -68,6 +68,13 @@ class Failing(NamedTuple):
         still = {path: time for path, time in self.since.items() if path in paths}
         new = sorted(set(paths) - still.keys())[: MOST_REMEMBERED - len(still)]
         return Failing(number, still | dict.fromkeys(new, now))
+
+    def joined_by(self, paths: Collection[str], now: float, is_over: Callable[[str], bool]) -> "Failing":
+        """Return what a good pass over a few folders leaves; it tells of what failed before whether that is over."""
+        still = {path: time for path, time in self.since.items() if path in paths or not is_over(path)}
+        new = sorted(set(paths) - still.keys())
+        number = self.number - (len(self.since) - len(still)) + len(new)
+        return Failing(number, still | dict.fromkeys(new[: MOST_REMEMBERED - len(still)], now))
 
     def seconds(self, now: float) -> float:
         """Return for how long the first of the paths has been failing."""

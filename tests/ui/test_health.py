@@ -314,3 +314,10 @@ def test_a_state_that_cannot_be_read_is_a_reason(program: Program) -> None:
     whole = path.read_bytes()
     path.write_bytes(b"garbage!" * (len(whole) // 8))
     assert str(path) in reason(check(program))
+
+
+def test_a_pass_over_a_few_folders_changes_what_it_knows_of_what_fails() -> None:
+    failing = Failing(3, {"a/1": 10.0, "b/2": 20.0, "b/3": 30.0})
+    joined = failing.joined_by({"b/3", "c/4"}, 40.0, lambda path: path.startswith("b/"))
+    assert joined == Failing(3, {"a/1": 10.0, "b/3": 30.0, "c/4": 40.0})
+    assert joined.joined_by((), 50.0, lambda _: False) == joined

@@ -294,6 +294,18 @@ def test_a_mirror_is_started_again_that_has_a_new_one_inside(several: Several, s
     assert contents(site.docroot / "www") == {"of-www": b"www", "blog/of-blog": b"blog"}
 
 
+def test_the_status_of_the_others_is_told_beside_a_damaged_state(several: Several) -> None:
+    for name in ("shop", "blog"):
+        several.add(name)
+    assert several.once().code == 0
+    shop = json.loads(several.run("status", "shop", "--json").out)
+    Path(shop["state"]).write_bytes(b"no database" * 1000)
+    result = several.run("status")
+    assert result.code == 6
+    assert "blog: in sync" in result.out
+    assert "mirror shop: the state " in result.err
+
+
 # A disk without room for a state.
 
 

@@ -234,6 +234,23 @@ def test_what_others_take_the_place_of_again_and_again_is_not_too_much(program: 
             assert are_equal(program)
 
 
+def test_what_fails_is_told_until_it_is_mirrored(program: Program) -> None:
+    def healthcheck() -> str:
+        return program.run("healthcheck", "--state-dir", program.state, program.source, program.url).out
+
+    program.write("inner/page", b"x")
+    with watching(program) as running:
+        line_break = program.write("inner/a\nb", b"y")
+        running.wait_for(CHANGES)
+        program.write("page", b"x")
+        running.wait_for(CHANGES)
+        assert "degraded: 1 path not mirrored" in healthcheck()
+        line_break.unlink()
+        program.write("inner/page", b"new")
+        running.wait_for(CHANGES)
+        assert "healthy" in healthcheck()
+
+
 def test_a_connection_stays_open_for_the_next_change(program: Program) -> None:
     page = program.write("page", b"as it was")
     with watching(program) as running:
