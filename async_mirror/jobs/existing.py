@@ -24,15 +24,23 @@ async def is_double(session: RemoteSession, path: str, double: str) -> bool:
     """Tell whether the site takes a path and its `double` for one: both are there, and only one of them is listed."""
     if await session.look(path) is None:
         return False
+    missing = await _not_listed(session, path, double)
+    if missing != double:
+        return missing == path
+    if await session.look(double) is None:
+        return False
+    return await _not_listed(session, path, double) == double  # and was not made since it was listed
+
+
+async def _not_listed(session: RemoteSession, path: str, double: str) -> str | None:
+    """Return which of two paths a folder does not list, None if it lists both or does not tell."""
     folder, name = split(path)
     listing = await session.list_folder(folder)
     if listing is None or {name, split(double)[1]} & {*listing.others}:
-        return False
+        return None
     listed = {entry.path for entry in listing.entries}
     missing = path if path not in listed else double  # a site that lower-cases names lists the second by its own name
-    if missing in listed or not listing.shows_absence_of(split(missing)[1]):
-        return False
-    return missing == path or await session.look(double) is not None
+    return None if missing in listed or not listing.shows_absence_of(split(missing)[1]) else missing
 
 
 def doubled(attempt: Attempt, double: str) -> Outcome:

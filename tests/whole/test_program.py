@@ -1027,7 +1027,7 @@ def test_password_is_found_where_users_keep_it(program: Program) -> None:
         (["SOURCE", "http://127.0.0.1/"], "ftpes://"),
         (["SOURCE", "ftp://tester@/"], "host"),
         (["SOURCE", "ftp://tester@127.0.0.1:PORT/a/../b"], r"\.\."),
-        (["SOURCE", "ftp://tester@127.0.0.1:PORT/a%0d%0aDELE%20b"], "line break"),
+        (["SOURCE", "ftp://tester@127.0.0.1:PORT/a%0d%0aDELE%20b"], "control character"),
         (
             ["--multi", "X9", "SOURCE", "URL"],
             r"invalid mode 'X9': use A .*, A<n>, T<n> .*, P<n> .*, T, P .* or S .* 1 to 256",
@@ -1051,7 +1051,7 @@ def test_password_is_found_where_users_keep_it(program: Program) -> None:
         (["--password-file", "/nonexistent", "SOURCE", "URL"], "password file"),
         (["--nonsense", "SOURCE", "URL"], "--nonsense"),
         (["SOURCE"], "DESTINATION"),
-        (["SOURCE/file", "URL"], "no folder"),
+        (["SOURCE/file", "URL"], "is not a folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
