@@ -111,6 +111,7 @@ def world(tmp_path: Path, kept_server: KeptServer) -> World:
     return World(tmp_path, kept_server("proftpd" if is_real else "pyftpdlib", "explicit"))
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("page", [page for page in PAGES if any(block.page == page for block in ALL)])
 def test_a_reader_who_does_all_that_a_page_says_gets_what_it_shows(page: str, world: World) -> None:
     for block in pages.blocks(page):

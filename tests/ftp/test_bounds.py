@@ -108,6 +108,7 @@ def test_replies_without_end_that_nobody_asked_for_cost_a_connection_and_no_file
     assert noticed or verb == "RNTO"  # after which a run may be over before anything more comes
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "piece",
     [b"x" * 1000, b"type=file;size=1;modify=20260101000000; name\r\n", b"\n", b"type=file; /no/name\n"],

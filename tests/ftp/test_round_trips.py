@@ -65,7 +65,7 @@ def verbs(proxy: FtpProxy) -> Counter[str]:
     return Counter("MTIME" if name in {"MFMT", "MDTM"} else name for name in names)
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", REAL)
 def test_small_file_costs_seven_commands_and_one_write(
     kind: Kind, kept_server: KeptServer, tmp_path: Path, proxies: list[FtpProxy]
@@ -93,6 +93,7 @@ def test_new_file_of_a_later_pass_costs_eight_commands_and_one_write(
     assert any(re.search(rb"(?m)^RNTO .*\r\nSIZE .*\r\nSTOR .*\r\nSIZE ", write) for write in many.writes)
 
 
+@pytest.mark.exhaustive
 def test_small_file_costs_two_writes_where_nothing_may_be_sent_during_a_transfer(
     kept_server: KeptServer, tmp_path: Path, proxies: list[FtpProxy]
 ) -> None:

@@ -217,6 +217,7 @@ BEARING = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("mode", ["A8", "P3"])
 @pytest.mark.parametrize("its", BEARING.values(), ids=BEARING)
 @pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])

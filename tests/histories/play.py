@@ -228,12 +228,16 @@ class Stage:
                 if act[0] not in SITE_ACTS:
                     self.do(act)
         self.world.rest(QUIET_SECONDS)
+        lost = self.server.lost
         result = self.run_over_changes()
         assert result is not None, "nobody kills it in quiet"
         self.world.rest(QUIET_SECONDS)
         if result.code:
             return
         self._compare(result.code)
+        if self.server.lost > lost:  # what such a session was sent is looked at once more
+            self._code()
+            self.world.rest(QUIET_SECONDS)
         before = self.server.commands
         if not self._code() and self.server.commands != before:
             commands = self.server.commands - before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 
@@ -58,7 +58,8 @@ class Tally:
 
     def save(self, path: Path) -> None:
         """Put it into a file, whole or not at all."""
-        raw = asdict(self) | {"coverage": [[*key, number] for key, number in self.coverage.items()]}
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        raw = plain | {"coverage": [[*key, number] for key, number in self.coverage.items()]}
         new = path.with_name(path.name + ".new")
         new.write_text(json.dumps(raw))
         new.replace(path)

@@ -159,6 +159,7 @@ def test_what_the_server_has_closed_is_written_in_place_again_at_once(tmp_path: 
     assert site.files["file"].content == b"new"
 
 
+@pytest.mark.exhaustive
 def test_what_a_lost_session_may_still_write_is_not_written_in_place_before_a_time_out(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError):
         sent_in_place_after(closes=False, folder=tmp_path, timeout_seconds=1e6)

@@ -167,7 +167,7 @@ CASES = {
 }
 
 
-@pytest.mark.few(10)
+@pytest.mark.few(6)
 @pytest.mark.parametrize("multi", ["S", "A3"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_renamed_in_one_step_when(mirror: Mirror, server: ScriptedServer, case: Case, multi: str) -> None:
@@ -203,7 +203,7 @@ ENDINGS = [  # no site to which x and X are one can hold both of them
 ]
 
 
-@pytest.mark.few(10)
+@pytest.mark.few(6)
 @pytest.mark.parametrize(("steps", "insensitive"), ENDINGS)
 def test_ends_right_when(tmp_path: Path, steps: tuple[str, ...], insensitive: bool) -> None:
     with ScriptedServer(case_insensitive=insensitive) as server:

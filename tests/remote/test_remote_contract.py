@@ -1035,7 +1035,7 @@ def test_closing_is_fine_when_the_server_is_gone(subject: Subject) -> None:
     run(conversation, subject)
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 def test_server_that_falls_silent_breaks_every_session_within_its_time_out(ftp_subject: FtpSubject) -> None:
     async def fails(session: RemoteSession, call: str) -> str:
         try:

@@ -1,9 +1,11 @@
 """Which runs of a test the short form of the suite makes: each value of each parameter, not each combination.
 
-What a mark says goes first: `exhaustive` runs in the long form alone, `few(n)` gives n runs spread over all of them.
+A test that runs on each real server runs on one, which differs from test to test. What a mark says goes first:
+`exhaustive` runs in the long form alone, `few(n)` gives n runs spread over all of them.
 """
 
 from collections.abc import Iterable, Sequence
+from zlib import crc32
 
 import pytest
 
@@ -23,10 +25,18 @@ def left_to_the_long_form(items: Sequence[pytest.Item]) -> list[pytest.Item]:
 def _kept(runs: Sequence[pytest.Item]) -> Iterable[pytest.Item]:
     runs = [run for run in runs if run.get_closest_marker("exhaustive") is None]
     few = runs[0].get_closest_marker("few") if runs else None
+    if few is None and _is_for_each_real_server(runs):
+        return [runs[crc32(runs[0].nodeid.partition("[")[0].encode()) % len(runs)]]
     if few is None:
         return _each_choice_once(runs)
     number = min(few.args[0], len(runs))
     return [runs[place * len(runs) // number] for place in range(number)]
+
+
+def _is_for_each_real_server(runs: Sequence[pytest.Item]) -> bool:
+    """Tell whether the runs differ in the real server alone: one of them is enough, another one for another test."""
+    callspecs = [getattr(run, "callspec", None) for run in runs]
+    return all(each is not None and list(each.params) == ["real_server"] for each in callspecs) and bool(runs)
 
 
 def _each_choice_once(runs: Sequence[pytest.Item]) -> Iterable[pytest.Item]:

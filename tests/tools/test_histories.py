@@ -34,6 +34,7 @@ def test_no_law_is_broken_in_500_histories() -> None:
     assert int(last.split(", ")[1].split(" ")[0]) <= 50, f"too many in which nothing happens: {last}"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["in-place", "in-place-times-told"])
 def test_no_law_is_broken_where_files_are_written_in_place(kind: str) -> None:
     looked = look("-n", "80", "--kind", kind, "--jobs", str(os.cpu_count() or 1), "--shrink", "1")

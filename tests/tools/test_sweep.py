@@ -40,6 +40,7 @@ def test_sweep_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
     assert sorted(done.read_text().splitlines(keepends=True)) == sorted([lines[0], failed, *lines[2:]])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("options", [(), ("--faults",)])
 def test_nothing_is_wrong_after_a_sample_of_kills_and_faults(options: tuple[str, ...]) -> None:
     missing = [reason for kind in REAL if (reason := available(kind))]

@@ -163,6 +163,7 @@ def test_wrong_use_is_told_in_one_line_that_has_its_row(here: Here, arguments: t
     assert has(line, row), line
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(
     ("verb", "reaction", "code", "row"),
     [

@@ -232,6 +232,7 @@ def test_login_that_is_refused_with_an_echo(run: Run, server: ScriptedServer, wa
 MODES = ("S", "A3", "T2", "P2")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("multi", "way"), [*zip(MODES, WAYS, strict=False)], ids=MODES)
 def test_replies_that_repeat_it(run: Run, server: ScriptedServer, multi: str, way: Way) -> None:
     """Commands are answered with it once or always: as a success, a failure for the moment or for good, nonsense."""
@@ -400,6 +401,7 @@ def processes(pid: int) -> Iterator[int]:
             yield from processes(int(child))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("number", "multi", "way"),
     [

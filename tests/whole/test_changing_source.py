@@ -111,6 +111,7 @@ def settled(mirror: Mirror, server: ScriptedServer, *options: str) -> Ran:
 
 
 # Rows 9, 10, 13, 26, 46, 49, 52, 53.
+@pytest.mark.few(6)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
     ("fault", "replaces"),
@@ -138,6 +139,7 @@ def test_a_source_that_changes_between_two_attempts_is_right_in_the_end(
 
 
 # Row 63: the names that servers and shells give a meaning to.
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", ['q"q"', "back\\slash", "*", "[a]", "~home", "-l", " before", "after ", "a  b", "%2F"])
 def test_a_name_with_a_meaning_elsewhere_is_right_when_its_reply_is_lost(
     mirror: Mirror, server: ScriptedServer, name: str
@@ -387,7 +389,7 @@ needs_mounts = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to moun
 
 
 # Row 23.
-@pytest.mark.few(1)
+@pytest.mark.exhaustive
 @needs_mounts
 @pytest.mark.parametrize("kind", REAL)
 def test_a_disk_that_is_full_keeps_the_old_version_until_the_source_is_smaller(

@@ -269,7 +269,7 @@ def stacked(request: pytest.FixtureRequest, tmp_path: Path, server_factory: Serv
         stacked.unmount()
 
 
-@pytest.mark.few(1)
+@pytest.mark.exhaustive
 def test_chown_on_a_stacked_file_system_sends_none_and_a_swap_is_seen(stacked: Stacked) -> None:
     """What overlayfs copies up has another ctime, and a new mounting may show other inodes."""
     program = stacked.program

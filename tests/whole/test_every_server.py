@@ -82,7 +82,7 @@ def combinations() -> list[tuple[str, Kind]]:
     return turns + [(mode, "vsftpd") for mode in MODES if (mode, "vsftpd") not in turns]
 
 
-@pytest.mark.few(10)
+@pytest.mark.few(8)
 @pytest.mark.parametrize(("mode", "kind"), combinations())
 def test_every_server_holds_the_tree_whatever_happens(
     mode: str, kind: Kind, kept_server: KeptServer, tmp_path: Path

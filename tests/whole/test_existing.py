@@ -26,6 +26,7 @@ def program(request: pytest.FixtureRequest, kept_server: KeptServer, tmp_path: P
     return program
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("existing", ["overwrite", "skip", "fail"])
 def test_another_kind_of_thing_in_the_way_stays_and_is_told_in_each_pass(program: Program, existing: str) -> None:
     options = ("--existing", existing)
@@ -40,6 +41,7 @@ def test_another_kind_of_thing_in_the_way_stays_and_is_told_in_each_pass(program
     assert names(program.site) == {"first", "free", "both", "a file/", "a file/inside", "a folder"}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("existing", ["overwrite", "skip", "fail"])
 def test_file_in_the_way_is_told_in_dry_run_log_and_summary_of_each_pass(program: Program, existing: str) -> None:
     options = ("--existing", existing)

@@ -134,7 +134,7 @@ def test_whole_file_is_not_sent_again_when_a_reply_is_lost(
 
 
 # Row 13.
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("verb", [b"DELE", b"RMD", b"MKD", b"RNTO"])
 def test_change_whose_reply_is_lost_is_done_once(
     through_proxy: Mirror, server: ScriptedServer, proxy: FtpProxy, verb: bytes
@@ -180,7 +180,7 @@ def test_half_open_connection_is_given_up_and_the_stall_is_named(
 
 
 # Row 14.
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("verb", [b"USER", b"MKD", b"EPSV", b"STOR", b"RNTO"])
 def test_network_that_stays_half_open_ends_the_pass_and_names_the_stall(
     through_proxy: Mirror, proxy: FtpProxy, verb: bytes
@@ -341,7 +341,7 @@ def test_refused_name_is_reported_once_and_not_tried_again_in_the_pass(mirror: M
 
 
 # Row 25.
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("verb", "reply"),
     [
@@ -638,7 +638,7 @@ def test_odd_but_legal_replies_are_understood(mirror: Mirror, server: ScriptedSe
 
 
 # Row 36.
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("before", [False, True], ids=["behind", "before"])
 @pytest.mark.parametrize("verb", ["EPSV", "SIZE", "RNTO", "DELE"])
 def test_reply_that_nobody_asked_for_costs_one_connection_and_no_file(

@@ -34,7 +34,7 @@ def text_of(number: int) -> bytes:
     return b"%5d" % number * (PAGE // 5)
 
 
-@pytest.mark.few(1)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", REAL)
 @pytest.mark.parametrize("mode", ["S", "A3"])
 def test_a_full_disk_is_found_out_by_few_files_and_deletions_make_room(

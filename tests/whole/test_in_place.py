@@ -104,6 +104,7 @@ def test_in_place_is_never_chosen_by_itself(tmp_path: Path) -> None:
         assert b"/index.html" not in server.files
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("multi", ["S", "A3", "T2", "P2"])
 @pytest.mark.parametrize("verb", ["STOR", "SIZE", "MFMT", "SITE"])
 def test_killed_in_place_it_converges(verb: str, multi: str, made: tuple[ScriptedServer, Mirror]) -> None:
@@ -119,6 +120,7 @@ def test_killed_in_place_it_converges(verb: str, multi: str, made: tuple[Scripte
     assert_mirrored(mirror, server)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "reaction",
     [

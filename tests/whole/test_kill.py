@@ -208,7 +208,7 @@ LOST, PERFORMED, DRAINED = (False, False), (True, False), (False, True)
 
 
 # Row 1, 2, 3.
-@pytest.mark.few(8)
+@pytest.mark.few(5)
 @pytest.mark.parametrize(
     "becomes", [LOST, PERFORMED, DRAINED], ids=["is lost", "is done", "is done with all behind it"]
 )
@@ -427,6 +427,7 @@ THEN = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("then", THEN.values(), ids=THEN)
 @pytest.mark.parametrize("performs", [True, False], ids=["is done", "is lost"])
 @pytest.mark.parametrize("verb", ["MLSD", "RNFR", "RNTO", "SITE"])
@@ -479,6 +480,7 @@ def test_nothing_is_removed_or_sent_while_it_is_not_known_whether_a_folder_was_r
 
 
 # Row 53, 1, 32: the folder could not be renamed, and its new name was made when the kill came.
+@pytest.mark.few(1)
 @pytest.mark.parametrize("performs", [True, False], ids=["is done", "is lost"])
 @pytest.mark.parametrize("verb", ["MKD", "RNTO", "DELE", "RMD"])
 def test_killed_after_a_folder_could_not_be_renamed_it_converges(
@@ -571,7 +573,7 @@ def test_temporary_that_the_server_does_not_remove_at_once_goes_in_a_later_pass(
 KILL_POINTS = (("STOR", 1), ("STOR", 7), ("SITE", 3), ("RNTO", 2), ("MKD", 1), ("DELE", 2))
 
 
-@pytest.mark.few(1)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("multi", "real_server"),
     [*(("A4", kind) for kind in REAL), ("T4", "vsftpd"), ("P3", "proftpd")],

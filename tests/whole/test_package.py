@@ -107,6 +107,7 @@ def test_the_sdist_holds_all_that_the_repository_holds(packages: Packages) -> No
     assert names - made - packages.sources == set()
 
 
+@pytest.mark.exhaustive
 def test_the_tests_are_complete_in_the_sdist(packages: Packages, tmp_path: Path) -> None:
     with tarfile.open(packages.sdist) as sdist:
         sdist.extractall(tmp_path, filter="data")

@@ -468,6 +468,7 @@ def test_foreign_things_in_the_way_are_kept_and_reported(program: Program) -> No
     assert re.search(r"failed +folder here ", result.err)
 
 
+@pytest.mark.few(2)
 @on_one_server
 @pytest.mark.parametrize(
     "options",
@@ -971,6 +972,7 @@ def test_state_folder_in_the_source_is_refused(program: Program) -> None:
 # Passwords.
 
 
+@pytest.mark.few(2)
 @in_all_modes_and_processes_on("proftpd")
 def test_wrong_password_is_tried_once(program: Program, multi: str) -> None:
     fill(program)
@@ -1156,6 +1158,7 @@ def test_process_that_is_killed_in_the_middle_costs_no_file(
     assert program.server.connections() == 0
 
 
+@pytest.mark.exhaustive
 def test_the_wish_for_a_pass_ends_no_process_that_hears_of_it_too(
     server_factory: ServerFactory, tmp_path: Path
 ) -> None:
@@ -1231,6 +1234,7 @@ def test_adaptive_run_keeps_to_what_the_server_allows_and_another_source_profits
     learned.close()
 
 
+@pytest.mark.exhaustive
 def test_adaptive_run_adds_connections_as_long_as_they_help_and_no_more_than_it_may(
     server_factory: ServerFactory, tmp_path: Path
 ) -> None:
@@ -1259,6 +1263,7 @@ def test_bytes_leave_no_faster_than_they_may_over_all_connections(program: Progr
     assert time.monotonic() - begun > 12 * 50_000 / 300_000 - 0.2
 
 
+@pytest.mark.exhaustive
 @on_one_server
 def test_all_modes_end_in_the_same_tree_state_and_summary(program: Program) -> None:
     fill(program)
@@ -1461,7 +1466,7 @@ def is_under_way(program: Program) -> bool:
     return bool(under_way(program))
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("multi", "kind"), [*(("A", kind) for kind in REAL), *zip(MODES, (*REAL, REAL[0]), strict=True)]
 )
@@ -1488,7 +1493,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @in_all_modes
 def test_signal_while_the_server_hangs_ends_it_soon_and_the_next_pass_cleans_up(
     server_factory: ServerFactory, tmp_path: Path, multi: str

@@ -386,6 +386,7 @@ main()
 """
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("day_s", [86_400, -86_400])
 def test_a_clock_that_is_set_disturbs_neither_the_schedule_nor_what_is_told(
     program: Program, tmp_path: Path, day_s: int
