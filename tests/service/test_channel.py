@@ -9,8 +9,9 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import pytest
@@ -34,6 +35,13 @@ with contextlib.suppress(BrokenPipeError):
     client.sendall(b"{}\\n")
 print(client.recv(9999).decode())
 """
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Give a folder with a short name: the address of a socket has at most 108 bytes."""
+    with TemporaryDirectory(prefix="am-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -30,6 +31,13 @@ client = socket.socket(socket.AF_UNIX)
 client.connect(sys.argv[1])
 print(client.recv(999).decode())
 """
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Give a folder with a short name: the address of a socket has at most 108 bytes."""
+    with TemporaryDirectory(prefix="am-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
