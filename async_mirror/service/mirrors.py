@@ -18,6 +18,7 @@ from async_mirror.service.presence import Presence
 from async_mirror.service.watching import IsUnsettled, Watching, nothing_watched
 from async_mirror.state.database import StateError
 from async_mirror.state.opening import open_copy, open_state, open_to_others
+from async_mirror.state.root_lock import RootLock
 from async_mirror.state.store import State
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.activity import Activity
@@ -85,6 +86,7 @@ class Mirrors:
         """Begin without any. `make` puts one together; it is `shown` how far it is; those whose state is locked are
         known to `presence`; the request to end ends all.
         """
+        self._claimed: list[RootLock] = []
         self._shown = shown
         self._make = make
         self._watching = watching
@@ -110,6 +112,8 @@ class Mirrors:
     async def over(self) -> None:
         """Wait until every mirror has ended, or one so that all must."""
         await self._over.wait()
+        for roots in self._claimed:
+            roots.close()
 
     def begin(self, plan: Plan) -> None:
         """Start a mirror. Its passes begin where in the interval the fewest others do."""
@@ -205,7 +209,9 @@ class Mirrors:
                         )
             finally:
                 self._presence.remove(kept)
-                if mirror.roots:
+                if mirror.roots and plan.once:
+                    self._claimed.append(mirror.roots)  # as long as others of this run may claim the same
+                elif mirror.roots:
                     mirror.roots.close()
 
     def _watched(self, mirror: Mirror, running: _Running) -> AbstractAsyncContextManager[IsUnsettled]:
