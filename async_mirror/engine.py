@@ -66,7 +66,7 @@ def exit_for(error: Exception) -> Exit:
 
 
 class Schedule:
-    """When the next full pass is due, on a clock that nobody sets.
+    """When the next full pass is due, on a clock that cannot be set.
 
     Full passes start `every_seconds` apart; what is late is skipped. After a pass that found no connection, or no room
     for the state, the next one comes sooner, later each time, but not for what will last (unknown host, certificate not
@@ -166,7 +166,7 @@ async def keep(
 
 
 def _is_paused(mirror: Mirror, state: State) -> bool:
-    """Tell whether somebody paused the mirror, which its state remembers. A state that is broken shows in the pass."""
+    """Tell whether the mirror is paused, which its state remembers. A state that is broken shows in the pass."""
     with suppress(StateError):
         return state.fact("paused") is not None and not mirror.dry_run
     return False
@@ -233,7 +233,7 @@ async def run_pass(mirror: Mirror, state: State, stop: Stop, scope: Scope) -> Ex
 
 
 def _leave_beat(mirror: Mirror, state: State, code: Exit, scope: Scope) -> None:
-    """Note how the pass ended, for whoever asks how the mirror is."""
+    """Note how the pass ended, for those who ask how the mirror is."""
     counts, now, result = mirror.report.counts, time.time(), code.name.lower()
     last = left_by(counts, result, now, LastPass.read(state.fact("last_pass")))
     facts = {"last_result": result, "last_pass": str(last)}

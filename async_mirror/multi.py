@@ -745,7 +745,7 @@ async def in_steps(work: Steps, tell: Callable[[int], None]) -> None:
             if waiting and not waiting.done():
                 await asyncio.wait({waiting}, timeout=_HALTS_WITHIN_S)
                 if not waiting.cancel():
-                    waiting.exception()  # what the step raised matters to nobody any more
+                    waiting.exception()  # what the step raised does not matter any more
         finally:
             if step is None:
                 work.close()
@@ -760,7 +760,7 @@ class Batched(Generic[A, T]):
     """
 
     def __init__(self, function: Callable[[Sequence[A]], Sequence[T]], discard: Callable[[T], None]) -> None:
-        """Call this function; `discard` gets the results that nobody waits for any more."""
+        """Call this function; `discard` gets the results that are not awaited any more."""
         self._function = function
         self._discard = discard
         self._waiting: list[tuple[A, asyncio.Future[T]]] = []

@@ -92,12 +92,12 @@ class Share:
         self._lender.give_back(self)
 
     def park(self, make_room: Callable[[], None]) -> "Parked":
-        """Leave a permit with a session that nobody uses; `make_room` is called when another crew waits for one."""
+        """Leave a permit with an unused session; `make_room` is called when another crew waits for one."""
         return Parked(self, self._lender, make_room)
 
 
 class Parked:
-    """The permit of a session that nobody uses at the moment."""
+    """The permit of an unused session."""
 
     def __init__(self, share: Share, lender: "_Lender", make_room: Callable[[], None]) -> None:
         """Take it from a share."""

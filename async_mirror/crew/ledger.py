@@ -59,7 +59,7 @@ class Ledger(Generic[I, R]):
     def died(self, ticket: Ticket[I, R], what: str, lost: R | None) -> bool:
         """Note that what worked on an item died; tell whether another lane may try, or it seems to be what kills them.
 
-        `lost` stands for the result of the attempt that nobody heard of again.
+        `lost` stands for the result of the attempt without a result.
         """
         ticket.deaths += 1
         ticket.death = what
@@ -70,7 +70,7 @@ class Ledger(Generic[I, R]):
         return False
 
     def give_up(self, ticket: Ticket[I, R]) -> None:
-        """End an item that is not tried again. What an attempt did that nobody heard of is not known."""
+        """End an item that is not tried again. What an attempt without a result did is not known."""
         self.end(ticket, ticket.previous, ticket.death)
 
     def end(self, ticket: Ticket[I, R], result: R | None, error: str = "") -> None:

@@ -9,7 +9,7 @@ from async_mirror.crew.stop import set_within
 from async_mirror.crew.work import S
 
 LONGEST_S = 60.0
-"""How long a session is kept that nobody takes; servers end idle ones after minutes."""
+"""How long an unused session is kept; servers end idle ones after minutes."""
 MOST = 2
 
 
@@ -55,7 +55,7 @@ class Parking(Generic[S]):
         return None
 
     async def run(self) -> None:
-        """Close in time what nobody takes; at the end all."""
+        """Close unused sessions in time; at the end all."""
         self.is_open = True
         try:
             while True:

@@ -17,7 +17,7 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """True once somebody asked for the end."""
+        """True once the end was asked for."""
         return self._event.is_set()
 
     def request(self, signum: int = signal.SIGTERM) -> None:

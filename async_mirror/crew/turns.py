@@ -9,7 +9,7 @@ class Turns:
     """A lock for each key, whatever a key is; those that wait get it in the order in which they came."""
 
     def __init__(self) -> None:
-        """Begin with nobody at work."""
+        """Begin with none at work."""
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def of(self, key: Hashable) -> asyncio.Lock:

@@ -85,7 +85,7 @@ class Hands(Protocol[S, I_contra, R]):
         ...
 
     def lost(self, item: I_contra, previous: R | None, what: str) -> R | None:
-        """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
+        """Return what stands for an attempt without a result, for the one that follows it."""
         ...
 
     def learned(self, since: int) -> Sequence[Any]:

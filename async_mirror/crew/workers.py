@@ -76,7 +76,7 @@ class Worker:
     def _forget(self, call: int, task: asyncio.Task[None]) -> None:
         self._tasks.pop(call, None)
         if not task.cancelled():
-            task.exception()  # what ended the worker is nothing that somebody forgot to look at
+            task.exception()  # what ended the worker is not an error that was overlooked
 
     async def _answer(self, request: wire.Request) -> None:
         try:

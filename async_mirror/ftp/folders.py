@@ -60,7 +60,7 @@ class Folders:
         return answer.listing if answer else None
 
     async def answer(self, path: str) -> "Answer | None":
-        """Return the best answer to be had, None when there is no such folder."""
+        """Return the best answer, None when there is no such folder."""
         if self.lookup.knows_facts:
             answer = await self._fetch(f"MLSD {self._exchange.name(path)}", path, facts=True)
             if answer.shown is Shown.FOLDER:

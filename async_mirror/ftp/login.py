@@ -48,7 +48,7 @@ UNKNOWN_HOST = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 async def greet(client: Client, site: Site, tls: Tls | None) -> None:
     """Connect, read the greeting, and go on in TLS if there is to be any.
 
-    Raises ConnectionBroken, ConnectionRefused when there are too many clients, and Untrusted when no TLS is to be had
+    Raises ConnectionBroken, ConnectionRefused when there are too many clients, and Untrusted when TLS is not available
     with the server that was meant. Nothing was said then but the wish for TLS. Raises TooNarrow when it is to be tried
     once more, with another client.
     """

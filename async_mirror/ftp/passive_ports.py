@@ -96,7 +96,7 @@ class PassivePorts:
         """See, before any transfer, which kind of port can be reached, if that is not known; keep the connection.
 
         If none can, nothing is learned: the first transfer tells of it. Raises NoPort, and SessionSpent if the server
-        does nothing more until somebody connects to a port that cannot be reached.
+        does nothing more until a client connects to a port that cannot be reached.
         """
         if not self._features.reaches(self._features.passive_command):
             asked, self._asked = self._asked, None

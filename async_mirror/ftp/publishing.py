@@ -86,7 +86,7 @@ class Publishing:
     async def _put_back(self, aside: str, final: str) -> None:
         try:
             await self.rename(aside, final)
-        except Refusal as refusal:  # what bears the final name is not known any more: somebody has to look
+        except Refusal as refusal:  # what bears the final name is not known any more: it has to be looked at
             self._exchange.control.break_off("the old version could not be restored")
             raise ConnectionBroken("the old version could not be restored", refusal.reply) from None
 

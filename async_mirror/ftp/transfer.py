@@ -333,7 +333,7 @@ class Transfers:
                 await data.finish()
             while not sink.endless and (block := await data.receive()):
                 sink.feed(block)
-                await asyncio.sleep(0)  # receiving what is there already lets nobody else run
+                await asyncio.sleep(0)  # receiving what is there already lets nothing else run
                 if isinstance(sink, Taken):
                     await sink.may_read(len(block))
             with suppress(OSError):  # it has all been received

@@ -122,7 +122,7 @@ class Equal:
         return _as_seen(local if is_dated else local._replace(mtime_ns=seen.mtime_ns), seen)
 
     async def same(self, here: Entry) -> Entry | None:
-        """Return a file as it is read now if the site has the same content, None if not, or if nobody can tell."""
+        """Return a file as it is read now if the site has the same content, None if not, or if that cannot be told."""
         try:
             found = await same_content(self._session, self._publisher.source, here, self._may_read)
         except OSError:  # the upload will tell it

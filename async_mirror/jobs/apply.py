@@ -65,7 +65,7 @@ def _outcome(attempt: Attempt) -> Coroutine[Any, Any, Outcome]:
 
 
 def lost(publisher: Publisher, job: Job, previous: Outcome | None, what: str) -> Outcome:
-    """Return what stands for an attempt that nobody heard of again: all that it may have done is in doubt."""
+    """Return what stands for an attempt without a result: all that it may have done is in doubt."""
     left = left_by(previous)
     folder = paths.parent(path_of(job.change))
     attempts = range(left.tries, left.tries + TRIES_PER_ATTEMPT)

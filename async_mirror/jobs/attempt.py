@@ -51,7 +51,7 @@ class Temporaries:
     """What an attempt has, or an earlier one may have left, beside the path of its job.
 
     `left_behind` names the temporary that may be on the site; if it `holds` a version, all bytes of that one were sent.
-    `strays` are temporaries of attempts that nobody heard of again, the `box` is the folder of a trial. No name is used
+    `strays` are temporaries of attempts without a result, the `box` is the folder of a trial. No name is used
     before the journal has its shape.
     """
 
@@ -86,7 +86,7 @@ class Temporaries:
 
     @property
     def shapes_to_try(self) -> list[int]:
-        """The present shape of temporary names, then the others, unless somebody has chosen it."""
+        """The present shape of temporary names, then the others, unless it was chosen."""
         others = temporary_names.FOUND_OUT if self._publisher.shape is None else ()
         return [self.shape, *(each for each in range(len(others)) if each != self.shape)]
 
@@ -110,7 +110,7 @@ class Temporaries:
 
     @property
     def spare(self) -> str:
-        """The path of a temporary that is not there now: unlike what is put aside, nobody gives it the final name."""
+        """The path of a temporary that is not there now: unlike what is put aside, it never gets the final name."""
         last = self._job.tries - 1
         return self._beside(self._job.temporary_token(last if self.tries <= last else 0))
 
@@ -238,7 +238,7 @@ class Attempt:
 
     @property
     def is_in_doubt(self) -> bool:
-        """True if somebody has to look at the site."""
+        """True if the site has to be looked at."""
         return bool(self.doubts) or self._is_late
 
     @property

@@ -18,7 +18,7 @@ from async_mirror.remote.session import RemoteSession, SiteHash
 from async_mirror.source.files import new_hash, read_file
 
 BY_CRC = "contents were compared by CRC-32, which misses one difference in 4 billion"
-"""The note of a comparison that no stronger hash was to be had for."""
+"""The note of a comparison for which no stronger hash was available."""
 
 
 class Hashing(Protocol):
@@ -131,7 +131,7 @@ def _is_sure(attempt: Attempt, held: Entry) -> bool:
 
 
 async def compared(attempt: Attempt, change: SendFile, held: Entry) -> SameContent:
-    """Compare a file of the source with what is held; with the site itself where nobody has read that."""
+    """Compare a file of the source with what is held; with the site itself where that was not read."""
     source = attempt.publisher.source
     if not held.digest:
         return await same_content(attempt.session, source, change.entry, attempt.progress.may_do)

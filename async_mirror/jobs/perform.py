@@ -63,7 +63,7 @@ class Hands:
     is_dry: ClassVar[bool] = False
 
     async def open(self) -> RootedSession:
-        """Open a session, and see that it is where it ought to be."""
+        """Open a session, and see that it is where it should be."""
         session = await self.connect(
             self.site,
             self.password,
@@ -106,7 +106,7 @@ class Hands:
         return bool(traits) and not traits <= odd_names.kept_anywhere(self.facts, self.site.account)
 
     def lost(self, item: Item, previous: Answer | None, what: str) -> Answer | None:
-        """Return what stands for an attempt that nobody heard of again, for the one that follows it."""
+        """Return what stands for an attempt without a result, for the one that follows it."""
         if not isinstance(item, Job):
             return previous
         from async_mirror.jobs import apply  # noqa: PLC0415 - a pass in which nothing changed needs none of that

@@ -79,14 +79,14 @@ def renamed(entry: Entry, held: Entry) -> Entry:
 
 
 def _is_as_adopted(entry: Entry, held: Entry) -> bool:
-    """Tell whether a file whose content nobody read is the one that was held, as far as its marks tell."""
+    """Tell whether a file whose content was not read is the one that was held, as far as its marks tell."""
     return not held.digest and entry.same_content_as(held) and entry.inode == held.inode
 
 
 async def _rename(attempt: Attempt, change: Move, moved: Entry) -> bool:
     """Rename a file; False if the server refuses, unless an attempt whose reply was lost has done it.
 
-    After such an attempt the old name may be somebody else's: what is there is not renamed if it is not what was held.
+    After such an attempt the old name may be another's: what is there is not renamed if it is not what was held.
     """
     old, new = change.held.path, change.entry.path
     if not change.twin and old in attempt.doubts and not await _is_still(attempt, change.held):

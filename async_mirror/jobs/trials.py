@@ -223,7 +223,7 @@ NOT_SURE = "this server deletes folders with their content, and its listing does
 async def why_it_stays(attempt: Attempt, folder: str) -> str:
     """Tell why a folder may not be removed, "" if it may: where it would go with all that is in it, it is listed first.
 
-    What somebody puts there between that look and the removal is removed, too; no client can help that.
+    What others put there between that look and the removal is removed, too; no client can help that.
     """
     session = attempt.session
     removal = session.removal or await _prove(attempt)

@@ -283,7 +283,7 @@ class InPlace(Upload):
     _before: Entry | None = None
 
     async def _prepared(self) -> Outcome | None:
-        """Wait until no session that was lost can still write the file; look what has the name, if nobody has."""
+        """Wait until no session that was lost can still write the file; look what has the name, if not done yet."""
         attempt = self._attempt
         if attempt.unanswered and self._path in attempt.doubts:
             await asyncio.sleep(attempt.publisher.timeout_seconds)

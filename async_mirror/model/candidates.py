@@ -1,4 +1,4 @@
-"""What may be at a path of the site while that is not known for sure. Pure: decides by what it is given, asks nobody.
+"""What may be at a path of the site while that is not known for sure. Pure: decides by what it is given.
 
 A path that was touched and not confirmed has candidates: every version that may be there. What is seen at the path
 rules out those that look otherwise; only a confirmed upload, rename or deletion replaces them all.
@@ -88,7 +88,7 @@ def held_after(path: str, candidates: Candidates, seen: Entry | None, *, sets_ti
 
 
 def unknown(version: Entry) -> Entry:
-    """Return a file of a version that nobody knows any more."""
+    """Return a file of an unknown version."""
     return version._replace(size=UNKNOWN, digest=b"", ctime_ns=0, site_size=UNKNOWN, site_mtime_ns=UNKNOWN)
 
 
@@ -137,5 +137,5 @@ def _is_whole(version: Entry | None, seen: Entry | None, *, sets_times: bool) ->
 
 
 def _is_expected(version: Entry, seen: Entry) -> bool:
-    """Tell whether a file shows the size and the time of a version; by its size alone it may be somebody else's."""
+    """Tell whether a file shows the size and the time of a version; by its size alone it may be another's."""
     return UNKNOWN not in {version.size, seen.mtime_ns} and _time_agrees(version, seen)

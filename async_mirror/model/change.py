@@ -23,7 +23,7 @@ class MakeFolder(NamedTuple):
 class SendFile(NamedTuple):
     """Publish a file under its final name, whole. `held` is the version the site is known to hold, if any.
 
-    `asks`: nothing has told yet whether somebody else's file has the name, so the site is to be asked. `double` is the
+    `asks`: nothing has told yet whether another's file has the name, so the site is to be asked. `double` is the
     path of another thing of the source that some sites take for the same. `compares`: the content may be that of `held`
     all the same; then only its date is set.
     """
@@ -59,7 +59,7 @@ class Move(NamedTuple):
     A `twin` differs from its old name in case or Unicode form alone: a file is renamed even if its content changed,
     which is sent afterwards. Any other file is renamed only if its content is what was sent under the old name, and a
     folder only if the site shows just what is held `inside` it; else it is made, and its content comes by itself.
-    `asks`: nothing has told yet whether somebody else's has the new name.
+    `asks`: nothing has told yet whether another's has the new name.
     """
 
     entry: Entry
@@ -119,7 +119,7 @@ class Job(NamedTuple):
     shapes: int = 1
 
     def temporary_token(self, attempt: int) -> str:
-        """Return the token of one attempt's temporary: new for each, yet known in advance to whoever cleans up."""
+        """Return the token of one attempt's temporary: new for each, yet known in advance to recovery."""
         return f"{self.token}{attempt}"
 
     @property

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from async_mirror.model import paths
 
 UNKNOWN = -1
-"""A size, mtime or mode that nobody told us; a held size of UNKNOWN equals no local size."""
+"""A size, mtime or mode that is unknown; a held size of UNKNOWN equals no local size."""
 
 
 class Kind(IntEnum):
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     What is held has what the source had when it was sent, and beside it what the site showed: `site_size`, UNKNOWN
     until it was seen, and `site_mtime_ns` as that server tells it, UNKNOWN if it does not. A held `ctime_ns` is the one
     that the content was read at, or taken for that of the site: 0 if none is known to be, UNKNOWN in a state from
-    before ctimes were kept. Without a `digest` nobody has read what is held.
+    before ctimes were kept. Without a `digest` what is held was not read.
     """
 
     path: str

@@ -76,7 +76,7 @@ class Facts:
         return self.learn([fact._replace(generation=self.generation(fact.of, fact.name) + 1)])
 
     def learn(self, facts: Iterable[Fact]) -> bool:
-        """Take over what somebody else found out, unless it is no later than what is known; return whether any was."""
+        """Take over what others found out, unless it is no later than what is known; return whether any was."""
         news = [fact for fact in facts if fact.generation > self.generation(fact.of, fact.name)]
         self._known.update(((fact.of, fact.name), fact) for fact in news)
         self.log += news

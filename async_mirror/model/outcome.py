@@ -179,7 +179,7 @@ class Failed(NamedTuple):
 
 
 class InDoubt(NamedTuple):
-    """It is not known what was done, at which paths, or a temporary may be left: somebody has to look."""
+    """It is not known what was done, at which paths, or a temporary may be left: it has to be looked at."""
 
     job: Job
     failure: Failure
@@ -219,5 +219,5 @@ class Pending(NamedTuple):
 
     @property
     def may_be_written(self) -> bool:
-        """True if a session that nobody has now may still write the file itself."""
+        """True if a lost session may still write the file itself."""
         return self.candidates.torn and not self.answered

@@ -1,4 +1,4 @@
-"""Paths inside the mirror, as text and as bytes. Pure: asks nobody."""
+"""Paths inside the mirror, as text and as bytes. Pure: does no I/O."""
 
 from async_mirror.model.odd_names import refusal
 

@@ -91,7 +91,7 @@ def plan_folder(
 def plan_read(now: Entry, held: Entry, *, perms: bool = True) -> FolderPlan:
     """Plan what is to be done about a `touched` or `unsized` file, given what the source has now, its digest too.
 
-    Where nobody has read what is held, the site is to tell.
+    Where what is held was not read, the site is to tell.
     """
     plan = FolderPlan()
     if held.size != UNKNOWN and not now.same_content_as(held):
@@ -135,7 +135,7 @@ def _plan_changed(plan: FolderPlan, entry: Entry, held: Entry) -> None:
 def _refreshed(entry: Entry, held: Entry, *, touched: bool) -> Entry:
     """Return what is held with what is local as it is now.
 
-    The marks of a `touched` file stay, for nobody has read it since. A held ctime stays, too, where none is known it
+    The marks of a `touched` file stay, for it was not read since. A held ctime stays, too, where none is known it
     becomes the present one.
     """
     if touched:

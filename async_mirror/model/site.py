@@ -48,7 +48,7 @@ class Site:
 
     @property
     def server(self) -> str:
-        """Which server it is, whoever we are to it."""
+        """Which server it is, whatever the account."""
         return f"{self.host.lower()}:{self.port}"
 
     @property

@@ -24,7 +24,7 @@ class ConfigError(UsageError):
 class File(NamedTuple):
     """A configuration file: what all mirrors have in common, what each has of its own, and which one is meant.
 
-    "" means what they have in common; None one that is not among them, or nobody knows yet.
+    "" means what they have in common; None one that is not among them, or it is not known yet.
     """
 
     path: Path

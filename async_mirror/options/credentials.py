@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A site with its user, and the password (None: nobody knows it) or the command that prints it.
+    """A site with its user, and the password (None: unknown) or the command that prints it.
 
     `where` tells where the password is from, `file` which file holds it.
     """
@@ -41,7 +41,7 @@ class Login:
     command: str | None = None
 
     def ask(self) -> Secret | None:
-        """Return the password, None if nobody knows it. The command may ask on the terminal. Raises UsageError."""
+        """Return the password, None if it is unknown. The command may ask on the terminal. Raises UsageError."""
         if self.command is None:
             return self.password
         return sendable(replace(self, password=_printed_by(self.command))).password
@@ -111,7 +111,7 @@ def _without_line_break(text: str) -> str:
 
 
 def is_open_to_others(file: Path) -> bool:
-    """Tell whether others may read a file, and somebody can change that.
+    """Tell whether others may read a file, and that can be changed.
 
     The file of another user is ours to read by its group. A container's secrets are on a mount that is read-only.
     """

@@ -1,4 +1,4 @@
-"""Reads files that look as they were and yet may not be, within bounds; gives held files that nobody has read a digest.
+"""Reads files that look as they were and yet may not be, within bounds; gives unread held files a digest.
 
 A ctime or an inode that changed may mean another content, or nothing at all: `chown -R`, a backup agent, hard links.
 Where it is most of a file system, so many files are read in each pass that nothing else is held up.
@@ -74,7 +74,7 @@ class _AwaitableFiles(Face[_Files]):
 
 
 class Examination:
-    """What is to be read in one pass: what plans say that has to be, and what nobody has read yet."""
+    """What is to be read in one pass: what plans say that has to be, and what was not read yet."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Examination:
             if len(waiting) < MOST_WAITING:
                 waiting.append(entry.path)
 
-    # What is uploaded though nobody knows that it has changed.
+    # What is uploaded though it may be unchanged.
 
     async def uploads_left(self) -> int:
         """Return how many files may yet be uploaded in this pass that were not compared with anything."""
@@ -229,7 +229,7 @@ class _Bounds:
         if wait and self._until is not None:
             await self._stop.pause(min(wait, max(0.0, self._until - now)))
         else:
-            await asyncio.sleep(0)  # what is read from memory lets nobody else run
+            await asyncio.sleep(0)  # what is read from memory lets nothing else run
 
 
 def _told_by_inode(upload: SendFile, other: str) -> SendFile:

@@ -1,4 +1,4 @@
-"""Counts what there will be to do while the scan waits for the lanes, for whoever watches. Decides nothing."""
+"""Counts what there will be to do while the scan waits for the lanes, for the display. Decides nothing."""
 
 from collections.abc import Sequence
 from contextlib import aclosing

@@ -44,7 +44,7 @@ class Inodes:
         return mount is None or self._count[mount]
 
     def saw(self, listing: Listing, held: Iterable[Entry]) -> None:
-        """Compare the inodes of files that nobody has written to."""
+        """Compare the inodes of files that were not written to."""
         if self._mounts is not None and not self._same:  # as nearly always
             return
         mount = self.mount_of(listing.folder)

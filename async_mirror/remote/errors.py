@@ -68,7 +68,7 @@ class NoPort(ConnectionBroken):
 
 
 class LedElsewhere(ConnectionBroken):
-    """A data connection led to somebody who is not known to be the site; nothing was sent there."""
+    """A data connection led to another host than the site, as far as is known; nothing was sent there."""
 
     problem = Problem.LED_ELSEWHERE
     advice = ""

@@ -181,7 +181,7 @@ class RemoteSession(Protocol):
 
     @property
     def removal(self) -> Removal | None:
-        """What this account's removing a folder that is not empty comes to; None if nobody has tried."""
+        """What this account's removing a folder that is not empty comes to; None if that was not tried."""
         ...
 
     def found_removal(self, removal: Removal) -> None:

@@ -48,7 +48,7 @@ class Target(NamedTuple):
 
     @property
     def holder(self) -> str:
-        """Return who has the state locked, "" for nobody."""
+        """Return who has the state locked, "" if it is free."""
         return holder_of(self.lock)
 
     @property

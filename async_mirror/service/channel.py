@@ -120,7 +120,7 @@ class Names:
 
 @asynccontextmanager
 async def answering(answer: Answer, runtime: str | None) -> AsyncIterator[Names]:
-    """Answer whoever asks, about the states that are added."""
+    """Answer questions about the states that are added."""
     async with AsyncExitStack() as stack:
         names = Names(answer, runtime, stack)
         stack.callback(names.close)
@@ -256,7 +256,7 @@ def _ask(path: Path, request: Mapping[str, Any], believed: set[int]) -> dict[str
         connection.settimeout(ANSWERS_WITHIN_S)
         connection.connect(address)
         if _peer(connection) not in believed:
-            raise PermissionError(f"the socket {path} belongs to somebody else")
+            raise PermissionError(f"the socket {path} belongs to another user")
         with suppress(BrokenPipeError):  # a refusal may come before the request is heard
             connection.sendall(json.dumps(request).encode() + b"\n")
         return dict(json.loads(_read_line(connection, end)))

@@ -1,6 +1,6 @@
 """How a mirror is at one moment: from what its state says, and what the process that keeps it answers. Pure.
 
-The process measures on a clock that nobody sets. The state holds times of the day; it is asked where nobody answers.
+The process measures on a clock that cannot be set. The state holds times of the day; it is read where none answers.
 """
 
 import math
@@ -40,7 +40,7 @@ class Process(StrEnum):
 
     RUNNING = "running"
     SILENT = "silent"
-    """The state is locked, and nobody answers."""
+    """The state is locked, and no process answers."""
     NONE = "not running"
     DIED = "died"
     """It ended without a word: it was killed, or the machine went down."""

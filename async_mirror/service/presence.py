@@ -1,4 +1,4 @@
-"""What is seen of this process from outside: it answers whoever asks about its mirrors, and tells systemd of them."""
+"""What is seen of this process from outside: it answers questions about its mirrors, and informs systemd."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

@@ -117,7 +117,7 @@ class LocalFile:
         self.sent += len(block)
 
     def is_unchanged(self) -> bool:
-        """Tell whether all of the file was read, and nobody wrote to it meanwhile."""
+        """Tell whether all of the file was read, and was not written to meanwhile."""
         status = os.fstat(self._descriptor)
         return self.sent == self.size == status.st_size and self._times == (status.st_mtime_ns, status.st_ctime_ns)
 

@@ -11,7 +11,7 @@ from async_mirror.source.opened_folder import OpenedFolder
 
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
 NO_FILE = {errno.ENOENT, *_NO_FOLDER, errno.EISDIR, errno.ENXIO}
-"""How an open fails on nothing, a link, a folder, a socket: on what took a file's place since somebody looked."""
+"""How an open fails on nothing, a link, a folder, a socket: on what took a file's place since the last look."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LONGEST_NS = (1 << 63) - 1
 """As far from 1970 as a time can be kept, some 292 years; what lies beyond counts as that."""
@@ -60,11 +60,11 @@ def open_folder(root: bytes, folder: str) -> int:
         finally:
             os.close(above)
     try:
-        if not folder and root.is_deleted:  # "." is still to be had then
+        if not folder and root.is_deleted:  # "." can still be opened then
             raise FileNotFoundError
         return _open_below(root.descriptor, folder)
     except FileNotFoundError:
-        if root.is_deleted:  # else all that was in it would look as if somebody had deleted it
+        if root.is_deleted:  # else all that was in it would look deleted
             raise OSError(errno.ESTALE, "the source was deleted") from None
         raise
 

@@ -19,7 +19,7 @@ from async_mirror.source.opened_folder import OpenedFolder
 _AS_WE_DO = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()) == ("utf-8", "surrogateescape")
 """True where Python makes text of names as `paths` does."""
 _MARSHAL = 2
-"""The version of Python's own format that writes equal values as equal bytes, whoever else refers to them."""
+"""The version of Python's own format that writes equal values as equal bytes, whatever else refers to them."""
 
 Tallies = Callable[[str, bytes], Tally | None]
 """Returns what is known of a folder (its path, relative to the root) that has this fingerprint."""

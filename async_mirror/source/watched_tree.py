@@ -31,7 +31,7 @@ class WatchedTree:
     def __init__(
         self, source: bytes, selection: Selection, notices: Notices | None, listener: Listener, *, polls: bool = True
     ) -> None:
-        """Begin with nothing watched; without `notices` everything is polled, unless somebody else watches it."""
+        """Begin with nothing watched; without `notices` everything is polled, unless it is watched elsewhere."""
         self.polls = polls
         self.halted = False
         self.watched: dict[int, str] = {}

@@ -9,7 +9,7 @@ from async_mirror.state.database import StateError, explained
 
 
 def note_in(path: Path, name: str, value: str | None) -> None:
-    """Remember a fact, None forgets it; whoever has the state open finds it there. Raises StateError, also for none."""
+    """Remember a fact, None forgets it; who has the state open finds it. Raises StateError, also for none."""
     if not path.is_file():
         raise StateError(f"never synced (no state {path}): run sync, with the same settings")
     with explained(path):

@@ -119,7 +119,7 @@ class Held:
             forget(connection, folder)
 
     # Which folders are in step with the source: a listing with this fingerprint and what is held there make no change.
-    # The database itself forgets a folder with the first row of it that changes, whoever changes it.
+    # The database itself forgets a folder with the first row of it that changes, by whatever statement.
 
     def keep_rules(self, rules: str) -> None:
         """Have those folders forgotten that were in step by other rules than these."""

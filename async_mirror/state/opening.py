@@ -98,7 +98,7 @@ def open_state(path: Path, former: Path | None = None) -> State:
 
 
 def _take_over(former: Path, path: Path) -> None:
-    """Give a state its present path, in one step, while nobody else has it."""
+    """Give a state its present path, in one step, while no other process has it."""
     locked = lock(former.with_suffix(".lock"))
     try:
         with explained(former):

@@ -20,7 +20,7 @@ def make_folder(folder: Path) -> None:
 
 
 def connect(path: Path, access: int, **options: Any) -> sqlite3.Connection:
-    """Open a database, for this user alone if it has to be made, and through no link that somebody put there.
+    """Open a database, for this user alone if it has to be made, and through no link that others put there.
 
     `access` is os.O_RDWR where it must be possible to write, os.O_RDONLY where it need not. Raises OSError, ELOOP for a
     link, and sqlite3.Error.

@@ -64,7 +64,7 @@ class RootLock:
         self._held: dict[str, int] = {}
 
     def claim(self, root: str) -> str:
-        """Take a root, as the server names it; return who has it, "" for nobody else. Raises StateError."""
+        """Take a root, as the server names it; return who has it, "" for no other. Raises StateError."""
         root = f"/{re.sub('/+', '/', root).strip('/')}"
         if self._holds and root not in self._held and (keeper := self._lock(root)):
             return keeper

@@ -109,7 +109,7 @@ IN_STEP = Table(
 TABLES = (FACTS, HELD, PENDING, CANDIDATES, PARTIAL, IN_STEP)
 
 UNREAD = "kind = 1 AND digest = x'' AND size >= 0"
-"""What is held of a known version whose content nobody has read."""
+"""What is held of a known version whose content was not read."""
 
 _AROUND = (
     f"CREATE INDEX IF NOT EXISTS held_unread ON held (folder, name) WHERE {UNREAD}",

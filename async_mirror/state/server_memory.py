@@ -31,7 +31,7 @@ _FORGET = (
 )
 
 _HARMLESS = (sqlite3.Error, OSError, ValueError, TypeError)
-"""What a file that is damaged may lead to, or that somebody else wrote, or linked, or a name that is no text."""
+"""What a file that is damaged may lead to, or that others wrote, or linked, or a name that is no text."""
 
 
 class ServerMemory:

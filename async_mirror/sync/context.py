@@ -27,7 +27,7 @@ from async_mirror.sync.room import Room
 
 
 class SiteKnown:
-    """What this pass knows of the site: what has been seen there, and of what nobody knows what is there. Pure."""
+    """What this pass knows of the site: what has been seen there, and what is unknown. Pure."""
 
     def __init__(self) -> None:
         """Begin with nothing known."""
@@ -77,7 +77,7 @@ class SiteKnown:
         return change._replace(why=why) if why else change
 
     def asking(self, change: Change) -> Change:
-        """Have the site asked before a name is used that nobody is known to have, nor not to have."""
+        """Have the site asked before a name is used that may be taken or free."""
         match change:
             case SendFile(held=None) | MakeFolder() | Move():
                 path = change.entry.path

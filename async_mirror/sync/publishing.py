@@ -94,7 +94,7 @@ class Publishing:
     async def _below(self, start: str, beside: Beside | None = None) -> AsyncGenerator[Job, None]:
         """Scan from a folder on and yield what is to be done at once; the rest is set aside.
 
-        Once there is much to do, what is still to come is counted `beside`, if somebody watches.
+        Once there is much to do, what is still to come is counted `beside`, if it is shown.
         """
         walking = self._planning.blocking.walk(start) if start else self._planning.blocking.scan()
         while planned := await self._some(walking):

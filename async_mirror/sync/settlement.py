@@ -104,7 +104,7 @@ class Settlement:
     # Folders that are gone from the site.
 
     async def _make_missing(self, crew: MirrorCrew, missing: set[str]) -> None:
-        """Make folders that somebody removed from the site, and send again what they held."""
+        """Create folders that others deleted from the site, and upload again what they held."""
         self._site.voided |= missing
         self._context.gates.forget(missing)
         entries = []

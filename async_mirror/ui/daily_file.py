@@ -1,4 +1,4 @@
-"""A log file that is begun anew each day."""
+"""A log file with a new one each day."""
 
 import logging
 import sys

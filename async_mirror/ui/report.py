@@ -89,7 +89,7 @@ class Report:
 
     @property
     def is_followed(self) -> bool:
-        """True if somebody wants to know what each connection is doing."""
+        """True if what each connection is doing is shown."""
         return self.watched or log.isEnabledFor(logging.DEBUG)
 
     @property
@@ -308,7 +308,7 @@ class Report:
         return True
 
     def found_out(self, text: str) -> None:
-        """Tell, whoever wants to know all, what the server was found to do."""
+        """Tell with -v what the server was found to do."""
         tell(logging.DEBUG, Event.NOTE, text)
 
     def made_root(self, root: str) -> None:

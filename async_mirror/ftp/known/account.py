@@ -56,7 +56,7 @@ class Account:
         )
         self._facts.find(Fact(self._of, temporary_names.FACT, shape, ACCOUNT_LASTS_S, told=told))
 
-    # What is not allowed. It holds for a pass: somebody may give the right to it.
+    # What is not allowed. It holds for a pass: the right may be given meanwhile.
 
     def renamed(self) -> None:
         """Note that something was renamed."""

@@ -13,7 +13,7 @@ _AMBIGUOUS = re.compile(
     r"denied|permi(?:ssion|tted)|forbidden|allowed|privilege|authori[sz]|access|busy|later|try again|too many|temporar",
     re.IGNORECASE,
 )
-"""What is forbidden, or not to be had for the moment, would be told in the same words."""
+"""What is forbidden, or not available for the moment, would be told in the same words."""
 
 
 def pattern_of(reply: Reply, names: Iterable[str]) -> str:

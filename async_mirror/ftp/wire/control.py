@@ -95,20 +95,20 @@ class AwaitedReply(PendingReply):
 
 
 class ControlLock:
-    """Sees to it that nobody else writes to the control connection while one task must have it, as during a transfer.
+    """Lets no other task write to the control connection while one task must have it, as during a transfer.
 
     That task may take it again. All others wait until it is free, and need not take it to write a command or a few.
     """
 
     def __init__(self) -> None:
-        """Begin with nobody having it."""
+        """Begin with no holder."""
         self.holder: asyncio.Task[object] | None = None
-        """Who has it, None while nobody does."""
+        """The task that has it, None while none does."""
         self._depth = 0
         self._queue: deque[asyncio.Future[None]] = deque()
 
     async def until_free(self) -> None:
-        """Wait until nobody else has it."""
+        """Wait until no other task has it."""
         while self.holder is not None and self.holder is not asyncio.current_task():
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._queue.append(turn)
@@ -140,7 +140,7 @@ class Control:
     a cut, 421). `flow.overtaken` tells of the one disorder that breaks nothing.
 
     Commands leave when the loop comes round, so that what is sent by one who was just answered, and by the next one
-    in the queue, goes out in one write. One timer watches over all replies that somebody waits for.
+    in the queue, goes out in one write. One timer watches over all awaited replies.
     """
 
     def __init__(self, timeout_seconds: float, secret: Secret = NO_SECRET) -> None:
@@ -191,7 +191,7 @@ class Control:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def break_off(self, why: str, said: str = "", *, by_server: bool = False) -> None:
-        """Give the connection up; whoever waits on it is told why, what the server said, and whether that ended it."""
+        """Give the connection up; all that wait on it are told why, what the server said, and whether that ended it."""
         self._give_up(ConnectionBroken(why, said, by_server=by_server))
 
     def _give_up(self, broken: ConnectionBroken) -> None:
@@ -227,7 +227,7 @@ class Control:
             AwaitedReply(each.partition(" ")[0], len(line) + 2) for each, line in zip(commands, lines, strict=True)
         ]
         self.flow.expect(*pending)
-        if not self._leaving:  # whoever waits for its turn to send gets it in the next round
+        if not self._leaving:  # a task that waits for its turn to send gets it in the next round
             self._loop.call_soon(self._loop.call_soon, self.flush)
         self._leaving.append(paths.encode("\r\n".join((*commands, ""))))
         return pending
@@ -239,7 +239,7 @@ class Control:
             self.transport.write(b"".join(leaving))
 
     async def reply(self, pending: AwaitedReply, timeout_seconds: float | None = None) -> Reply:
-        """Wait for a reply, for a bounded time; whoever gives up waiting leaves the connection out of step: broken."""
+        """Wait for a reply, for a bounded time; who gives up waiting leaves the connection out of step: broken."""
         if not pending.has_ended:
             if timeout_seconds is None:
                 timeout_seconds = self._patience(pending) if pending.command in _QUICK else self.timeout_seconds

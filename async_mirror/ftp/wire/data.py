@@ -129,7 +129,7 @@ class Data:
                     await self._send(memoryview(block)[start : start + PIECE])
 
     async def _send_whole(self, whole: bytes) -> None:
-        """Send a few bytes, which `close` ends; if the other side takes them at once, nobody waits for anything."""
+        """Send a few bytes, which `close` ends; if the other side takes them at once, nothing waits."""
         sent = 0
         if whole:
             with suppress(BlockingIOError):
@@ -269,7 +269,7 @@ class SecureData(Data):
                 return b""
 
     async def _fill(self) -> None:
-        await asyncio.sleep(0)  # receiving what is there already lets nobody else run, not even a time-out
+        await asyncio.sleep(0)  # receiving what is there already lets nothing else run, not even a time-out
         block = await self._loop.sock_recv(self._socket, _RECEIVED)
         if block:
             self._arrived.write(block)

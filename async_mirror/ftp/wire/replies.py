@@ -38,7 +38,7 @@ class ReplyError(ValueError):
 class Reply:
     """One reply: its code, its lines without the code's column on the first and last, and the verb that it answers.
 
-    `told` are the lines as they may be told, where somebody decided about that.
+    `told` are the lines as they may be told, where that was decided.
     """
 
     code: int
@@ -188,7 +188,7 @@ def parse_pasv(reply: Reply) -> int | None:
 
 
 def parse_pasv_address(reply: Reply) -> str:
-    """Return the address of a 227 reply, for whoever believes it; "" if there is none."""
+    """Return the address of a 227 reply, for those who believe it; "" if there is none."""
     found = _PASV.search(" ".join(reply.lines))
     return ".".join(found.groups()[:4]) if found else ""
 

@@ -7,7 +7,7 @@ The rules (RFC 959, 5.4):
 - One disorder is borne and noted (`overtaken`): 200 to the NOOP behind a transfer that is still under way.
 - A final reply to nothing, and a success that no server gives to the command whose turn it is, mean that the server
   does not answer one command after the other. Then it is not known what any reply was to: OutOfStep.
-- 421, and vsftpd's `500 OOPS`, are the server's last words, also where nobody asked: ConnectionBroken, which any
+- 421, and vsftpd's `500 OOPS`, are the server's last words, also without a question: ConnectionBroken, which any
   server and any network may bring about, and which tells nothing of how a server takes its commands.
 """
 
