@@ -262,7 +262,11 @@ def _raw(listings: tuple[str, ...]) -> list[bytes]:
 
 
 SEEDS: Final[dict[str, list[bytes]]] = {
-    "read_replies": list(TALKS),
+    "read_replies": [
+        *TALKS,
+        b"\xff\xfe\xff421 \xff\xfb\x18\0\n",
+        b"\xff\xfe\x18\xff\xfe\x1f220-Hello\r\n\xff\xfe\x18\r\n220 \r\n",
+    ],
     "judge_lines": [answer.encode() for answer in ANSWERS],
     "read_mlsd": _raw((*MLSD, LARGEST_MLSD)),
     "read_list": _raw((*LIST, LARGEST_LIST)),

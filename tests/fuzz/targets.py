@@ -58,7 +58,8 @@ def read_replies(data: bytes) -> None:
     lines = [line for each in read for line in each.lines]
     sent = data.split(b"\n")
     for line, raw in zip(lines, sent, strict=False):
-        assert paths.encode(line) in {raw.removesuffix(b"\r"), raw.removesuffix(b"\r")[4:]}
+        whole = raw.removesuffix(b"\r")
+        assert paths.encode(line) in {whole, whole[4:], _without_telnet(whole)[4:]}, (line, raw)
     longest, unread = max(map(len, sent)), b"\n".join(sent[len(lines) :])
     assert error or longest <= replies.LONGEST_LINE
     assert "endless line" not in error or longest > replies.LONGEST_LINE
@@ -66,6 +67,12 @@ def read_replies(data: bytes) -> None:
     for each in read:
         assert 100 <= each.code <= 699
         assert sum(map(len, each.lines)) <= replies.LONGEST_REPLY
+
+
+def _without_telnet(line: bytes) -> bytes:
+    while line[:1] == b"\xff" and line[1:2] in {b"\xfb", b"\xfc", b"\xfd", b"\xfe"} and len(line) >= 3:
+        line = line[3:]
+    return line
 
 
 def _replies(pieces: list[bytes]) -> tuple[list[Reply], str]:
