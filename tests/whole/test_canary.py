@@ -488,5 +488,5 @@ def test_nothing_says_it_of_itself(tmp_path: Path, server: ScriptedServer) -> No
 
 
 def test_reply_keeps_for_itself_what_may_not_be_told() -> None:
-    reply = Reply(530, ("secret",), told=("***",))
-    assert (reply.text, repr(reply)) == ("530 ***", "Reply('530 ***')")
+    reply = Reply(530, ("for sesame", "  "), secret=Secret("sesame"))
+    assert (reply.told, reply.text, repr(reply)) == (["for ***", "  "], "530 for ***", "Reply('530 for ***')")

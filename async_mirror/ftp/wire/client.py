@@ -154,7 +154,7 @@ class Client(aioftp.Client):
         expected = self._greeting if command is None else self.control.send(command)[0]
         self.control.flush()
         reply = await self.control.reply(expected)
-        code, told = Code(str(reply.code)), list(reply.told or reply.lines)
+        code, told = Code(str(reply.code)), reply.told
         accepted = (expected_codes,) if isinstance(expected_codes, str) else expected_codes
         if accepted:
             self.check_codes(tuple(Code(each) for each in accepted), code, told)

@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from async_mirror.model import odd_names, paths
+from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.remote.errors import Refusal
+
+LOGIN = frozenset({"USER", "PASS", "ACCT"})
+"""The commands whose replies may hold even a short password."""
 
 LONGEST_LINE = 16 * 1024
 LONGEST_REPLY = 256 * 1024
@@ -38,22 +42,27 @@ class ReplyError(ValueError):
 class Reply:
     """One reply: its code, its lines without the code's column on the first and last, and the verb that it answers.
 
-    `told` are the lines as they may be told, where that was decided.
+    No text that is made of it for people has the `secret`.
     """
 
     code: int
     lines: tuple[str, ...]
     command: str = ""
-    told: tuple[str, ...] = ()
+    secret: Secret = NO_SECRET
 
     def __repr__(self) -> str:
         """Tell no more than `text` does: asyncio logs what a future holds when it looks for what is slow."""
         return f"Reply({self.text!r})"
 
     @property
+    def told(self) -> list[str]:
+        """The lines as they may be told."""
+        return self.secret.redact("\n".join(self.lines), even_short=self.command in LOGIN).split("\n")
+
+    @property
     def text(self) -> str:
         """The reply as one line, for people, unescaped."""
-        return f"{self.code} {' / '.join(line.strip() for line in self.told or self.lines if line.strip())}".strip()
+        return f"{self.code} {' / '.join(line.strip() for line in self.told if line.strip())}".strip()
 
     @property
     def succeeded(self) -> bool:

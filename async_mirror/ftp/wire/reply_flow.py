@@ -14,7 +14,7 @@ The rules (RFC 959, 5.4):
 from collections import deque
 from typing import Generic, TypeVar
 
-from async_mirror.ftp.wire.replies import Reply, ReplyError, ReplyParser
+from async_mirror.ftp.wire.replies import LOGIN, Reply, ReplyError, ReplyParser
 from async_mirror.model.escape import shown
 from async_mirror.model.secret import NO_SECRET, Secret
 from async_mirror.remote.errors import ConnectionBroken
@@ -24,8 +24,6 @@ GREETING = "connecting"
 
 _LONGEST_TOLD = 80
 """Characters of what is no reply that are told."""
-
-_LOGIN = frozenset({"USER", "PASS", "ACCT"})
 
 _TRANSFERS = frozenset({"STOR", "RETR", "MLSD", "LIST"})
 
@@ -130,28 +128,27 @@ class ReplyFlow(Generic[P]):
 
     @property
     def _is_at_login(self) -> bool:
-        return bool(self.pending) and self.pending[0].command in _LOGIN
+        return bool(self.pending) and self.pending[0].command in LOGIN
 
     def _take(self, reply: Reply) -> None:
+        reply.secret = self.secret
         if not self.pending:
-            self._redact(reply)
             raise self._unasked(reply)
-        pending = self.pending[0]
-        if reply.code < 200:
+        code, pending = reply.code, self.pending[0]
+        if code < 200:
             pending.begin()
             return
-        if reply.code == 200 and pending.command in _TRANSFERS:
+        if code == 200 and pending.command in _TRANSFERS:
             pending = self._behind_transfer(pending)
         reply.command = command = pending.command
-        self._redact(reply)
-        if reply.code < 400 and command in _SUCCESS and reply.code not in _SUCCESS[command]:
+        if code < 400 and command in _SUCCESS and code not in _SUCCESS[command]:
             raise OutOfStep(f"replies out of order after {command}", reply.text)
         self.pending.remove(pending)
         self.in_flight -= pending.length
         pending.end(reply)
         if command == GREETING:
             self.greeting = reply.text
-        elif reply.code >= 400 and reply.is_farewell:
+        elif code >= 400 and reply.is_farewell:
             raise ConnectionBroken("the server closed the connection", reply.text, by_server=True)
 
     def _behind_transfer(self, transfer: P) -> P:
@@ -167,10 +164,3 @@ class ReplyFlow(Generic[P]):
         if reply.is_farewell:
             return ConnectionBroken("the server closed the connection", reply.text, by_server=True)
         return OutOfStep("unexpected reply from the server", reply.text)
-
-    def _redact(self, reply: Reply) -> None:
-        """Decide what of a reply may be told."""
-        text = "\n".join(reply.lines)
-        told = self.secret.redact(text, even_short=reply.command in _LOGIN)
-        if told is not text:
-            reply.told = tuple(told.split("\n"))
