@@ -140,12 +140,12 @@ class _Lender:
         cap = self._cap or member.own
         if self._yields(member):
             return member.lent - 1
-        others = [other for other in self._members if other is not member]
-        if any(other.is_short or other.waiting for other in others):
+        lent = sum(other.lent for other in self._members)
+        if any(other is not member and (other.is_short or other.waiting) for other in self._members):
             allowed = self._part(member, cap.lanes)
         else:
-            allowed = cap.lanes - sum(other.lent for other in others)
-        free = max(0, self._most(cap) - self.lent + len(self.parked))
+            allowed = cap.lanes - lent + member.lent
+        free = max(0, self._most(cap) - lent)
         return max(1, min(allowed, member.own.most, member.lent + free))
 
     def _part(self, member: Share, lanes: int) -> int:
@@ -155,7 +155,7 @@ class _Lender:
 
     def _yields(self, member: Share) -> bool:
         """Tell whether a crew that has no more than its part has had it for longest, and long enough, and some wait."""
-        if not member.lent or not any(other.waiting and not other.lent for other in self._members):
+        if not self._asked or not member.lent or all(other.lent for other, _ in self._asked):
             return False
         holders = [other for other in self._members if other.lent]
         part = max(1, self.lent // len(self._members))
