@@ -109,10 +109,10 @@ class Hands:
         """Return what stands for an attempt without a result, for the one that follows it."""
         if not isinstance(item, Job):
             return previous
-        from async_mirror.jobs import apply  # noqa: PLC0415 - a pass in which nothing changed needs none of that
+        from async_mirror.jobs.apply import lost  # noqa: PLC0415 - a pass in which nothing changed needs none of that
 
         before = previous.result if previous else None
-        outcome = apply.lost(self.publisher, item, before if isinstance(before, Outcome) else None, what)
+        outcome = lost(self.publisher, item, before if isinstance(before, Outcome) else None, what)
         return Answer(outcome, previous.root if previous else "", made_root=False)
 
     async def perform(
@@ -173,9 +173,9 @@ class Hands:
         self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress
     ) -> Coroutine[Any, Any, Outcome]:
         """Carry out a job."""
-        from async_mirror.jobs import apply  # noqa: PLC0415 - a pass in which nothing changed needs none of that
+        from async_mirror.jobs.apply import perform  # noqa: PLC0415 - a pass without changes needs none of that
 
-        return apply.perform(self.publisher, session, job, before, progress)
+        return perform(self.publisher, session, job, before, progress)
 
 
 def failure_of(result: Result) -> Failure | None:

@@ -12,7 +12,7 @@ from async_mirror.model.entry import Entry
 from async_mirror.multi import batched
 
 if TYPE_CHECKING:
-    from blake3 import blake3
+    import blake3
 from async_mirror.source.look import NO_FILE, entry_of, local_path, open_folder
 from async_mirror.source.mounts import mounts
 
@@ -37,11 +37,11 @@ def settling_seconds(mtime_ns: int, now_ns: int) -> float:
 _DIGEST_BYTES = 16
 
 
-def new_hash() -> "blake3":
+def new_hash() -> "blake3.blake3":
     """Return what digests: large files wait for little else, and with AVX-512 SHA-256 takes three times as long."""
-    from blake3 import blake3  # noqa: PLC0415 - a pass that sends nothing needs none
+    import blake3  # noqa: PLC0415 - a pass that sends nothing needs none
 
-    return blake3()
+    return blake3.blake3()
 
 
 class _Reader:
