@@ -174,8 +174,8 @@ class Attempt:
     def done(self, held: Entry | None, *notes: str, change: Deed | None = None) -> Done:
         """Tell that it was done, perhaps by another change than the one that was asked for."""
         told = tuple(filter(None, notes))
-        others = [Doubt(path, candidates) for path, candidates in self.doubts.items() if path != self.path]
-        doubts = tuple(doubt for doubt in others if not doubt.candidates.are_one)
+        left = self.doubts.items()
+        doubts = tuple([Doubt(path, each) for path, each in left if path != self.path and not each.are_one])
         return Done(self.job, change or self.job.change, held, told, self.bytes_sent, self._is_late, doubts)
 
     def unmanaged(self, why: str) -> Unmanaged:

@@ -78,16 +78,20 @@ class SiteKnown:
 
     def asking(self, change: Change) -> Change:
         """Have the site asked before a name is used that may be taken or free."""
-        match change:
-            case SendFile(held=None) | MakeFolder() | Move():
-                path = change.entry.path
-                folder, name = paths.split(path)
-                is_listed = folder in self.listed and (self.listed[folder] or not name.startswith("."))
-                is_listed = is_listed and path not in self._differing and path not in self._unsure
-                if change.why == REPLACES or path in self.in_doubt or path in self.freed or is_listed:
-                    return change
-                return change._replace(asks=True)
-        return change
+        if not isinstance(change, SendFile | MakeFolder | Move) or (isinstance(change, SendFile) and change.held):
+            return change
+        path = change.entry.path
+        if change.why == REPLACES or path in self.in_doubt or path in self.freed or self._lists(path):
+            return change
+        return change._replace(asks=True)
+
+    def _lists(self, path: str) -> bool:
+        """Tell whether what was listed shows for sure what has a name, if anything has."""
+        folder, name = paths.split(path)
+        shows_dot_names = self.listed.get(folder)
+        if shows_dot_names is None or (name[:1] == "." and not shows_dot_names):
+            return False
+        return path not in self._differing and path not in self._unsure
 
 
 @dataclass

@@ -69,10 +69,4 @@ def _verb(item: Item) -> str:
 
 
 def _path(item: Item) -> str:
-    match item:
-        case Job(change):
-            return path_of(change)
-        case Compare(folder):
-            return folder
-        case Recover(folder):
-            return folder
+    return path_of(item.change) if isinstance(item, Job) else item.folder

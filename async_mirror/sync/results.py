@@ -178,28 +178,31 @@ class JobResults(Handler[Job, Outcome]):
         """Tell what came of one job, and learn from it."""
         change = outcome.job.change
         match outcome:
-            case Failed(_, _, str(missing)) | InDoubt(_, _, _, str(missing)) if missing not in self._site.voided:
-                self._site.missing.add(missing)
-            case Skipped(Job(SendFile() as upload), why) if why == UNCOMPARED:
-                self._context.aside.uncompared.append(upload)
-            case _:
-                self._report.outcome(outcome)
-        made = True
-        match outcome:
             case Done():
+                self._report.outcome(outcome)
                 self.done(change, outcome)
-            case Failed() | InDoubt():
-                made = False
-                self._learn_from(change, outcome.failure)
-                self._site.in_doubt.update(doubt.path for doubt in doubts_of(outcome))
-                self.not_done(outcome)
-            case Skipped():
-                self.not_done(outcome)
             case Unmanaged():
-                pass
+                self._report.outcome(outcome)
+            case Skipped():
+                if outcome.why == UNCOMPARED and isinstance(change, SendFile):
+                    self._context.aside.uncompared.append(change)
+                else:
+                    self._report.outcome(outcome)
+                self.not_done(outcome)
+            case Failed() | InDoubt():
+                self._tell_not_done(outcome)
             case _ as never:
                 assert_never(never)
-        self._gates.open(change, made=made)
+        self._gates.open(change, made=not isinstance(outcome, Failed | InDoubt))
+
+    def _tell_not_done(self, outcome: Failed | InDoubt) -> None:
+        if outcome.missing is None or outcome.missing in self._site.voided:
+            self._report.outcome(outcome)
+        else:
+            self._site.missing.add(outcome.missing)
+        self._learn_from(outcome.job.change, outcome.failure)
+        self._site.in_doubt.update(doubt.path for doubt in doubts_of(outcome))
+        self.not_done(outcome)
 
     def _learn_from(self, change: Change, failure: Failure) -> None:
         if failure.problem is Problem.SAME_NAME and isinstance(change, MakeFolder | SendFile):
