@@ -36,6 +36,7 @@ from async_mirror.state.root_lock import RootLock
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.activity import Activity
+from async_mirror.ui.events import log
 from async_mirror.ui.log_output import set_up
 from async_mirror.ui.report import Report
 from async_mirror.ui.stats import Stats
@@ -91,7 +92,7 @@ def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *
     report = Report(
         dry_run=asked.dry_run,
         tell_pass=_print_pass if asked.json else None,
-        watched=is_watched or not plan.once or asked.stats != 0,
+        watched=is_watched or not plan.once or _told_every_s(asked, is_watched=is_watched) > 0,
         forecast_after_s=0.0 if is_watched else (asked.stats or DEFAULT_STATS_S) / 2,
         names_excluded=asked.verbose,
         about={"mirror": plan.name, **about} if plan.name else about,
@@ -121,8 +122,17 @@ def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *
 
 def _progress(plan: Plan, activity: Activity, *, is_watched: bool) -> AbstractContextManager[None]:
     """Return what tells, meanwhile, how far passes are, where there is no display that does."""
-    every = DEFAULT_STATS_S if plan.asked.stats is None and not is_watched else plan.asked.stats
-    return Stats(activity, every).shown() if every else nullcontext()
+    every_s = _told_every_s(plan.asked, is_watched=is_watched)
+    return Stats(activity, every_s).shown() if every_s else nullcontext()
+
+
+def _told_every_s(asked: Asked, *, is_watched: bool) -> float:
+    """Return how often a line tells how far a pass is; 0 for never, as with --quiet and no log file to read it in."""
+    if not log.isEnabledFor(logging.INFO):
+        return 0.0
+    if asked.stats is None:
+        return 0.0 if is_watched else DEFAULT_STATS_S
+    return asked.stats
 
 
 def _print_pass(line: str) -> None:
