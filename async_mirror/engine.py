@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import random
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -11,6 +10,7 @@ from enum import IntEnum
 from functools import partial
 
 from async_mirror.crew.alarm import Alarm, Wish
+from async_mirror.crew.patience import Patience
 from async_mirror.crew.stop import Stop
 from async_mirror.jobs.perform import WrongSite
 from async_mirror.model.escape import shown
@@ -33,7 +33,9 @@ from async_mirror.ui.summary import Counts
 
 FIRST_RETRY_SECONDS = 10.0
 LOGIN_RETRY_SECONDS = 300.0
-LONGEST_LOGIN_RETRY_SECONDS = 3600.0
+LONGEST_RETRY_SECONDS = 3600.0
+_OF_SERVER = Patience(first_seconds=FIRST_RETRY_SECONDS, most_seconds=LONGEST_RETRY_SECONDS)
+_OF_LOGIN = Patience(first_seconds=LOGIN_RETRY_SECONDS, most_seconds=LONGEST_RETRY_SECONDS)
 PAUSE_LOOKED_AT_SECONDS = 60.0
 PAUSED = "paused: nothing is done until `async-mirror resume`"
 
@@ -101,9 +103,9 @@ class Schedule:
         late = now - self._begun
         wait = math.floor(late / self._every) * self._every + self._every - late
         if code in {Exit.CONNECTION, Exit.STATE} and not will_last:
-            return min(wait, _back_off(FIRST_RETRY_SECONDS, self._failed))
+            return min(wait, _OF_SERVER.pause(self._failed))
         if code is Exit.LOGIN:
-            return max(wait, min(_back_off(LOGIN_RETRY_SECONDS, self._failed), LONGEST_LOGIN_RETRY_SECONDS))
+            return max(wait, _OF_LOGIN.pause(self._failed))
         return wait
 
 
@@ -196,10 +198,6 @@ async def _next_wish(schedule: Schedule, alarm: Alarm, stop: Stop) -> Wish:
         whole = wish.whole or not schedule.left(clock())
         if whole or stop.requested or (folders and schedule.heeds_changes):
             return Wish(whole, folders)
-
-
-def _back_off(first_seconds: float, failed: int) -> float:
-    return first_seconds * 2.0 ** min(failed - 1, 10) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 async def run_pass(mirror: Mirror, state: State, stop: Stop, scope: Scope) -> Exit:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from async_mirror.engine import FIRST_RETRY_SECONDS, LOGIN_RETRY_SECONDS, Exit, Schedule
+from async_mirror.engine import FIRST_RETRY_SECONDS, LOGIN_RETRY_SECONDS, LONGEST_RETRY_SECONDS, Exit, Schedule
 
 EVERY = 900.0
 BEGUN = 1000.0
@@ -44,6 +44,14 @@ def test_a_server_that_is_away_is_tried_again_soon_and_left_in_peace_until_then(
     made.ended(Exit.MIRRORED, BEGUN + 70, whole=True)
     assert made.heeds_changes
     assert made.due == pytest.approx(BEGUN + EVERY)
+
+
+@pytest.mark.parametrize("code", [Exit.CONNECTION, Exit.STATE])
+def test_a_server_that_stays_away_is_tried_at_least_once_an_hour_but_ever_less_often(code: Exit) -> None:
+    made = Schedule(86400.0, BEGUN)
+    for _ in range(12):
+        made.ended(code, BEGUN, whole=True)
+    assert LONGEST_RETRY_SECONDS / 2 <= made.left(BEGUN) <= LONGEST_RETRY_SECONDS
 
 
 def test_a_state_without_room_is_tried_again_soon() -> None:
