@@ -140,11 +140,12 @@ class _Lender:
         cap = self._cap or member.own
         if self._yields(member):
             return member.lent - 1
-        lent = sum(other.lent for other in self._members)
-        if any(other is not member and (other.is_short or other.waiting) for other in self._members):
-            allowed = self._part(member, cap.lanes)
-        else:
-            allowed = cap.lanes - lent + member.lent
+        lent, are_others_short = 0, False
+        for each in self._members:
+            lent += each.lent
+            if each is not member and (each.is_short or each.waiting):
+                are_others_short = True
+        allowed = self._part(member, cap.lanes) if are_others_short else cap.lanes - lent + member.lent
         free = max(0, self._most(cap) - lent)
         return max(1, min(allowed, member.own.most, member.lent + free))
 

@@ -14,6 +14,7 @@ from async_mirror.model.change import (
     Deed,
     MakeFolder,
     Move,
+    RemoveFile,
     RemoveFolder,
     SendFile,
     SetAttributes,
@@ -43,6 +44,7 @@ from async_mirror.ui.text import described, human_time, plural, quoted, verb_of
 SAME_PROBLEM_SHOWN = 20
 STOPPED = "stopped for safety: "
 _OF_FOLDERS = MakeFolder | RemoveFolder
+_REMOVALS = RemoveFile | RemoveFolder
 _OF_CONNECTIONS = {Problem.CONNECTION, Problem.TOO_QUICK, Problem.PERHAPS_TOO_QUICK, Problem.NO_PORT}
 _STOPPING_TEXT = "stopping: finishing transfers (3 s); Ctrl-C again to quit now"
 
@@ -238,8 +240,8 @@ class Report:
         self.counts.replacing += change.why == REPLACES and isinstance(change, SendFile | Move)
         folder = isinstance(change, _OF_FOLDERS)
         self.counts.done[f"{verb} folder" if folder else verb] += 1
-        self.activity.renamed += verb == Event.RENAMED
-        self.activity.deleted += verb == Event.DELETED
+        self.activity.renamed += isinstance(change, Move)
+        self.activity.deleted += isinstance(change, _REMOVALS)
         if self._dry_run:
             self._plan.append((path_of(change), PRESENT.get(verb, verb), described(change)))
         elif log.isEnabledFor(logging.INFO):

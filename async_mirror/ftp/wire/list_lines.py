@@ -4,7 +4,7 @@ No standard says what LIST shows. A format that is not known for sure makes a li
 """
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from async_mirror.ftp.wire.figures import UnreadableLineError, kept, known_size, parse_date, parse_mode
 from async_mirror.model import paths
@@ -45,6 +45,7 @@ _DATES_OF_NUMBERS = (
 """Such a date may be taken for owner, group and size: a line that has a plain one is never read so."""
 
 
+@cache  # most servers send lines of one kind, or none at all
 def _unix_with(dates: str) -> re.Pattern[str]:
     """Return what reads a line of Unix with such dates: kind, rights, `[` of NetWare, size, date, name.
 
@@ -59,19 +60,13 @@ def _unix_with(dates: str) -> re.Pattern[str]:
     )
 
 
-_UNIX = _unix_with(_PLAIN_DATES)
-_UNIX_IN_NUMBERS = _unix_with(_DATES_OF_NUMBERS)
-_DOS = re.compile(
-    rf"((?:{_N}[-/.]{_N}[-/.](?:{_YEAR}|[0-9]{{2}})|{_YEAR}[-/.]{_N}[-/.]{_N}){_GAP}"
+_DOS = (
+    rf"(?s)((?:{_N}[-/.]{_N}[-/.](?:{_YEAR}|[0-9]{{2}})|{_YEAR}[-/.]{_N}[-/.]{_N}){_GAP}"
     rf"{_CLOCK}[ ]?(?:[AaPp][Mm]?)?){_GAP}"
-    r"(?:<([A-Z]{3,12})>(?:[ ]{10}|[ \t]{1,80})|([0-9]{1,3}(?:[,.][0-9]{3}){1,6}|[0-9]{1,19})[ ])(.*)",
-    re.DOTALL,
+    r"(?:<([A-Z]{3,12})>(?:[ ]{10}|[ \t]{1,80})|([0-9]{1,3}(?:[,.][0-9]{3}){1,6}|[0-9]{1,19})[ ])(.*)"
 )
 _EPLF = re.compile(r"\+([^\t]{0,1000})\t(.*)", re.DOTALL)
-_TOTAL = re.compile(
-    r"(?:total|insgesamt|totale|totaal|totalt|razem|celkem|итого|合計|合计|总计|总用量)[ :]{1,9}(?:of )?[0-9]",
-    re.IGNORECASE,
-)
+_TOTAL = r"(?i)(?:total|insgesamt|totale|totaal|totalt|razem|celkem|итого|合計|合计|总计|总用量)[ :]{1,9}(?:of )?[0-9]"
 
 
 def parse_list(line: str, folder: str, now: float) -> Read | None:
@@ -81,14 +76,14 @@ def parse_list(line: str, folder: str, now: float) -> Read | None:
     """
     first = line[:1]
     if first in "-dlbcpsD":
-        if found := _UNIX.fullmatch(line) or _UNIX_IN_NUMBERS.fullmatch(line):
+        if found := _unix_with(_PLAIN_DATES).fullmatch(line) or _unix_with(_DATES_OF_NUMBERS).fullmatch(line):
             return _of_unix(found, folder, now)
     elif first == "+":
         if found := _EPLF.fullmatch(line):
             return _of_eplf(found[2], found[1].split(","), folder)
-    elif found := _DOS.fullmatch(line):
+    elif found := re.fullmatch(_DOS, line):
         return _of_dos(found, folder, now)
-    if _TOTAL.match(line):
+    if re.match(_TOTAL, line):
         return None
     raise UnreadableLineError(line)
 
