@@ -46,7 +46,7 @@ def _outcome(attempt: Attempt) -> Coroutine[Any, Any, Outcome]:
     """Return what carries out the job."""
     change = attempt.job.change
     if isinstance(change, SendFile):
-        return upload(attempt, change.entry, change.held, change.why)
+        return upload(attempt, change)
     if not isinstance(change, Move):
         attempt.progress.left()
     match change:

@@ -7,7 +7,7 @@ from async_mirror.jobs.folder_check import spelled
 from async_mirror.jobs.trials import name_problem
 from async_mirror.jobs.upload import upload
 from async_mirror.model.candidates import held_after, unknown
-from async_mirror.model.change import REPLACES, Move, SetAttributes
+from async_mirror.model.change import REPLACES, Move, SendFile, SetAttributes
 from async_mirror.model.entry import UNKNOWN, Entry
 from async_mirror.model.outcome import NO_MODES, NO_MTIMES, UNTOLD, Outcome, Problem
 from async_mirror.remote.errors import Refusal
@@ -26,7 +26,7 @@ async def set_attributes(attempt: Attempt, change: SetAttributes) -> Outcome:
             raise
         was_set, is_refused = False, True
     if is_refused and held.digest:
-        return await upload(attempt, entry, held, change.why)
+        return await upload(attempt, SendFile(entry, held, change.why))
     now = entry._replace(digest=held.digest, site_size=held.site_size, site_mtime_ns=held.site_mtime_ns)
     return attempt.done(now, "" if was_set else NO_MODES)
 
@@ -46,7 +46,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     same_content = await _has_digest(attempt, entry.path, held.digest)
     moved = held._replace(path=entry.path)
     if not (same_content or change.twin) or not await _rename(attempt, change, moved):
-        return await upload(attempt, entry, None, REPLACES if attempt.replaces else "new")
+        return await upload(attempt, SendFile(entry, None, REPLACES if attempt.replaces else "new"))
     attempt.confirm(held.path, None)
     attempt.confirm(entry.path, moved)
     if not same_content:

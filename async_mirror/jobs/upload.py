@@ -66,21 +66,18 @@ class _Flow:
 
 
 class Upload:
-    """One file on its way: `entry` as it was scanned, `held` what its path held before; sent is what is read."""
+    """One file on its way, as it was scanned, with what its path held before; sent is what is read."""
 
-    def __init__(self, attempt: Attempt, entry: Entry, held: Entry | None, why: str) -> None:
-        """Prepare the upload of a job's file."""
+    def __init__(self, attempt: Attempt, change: SendFile) -> None:
+        """Prepare the upload of a job's file, or of one that the job turned out to need."""
         self._attempt = attempt
         self._temporaries = attempt.temporaries
-        self._entry = entry
-        self._held = held
-        self._path = entry.path
-        change = attempt.job.change
-        self._change = change if isinstance(change, SendFile) else SendFile(entry, held, why)
+        self._change = change
+        self._path = attempt.path
         self._is_stored = False
-        self._noted = entry if isinstance(change, SendFile) else None
-        self._asks = self._change.asks and self._path not in attempt.doubts
-        if self._change.why == REPLACES:
+        self._noted = change.entry if change is attempt.job.change else None
+        self._asks = change.asks and self._path not in attempt.doubts
+        if change.why == REPLACES:
             attempt.replaces = True
 
     async def outcome(self) -> Outcome:
@@ -116,7 +113,7 @@ class Upload:
         double = self._change.double
         if double and self._path not in attempt.doubts and await is_double(attempt.session, self._path, double):
             return doubled(attempt, double)
-        if self._asks and (decides or self._entry.size > _MUCH):
+        if self._asks and (decides or self._change.entry.size > _MUCH):
             attempt.replaces = await is_there(attempt.session, self._path)
             self._asks = False
         return await kept(attempt) if is_kept(attempt) else None
@@ -212,7 +209,7 @@ class Upload:
         attempt = self._attempt
         await self._note(version)
         mode = version.mode if attempt.publisher.perms else None
-        with attempt.touching((self._path, self._held, version)):
+        with attempt.touching((self._path, self._change.held, version)):
             published: Published = await attempt.session.publish(
                 self._temporaries.left_behind, version, mode, self._temporaries.aside
             )
@@ -245,7 +242,7 @@ class Upload:
         """
         attempt = self._attempt
         version = self._temporaries.holds
-        if version and version.same_content_as(self._entry):
+        if version and version.same_content_as(self._change.entry):
             size = await attempt.session.size(self._temporaries.left_behind)
             if size == version.size:
                 if self._asks:
@@ -268,10 +265,10 @@ class Upload:
         return held is not None and held.size != UNKNOWN and held.is_content_of(version)
 
 
-def upload(attempt: Attempt, entry: Entry, held: Entry | None, why: str) -> Coroutine[Any, Any, Outcome]:
+def upload(attempt: Attempt, change: SendFile) -> Coroutine[Any, Any, Outcome]:
     """Publish a file that replaces what is held."""
     way = InPlace if attempt.publisher.in_place else Upload
-    return way(attempt, entry, held, why).outcome()
+    return way(attempt, change).outcome()
 
 
 class InPlace(Upload):
@@ -289,7 +286,7 @@ class InPlace(Upload):
             await asyncio.sleep(attempt.publisher.timeout_seconds)
         if self._change.compares and (outcome := await if_known(attempt, self._change)):
             return outcome
-        if self._held is None and (self._asks or attempt.replaces is not False):
+        if self._change.held is None and (self._asks or attempt.replaces is not False):
             self._before = await attempt.session.look(self._path)
             attempt.replaces, self._asks = self._before is not None, False
         return None
@@ -306,7 +303,7 @@ class InPlace(Upload):
         attempt = self._attempt
         await self._note(version)
         await self._temporaries.note(IN_PLACE)
-        before = attempt.doubts.get(self._path, Candidates((self._held,)))
+        before = attempt.doubts.get(self._path, Candidates((self._change.held,)))
         attempt.doubts[self._path] = added(before._replace(torn=True), [version])
         return self._path
 
@@ -317,16 +314,16 @@ class InPlace(Upload):
             return
         seen = await session.look(self._path)
         if not self._is_as_before(seen):
-            if self._held or attempt.replaces is not False:
+            if self._change.held or attempt.replaces is not False:
                 return
             await session.remove_files([self._path])
         attempt.doubts.pop(self._path, None)
 
     def _is_as_before(self, seen: Entry | None) -> bool:
         """Tell whether the site shows what it had when this was begun, and that by a time which nothing torn has."""
-        if self._held is None or seen is None:
-            return self._held is None and seen == self._before
-        alike = observed(Candidates((self._held,)), seen, sets_times=self._attempt.session.sets_times)
+        if self._change.held is None or seen is None:
+            return self._change.held is None and seen == self._before
+        alike = observed(Candidates((self._change.held,)), seen, sets_times=self._attempt.session.sets_times)
         return bool(alike.versions) and seen.mtime_ns != UNKNOWN
 
     async def _publish(self, version: Entry) -> Outcome:
