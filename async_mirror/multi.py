@@ -164,7 +164,7 @@ class Crew(Generic[S, I, R]):
             self._ledger.patience,
             closing,
             watcher=self.watcher,
-            failed=self._fail,
+            failed=self._begin_closing,
             greet=self.terms.opened,
             parking=parking,
         )
@@ -192,7 +192,6 @@ class Crew(Generic[S, I, R]):
         """Let what has begun go on for a while, then cut it."""
         self._begin_closing()
         asyncio.get_running_loop().call_later(self.terms.grace_seconds, self._cut)
-        self._news.set()
 
     async def run(self, items: AsyncGenerator[I, None], overlap: int = 1) -> AsyncGenerator[list[Finished[I, R]], None]:
         """Perform all items, and yield what ended, in lists. Every item that was taken from `items` ends exactly once.
@@ -248,10 +247,7 @@ class Crew(Generic[S, I, R]):
         if not self._desk.closing.is_set():
             self._desk.close(len(self._lanes))
             self.door.close()
-
-    def _fail(self) -> None:
-        self._begin_closing()
-        self._news.set()
+            self._news.set()
 
     def _staff(self) -> None:
         """Add lanes while there is work that no idle lane will take."""
@@ -341,16 +337,6 @@ class Crew(Generic[S, I, R]):
         """End an item for good, with the result of the attempt before."""
         self._ledger.end(ticket, ticket.previous, error)
         self._news.set()
-
-    async def may_do(self, amount: int) -> None:
-        """Wait until so much more may be done."""
-        if self.terms.wait_for:
-            await asyncio.sleep(self.terms.wait_for(amount, asyncio.get_running_loop().time()))
-
-    async def keep(self, item: I, what: Any) -> None:
-        """Wait until something about an item is kept for good."""
-        if self.terms.keep:
-            await self.terms.keep(item, what)
 
 
 class _Lane(Generic[S, I, R]):
@@ -477,10 +463,12 @@ class _Progress(Generic[I]):
         crew.watcher.advanced(self._lane.number, self._item, amount)
 
     async def may_do(self, amount: int) -> None:
-        await self._lane.crew.may_do(amount)
+        if wait_for := self._lane.crew.terms.wait_for:
+            await asyncio.sleep(wait_for(amount, asyncio.get_running_loop().time()))
 
     async def keep(self, what: Any) -> None:
-        await self._lane.crew.keep(self._item, what)
+        if keep := self._lane.crew.terms.keep:
+            await keep(self._item, what)
 
 
 # Lanes whose hands work elsewhere.
