@@ -63,7 +63,8 @@ class Counts:
     specials: int = 0
     excluded: int = 0
     adopted: int = 0
-    foreign: int = 0
+    confirmed: int = 0
+    unmanaged: int = 0
     done: Counter[str] = field(default_factory=Counter)
     replacing: int = 0
     kept: int = 0
@@ -143,7 +144,8 @@ class Counts:
             "links": self.links,
             "special_files": self.specials,
             "adopted_files": self.adopted,
-            "unmanaged": self.foreign,
+            "confirmed_files": self.confirmed,
+            "unmanaged": self.unmanaged,
             "created_folders": done["created folder"],
             "uploaded_files": done["uploaded"],
             "overwritten_files": self.replacing,
@@ -168,13 +170,13 @@ class Counts:
             "error": self.trouble or None,
         }
 
-    def source(self) -> str:
-        """Return what the source holds, and what of it is skipped by rule."""
+    def source(self, *, named: bool) -> str:
+        """Return what the source holds, and what of it is skipped by rule; unless that is `named`, what names it."""
         text = f"{plural(self.files, 'file')} in {plural(self.folders, 'folder')}, {human_size(self.bytes_in_source)}"
         excluded = [f"{self.excluded:,} excluded"] if self.excluded else []
         others = ((self.links, "link"), (self.specials, "special file"))
         skipped = ", ".join([*excluded, *(plural(number, noun) for number, noun in others if number)])
-        return f"{text} (skipped: {skipped})" if skipped else text
+        return f"{text} (skipped: {skipped}{'' if named else '; -v names them'})" if skipped else text
 
     def sentence(self, *, planned: bool = False) -> str:
         """Return what was done in one sentence; `planned` words it as what would be done."""
@@ -184,6 +186,8 @@ class Counts:
         done = self.done
         if self.adopted:
             yield f"{plural(self.adopted, 'existing file')} adopted"
+        if self.confirmed:
+            yield f"{plural(self.confirmed, 'tracked file')} found unchanged on the site"
         for past, nouns in (
             ("created", {"created folder": "folder"}),
             ("uploaded", {"uploaded": "file"}),

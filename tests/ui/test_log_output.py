@@ -305,6 +305,7 @@ def test_pass_is_told_as_one_object_with_the_documented_keys(program: Program) -
         "links": 1,
         "special_files": 0,
         "adopted_files": 0,
+        "confirmed_files": 0,
         "unmanaged": 1,
         "created_folders": 1,
         "uploaded_files": 2,
