@@ -165,3 +165,12 @@ def test_an_empty_variable_or_an_entry_without_a_password_is_none(here: Here) ->
     assert (result.code, "no password for" in result.err) == (2, True)
     found = find_login(Site("ftp", "127.0.0.1", 21, "me", ""), [Place("variable", Secret(""))], {"NETRC": str(logins)})
     assert found.password is None
+
+
+@pytest.mark.parametrize("password", ["", "secret"])
+def test_a_missing_source_ends_it_with_5_whether_or_not_there_is_a_password(here: Here, password: str) -> None:
+    result = here.run("sync", "--once", "gone", URL, PASSWORD=password)
+    assert (result.code, "the source" in result.err) == (5, True)
+    here.write(f'destination = "{URL}"\n[mirror.one]\nsource = "gone"\n[mirror.two]\nsource = "gone too"\n')
+    result = here.run("sync", "--once", PASSWORD=password)
+    assert (result.code, result.err.count("the source")) == (5, 2)
