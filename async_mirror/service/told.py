@@ -1,16 +1,14 @@
 """How a mirror is, in words: one line that says it all, and some below it. Pure."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
 
+from async_mirror.ftp.known.in_words import in_words
 from async_mirror.model.escape import shown
 from async_mirror.service.condition import Condition, Kind, Live, Process
 from async_mirror.ui.health import result_told
 from async_mirror.ui.last_pass import LastPass
 from async_mirror.ui.text import human_size, human_time, plural, quoted
-
-_TRAITS, _FIGURES = ("has ", "lacks ", "alters ", "one name for two"), ("most connections", "connections")
-"""What is known of a server that people can make something of."""
-_MOST_LEARNED = 12
 
 
 def told(condition: Condition, now: float) -> Iterator[str]:
@@ -87,16 +85,12 @@ def _details(condition: Condition, now: float) -> Iterator[tuple[str, str]]:
     if live and live.next_pass_in_s is not None:
         yield "next pass", f"in {human_time(live.next_pass_in_s)}"
     yield from _failing(condition, now)
-    if learned := sorted(set(_learned(condition))):
-        yield "server", shown(", ".join(learned[:_MOST_LEARNED]))
+    for title, learned in zip(chain(["server"], repeat("")), in_words(_learned(condition)), strict=False):
+        yield title, shown(learned)
 
 
-def _learned(condition: Condition) -> Iterator[str]:
-    for _, name, value in condition.server:
-        if name.startswith(_TRAITS) and value == 1:
-            yield name
-        elif name in _FIGURES:
-            yield f"{name} {value}"
+def _learned(condition: Condition) -> dict[str, int | str]:
+    return {name: value for _, name, value in condition.server}
 
 
 def _process(condition: Condition) -> str:

@@ -193,9 +193,31 @@ def test_what_fails_is_named_with_why_and_for_how_long() -> None:
 
 
 def test_what_was_learned_about_the_server_is_named_where_people_know_what_it_is() -> None:
-    learned = [("server", "has MFMT", 1), ("account", "most connections", 1), ("server", "known 5e1f", 1)]
-    lines = list(told(condition(server=learned), NOW))
-    assert lines[-1] == "  server        has MFMT, most connections 1"
+    learned = {
+        "has MFMT": 1,
+        "lacks renaming over an existing file": 1,
+        "lacks XSHA": 1,
+        "lacks MLSD": 1,
+        "lacks a long line": 1,
+        "most connections": 1,
+        "known 5e1f": 1,
+        "removal by me": 3,
+        "EPSV": 0,
+        "rung 1": 1,
+        "one name for two: case": 1,
+    }
+    lines = list(told(condition(server=[("server", *each) for each in learned.items()]), NOW))
+    at = next(index for index, line in enumerate(lines) if line.startswith("  server  "))
+    assert [line[len("  server        ") :] for line in lines[at:]] == [
+        "data connections with EPSV: no",
+        "sets modification times with MFMT: yes",
+        "renames over files: no",
+        "connections allowed: 1",
+        "ignores case in names: yes",
+        "deletes folders with their content: yes",
+        "accepts several commands at once: yes",
+        "does not know MLSD, XSHA",
+    ]
 
 
 def test_what_runs_and_what_does_not_is_said() -> None:
