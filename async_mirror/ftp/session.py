@@ -181,6 +181,11 @@ class FtpSession:
         self.made_root = made.succeeded
 
     @property
+    def place(self) -> str:
+        """Where the server was reached."""
+        return self._control.place
+
+    @property
     def usable(self) -> bool:
         """False once the control connection is cut or out of step."""
         return self._control.broken is None
