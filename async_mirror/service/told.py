@@ -24,7 +24,8 @@ def headline(condition: Condition, now: float) -> str:
     kind = condition.kind
     match kind:
         case Kind.PAUSED if condition.paused_since is not None:
-            return f"{kind} for {_long(now - condition.paused_since)}: resume it with `async-mirror resume`"
+            command = f"async-mirror resume {condition.name}".rstrip()
+            return f"{kind} for {_long(now - condition.paused_since)}: resume it with `{command}`"
         case Kind.UPLOADING if condition.live:
             return f"{kind}: {progress(condition.live)}"
         case Kind.DEGRADED:

@@ -29,6 +29,9 @@ PRESENT = {
 }
 
 
+NOTHING = "nothing done"
+
+
 def is_counted(change: Change) -> bool:
     """Tell whether a change counts as planned: folders created and deleted do not, nor does their first mode."""
     if isinstance(change, MakeFolder | RemoveFolder):
@@ -207,20 +210,20 @@ class Counts:
         if self.kept:
             yield f"{plural(self.kept, 'existing file')} skipped"
         if not done and not self.adopted:
-            yield "nothing to do" if self.is_whole and not self.failures else "nothing done"
+            yield "nothing to do" if self.is_whole and not self.failures else NOTHING
         if self.given_up:
             yield f"{plural(self.given_up, 'path')} no longer managed (changed on the site)"
 
     def summary(self, *, dry_run: bool) -> str:
         """Return what a pass came to in one line."""
+        sentence = self.sentence(planned=dry_run)
         if dry_run:
-            title = f"dry run{', incomplete' * self.is_incomplete}: "
+            text = f"dry run{', incomplete' * self.is_incomplete}: {sentence}"
         elif self.is_incomplete:
-            title = f"{self.incomplete()}; "
+            text = self.incomplete() + f"; {sentence}" * (sentence != NOTHING)
         else:
             what = "changes" if self.partial else "pass"
-            title = f"{what}, interrupted: " if self.interrupted else f"{what}: "
-        text = f"{title}{self.sentence(planned=dry_run)}"
+            text = f"{what}{', interrupted' * self.interrupted}: {sentence}"
         if dry_run:
             size = f", {human_size(self.bytes_sent)}" if self.bytes_sent else ""
             text += f"{size}; took {human_time(self.seconds)}"

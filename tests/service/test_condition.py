@@ -204,6 +204,8 @@ def test_what_was_learned_about_the_server_is_named_where_people_know_what_it_is
         "removal by me": 3,
         "EPSV": 0,
         "rung 1": 1,
+        "rung 2": 0,
+        "PASV": 1,
         "one name for two: case": 1,
     }
     lines = list(told(condition(server=[("server", *each) for each in learned.items()]), NOW))
@@ -215,7 +217,7 @@ def test_what_was_learned_about_the_server_is_named_where_people_know_what_it_is
         "connections allowed: 1",
         "ignores case in names: yes",
         "deletes folders with their content: yes",
-        "accepts several commands at once: yes",
+        "accepts a data port asked for in advance: no",
         "does not know MLSD, XSHA",
     ]
 

@@ -24,7 +24,7 @@ _FIGURES = {"most connections": "connections allowed", "connections": "quickest 
 
 
 def in_words(learned: Mapping[str, int | str]) -> Iterator[str]:
-    """Yield what is known by these names, each as a thing and a number, yes or no; last what the server lacks."""
+    """Yield what is known by these names, each as a thing and a number, yes or no; what is as usual is left out."""
     for name, value in sorted(learned.items()):
         match name.partition(" "):
             case ("has" | "lacks") as which, _, what if what in _TRAITS:
@@ -33,15 +33,15 @@ def in_words(learned: Mapping[str, int | str]) -> Iterator[str]:
                 yield _answered(f"right hashes {by}", value == 1)
             case "removal", _, _:
                 yield _answered("deletes folders with their content", value != 1)
-            case (("EPSV" | "PASV"), _, _):
-                yield _answered(f"data connections with {name}", value != 0)
+            case (("EPSV" | "PASV"), _, _) if value == 0:
+                yield _answered(f"data connections with {name}", False)
             case _ if name in _ALTERED:
                 yield _answered(_ALTERED[name], value == 1)
             case _ if name in _FIGURES:
                 yield f"{_FIGURES[name]}: {value}"
     for rung, manner in MANNERS.items():
-        if (holds := learned.get(f"rung {rung.value}")) is not None:
-            yield _answered(f"accepts {manner}", holds == 1)
+        if learned.get(f"rung {rung.value}") == 0:
+            yield _answered(f"accepts {manner}", False)
     lacked = sorted(name.removeprefix("lacks ") for name in learned if name.startswith("lacks "))
     if commands := [each for each in lacked if each not in _TRAITS and each not in _QUIRKS]:
         yield f"does not know {', '.join(commands)}"
