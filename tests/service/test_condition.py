@@ -170,7 +170,7 @@ def test_a_clock_that_was_set_moves_no_time_of_a_mirror_that_runs() -> None:
             "failing: no room",
         ),
         ({"kind": Kind.STOPPED, "last": LAST._replace(why=("the source is empty",))}, "stopped for safety for 2h: the"),
-        ({"kind": Kind.PAUSED, "paused_since": NOW - 60}, "paused for 1m: resume it with `async-mirror resume`"),
+        ({"kind": Kind.PAUSED, "paused_since": NOW - 60}, "paused for 1m: resume it with `async-mirror resume shop`"),
         ({"kind": Kind.PAUSED, "paused_since": NOW + 60}, "paused for 0.0 s"),
         ({"kind": Kind.STARTING}, "starting: the first pass is under way"),
         ({"kind": Kind.NEW, "last": None}, "never synced"),
