@@ -8,7 +8,7 @@ from async_mirror.model.escape import shown
 from async_mirror.service.condition import Condition, Kind, Live, Process
 from async_mirror.ui.health import result_told
 from async_mirror.ui.last_pass import LastPass
-from async_mirror.ui.text import human_size, human_time, plural, quoted
+from async_mirror.ui.text import human_size, human_time, plural, quoted, time_left
 
 
 def told(condition: Condition, now: float) -> Iterator[str]:
@@ -67,7 +67,7 @@ def progress(live: Live) -> str:
         parts.append(f"{human_size(live.bytes_done)} of {human_size(live.bytes_total)}")
     if live.bytes_per_s:
         parts.append(f"{human_size(live.bytes_per_s)}/s")
-    parts.append("time left not known yet" if live.left_s is None else f"{human_time(live.left_s)} left")
+    parts.append("time left not known yet" if live.left_s is None else time_left(live.left_s))
     return ", ".join(parts)
 
 

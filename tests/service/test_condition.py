@@ -155,7 +155,10 @@ def test_a_clock_that_was_set_moves_no_time_of_a_mirror_that_runs() -> None:
     ("changes", "line"),
     [
         ({}, "in sync"),
-        ({"kind": Kind.UPLOADING, "live": BUSY}, "uploading: 3 of 10 files, 1.0 MB of 4.0 MB, 100.0 KB/s, 30 s left"),
+        (
+            {"kind": Kind.UPLOADING, "live": BUSY},
+            "uploading: 3 of 10 files, 1.0 MB of 4.0 MB, 100.0 KB/s, about 30 s left",
+        ),
         (
             {"kind": Kind.UPLOADING, "live": replace(BUSY, left_s=None, bytes_per_s=0.0)},
             "uploading: 3 of 10 files, 1.0 MB of 4.0 MB, time left not known yet",

@@ -8,7 +8,7 @@ import pytest
 
 from async_mirror.crew.cap import Climb, FixedCap
 from async_mirror.ui.activity import Activity, Errand
-from async_mirror.ui.text import rounded_time
+from async_mirror.ui.text import time_left
 from async_mirror.ui.time_left import TimeLeft
 
 STEP_S = 0.05
@@ -170,7 +170,16 @@ def test_files_without_bytes_have_their_time_too() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0.2, 5), (4, 5), (33, 35), (83, 85), (100, 100), (131, 130), (845, 840), (3500, 3600), (20_000, 19_800)],
+    [
+        (0.2, "5 s"),
+        (4, "5 s"),
+        (33, "35 s"),
+        (83, "1m25s"),
+        (131, "2m10s"),
+        (845, "14m"),
+        (3500, "1h"),
+        (20_000, "5h30m"),
+    ],
 )
-def test_a_forecast_is_rounded_to_what_it_is_worth(seconds: float, told: float) -> None:
-    assert rounded_time(seconds) == told
+def test_a_forecast_is_rounded_to_what_it_is_worth(seconds: float, told: str) -> None:
+    assert time_left(seconds) == f"about {told} left"
