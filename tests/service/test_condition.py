@@ -247,4 +247,4 @@ def test_one_line_tells_of_many_mirrors_in_short() -> None:
     assert brief({"": IDLE}) == "next pass in 10m"
     assert brief({}) == ""
     told = brief({"shop": replace(BUSY, bytes_total=0), "blog": replace(IDLE, failed=2)})
-    assert told == "2 mirrors: shop: 3 of 10 files, 100.0 KB/s, 30 s left; blog: next pass in 10m, 2 paths failed"
+    assert told == "2 mirrors: shop: 3 of 10 files, 100.0 KB/s, about 30 s left; blog: next pass in 10m, 2 paths failed"
