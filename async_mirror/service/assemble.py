@@ -78,8 +78,12 @@ def run(context: click.Context) -> int:
         return mirrors.code
 
     _have_descriptors()
-    code = multi.run(program, display.restore if display else None)
-    _have_read(out, err, None if code < 128 and all(plan.once for plan in plans) else UNREAD_S)
+    wait_s: float | None = UNREAD_S
+    try:
+        code = multi.run(program, display.restore if display else None)
+        wait_s = None if code < 128 and all(plan.once for plan in plans) else UNREAD_S
+    finally:
+        _have_read(out, err, wait_s)
     return code
 
 
