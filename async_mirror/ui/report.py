@@ -349,8 +349,8 @@ class Report:
         self._tell_plan()
         source = counts.source(named=self.names_excluded)
         if counts.scanned and not counts.partial and source != self._source:
+            tell(logging.INFO, Event.INFO, f"source: {source}")
             self._source = source
-            tell(logging.INFO, Event.INFO, f"source: {self._source}")
         sentence = "; ".join(filter(None, [counts.summary(dry_run=self._dry_run), self._caution]))
         bad = counts.failures or counts.halts or counts.trouble or self._caution
         ending = {
@@ -395,7 +395,5 @@ def _tell_skipped(path: str, why: str, *, is_folder: bool = False) -> None:
 
 
 def _next_pass(seconds: float | None, delayed: bool) -> str:
-    if seconds is None:
-        return ""
     later = " (later than usual: servers lock accounts after failed logins)" if delayed else ""
-    return f"; next pass in {human_time(seconds)}{later}"
+    return "" if seconds is None else f"; next pass in {human_time(seconds)}{later}"

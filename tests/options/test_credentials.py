@@ -29,6 +29,7 @@ def test_the_password_is_taken_from_the_first_place_that_has_one(here: Here, tmp
     environment = {"PASSWORD_FILE": "/no/3", "PASSWORD_COMMAND": "/no/4", "PASSWORD": "two\nlines"}
     in_file = ["password-file = '/no/6'", "password-command = '/no/7'", f"destination = '127.0.0.1,me,{CANARY},'"]
     netrc = write(tmp_path / "home/.netrc", f"machine 127.0.0.1 login me password two {CANARY}\n", mode=0o600)
+    write(tmp_path / "source/file")
 
     def taken() -> str:
         here.write("\n".join([*in_file, "source = '../source'"]))

@@ -9,7 +9,6 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Iterable, Sequence
-from hashlib import sha256
 from time import monotonic
 
 from async_mirror.ftp.wire.replies import Reply
@@ -163,16 +162,6 @@ class Control:
         """The other end as TLS knows it, None without TLS."""
         found: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object") if self.transport else None
         return found
-
-    @property
-    def place(self) -> str:
-        """The address of the other end with a digest of its certificate: one may have many sites. "" if unknown."""
-        address = self.transport.get_extra_info("peername") if self.transport else None
-        if not address:
-            return ""
-        host = "127.0.0.1" if address[0] == "::1" else address[0]
-        certificate = self.peer.getpeercert(binary_form=True) if self.peer else None
-        return f"{host} {sha256(certificate or b'').hexdigest()}"
 
     # From the network.
 
