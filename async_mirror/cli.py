@@ -60,6 +60,8 @@ def _exit_code(error: Exception) -> int | None:
     from async_mirror.state.database import StateError
 
     match error:
+        case UsageErrors(code=code):
+            return code
         case UsageError():
             return 2
         case StateError():

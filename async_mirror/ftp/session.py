@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from hashlib import sha256
 
 from async_mirror.ftp.batch_lookup import BatchLookup
 from async_mirror.ftp.exchange import Exchange, are_short
@@ -179,6 +180,16 @@ class FtpSession:
         if not reply.succeeded:
             raise SiteUnusable(f"the folder {escape.shown(root)} cannot be entered or created", made.text)
         self.made_root = made.succeeded
+
+    @property
+    def place(self) -> str:
+        """The address of the server with a digest of its certificate: one may have many sites. "" if unknown."""
+        address = self._control.transport.get_extra_info("peername") if self._control.transport else None
+        if not address:
+            return ""
+        host = "127.0.0.1" if address[0] == "::1" else address[0]
+        certificate = self._control.peer.getpeercert(binary_form=True) if self._control.peer else None
+        return f"{host} {sha256(certificate or b'').hexdigest()}"
 
     @property
     def usable(self) -> bool:

@@ -33,26 +33,28 @@ MayRead = Callable[[int], Awaitable[None]]
 class Compared(NamedTuple):
     """What a remote folder holds that the source has too: `adopted` equals it, of `folders` it has the like.
 
-    `found` counts the files among them that the source has just so. `adopted` holds what is as it was thought to be,
-    too, `changed` are the paths of what was held and is another version now, `lost` those of what is not (any more).
-    `differing` are paths of files that both have and that are not equal; they will be replaced. `foreign` counts what
-    the source does not have and what is not held; it is not ours. What a `complete` listing does
-    not show is not there; if its name begins with a dot, only if `shows_dot_names`. `unsure` are paths of the source
-    that may be there although they are not shown as such: they are there as a folder, or in another case or Unicode
-    form, or nothing with their extension is, which a server may hide. `untimed` are files that differ in nothing but
-    their times, on a site that is not known to set any, and were too large to be read back: what the site shows of
-    each, and what the source has. `altered` says what the site was seen to alter of what was sent: `TIMES` to two
-    seconds, `ALL_TIMES`, or names in their "case" or "form".
+    `found` counts the files among them that the source has just so and that were not held, `confirmed` those that
+    were. `adopted` holds what is as it was thought to be, too, `changed` are the paths of what was held and is
+    another version now, `lost` those of what is not (any more). `differing` are paths of files that both have and
+    that are not equal; they will be replaced. `unmanaged` is what the source does not have and what is not held; it
+    is not ours. What a `complete` listing does not show is not there; if its name begins with a dot, only if
+    `shows_dot_names`. `unsure` are paths of the source that may be there although they are not shown as such: they
+    are there as a folder, or in another case or Unicode form, or nothing with their extension is, which a server
+    may hide. `untimed` are files that differ in nothing but their times, on a site that is not known to set any,
+    and were too large to be read back: what the site shows of each, and what the source has. `altered` says what
+    the site was seen to alter of what was sent: `TIMES` to two seconds, `ALL_TIMES`, or names in their "case" or
+    "form".
     """
 
     folder: str
     adopted: tuple[Entry, ...] = ()
     found: int = 0
+    confirmed: int = 0
     lost: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     folders: frozenset[str] = frozenset()
     differing: tuple[str, ...] = ()
-    foreign: int = 0
+    unmanaged: tuple[Entry, ...] = ()
     cut: bool = False
     oddities: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
@@ -141,7 +143,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     untimed: list[tuple[Entry, Entry]] = []
     unsure: list[str] = []
     changed: list[str] = []
-    foreign = 0
+    unmanaged: list[Entry] = []
     strange: dict[str, Entry] = {}
     both = [(there[entry.path], entry) for entry in task.held if not entry.is_folder and entry.path in there]
     keeps_times = any(may_be(seen, entry) for seen, entry in both)
@@ -164,7 +166,7 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
         lost += [path] if known else []
         if here is None:
             if not temporary_names.is_temporary(path[start:]):
-                foreign += 1
+                unmanaged.append(seen)
                 strange[odd_names.folded(path)] = seen
         elif seen.is_folder:
             unsure.append(path)
@@ -177,18 +179,22 @@ async def _compared(session: RemoteSession, task: Compare, listing: RemoteListin
     shown = set(map(_extension, there)) if there else set(map(_extension, missing))
     unsure += [path for path in missing if odd_names.folded(path) in strange or _extension(path) not in shown]
     lost += held.keys() - {entry.path for entry in unlisted}
+    spellings = {strange[folded].path for folded in respelled}
+    as_here = [
+        entry.path in new
+        for entry in adopted
+        if entry.kind is Kind.FILE and _is_here(entry, source.get(entry.path), is_new=entry.path in new)
+    ]
     return Compared(
         task.folder,
         (*adopted, *unlisted),
-        sum(
-            entry.kind is Kind.FILE and _is_here(entry, source.get(entry.path), is_new=entry.path in new)
-            for entry in adopted
-        ),
+        sum(as_here),
+        len(as_here) - sum(as_here),
         tuple(lost),
         tuple(changed),
         frozenset(entry.path for entry in (*adopted, *unlisted) if entry.kind is Kind.FOLDER),
         tuple(differing),
-        foreign - len(respelled),
+        tuple(entry for entry in unmanaged if entry.path not in spellings),
         listing.cut,
         listing.oddities,
         listing.unreadable,

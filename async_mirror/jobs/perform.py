@@ -28,7 +28,7 @@ _NAMING = SendFile | MakeFolder | Move
 """The changes after which there is a name that was not there."""
 
 
-ROOT = "root"
+ROOT, PLACE = "root", "place"
 """The name of the fact where a session was after login."""
 
 
@@ -72,7 +72,8 @@ class Hands:
             create_root=self.create_root,
         )
         if session.root:
-            self.facts.find(Fact(f"account {self.site.account}", ROOT, session.root, 0.0))
+            for name, value in ((PLACE, session.place), (ROOT, session.root)):
+                self.facts.find(Fact(f"account {self.site.account}", name, value, 0.0))
         if self.expected_root and session.root and shown(session.root) != self.expected_root:
             await session.close()
             raise WrongSite(

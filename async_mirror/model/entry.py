@@ -95,11 +95,11 @@ class Tally(NamedTuple):
 class Listing:
     """One source folder as it was read.
 
-    `complete` is False when reading failed in any way: no removal may ever be derived from such a listing.
-    `others` are the paths of what is neither file nor folder; `problems` are (path, reason) pairs; `links`, `specials`
-    and `excluded` count what is left out by rule; `mount` says that the root is a mount point. `fingerprint` is of all
-    that was read, if that was complete. What is `known` of a folder that is as it was stands for the files in it, which
-    are then not among the entries.
+    `complete` is False when reading failed in any way: no removal may ever be derived from such a listing. `others`
+    are the paths of what is neither file nor folder, `links` those of them that are symbolic links; `problems` are
+    (path, reason) pairs; `excluded` counts what is left out by rule; `mount` says that the root is a mount point.
+    `fingerprint` is of all that was read, if that was complete. What is `known` of a folder that is as it was
+    stands for the files in it, which are then not among the entries.
     """
 
     folder: str
@@ -107,8 +107,7 @@ class Listing:
     complete: bool = True
     others: frozenset[str] = frozenset()
     problems: tuple[tuple[str, str], ...] = ()
-    links: int = 0
-    specials: int = 0
+    links: frozenset[str] = frozenset()
     excluded: int = 0
     mount: bool = False
     fingerprint: bytes = b""
@@ -123,6 +122,10 @@ class Listing:
             return self.known
         sizes = [entry.size for entry in self.entries if not entry.is_folder]
         return Tally(len(sizes), sum(sizes), self.excluded)
+
+    def kind_of_other(self, path: str) -> str:
+        """Return in words what one of `others` is."""
+        return "a symbolic link" if path in self.links else "a special file"
 
 
 def fingerprint(entries: Iterable[Entry]) -> bytes:

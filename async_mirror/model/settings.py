@@ -15,11 +15,12 @@ class UsageError(ValueError):
 
 
 class UsageErrors(UsageError):
-    """What the user wrote about several mirrors cannot be meant: a text for each."""
+    """What the user wrote about several mirrors cannot be meant: a text for each, and the exit code of the worst."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], code: int = 2) -> None:
         """Have these texts."""
         self.texts = tuple(texts)
+        self.code = code
         super().__init__("; ".join(self.texts))
 
 

@@ -26,7 +26,7 @@ def lines(asked: AskedList) -> Iterator[str]:
         found += [(entry.path, "/" * entry.is_folder) for entry in listing.entries]
         if asked.verbose:
             found += [(e.path, f"{'/' * e.is_folder}  (excluded: {selection.rule(e)})") for e in listing.left_out]
-            found += [(path, "  (skipped: a link or a special file)") for path in listing.others]
+            found += [(path, f"  (skipped: {listing.kind_of_other(path)})") for path in listing.others]
     yield from (f"{quoted(path)}{more}" for path, more in sorted(found))
     if unread:
         raise UsageError("; ".join(unread))

@@ -25,13 +25,13 @@ def password_for(login: Login, source: Path) -> Secret:
 
 
 def _ask(login: Login, source: Path) -> Secret:
+    if not source.is_dir():
+        raise Failed(f"the source {source} does not exist", SAFETY)
     if not sys.stdin.isatty():
         raise UsageError(
             f"no password for {login.site.shown}: use --password-file, --password-command, ASYNC_MIRROR_PASSWORD_FILE,"
             " ASYNC_MIRROR_PASSWORD or ~/.netrc"
         )
-    if not source.is_dir():
-        raise Failed(f"the source {source} does not exist", SAFETY)
     _check_host(login.site)
     answer = Secret(click.prompt(f"Password for {shown(login.site.shown)}", hide_input=True, err=True))
     try:

@@ -306,6 +306,11 @@ class RootedSession(RemoteSession, Protocol):
     made_root: bool
     """True if the root was not there and this session made it."""
 
+    @property
+    def place(self) -> str:
+        """Where the server was reached, whatever its name: two names of one place are one server. "" if unknown."""
+        ...
+
     async def resume(self) -> bool:
         """Tell, in a few seconds, whether a session that was idle is of use still, and in its root.
 

@@ -8,7 +8,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from weakref import WeakValueDictionary
 
 import click
@@ -37,7 +37,7 @@ from async_mirror.state.server_memory import ServerMemory
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.activity import Activity
 from async_mirror.ui.events import log
-from async_mirror.ui.log_output import set_up
+from async_mirror.ui.log_output import Pipe, never_waiting, set_up
 from async_mirror.ui.report import Report
 from async_mirror.ui.stats import Stats
 
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 
 DEFAULT_STATS_S = 60.0
+UNREAD_S = 3.0
+"""How long the last lines of a long run, or after a signal, wait for a pipe that is not read."""
 _Activities = WeakValueDictionary[str, Activity]
 """What is going on with each mirror, by its title, for as long as it is kept."""
 
@@ -55,12 +57,13 @@ def run(context: click.Context) -> int:
     plans = plans_of(context)
     asked = Asked(**context.params)
     activities: _Activities = WeakValueDictionary()
+    out, err = never_waiting(sys.stdout, "standard output"), never_waiting(sys.stderr, "standard error")
     prints = any(plan.asked.dry_run for plan in plans)
     display = _display(activities) if _is_watched(asked, prints=prints) else None
-    _set_up_log(asked, display)
+    _set_up_log(asked, display, err)
     plans = with_passwords(plans, password_for)
     show = partial(_progress, is_watched=display is not None)
-    make = partial(_mirror, Broker(), Turns(), activities, is_watched=display is not None)
+    make = partial(_mirror, Broker(), Turns(), activities, is_watched=display is not None, out=out)
 
     async def program(stop: Stop) -> int:
         presence = Presence(os.environ)
@@ -76,7 +79,20 @@ def run(context: click.Context) -> int:
         return mirrors.code
 
     _have_descriptors()
-    return multi.run(program, display.restore if display else None)
+    wait_s: float | None = UNREAD_S
+    try:
+        code = multi.run(program, display.restore if display else None)
+        wait_s = None if code < 128 and all(plan.once for plan in plans) else UNREAD_S
+    finally:
+        _have_read(out, err, wait_s)
+    return code
+
+
+def _have_read(out: TextIO | Pipe, err: TextIO | Pipe, wait_s: float | None) -> None:
+    """Write what still waits to be read, and wait for that: the work is done. A reader that is gone does no harm."""
+    for each in (out, err):
+        with suppress(OSError):
+            each.flush(wait_s) if isinstance(each, Pipe) else each.flush()
 
 
 def _have_descriptors() -> None:
@@ -86,12 +102,14 @@ def _have_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _mirror(broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *, is_watched: bool) -> Mirror:
+def _mirror(
+    broker: Broker, disks: Turns, activities: _Activities, plan: Plan, *, is_watched: bool, out: TextIO | Pipe
+) -> Mirror:
     asked, settings = plan.asked, plan.settings
     about = {"source": shown(str(settings.source)), "destination": shown(settings.site.shown)}
     report = Report(
         dry_run=asked.dry_run,
-        tell_pass=_print_pass if asked.json else None,
+        tell_pass=partial(_print_pass, out) if asked.json else None,
         watched=is_watched or not plan.once or _told_every_s(asked, is_watched=is_watched) > 0,
         forecast_after_s=0.0 if is_watched else (asked.stats or DEFAULT_STATS_S) / 2,
         names_excluded=asked.verbose,
@@ -135,9 +153,10 @@ def _told_every_s(asked: Asked, *, is_watched: bool) -> float:
     return asked.stats
 
 
-def _print_pass(line: str) -> None:
+def _print_pass(out: TextIO | Pipe, line: str) -> None:
     try:
-        click.echo(line)
+        out.write(f"{line}\n")
+        out.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it would fail again at exit
         raise Failed(f"cannot write to standard output: {error.strerror}", 1) from None
@@ -158,11 +177,11 @@ def _display(activities: _Activities) -> "Display | None":
         return None
 
 
-def _set_up_log(asked: Asked, display: "Display | None") -> None:
+def _set_up_log(asked: Asked, display: "Display | None", err: TextIO | Pipe) -> None:
     file: Path | None = asked.log_file
     try:
         set_up(
-            display.lines_above if display else logging.StreamHandler(sys.stderr),
+            display.lines_above if display else logging.StreamHandler(err),
             quiet=asked.quiet,
             verbose=asked.verbose,
             file=file,

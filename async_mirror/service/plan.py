@@ -17,6 +17,7 @@ from async_mirror.options.credentials import Login
 from async_mirror.options.mirrors import context_of, names_of
 from async_mirror.state.opening import StateFile
 
+_USAGE = 2
 Ask = Callable[[Login, Path], Secret]
 """Finds the password of a login, and asks for it if there is none and the source is there. Raises UsageError."""
 
@@ -70,6 +71,7 @@ def _answered(plan: Plan, ask: Ask) -> Plan:
 def _all(makes: Iterable[tuple[str, Callable[[], Plan]]]) -> list[Plan]:
     plans: list[Plan] = []
     wrong: list[str] = []
+    code = _USAGE
     for name, make in makes:
         try:
             plans.append(make())
@@ -78,9 +80,10 @@ def _all(makes: Iterable[tuple[str, Callable[[], Plan]]]) -> list[Plan]:
                 raise
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
             wrong.append(f"mirror {name}: {text}")
+            code = max(code, getattr(error, "exit_code", _USAGE))
     wrong += _twins(plans)
     if wrong:
-        raise UsageErrors(wrong)
+        raise UsageErrors(wrong, code)
     return plans
 
 

@@ -1,16 +1,14 @@
 """How a mirror is, in words: one line that says it all, and some below it. Pure."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
 
+from async_mirror.ftp.known.in_words import in_words
 from async_mirror.model.escape import shown
 from async_mirror.service.condition import Condition, Kind, Live, Process
 from async_mirror.ui.health import result_told
 from async_mirror.ui.last_pass import LastPass
-from async_mirror.ui.text import human_size, human_time, plural, quoted
-
-_TRAITS, _FIGURES = ("has ", "lacks ", "alters ", "one name for two"), ("most connections", "connections")
-"""What is known of a server that people can make something of."""
-_MOST_LEARNED = 12
+from async_mirror.ui.text import human_size, human_time, plural, quoted, time_left
 
 
 def told(condition: Condition, now: float) -> Iterator[str]:
@@ -26,7 +24,8 @@ def headline(condition: Condition, now: float) -> str:
     kind = condition.kind
     match kind:
         case Kind.PAUSED if condition.paused_since is not None:
-            return f"{kind} for {_long(now - condition.paused_since)}: resume it with `async-mirror resume`"
+            command = f"async-mirror resume {condition.name}".rstrip()
+            return f"{kind} for {_long(now - condition.paused_since)}: resume it with `{command}`"
         case Kind.UPLOADING if condition.live:
             return f"{kind}: {progress(condition.live)}"
         case Kind.DEGRADED:
@@ -68,7 +67,7 @@ def progress(live: Live) -> str:
         parts.append(f"{human_size(live.bytes_done)} of {human_size(live.bytes_total)}")
     if live.bytes_per_s:
         parts.append(f"{human_size(live.bytes_per_s)}/s")
-    parts.append("time left not known yet" if live.left_s is None else f"{human_time(live.left_s)} left")
+    parts.append("time left not known yet" if live.left_s is None else time_left(live.left_s))
     return ", ".join(parts)
 
 
@@ -87,16 +86,12 @@ def _details(condition: Condition, now: float) -> Iterator[tuple[str, str]]:
     if live and live.next_pass_in_s is not None:
         yield "next pass", f"in {human_time(live.next_pass_in_s)}"
     yield from _failing(condition, now)
-    if learned := sorted(set(_learned(condition))):
-        yield "server", shown(", ".join(learned[:_MOST_LEARNED]))
+    for title, learned in zip(chain(["server"], repeat("")), in_words(_learned(condition)), strict=False):
+        yield title, shown(learned)
 
 
-def _learned(condition: Condition) -> Iterator[str]:
-    for _, name, value in condition.server:
-        if name.startswith(_TRAITS) and value == 1:
-            yield name
-        elif name in _FIGURES:
-            yield f"{name} {value}"
+def _learned(condition: Condition) -> dict[str, int | str]:
+    return {name: value for _, name, value in condition.server}
 
 
 def _process(condition: Condition) -> str:

@@ -93,8 +93,8 @@ class _Reading:
         known = tally(self.folder, fingerprint) if tally and fingerprint else None
         entries: list[Entry] = []
         others: list[str] = []
+        links: list[str] = []
         left_out: list[Entry] = []
-        links = specials = 0
         prefix = self.folder + "/" if self.folder else ""
         for found in [each for each in self.found if not stat.S_ISREG(each[1])] if known else self.found:
             name, mode = found[:2]
@@ -103,8 +103,7 @@ class _Reading:
             entry = entry_from(prefix, found)
             if entry is None:
                 others.append(prefix + name)
-                links += stat.S_ISLNK(mode)
-                specials += not stat.S_ISLNK(mode)
+                links += [prefix + name] if stat.S_ISLNK(mode) else []
             elif self.selection.includes(entry):
                 entries.append(entry)
             else:
@@ -115,8 +114,7 @@ class _Reading:
             self.complete,
             frozenset(others),
             tuple(self.problems),
-            links,
-            specials,
+            frozenset(links),
             len(left_out),
             self.mount,
             fingerprint,

@@ -1,6 +1,7 @@
 """Keeps two mirrors of an account from having one root, in whatever process, and knows which have roots below it.
 
-Each root that was ever kept has a file beside the states, which is locked as long as it is kept.
+Each root that was ever kept has a file beside the states, which is locked as long as it is kept. It is named for the
+host as it was given. A host may have other names, so the file also says where the server was reached.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ class _Keeper(NamedTuple):
     mirror: str = ""
     process: str = ""
     state: str = ""
+    place: str = ""
+    """A key for the server as it was reached, and the account there."""
 
     @classmethod
     def read(cls, descriptor: int) -> "_Keeper":
@@ -58,15 +61,23 @@ class RootLock:
         self._known = dict(inner)
         self.inner = self._known.copy()
         self._state = state
-        self._account = _key("\0".join(account))
+        self._host, *self._login = account
+        self._account = _key("\0".join((self._host, *self._login)))
+        self._place = ""
         self._mirror = mirror
         self._holds = holds
         self._held: dict[str, int] = {}
 
-    def claim(self, root: str) -> str:
-        """Take a root, as the server names it; return who has it, "" for no other. Raises StateError."""
+    def claim(self, root: str, place: str = "") -> str:
+        """Take a root, as the server names it, at `place` if that is known; return who has it, "" for no other.
+
+        Raises StateError.
+        """
         root = f"/{re.sub('/+', '/', root).strip('/')}"
         if self._holds and root not in self._held and (keeper := self._lock(root)):
+            return keeper
+        key = _key("\0".join((place, *self._login)))
+        if self._holds and place and key != self._place and (keeper := self._settle(root, key)):
             return keeper
         self.inner = self._known | dict(self._below(root))
         return ""
@@ -76,10 +87,11 @@ class RootLock:
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
+        self._place = ""
 
     def _lock(self, root: str) -> str:
         path = self._state.parent / f"root-{self._account}-{_key(root)}.lock"
-        with explained(path):
+        with explained(path), self._turn():
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 private_files.close_to_others(descriptor)
@@ -95,9 +107,43 @@ class RootLock:
         self._held[root] = descriptor
         return ""
 
-    def _sign(self, descriptor: int, root: str) -> None:
+    def _settle(self, root: str, place: str) -> str:
+        """Note where the server was reached; return who has the root there, under another name of the host."""
+        with self._turn():
+            self._sign(self._held[root], root, place)
+            there = (each for each in self._kept_now() if (each.root, each.place) == (root, place))
+            keeper = next((str(each) for each in there if each.state != self._state.name), "")
+        self._place = "" if keeper else place
+        return keeper
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Do it alone: of two that take one root at once the second one is to see the first."""
+        path = self._state.parent / "roots.lock"
+        with explained(path):
+            turn = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            private_files.close_to_others(turn)
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(turn)
+
+    def _kept_now(self) -> Iterator[_Keeper]:
+        """Yield what the files of roots that are kept now say."""
+        for path in self._state.parent.glob("root-*.lock"):
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield _Keeper.read(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    def _sign(self, descriptor: int, root: str, place: str = "") -> None:
         process = f"process {os.getpid()} on {socket.gethostname()}"
-        keeper = _Keeper(root, shown(self._mirror), process, self._state.name)
+        keeper = _Keeper(root, shown(self._mirror), process, self._state.name, place)
         if _Keeper.read(descriptor) != keeper:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(keeper).encode(), 0)

@@ -44,8 +44,9 @@ class Adoption(Handler[Compare, Compared]):
             return
         self._report.phase(LISTING)
         await perform(crew, self._compares(), self, LISTED_AT_ONCE)
-        if foreign := self._report.counts.foreign:
-            self._report.note(f"{plural(foreign, 'unmanaged path')} on the site, left alone")
+        if unmanaged := self._report.counts.unmanaged:
+            hint = "" if self._report.names_excluded else "--rescan --dry-run -v names each of them"
+            self._report.note(f"{plural(unmanaged, 'unmanaged path')} on the site, left alone", hint)
         if self._untimed:
             files = plural(self._untimed, "file")
             self._report.note(
@@ -95,6 +96,7 @@ class Adoption(Handler[Compare, Compared]):
         for compared in results:
             self._note_in_step(compared)
             self._learn(compared)
+            self._tell_unmanaged(compared)
             self._tell_listing(compared)
             self._is_through(compared.folder)
         if self.is_late:
@@ -131,12 +133,22 @@ class Adoption(Handler[Compare, Compared]):
     def _learn(self, compared: Compared) -> None:
         self._there |= compared.folders
         self._untimed += len(compared.untimed)
-        self._report.compared(compared.found, compared.foreign)
+        self._report.compared(compared.found, compared.confirmed)
         self._site.saw(compared)
         if compared.failure:
             self._site.unseen.add(compared.folder)
             self._report.failure(compared.failure)
         learn_altered(self._context.mirror, compared.altered)
+
+    def _tell_unmanaged(self, compared: Compared) -> None:
+        listing, selection = self._listings[compared.folder], self._context.selection
+
+        def why(entry: Entry) -> str:
+            if entry.path in listing.others:
+                return f"{listing.kind_of_other(entry.path)} in the source"
+            return f"excluded: {rule}" if (rule := selection.rule(entry)) else "not in the source"
+
+        self._report.unmanaged(compared.unmanaged, why)
 
     def _tell_listing(self, compared: Compared) -> None:
         for note in compared.notes:

@@ -16,7 +16,7 @@ from async_mirror.crew.work import Terms
 from async_mirror.jobs.adopt import ALL_TIMES, TIMES
 from async_mirror.jobs.attempt import Publisher
 from async_mirror.jobs.bandwidth import Pace
-from async_mirror.jobs.perform import ROOT, Answer, Hands, Item, WrongSite
+from async_mirror.jobs.perform import PLACE, ROOT, Answer, Hands, Item, WrongSite
 from async_mirror.model import escape, odd_names, paths
 from async_mirror.model.change import Job, Shapes
 from async_mirror.model.entry import Entry
@@ -89,9 +89,9 @@ class Apart(SiteUnusable):
         self.root = root
 
 
-def claim_root(mirror: Mirror, root: str) -> None:
-    """Take the root for this mirror alone. Raises WrongSite where another one has it."""
-    if mirror.roots and (keeper := mirror.roots.claim(escape.shown(root))):
+def claim_root(mirror: Mirror, root: str, place: str = "") -> None:
+    """Take the root for this mirror alone, `place` where the server was reached. Raises WrongSite if another has it."""
+    if mirror.roots and (keeper := mirror.roots.claim(escape.shown(root), place)):
         raise WrongSite(
             f"{mirror.settings.site.shown} is the folder {escape.shown(root)} of the server, in use by {keeper}",
             "change one of the destinations, or stop the other mirror",
@@ -128,7 +128,7 @@ def _see_root(mirror: Mirror, selection: Selection) -> None:
     root = mirror.facts.value(_account(mirror), ROOT)
     if not isinstance(root, str):
         return
-    claim_root(mirror, root)
+    claim_root(mirror, root, str(mirror.facts.value(_account(mirror), PLACE) or ""))
     if mirror.selection.apart != selection.apart:
         raise Apart(root)
 

@@ -5,17 +5,14 @@ from collections import deque
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
-from async_mirror.ui.time_left import TimeLeft
+from async_mirror.ui.time_left import LARGE, TimeLeft
 
 RATE_OVER_S = 5.0
 LANE_KEPT_S = 10.0
 _IDLE_AFTER_S = 1.0
 _SAMPLES_EVERY_S = 0.25
 FAILURES_KEPT = 3
-_TURN_COUNTS = 0.1
-"""How much the last small file counts in how long one takes."""
-_TURNS_AGREE = 1.5
-SMALL = 1_000_000
+SMALL = LARGE
 """Bytes of an upload from which on it has a row of its own."""
 SCANNING, LISTING, UPLOADING, STOPPING = "scanning", "listing the site", "uploading", "stopping"
 """The phases of a pass."""
@@ -74,16 +71,14 @@ class Activity:
     trouble: str = ""
     """Since when the mirror fails, in words; "" if the last pass was good."""
     _time_left: TimeLeft = field(default_factory=TimeLeft)
-    _turns: dict[int, float] = field(default_factory=dict)
-    """When each connection began with a small file that it is busy with, or was a moment ago."""
-    _turn_s: float = 0.0
-    """How long a connection takes for a small file, of late; 0 if none was seen."""
+    _turns: dict[int, Errand] = field(default_factory=dict)
+    """The small file that each connection is busy with, or was a moment ago."""
     _at_work: dict[int, float] = field(default_factory=dict)
     _large_at: dict[int, float] = field(default_factory=dict)
     _furthest: int = 0
     _samples: deque[tuple[float, int, int]] = field(default_factory=deque)
-    _last: tuple[float, int, int] | None = None
-    """Time, files and bytes done at the last sample, if some connection was at work then."""
+    _last: tuple[float, int] | None = None
+    """Time and bytes done at the last sample, if a large file was under way then."""
 
     def begin(self, now: float) -> None:
         """Begin a pass; what the last one came to stays to be seen."""
@@ -105,18 +100,16 @@ class Activity:
         if done:
             self.files_done += 1
             self.bytes_done += size
-            self._time_left.saw(size, size)
         else:
             self.files_undone += 1
             self.bytes_undone += size
 
     def set_out(self, lane: int, errand: Errand) -> None:
         """Note what a connection does from now on."""
-        if (begun := self._turns.pop(lane, None)) is not None:
-            took = errand.begun - begun
-            self._turn_s += (took - self._turn_s) * (_TURN_COUNTS if self._turn_s else 1.0)
+        if before := self._turns.pop(lane, None):
+            self._time_left.add(errand.begun - before.begun, 1, before.size)
         if errand.size < SMALL:
-            self._turns[lane] = errand.begun
+            self._turns[lane] = errand
         self.lanes[lane] = errand
 
     def advanced(self, lane: int, path: str, amount: int) -> None:
@@ -193,11 +186,11 @@ class Activity:
         self._furthest = self.bytes_so_far
         for lane in [lane for lane in self._turns if self.is_idle(lane, now)]:
             del self._turns[lane]
+        self._at_work = {lane: at for lane, at in self._at_work.items() if now - at < LANE_KEPT_S}
         self._at_work.update(dict.fromkeys(self.lanes, now))
         for lane, errand in self.lanes.items():
             if errand.size >= SMALL:
                 self._large_at[lane] = now
-                self._time_left.saw(errand.size, errand.sent)
         self._learn(now)
         if self._samples and now - self._samples[-1][0] < _SAMPLES_EVERY_S:
             return
@@ -206,11 +199,12 @@ class Activity:
             self._samples.popleft()
 
     def _learn(self, now: float) -> None:
-        """Learn what files and bytes cost from what was done since the last sample, if connections were at work."""
+        """Learn how fast the line is from what left since the last sample, if a large file was under way."""
         if self._last:
-            then, files, size = self._last
-            self._time_left.add(now - then, self.files_done - files, self._furthest - size)
-        self._last = (now, self.files_done, self._furthest) if self.lanes else None
+            then, size = self._last
+            self._time_left.saw_line(now - then, self._furthest - size)
+        is_large = any(errand.size >= SMALL for errand in self.lanes.values())
+        self._last = (now, self._furthest) if is_large else None
 
     def rates(self, now: float) -> tuple[float, float]:
         """Return (bytes per s, files per s) of late."""
@@ -223,16 +217,9 @@ class Activity:
         return (self.bytes_sent - sent) / elapsed, (self.files_done - done) / elapsed
 
     def seconds_left(self) -> float | None:
-        """Return how long it will take, once that can be told; never while the server is away.
-
-        Beside large files that fill the line small ones seem to cost nothing. So nothing is told while the turns that
-        they take, as many at a time as there are connections, come to much more, or to much less than what files cost.
-        """
+        """Return how long it will take, once that can be told; never while the server is away."""
         files = self.files_total - self.files_done - self.files_undone
         if not self.scanned or files <= 0 or self.is_away:
             return None
-        left = self._time_left.left(files, max(0, self.bytes_total - self.bytes_undone - self.bytes_so_far))
-        in_turns = files * self._turn_s / max(1, len(self._at_work))
-        in_windows = files * self._time_left.costs()[0]
-        is_at_odds = in_turns and in_windows > in_turns * _TURNS_AGREE
-        return left if left is not None and in_turns <= left * _TURNS_AGREE and not is_at_odds else None
+        size = max(0, self.bytes_total - self.bytes_undone - self.bytes_so_far)
+        return self._time_left.left(files, size, max(1, len(self._at_work)))

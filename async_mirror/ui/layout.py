@@ -10,7 +10,7 @@ from rich.text import Text
 
 from async_mirror.model.escape import shown
 from async_mirror.ui.activity import IN_SYNC, LISTING, STOPPING, Activity
-from async_mirror.ui.text import human_size, human_time, plural, quoted, rounded_time
+from async_mirror.ui.text import human_size, human_time, plural, quoted, time_left
 
 NARROW = 60
 
@@ -206,7 +206,7 @@ def _bytes(activity: Activity) -> str:
 
 def _time_left(activity: Activity) -> str:
     left = activity.seconds_left()
-    return "" if left is None else f"about {human_time(rounded_time(left))} left"
+    return "" if left is None else time_left(left)
 
 
 def _away(activity: Activity, now: float) -> str:

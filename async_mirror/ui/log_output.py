@@ -4,14 +4,21 @@ import errno
 import json
 import logging
 import os
+import select
+import stat
+from collections import deque
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from async_mirror.model.escape import shown
-from async_mirror.ui.events import is_of_no_file
+from async_mirror.ui.events import Event, is_of_no_file, tell
+from async_mirror.ui.text import plural
 
 FILES_KEPT = 5
+MOST_WAITING = 4 * 1024 * 1024
+"""Bytes of lines that wait until a pipe is read."""
 
 _mirror: ContextVar[str] = ContextVar("mirror", default="")
 _DATE = "%Y-%m-%d %H:%M:%S"
@@ -32,6 +39,64 @@ class _Named(logging.Filter):
         record.mirror = mirror
         record.lead = f"{mirror}  " if mirror else ""
         return True
+
+
+class Pipe:
+    """Writes lines to a pipe that may be read slowly, or not at all, and never waits for that.
+
+    Lines that do not fit are written later. If too many wait, the oldest are dropped; how many is told in the log.
+    """
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        """Write to a pipe or a socket, which has a name for people."""
+        stream.flush()
+        self._name = name
+        self._encoding = stream.encoding
+        self._descriptor = stream.fileno()
+        self._room = select.poll()
+        self._room.register(self._descriptor, select.POLLOUT)
+        self._begun = b""
+        self._lines: deque[bytes] = deque()
+        self._waiting = self._dropped = 0
+
+    def write(self, text: str) -> None:
+        """Write a line once there is room, after those that wait. Raises OSError if the other end is closed."""
+        line = text.encode(self._encoding, "backslashreplace")
+        self._lines.append(line)
+        self._waiting += len(line)
+        self.flush()
+        while self._waiting > MOST_WAITING:
+            self._waiting -= len(self._lines.popleft())
+            self._dropped += 1
+
+    def flush(self, wait_s: float | None = 0.0) -> None:
+        """Write what waits as long as there is room, or will be in so many seconds; None waits until all is read.
+
+        What leaves at once is what a pipe with any room takes without a wait (POSIX, PIPE_BUF).
+        """
+        timeout = None if wait_s is None else wait_s * 1000
+        while (self._begun or self._next()) and self._room.poll(timeout):
+            self._begun = self._begun[os.write(self._descriptor, self._begun[: select.PIPE_BUF]) :]
+        if self._dropped and not self._begun:
+            dropped, self._dropped = self._dropped, 0
+            lines = plural(dropped, "line")
+            tell(logging.WARNING, Event.WARNING, f"{self._name} was not read for a while: {lines} of it dropped")
+
+    def _next(self) -> bool:
+        """Begin the next line, if there is one."""
+        if self._lines:
+            self._begun = self._lines.popleft()
+            self._waiting -= len(self._begun)
+        return bool(self._begun)
+
+
+def never_waiting(stream: TextIO, name: str) -> TextIO | Pipe:
+    """Return what writes to a stream without waiting for a reader; the stream itself if it is no pipe or socket."""
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError):  # closed, or no file at all
+        return stream
+    return Pipe(stream, name) if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else stream
 
 
 class TextLines(logging.Formatter):

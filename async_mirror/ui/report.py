@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -135,18 +135,12 @@ class Report:
         counts.bytes_in_source += size
         counts.excluded += excluded
         counts.folders += sum(entry.is_folder for entry in listing.entries)
-        counts.links += listing.links
-        counts.specials += listing.specials
+        counts.links += len(listing.links)
+        counts.specials += len(listing.others) - len(listing.links)
         for entry in listing.left_out if self.names_excluded else ():
-            path = entry.path
-            tell(
-                logging.DEBUG,
-                Event.SKIPPED,
-                f"{quoted(path)}{'/' * entry.is_folder}  (excluded: {rule(entry)})",
-                path=path,
-            )
+            _tell_skipped(entry.path, f"excluded: {rule(entry)}", is_folder=entry.is_folder)
         for path in sorted(listing.others):
-            tell(logging.DEBUG, Event.SKIPPED, f"{quoted(path)}  (a link or a special file)", path=path)
+            _tell_skipped(path, listing.kind_of_other(path))
         for path, reason in listing.problems:
             self.failure(Failure(path, Problem.UNREADABLE, reason))
 
@@ -154,11 +148,17 @@ class Report:
         """Note that all of the source was looked at."""
         self.counts.scanned = self.activity.scanned = True
 
-    def compared(self, adopted: int, foreign: int) -> None:
-        """Count what a folder of the site was found to hold."""
+    def compared(self, adopted: int, confirmed: int) -> None:
+        """Count what a folder of the site was found to hold: files that are adopted, or are as they were tracked."""
         self.counts.adopted += adopted
-        self.counts.foreign += foreign
+        self.counts.confirmed += confirmed
         self.activity.folders_compared += 1
+
+    def unmanaged(self, entries: Collection[Entry], why: Callable[[Entry], str]) -> None:
+        """Count what is on the site and stays as it is; `why` says the reason, where each path is named."""
+        self.counts.unmanaged += len(entries)
+        for entry in entries if self.names_excluded else ():
+            _tell_skipped(entry.path, f"unmanaged: {why(entry)}", is_folder=entry.is_folder)
 
     # What is done.
 
@@ -349,9 +349,10 @@ class Report:
                 more = plural(more_paths, "more path")
                 tell(logging.ERROR, Event.FAILED, f"and {more}: {problem}", problem=str(problem))
         self._tell_plan()
-        if counts.scanned and not counts.partial and counts.source() != self._source:
-            self._source = counts.source()
-            tell(logging.INFO, Event.INFO, f"source: {self._source}")
+        source = counts.source(named=self.names_excluded)
+        if counts.scanned and not counts.partial and source != self._source:
+            tell(logging.INFO, Event.INFO, f"source: {source}")
+            self._source = source
         sentence = "; ".join(filter(None, [counts.summary(dry_run=self._dry_run), self._caution]))
         bad = counts.failures or counts.halts or counts.trouble or self._caution
         ending = {
@@ -391,8 +392,10 @@ class Report:
                 print(f"{self._lead}{verb:6}  {text}")
 
 
+def _tell_skipped(path: str, why: str, *, is_folder: bool = False) -> None:
+    tell(logging.DEBUG, Event.SKIPPED, f"{quoted(path)}{'/' * is_folder}  ({why})", path=path)
+
+
 def _next_pass(seconds: float | None, delayed: bool) -> str:
-    if seconds is None:
-        return ""
     later = " (later than usual: servers lock accounts after failed logins)" if delayed else ""
-    return f"; next pass in {human_time(seconds)}{later}"
+    return "" if seconds is None else f"; next pass in {human_time(seconds)}{later}"

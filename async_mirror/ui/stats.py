@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from async_mirror.ui.activity import LISTING, Activity
 from async_mirror.ui.events import Event, tell
-from async_mirror.ui.text import human_size, human_time, plural, rounded_time
+from async_mirror.ui.text import human_size, plural, time_left
 
 SAMPLED_EVERY_S = 1.0
 
@@ -67,5 +67,5 @@ def progress(activity: Activity, now: float) -> str:
     if activity.failed:
         parts.append(f"{activity.failed:,} failed")
     if (left := activity.seconds_left()) is not None:
-        parts.append(f"about {human_time(rounded_time(left))} left")
+        parts.append(time_left(left))
     return f"{activity.phase}: {', '.join(parts)}"

@@ -29,6 +29,9 @@ PRESENT = {
 }
 
 
+NOTHING = "nothing done"
+
+
 def is_counted(change: Change) -> bool:
     """Tell whether a change counts as planned: folders created and deleted do not, nor does their first mode."""
     if isinstance(change, MakeFolder | RemoveFolder):
@@ -63,7 +66,8 @@ class Counts:
     specials: int = 0
     excluded: int = 0
     adopted: int = 0
-    foreign: int = 0
+    confirmed: int = 0
+    unmanaged: int = 0
     done: Counter[str] = field(default_factory=Counter)
     replacing: int = 0
     kept: int = 0
@@ -143,7 +147,8 @@ class Counts:
             "links": self.links,
             "special_files": self.specials,
             "adopted_files": self.adopted,
-            "unmanaged": self.foreign,
+            "confirmed_files": self.confirmed,
+            "unmanaged": self.unmanaged,
             "created_folders": done["created folder"],
             "uploaded_files": done["uploaded"],
             "overwritten_files": self.replacing,
@@ -168,13 +173,13 @@ class Counts:
             "error": self.trouble or None,
         }
 
-    def source(self) -> str:
-        """Return what the source holds, and what of it is skipped by rule."""
+    def source(self, *, named: bool) -> str:
+        """Return what the source holds, and what of it is skipped by rule; unless that is `named`, what names it."""
         text = f"{plural(self.files, 'file')} in {plural(self.folders, 'folder')}, {human_size(self.bytes_in_source)}"
         excluded = [f"{self.excluded:,} excluded"] if self.excluded else []
         others = ((self.links, "link"), (self.specials, "special file"))
         skipped = ", ".join([*excluded, *(plural(number, noun) for number, noun in others if number)])
-        return f"{text} (skipped: {skipped})" if skipped else text
+        return f"{text} (skipped: {skipped}{'' if named else '; -v names them'})" if skipped else text
 
     def sentence(self, *, planned: bool = False) -> str:
         """Return what was done in one sentence; `planned` words it as what would be done."""
@@ -184,6 +189,8 @@ class Counts:
         done = self.done
         if self.adopted:
             yield f"{plural(self.adopted, 'existing file')} adopted"
+        if self.confirmed:
+            yield f"{plural(self.confirmed, 'tracked file')} found unchanged on the site"
         for past, nouns in (
             ("created", {"created folder": "folder"}),
             ("uploaded", {"uploaded": "file"}),
@@ -203,20 +210,20 @@ class Counts:
         if self.kept:
             yield f"{plural(self.kept, 'existing file')} skipped"
         if not done and not self.adopted:
-            yield "nothing to do" if self.is_whole and not self.failures else "nothing done"
+            yield "nothing to do" if self.is_whole and not self.failures else NOTHING
         if self.given_up:
             yield f"{plural(self.given_up, 'path')} no longer managed (changed on the site)"
 
     def summary(self, *, dry_run: bool) -> str:
         """Return what a pass came to in one line."""
+        sentence = self.sentence(planned=dry_run)
         if dry_run:
-            title = f"dry run{', incomplete' * self.is_incomplete}: "
+            text = f"dry run{', incomplete' * self.is_incomplete}: {sentence}"
         elif self.is_incomplete:
-            title = f"{self.incomplete()}; "
+            text = self.incomplete() + f"; {sentence}" * (sentence != NOTHING)
         else:
             what = "changes" if self.partial else "pass"
-            title = f"{what}, interrupted: " if self.interrupted else f"{what}: "
-        text = f"{title}{self.sentence(planned=dry_run)}"
+            text = f"{what}{', interrupted' * self.interrupted}: {sentence}"
         if dry_run:
             size = f", {human_size(self.bytes_sent)}" if self.bytes_sent else ""
             text += f"{size}; took {human_time(self.seconds)}"

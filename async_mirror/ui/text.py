@@ -48,11 +48,12 @@ def human_time(seconds: float) -> str:
     return f"{whole} s"
 
 
-def rounded_time(seconds: float) -> float:
-    """Return a length of time as exactly as a forecast can be: to about a tenth of it."""
+def time_left(seconds: float) -> str:
+    """Return a forecast, as exactly as one can be, to about a tenth: about 5 s left."""
     steps = (5, 10, 30, 60, 300, 600, 1800, 3600, 6 * 3600, 86400)
     step = next((each for each in steps if seconds < 20 * each), steps[-1])
-    return max(step, round(seconds / step) * step)
+    rounded = max(step, round(seconds / step) * step)
+    return f"about {human_time(rounded) if rounded > steps[0] else f'{rounded} s'} left"
 
 
 def plural(number: int, noun: str) -> str:

@@ -95,7 +95,7 @@ def test_what_is_newer_on_the_site_and_in_the_source_is_adopted() -> None:
 def test_what_somebody_put_in_the_place_of_a_removed_file_is_not_ours_any_more() -> None:
     found = looked_at(site(a=(3, NEW), b=(3, OLD)), [], [file("a"), file("b")])
     assert found.lost == ("a",)
-    assert found.foreign == 1
+    assert [seen.path for seen in found.unmanaged] == ["a"]
 
 
 def test_where_no_times_are_kept_a_file_of_the_same_size_is_still_ours() -> None:

@@ -29,6 +29,7 @@ def test_the_password_is_taken_from_the_first_place_that_has_one(here: Here, tmp
     environment = {"PASSWORD_FILE": "/no/3", "PASSWORD_COMMAND": "/no/4", "PASSWORD": "two\nlines"}
     in_file = ["password-file = '/no/6'", "password-command = '/no/7'", f"destination = '127.0.0.1,me,{CANARY},'"]
     netrc = write(tmp_path / "home/.netrc", f"machine 127.0.0.1 login me password two {CANARY}\n", mode=0o600)
+    write(tmp_path / "source/file")
 
     def taken() -> str:
         here.write("\n".join([*in_file, "source = '../source'"]))
@@ -165,3 +166,12 @@ def test_an_empty_variable_or_an_entry_without_a_password_is_none(here: Here) ->
     assert (result.code, "no password for" in result.err) == (2, True)
     found = find_login(Site("ftp", "127.0.0.1", 21, "me", ""), [Place("variable", Secret(""))], {"NETRC": str(logins)})
     assert found.password is None
+
+
+@pytest.mark.parametrize("password", ["", "secret"])
+def test_a_missing_source_ends_it_with_5_whether_or_not_there_is_a_password(here: Here, password: str) -> None:
+    result = here.run("sync", "--once", "gone", URL, PASSWORD=password)
+    assert (result.code, "the source" in result.err) == (5, True)
+    here.write(f'destination = "{URL}"\n[mirror.one]\nsource = "gone"\n[mirror.two]\nsource = "gone too"\n')
+    result = here.run("sync", "--once", PASSWORD=password)
+    assert (result.code, result.err.count("the source")) == (5, 2)

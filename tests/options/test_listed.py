@@ -29,7 +29,7 @@ def test_excluded_paths_are_listed_with_the_rule_that_took_them(here: Here) -> N
         ".git/  (excluded: --exclude .git/)",
         "deep/er/  (excluded: --max-depth 2)",
         "drafts/idea.html  (excluded: --exclude drafts/*)",
-        "link  (skipped: a link or a special file)",
+        "link  (skipped: a symbolic link)",
         "notes.tmp  (excluded: --exclude-ext .tmp)",
     ]
 

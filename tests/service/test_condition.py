@@ -155,7 +155,10 @@ def test_a_clock_that_was_set_moves_no_time_of_a_mirror_that_runs() -> None:
     ("changes", "line"),
     [
         ({}, "in sync"),
-        ({"kind": Kind.UPLOADING, "live": BUSY}, "uploading: 3 of 10 files, 1.0 MB of 4.0 MB, 100.0 KB/s, 30 s left"),
+        (
+            {"kind": Kind.UPLOADING, "live": BUSY},
+            "uploading: 3 of 10 files, 1.0 MB of 4.0 MB, 100.0 KB/s, about 30 s left",
+        ),
         (
             {"kind": Kind.UPLOADING, "live": replace(BUSY, left_s=None, bytes_per_s=0.0)},
             "uploading: 3 of 10 files, 1.0 MB of 4.0 MB, time left not known yet",
@@ -170,7 +173,7 @@ def test_a_clock_that_was_set_moves_no_time_of_a_mirror_that_runs() -> None:
             "failing: no room",
         ),
         ({"kind": Kind.STOPPED, "last": LAST._replace(why=("the source is empty",))}, "stopped for safety for 2h: the"),
-        ({"kind": Kind.PAUSED, "paused_since": NOW - 60}, "paused for 1m: resume it with `async-mirror resume`"),
+        ({"kind": Kind.PAUSED, "paused_since": NOW - 60}, "paused for 1m: resume it with `async-mirror resume shop`"),
         ({"kind": Kind.PAUSED, "paused_since": NOW + 60}, "paused for 0.0 s"),
         ({"kind": Kind.STARTING}, "starting: the first pass is under way"),
         ({"kind": Kind.NEW, "last": None}, "never synced"),
@@ -193,9 +196,33 @@ def test_what_fails_is_named_with_why_and_for_how_long() -> None:
 
 
 def test_what_was_learned_about_the_server_is_named_where_people_know_what_it_is() -> None:
-    learned = [("server", "has MFMT", 1), ("account", "most connections", 1), ("server", "known 5e1f", 1)]
-    lines = list(told(condition(server=learned), NOW))
-    assert lines[-1] == "  server        has MFMT, most connections 1"
+    learned = {
+        "has MFMT": 1,
+        "lacks renaming over an existing file": 1,
+        "lacks XSHA": 1,
+        "lacks MLSD": 1,
+        "lacks a long line": 1,
+        "most connections": 1,
+        "known 5e1f": 1,
+        "removal by me": 3,
+        "EPSV": 0,
+        "rung 1": 1,
+        "rung 2": 0,
+        "PASV": 1,
+        "one name for two: case": 1,
+    }
+    lines = list(told(condition(server=[("server", *each) for each in learned.items()]), NOW))
+    at = next(index for index, line in enumerate(lines) if line.startswith("  server  "))
+    assert [line[len("  server        ") :] for line in lines[at:]] == [
+        "data connections with EPSV: no",
+        "sets modification times with MFMT: yes",
+        "renames over files: no",
+        "connections allowed: 1",
+        "ignores case in names: yes",
+        "deletes folders with their content: yes",
+        "accepts a data port asked for in advance: no",
+        "does not know MLSD, XSHA",
+    ]
 
 
 def test_what_runs_and_what_does_not_is_said() -> None:
@@ -220,4 +247,4 @@ def test_one_line_tells_of_many_mirrors_in_short() -> None:
     assert brief({"": IDLE}) == "next pass in 10m"
     assert brief({}) == ""
     told = brief({"shop": replace(BUSY, bytes_total=0), "blog": replace(IDLE, failed=2)})
-    assert told == "2 mirrors: shop: 3 of 10 files, 100.0 KB/s, 30 s left; blog: next pass in 10m, 2 paths failed"
+    assert told == "2 mirrors: shop: 3 of 10 files, 100.0 KB/s, about 30 s left; blog: next pass in 10m, 2 paths failed"

@@ -108,6 +108,7 @@ def test_state_that_others_could_read_is_closed_to_them(mirror: Mirror) -> None:
     assert modes == {
         "state": 0o700,
         root: 0o600,
+        "roots.lock": 0o600,
         database.name: 0o600,
         database.with_suffix(".lock").name: 0o600,
         server_memory.NAME: 0o600,

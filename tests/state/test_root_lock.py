@@ -76,3 +76,28 @@ def test_a_file_that_says_nothing_keeps_nobody_from_anything(tmp_path: Path, con
     assert second.claim("/www") == ""
     assert second.inner == {}
     assert lock(tmp_path, "blog").claim("/www/shop") == "another mirror (another process)"
+
+
+def test_two_names_of_one_host_are_one_site_once_it_was_reached(tmp_path: Path) -> None:
+    first, second = lock(tmp_path, "shop"), lock(tmp_path, "blog", ("www.example.org", "ftp", "me"))
+    assert first.claim("/www") == second.claim("/www") == ""
+    assert first.claim("/www", "192.0.2.7") == ""
+    for _ in range(2):
+        assert second.claim("/www", "192.0.2.7").startswith(f"shop (process {os.getpid()} on ")
+    second.close()
+    assert second.claim("/www/shop", "192.0.2.7") == "", "it is another root"
+    first.close()
+    assert second.claim("/www", "192.0.2.7") == ""
+
+
+@pytest.mark.parametrize(
+    ("account", "place"),
+    [
+        (("b.example.org", "ftp", "me"), "192.0.2.8"),
+        (("b.example.org", "2121", "me"), "192.0.2.7"),
+        (("b.example.org", "ftp", "you"), "192.0.2.7"),
+    ],
+)
+def test_another_address_port_or_user_is_another_site(tmp_path: Path, account: tuple[str, ...], place: str) -> None:
+    first, second = lock(tmp_path, "shop"), lock(tmp_path, "blog", account)
+    assert first.claim("/", "192.0.2.7") == second.claim("/", place) == ""

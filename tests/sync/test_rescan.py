@@ -73,7 +73,7 @@ def test_unchanged_site_is_looked_at_and_not_touched(program: Program) -> None:
     before = untouched(program.site)
     result = program.sync("--rescan")
     assert result.code == 0
-    assert "6 existing files adopted" in result.err
+    assert "pass: 6 tracked files found unchanged on the site, nothing to do;" in result.err
     assert untouched(program.site) == before
     (program.source / "img/b.png").rename(program.source / "img/renamed.png")
     assert program.sync().code == 0
@@ -124,9 +124,9 @@ def test_left_out_files_are_still_held_after_a_rescan(program: Program) -> None:
 def test_only_the_first_pass_of_a_long_run_looks_again(program: Program) -> None:
     program.server.mark()
     with program.started("--rescan", "--every", "1s", "--multi", "S") as running:
-        running.wait_for("6 existing files adopted")
-        running.wait_for("nothing to do")
-        running.wait_for("nothing to do")
+        running.wait_for("6 tracked files found unchanged on the site, nothing to do")
+        running.wait_for("pass: nothing to do")
+        running.wait_for("pass: nothing to do")
     assert program.server.connections() == 1
 
 

@@ -132,8 +132,9 @@ def under_way(*sizes: int, seconds: int, scanned: bool = True) -> Activity:
         seen.advanced(1, str(second), 1000)
         seen.came_back(1, str(second))
         seen.finished(1000)
-        seen.set_out(1, Errand("uploading", "next", 1000, float(second)))
         seen.sample(second + 1.0)
+    seen.set_out(1, Errand("uploading", "next", 1000, float(seconds)))
+    seen.sample(float(seconds))
     return seen
 
 

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers import USER, ServerFactory
-from support.program import MTIME, PROGRAM, PROJECT, Program, Result, contents, names, run_to_end, touch, tree, write
+from support.program import (
+    MTIME,
+    PROGRAM,
+    PROJECT,
+    Program,
+    Result,
+    contents,
+    eventually,
+    names,
+    run_to_end,
+    touch,
+    tree,
+    write,
+)
 
 from async_mirror.engine import Exit
+from async_mirror.ui import log_output
 from async_mirror.ui.events import Event
+from async_mirror.ui.log_output import Pipe, never_waiting
 
 CANARY = "canary-Pass"
 
@@ -305,6 +322,7 @@ def test_pass_is_told_as_one_object_with_the_documented_keys(program: Program) -
         "links": 1,
         "special_files": 0,
         "adopted_files": 0,
+        "confirmed_files": 0,
         "unmanaged": 1,
         "created_folders": 1,
         "uploaded_files": 2,
@@ -450,3 +468,65 @@ def test_full_disk_under_standard_output_is_told_in_one_line(program: Program) -
     assert contents(program.site) == contents(program.source)
     assert program.sync().code == 0
     assert program.server.connections() == 0
+
+
+# Pipes.
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, Pipe]]:
+    """Give the end of a pipe from which a test may read, and what writes to it."""
+    ours, theirs = os.pipe()
+    with open(theirs, "w", encoding="utf-8") as stream:
+        writes = never_waiting(stream, "standard error")
+        assert isinstance(writes, Pipe)
+        yield ours, writes
+    os.close(ours)
+
+
+def read_all(end: int, pipe: Pipe) -> str:
+    """Read what a pipe has now, and what waits for that."""
+    found = b""
+    while True:
+        pipe.flush()
+        os.set_blocking(end, False)
+        try:
+            found += os.read(end, 1 << 20)
+        except BlockingIOError:
+            return found.decode()
+
+
+def test_a_pipe_that_is_not_read_holds_nothing_up_and_has_every_line_once_it_is_read(pipe: tuple[int, Pipe]) -> None:
+    lines = [f"{number} {'x' * (number % 9000)}\n" for number in range(300)]
+    for line in lines:
+        pipe[1].write(line)
+    assert read_all(*pipe) == "".join(lines)
+
+
+def test_of_too_many_lines_the_oldest_are_dropped_and_how_many_is_told(
+    pipe: tuple[int, Pipe], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log_output, "MOST_WAITING", 10_000)
+    monkeypatch.setattr(logging.getLogger("async_mirror"), "propagate", True)
+    for number in range(20_000):
+        pipe[1].write(f"line {number}\n")
+    read = read_all(*pipe).splitlines()
+    assert read[-1] == "line 19999"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"warning   standard error was not read for a while: {20_000 - len(read):,} lines of it dropped"
+    ]
+
+
+def test_only_pipes_and_sockets_are_written_to_without_waiting(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file:
+        assert never_waiting(file, "standard error") is file
+
+
+def test_standard_error_that_is_not_read_delays_no_file(program: Program) -> None:
+    for number in range(400):
+        program.write(f"{number:03}-{'x' * 200}")
+    with program.started("--once", "-v", "--multi", "S") as running:
+        eventually(lambda: set(os.listdir(program.site)) >= set(os.listdir(program.source)), "all is on the site")
+        assert running.wait() == 0
+    assert running.said.count("  uploaded  ") == 400
+    assert "dropped" not in running.said

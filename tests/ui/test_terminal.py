@@ -92,11 +92,11 @@ def test_a_pass_shows_what_is_done_of_what_how_fast_and_by_whom() -> None:
     busy(activity, 2, "old/index.html", size=0, verb="deleting")
     activity.fail("photos/IMG_0.jpg  refused by the server: 550 no")
     activity.renamed, activity.deleted = 2, 7
-    assert seen(activity, 80)[2] == "500 of 2,000 files   2 renamed   7 deleted   about 30 s left   1 failed"
+    assert seen(activity, 80)[2] == "500 of 2,000 files   2 renamed   7 deleted   about 25 s left   1 failed"
     assert seen(activity, 110) == [
         f"{TITLE:87}uploading  pass 1, 10 s",
         "━" * 26 + "─" * 79 + "  25%",
-        "500 of 2,000 files   50.5 of 200.0 MB   5.0 MB/s   2 renamed   7 deleted   about 30 s left   1 failed",
+        "500 of 2,000 files   50.5 of 200.0 MB   5.0 MB/s   2 renamed   7 deleted   about 25 s left   1 failed",
         f"{'  1 uploading photos/IMG_1.jpg':95}45%  225.0 KB/s",
         "  2 deleting old/index.html",
         "failed photos/IMG_0.jpg  refused by the server: 550 no",

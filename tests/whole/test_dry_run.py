@@ -87,6 +87,23 @@ def test_a_folder_that_is_gone_is_foretold_to_stay_where_others_have_something_i
 # A site that is looked at again.
 
 
+def test_what_is_unmanaged_is_named_with_its_reason_where_that_is_asked_for(
+    mirror: Mirror, server: ScriptedServer
+) -> None:
+    mirror.write("index.html", "content")
+    (mirror.source / "link").symlink_to("nowhere")
+    for name in (b"/link", b"/left.tmp", b"/theirs/deep.html"):
+        server.put(name, b"theirs")
+    ran = mirror.run("--exclude", "*.tmp")
+    assert "hint      --rescan --dry-run -v names each of them" in ran.said
+    ran = mirror.run("--exclude", "*.tmp", "--rescan", "--dry-run", "-v")
+    assert sorted(line.partition("skipped   ")[2] for line in ran.said.splitlines() if "unmanaged: " in line) == [
+        "left.tmp  (unmanaged: excluded: --exclude *.tmp)",
+        "link  (unmanaged: a symbolic link in the source)",
+        "theirs/  (unmanaged: not in the source)",
+    ]
+
+
 def test_each_path_of_a_rescan_is_counted_once_and_with_its_true_reason(mirror: Mirror, server: ScriptedServer) -> None:
     for number in range(6):
         mirror.write(f"{number}.txt", f"content of {number}")
@@ -101,7 +118,7 @@ def test_each_path_of_a_rescan_is_counted_once_and_with_its_true_reason(mirror: 
     for options in (["--rescan", "--dry-run"], ["--rescan"]):
         ran = mirror.run(*options)
         assert ran.code == 0, ran.said
-        assert "2 existing files adopted" in ran.said
+        assert "2 tracked files found unchanged on the site" in ran.said
         reasons = {path.split("  ")[0]: path.rpartition("  ")[2] for verb, path in told(ran.said) if verb == "uploaded"}
         assert reasons == {
             "0.txt": "(changed on the site)",

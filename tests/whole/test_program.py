@@ -556,7 +556,7 @@ def test_links_and_special_files_are_left_out_and_counted(
         result = program.sync()
     assert result.code == 0
     assert contents(program.site) == {"folder/file": b"content"}
-    assert f"(skipped: {len(links)} links, 2 special files)" in result.err
+    assert f"(skipped: {len(links)} links, 2 special files; -v names them)" in result.err
 
 
 # Guards.

@@ -243,6 +243,21 @@ def test_a_root_that_another_process_keeps_is_refused(several: Several, site: Ft
     assert several.once("blog").code == 0
 
 
+@pytest.mark.parametrize("mode", ["A", "P2"])
+def test_two_names_of_one_host_are_one_site(several: Several, site: FtpServer, mode: str) -> None:
+    several.common["multi"] = mode
+    several.add("shop", "www")
+    several.add("blog")
+    several.tables["blog"]["destination"] = f"ftp://tester@localhost:{site.port}/www"
+    several.configure()
+    with several.started("shop") as running:
+        running.wait_for("shop  pass: uploaded 1 file")
+        result = several.once("blog")
+        assert result.code == 2
+        assert f"in use by shop (process {running.pid} on " in result.err
+    assert list(contents(site.docroot)) == ["www/of-shop"]
+
+
 def test_the_outer_of_nested_roots_leaves_the_inner_alone(several: Several, site: FtpServer) -> None:
     outer = several.add("www", "www")
     write(outer / "blog/old", "from www")
