@@ -159,10 +159,11 @@ class Lookup:
             *(f"{verb} {name}" for verb in verbs), f"{verbs[-1]} {self._exchange.name('')}"
         )
         for verb, reply in zip(verbs, replies, strict=True):
-            pattern = pattern_of(reply, self._names(name))
+            for_the_moment = quirks.is_for_the_moment(reply, root)
+            pattern = "" if for_the_moment else pattern_of(reply, self._names(name))
             if verb == "MLST" and is_like(pattern, root, self._names("")):
                 pattern = ""
-            self._features.account.say_absent(verb, pattern)
+            self._features.account.say_absent(verb, pattern, lasts=not for_the_moment)
 
     def _names(self, path: str) -> list[str]:
         """Return the names by which a server may call a path, the longest first."""
