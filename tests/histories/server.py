@@ -241,7 +241,10 @@ class FtpSession(Process):
         self.say(250, "deleted")
 
     def do_mkd(self, argument: bytes) -> None:
-        self.site.make_folder(self.path(argument))
+        path = self.path(argument)
+        self.site.make_folder(path)
+        if not self.gone:
+            self.site.begin_anew(path)
         self.say(257, '"made"')
 
     def do_rmd(self, argument: bytes) -> None:
