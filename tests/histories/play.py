@@ -138,7 +138,7 @@ class Stage:
         options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
         options += ["--max-delete", "100%", *self.history.options, *more]
         options += ["--in-place"] * self.history.kind.in_place
-        self.site.pass_began = self.world.now
+        self.server.pass_began = self.world.now
         self.world.note(f"-- the program begins{'' if touched is None else f', told of {sorted(touched)}'}")
         try:
             self.durable = Durable(self.state, self.folder / "durable") if self.may_lose_power else None
