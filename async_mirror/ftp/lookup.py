@@ -150,7 +150,7 @@ class Lookup:
         return is_like(self._features.account.absent(verb) or "", reply, self._names(path))
 
     async def _learn_absence(self) -> None:
-        """Ask for what cannot be there, and for the root, which is: what is said of both tells nothing."""
+        """Ask for what cannot be there, and for the root, which is: what is said of both tells nothing in this pass."""
         name = f"am-absent-{secrets.token_hex(8)}"
         verbs = ["SIZE"] * self.knows_size + ["MLST"] * self.knows_facts
         if not verbs:
@@ -159,11 +159,11 @@ class Lookup:
             *(f"{verb} {name}" for verb in verbs), f"{verbs[-1]} {self._exchange.name('')}"
         )
         for verb, reply in zip(verbs, replies, strict=True):
-            for_the_moment = quirks.is_for_the_moment(reply, root)
-            pattern = "" if for_the_moment else pattern_of(reply, self._names(name))
+            pattern = "" if quirks.is_for_the_moment(reply, root) else pattern_of(reply, self._names(name))
             if verb == "MLST" and is_like(pattern, root, self._names("")):
                 pattern = ""
-            self._features.account.say_absent(verb, pattern, lasts=not for_the_moment)
+            tells_for_good = bool(pattern) or (root.succeeded and not reply.transient)
+            self._features.account.say_absent(verb, pattern, lasts=tells_for_good)
 
     def _names(self, path: str) -> list[str]:
         """Return the names by which a server may call a path, the longest first."""

@@ -278,7 +278,10 @@ class _Drawing:
             case 4:
                 return ("impostor", self.any() if self.often(0.5) else self.another(self.one()))
             case _:
-                return ("take", self.one() if self.often(0.6) else folder)
+                renamed = [
+                    act[1] for act in self.done if act[0] == "rename"
+                ]  # if it was cut short, that is there still
+                return ("take", self.one() if self.often(0.6) else self.chance.choice([folder, *renamed]))
 
     # What goes wrong.
 
