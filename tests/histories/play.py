@@ -308,12 +308,18 @@ class Stage:
             self.site.kind.in_place or bool(self.events.refused & {"RNFR", "RNTO"})
         )
 
+    def _takes_modes(self, node: Node) -> bool:
+        """Tell whether a mode can be set: without a temporary, of no name that SITE CHMOD may take for another's."""
+        name = node.path.rpartition(b"/")[2]
+        is_odd = name.strip(b" ") != name or b"\t" in name or b'"' in name
+        return self.history.kind.chmod and not (is_odd and self.history.kind.in_place)
+
     def _compare_attributes(self, path: bytes, node: Node) -> None:
         if self.events.refused & {"MFMT", "MDTM", "SITE"}:
             return
         status = os.lstat(self.local.at(path[len(ROOT) + 1 :]))
         mode = status.st_mode & 0o777 | (0o700 if node.content is None else 0)
-        if self.history.kind.chmod and "--no-perms" not in self.history.options and node.mode != mode:
+        if self._takes_modes(node) and "--no-perms" not in self.history.options and node.mode != mode:
             self.world.found("equal in the end", f"{shown(path)} has mode {node.mode:o}, not {mode:o}")
         apart = abs(int(node.mtime) - int(status.st_mtime))
         nearly = _COARSE_S * self.history.kind.in_place  # cut short before its time was set, it is whole by its size
