@@ -111,6 +111,8 @@ class Folders:
     async def _ignores_paths(self, known: Known) -> bool:
         """Tell whether LIST of what cannot be there shows something: then it shows where one is, whatever is asked."""
         answer = await self._ask(Way(inside=False, all=bool(known.option)), f"am-absent-{secrets.token_hex(8)}")
+        if answer.reply.transient and answer.reply.code not in quirks.OF_THE_PATH:
+            raise Refused(answer.reply)
         return answer.shown in {Shown.FOLDER, Shown.NAMES}
 
     async def _ask(self, way: Way, path: str) -> "Answer":

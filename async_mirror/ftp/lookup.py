@@ -5,7 +5,7 @@ from names that cannot exist; whatever it says otherwise, the next way decides.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from async_mirror.ftp.exchange import Exchange
@@ -150,19 +150,29 @@ class Lookup:
         return is_like(self._features.account.absent(verb) or "", reply, self._names(path))
 
     async def _learn_absence(self) -> None:
-        """Ask for what cannot be there, and for the root, which is: what is said of both tells nothing."""
-        name = f"am-absent-{secrets.token_hex(8)}"
+        """Learn what is said of what cannot be there; what tells nothing is asked twice, for that may be chance."""
         verbs = ["SIZE"] * self.knows_size + ["MLST"] * self.knows_facts
-        if not verbs:
-            return
+        if verbs and (told_nothing := await self._ask_for_nothing(verbs, verbs[-1])):
+            await self._ask_for_nothing(told_nothing, verbs[-1])
+
+    async def _ask_for_nothing(self, verbs: Sequence[str], of_root: str) -> list[str]:
+        """Ask for what cannot be there, and for the root, which is; return the commands that told nothing.
+
+        What is said of both tells nothing in this pass.
+        """
+        name = f"am-absent-{secrets.token_hex(8)}"
         *replies, root = await self._exchange.ask(
-            *(f"{verb} {name}" for verb in verbs), f"{verbs[-1]} {self._exchange.name('')}"
+            *(f"{verb} {name}" for verb in verbs), f"{of_root} {self._exchange.name('')}"
         )
-        for verb, reply in zip(verbs, replies, strict=True):
-            pattern = pattern_of(reply, self._names(name))
-            if verb == "MLST" and is_like(pattern, root, self._names("")):
-                pattern = ""
-            self._features.account.say_absent(verb, pattern)
+        patterns = [self._pattern(verb, reply, root, name) for verb, reply in zip(verbs, replies, strict=True)]
+        for verb, reply, pattern in zip(verbs, replies, patterns, strict=True):
+            tells_for_good = bool(pattern) or (root.succeeded and not reply.transient)
+            self._features.account.say_absent(verb, pattern, lasts=tells_for_good)
+        return [verb for verb, pattern in zip(verbs, patterns, strict=True) if not pattern]
+
+    def _pattern(self, verb: str, reply: Reply, root: Reply, name: str) -> str:
+        pattern = "" if quirks.is_for_the_moment(reply, root) else pattern_of(reply, self._names(name))
+        return "" if verb == "MLST" and is_like(pattern, root, self._names("")) else pattern
 
     def _names(self, path: str) -> list[str]:
         """Return the names by which a server may call a path, the longest first."""

@@ -1,6 +1,6 @@
 """What is inside a folder, told so that state and site can be compared. Knows neither state nor schedule."""
 
-from async_mirror.model import paths, temporary_names
+from async_mirror.model import odd_names, paths, temporary_names
 from async_mirror.model.change import Inside
 from async_mirror.model.entry import Entry, fingerprint
 from async_mirror.remote.errors import Refusal
@@ -60,3 +60,10 @@ async def spelled(session: RemoteSession, path: str) -> Entry | None:
         return entry
     (mtime_ns,) = await session.modified([path])
     return entry._replace(mtime_ns=mtime_ns)
+
+
+async def is_spelled_otherwise(session: RemoteSession, path: str) -> bool:
+    """Tell whether a folder is listed, yet not by this name, but by one that differs in case or Unicode form alone."""
+    listing = await session.list_folder(paths.parent(path))
+    listed = {entry.path for entry in listing.entries} if listing else set()
+    return path not in listed and odd_names.folded(path) in map(odd_names.folded, listed)

@@ -2,14 +2,14 @@
 
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import doubled, is_double
-from async_mirror.jobs.folder_check import bears, shows, spelled
+from async_mirror.jobs.folder_check import bears, is_spelled_otherwise, shows, spelled
 from async_mirror.jobs.single_files import is_back
 from async_mirror.jobs.trials import NOT_OURS, cleared, name_problem, why_it_stays
 from async_mirror.model import paths
 from async_mirror.model.candidates import Candidates
 from async_mirror.model.change import FOUND, MakeFolder, Move
 from async_mirror.model.entry import UNKNOWN, Entry
-from async_mirror.model.outcome import OLD_SPELLING, Done, Doubt, Outcome
+from async_mirror.model.outcome import OLD_SPELLING, OTHER_SPELLING, Done, Doubt, Outcome
 from async_mirror.remote.errors import LINK_IN_THE_WAY, Refusal
 from async_mirror.remote.session import RemoteSession
 
@@ -44,7 +44,10 @@ async def make(attempt: Attempt, entry: Entry) -> Outcome:
             await attempt.session.remove_folder(entry.path)
         attempt.doubts.pop(entry.path, None)
         return doubled(attempt, double)
-    return attempt.done(made, change=MakeFolder(entry, "new" if is_new else FOUND))
+    if is_new:
+        return attempt.done(made, change=MakeFolder(entry, "new"))
+    note = OTHER_SPELLING if await is_spelled_otherwise(attempt.session, entry.path) else ""
+    return attempt.done(made, note, change=MakeFolder(entry, FOUND))
 
 
 async def move(attempt: Attempt, change: Move) -> Outcome:

@@ -139,7 +139,7 @@ async def _came(session: RemoteSession, pending: Pending) -> tuple[bool, bool]:
     old, new = pending.origin, pending.path
     if await was_renamed(session, old, new, pending.inside, twin=bool(pending.twin)):
         return True, True
-    return not pending.twin and await bears(session, old, new), False
+    return await bears(session, old, new, twin=bool(pending.twin)), False
 
 
 async def _stay(session: RemoteSession, pending: Pending, *, in_place: bool) -> bool:

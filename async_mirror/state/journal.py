@@ -108,9 +108,8 @@ class Journal(Held):
     def _has_open(self, folder: str) -> bool:
         """Tell whether anything is being done, or in doubt, at a path or below it."""
         raw = encode(folder)
-        where, values = "path = ? OR (path > ? AND path < ?)", (raw, raw + b"/", raw + b"0")
         with self._database.reading() as connection:
-            return connection.execute(f"SELECT 1 FROM pending WHERE {where} LIMIT 1", values).fetchone() is not None
+            return _is_any(connection, "pending WHERE path = ? OR (path > ? AND path < ?)", raw, raw + b"/", raw + b"0")
 
     def open_paths(self) -> set[str]:
         """Return all paths of which it is not known for good what is there."""
@@ -174,20 +173,20 @@ class Journal(Held):
         return tuple((each[len(folder) + 1 :], fingerprint(held)) for each, held in self.held_through(folder))
 
     def resolve(
-        self, pending: Pending, left: Entry | None, *, look_after: int = 0, moved: bool = False, known: bool = True
+        self, pending: Pending, left: Entry | None, now: float, *, again: bool, moved: bool = False, known: bool = True
     ) -> None:
         """Record what is held at an open path that was looked at; `moved` says that it has come from its origin.
 
         What came along with it is `known` to be all that was there, or may have been changed since. The path is
-        closed, or looked at once more after that Unix time.
+        closed, or looked at `again` later. `now` is the Unix time: what is due by then has yet to be looked at.
         """
         with self._database.transaction(durable=False) as connection:
-            _record_found(connection, pending, left, moved=moved, known=known)
+            _record_found(connection, pending, left, now, moved=moved, known=known)
             where = (encode(pending.path),)
-            if look_after:
+            if again:
                 connection.execute(
                     f"UPDATE pending SET look_after = ?, {_NOTED_LATER}, anything = 0 WHERE path = ?",
-                    (look_after, *where),
+                    (int(now) + LOOKED_AT_AGAIN_AFTER_S, *where),
                 )
                 connection.execute("DELETE FROM candidates WHERE path = ?", where)
             else:
@@ -374,7 +373,7 @@ def _keep_open(connection: sqlite3.Connection, outcome: Done | InDoubt | Unmanag
 
 
 def _record_found(
-    connection: sqlite3.Connection, pending: Pending, left: Entry | None, *, moved: bool, known: bool
+    connection: sqlite3.Connection, pending: Pending, left: Entry | None, now: float, *, moved: bool, known: bool
 ) -> None:
     """Record what is held at a path; of the two of a rename whichever is looked at last takes what is below along."""
     if moved and left:
@@ -384,16 +383,15 @@ def _record_found(
         forget(connection, pending.origin)
     if left:
         hold(connection, [left])
-    elif pending.twin and _is_open(connection, pending.twin):
+    elif pending.twin and _is_any(connection, "pending WHERE path = ? AND look_after <= ?", encode(pending.twin), now):
         forget_one(connection, pending.path)
     else:
         forget(connection, pending.path)
 
 
 def _holds(connection: sqlite3.Connection, path: str) -> bool:
-    where = map(encode, split(path))
-    return bool(connection.execute("SELECT 1 FROM held WHERE folder = ? AND name = ?", tuple(where)).fetchone())
+    return _is_any(connection, "held WHERE folder = ? AND name = ?", *map(encode, split(path)))
 
 
-def _is_open(connection: sqlite3.Connection, path: str) -> bool:
-    return bool(connection.execute("SELECT 1 FROM pending WHERE path = ? LIMIT 1", (encode(path),)).fetchone())
+def _is_any(connection: sqlite3.Connection, rows: str, *values: object) -> bool:
+    return connection.execute(f"SELECT 1 FROM {rows} LIMIT 1", values).fetchone() is not None

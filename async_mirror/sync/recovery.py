@@ -12,7 +12,6 @@ from async_mirror.model.change import MakeFolder
 from async_mirror.model.entry import Entry, Kind
 from async_mirror.model.outcome import Pending
 from async_mirror.remote.errors import RemoteError
-from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
 from async_mirror.sync.context import Context
 from async_mirror.sync.deletions import Deletions
 from async_mirror.sync.mirror import MirrorCrew
@@ -88,10 +87,9 @@ class Recovery(Handler[Recover, Recovered]):
                 self._deletions.spare(pending.origin)
                 self._context.gates.open(MakeFolder(Entry(pending.path, Kind.FOLDER), ""), made=False)
             return
-        is_over = pending.answered and (self._context.settings.in_place or not settled.stays)
-        look_after = 0 if is_over else int(time.time() + LOOKED_AT_AGAIN_AFTER_S)
+        again = not pending.answered or (settled.stays and not self._context.settings.in_place)
         await self._state.journal.resolve(
-            pending, settled.held, look_after=look_after, moved=settled.moved, known=settled.is_whole
+            pending, settled.held, time.time(), again=again, moved=settled.moved, known=settled.is_whole
         )
         if settled.is_others:
             self._of_others.add(pending.path)

@@ -136,6 +136,25 @@ def test_whether_list_heeds_a_path_is_found_out_by_one_listing(server: ScriptedS
     assert sum("am-absent-" in line for line in server.commands()) <= 1
 
 
+def test_whether_list_heeds_a_path_is_not_found_out_while_no_listing_is_to_be_had(server: ScriptedServer) -> None:
+    async def ask(session: FtpSession) -> None:
+        with pytest.raises(Refusal) as refused:
+            await session.list_folder("a")
+        assert refused.value.transient
+        await check_all(session)
+
+    def busy_once(exchange: Exchange) -> None:
+        if b"am-absent-" in exchange.argument and next(times, None):
+            exchange.reply(b"425 Not now.")
+        else:
+            exchange.reply(exchange.perform())
+
+    times = iter([True])
+    sites.ignores_paths_of_list(server)
+    server.on("LIST", busy_once, times=ALWAYS)
+    in_session(server.port, ask)
+
+
 def test_folder_that_cannot_be_listed_in_any_way_is_refused_and_not_absent(server: ScriptedServer) -> None:
     async def ask(session: FtpSession) -> None:
         with pytest.raises(Refusal, match="LIST"):

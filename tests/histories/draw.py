@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
@@ -72,6 +73,8 @@ class _Drawing:
         connections = self.chance.choice([1, 1, 2, 3])
         options = ["--no-perms"] * self.often(0.1) + ["--bwlimit=100K"] * self.often(0.1)
         kind, old_state = kinds.draw(self.chance), self.often(0.05)
+        if any(map(_is_in_case_alone, _acts(phases))) and self.often(0.3):
+            kind = replace(kind, heeds_case=False)
         return History(self.seed, kind, connections, tuple(phases), tuple(options), old_state=old_state)
 
     def phase(self, *, first: bool = False) -> Phase:
@@ -141,9 +144,26 @@ class _Drawing:
 
     def act(self) -> Act:
         """Draw a change of the source: something new, or what undoes something."""
-        act: Act = self.undo(self.chance.choice(self.done)) if self.done and self.often(0.25) else self.anything()
+        act: Act
+        if self.done and self.often(0.25):
+            act = self.undo(self.chance.choice(self.done))
+        else:
+            along = self.came_along()
+            act = self.happens_to(self.chance.choice(along)) if along and self.often(0.25) else self.anything()
         self.done = [*self.done[-2:], act]
         return act
+
+    def came_along(self) -> list[str]:
+        """Return what has come to where it is with a folder that was renamed."""
+        renamed = [act[2] for act in self.done if act[0] == "rename"]
+        return [path for path in self.there if any(path.startswith(f"{folder}/") for folder in renamed)]
+
+    def happens_to(self, path: str) -> Act:
+        """Draw what makes a difference if it was forgotten that a file is there."""
+        if self.often(0.3):
+            return ("append", path)
+        self.goes(path)
+        return ("remove", path)
 
     def anything(self) -> Act:
         act: Act = getattr(self, "_" + self.one_of(_ACTS))()
@@ -258,7 +278,10 @@ class _Drawing:
             case 4:
                 return ("impostor", self.any() if self.often(0.5) else self.another(self.one()))
             case _:
-                return ("take", self.one() if self.often(0.6) else folder)
+                renamed = [
+                    act[1] for act in self.done if act[0] == "rename"
+                ]  # if it was cut short, that is there still
+                return ("take", self.one() if self.often(0.6) else self.chance.choice([folder, *renamed]))
 
     # What goes wrong.
 
@@ -298,3 +321,14 @@ class _Drawing:
 
 def _is_large(act: Act) -> bool:
     return act[0] in {"write", "replace"} and act[2] in _LARGE
+
+
+def _acts(phases: list[Phase]) -> Iterator[Act]:
+    for phase in phases:
+        yield from phase.acts
+        for incident in phase.incidents:
+            yield from incident.acts
+
+
+def _is_in_case_alone(act: Act) -> bool:
+    return act[0] == "rename" and act[1] != act[2] and act[1].lower() == act[2].lower()

@@ -29,6 +29,7 @@ from .world import Found, Killed, World
 
 QUIET_SECONDS = 900.0
 LONGEST_SECONDS = 120
+_OTHER_SPELLING = "an existing folder keeps its name, which differs from the source only in case"
 _COARSE_S = 2
 """Times so near to each other may be one to some sites."""
 _FORETOLD = ("created_folders", "uploaded_files", "renamed", "changed_modes", "deleted_files", "deleted_folders")
@@ -68,6 +69,8 @@ class Stage:
         self.lives: list[Life] = []
         self.deaths = 0
         self.durable: Durable | None = None
+        self.told_of_spelling = False
+        """True once it was told that a folder of others keeps a name that is spelled otherwise."""
         self.marks: dict[bytes, tuple[int, ...]] | None = None
         """What the source was like when the last pass began, where the program watches and did not end since."""
         self.may_lose_power = "power" in {each.fault for phase in history.phases for each in phase.incidents}
@@ -135,7 +138,7 @@ class Stage:
         options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
         options += ["--max-delete", "100%", *self.history.options, *more]
         options += ["--in-place"] * self.history.kind.in_place
-        self.site.pass_began = self.world.now
+        self.server.pass_began = self.world.now
         self.world.note(f"-- the program begins{'' if touched is None else f', told of {sorted(touched)}'}")
         try:
             self.durable = Durable(self.state, self.folder / "durable") if self.may_lose_power else None
@@ -150,6 +153,7 @@ class Stage:
             life.dead = True
         for line in result.log.splitlines():
             self.world.note(f"   says {line[21:].replace(str(self.source), 'SOURCE')}")
+        self.told_of_spelling = self.told_of_spelling or _OTHER_SPELLING in result.log
         self.world.note(f"-- exit {result.code} {result.problems}")
         if loop.troubles or package.OWN_ERROR in result.problems:
             self.world.found("no traceback", f"{loop.troubles} {result.log}")
@@ -280,7 +284,7 @@ class Stage:
 
     def _compare_one(self, path: bytes, content: bytes | None, code: int) -> None:
         node = self.site.find(path)
-        if node is None or (node.path != path and not self._keeps_spelling):
+        if node is None or (node.path != path and not (self._keeps_spelling or self._is_of_others(node))):
             self.world.found("equal in the end", f"{shown(path)} is not on the site; exit {code}")
         if node.replaces_ours:
             return
@@ -288,6 +292,10 @@ class Stage:
             there, here = shown_content(node.content), shown_content(content)
             self.world.found("equal in the end", f"{shown(path)} is {there}, not {here}; exit {code}")
         self._compare_attributes(path, node)
+
+    def _is_of_others(self, folder: Node) -> bool:
+        """Tell whether it was told that a folder keeps its name, and others have something in it."""
+        return self.told_of_spelling and any(node.others for node in self.site.inside(folder.path))
 
     def _looks_like_others(self, node: Node) -> bool:
         """Tell whether a file does not bear the time that it was to get, for that was refused of this one alone."""
@@ -300,12 +308,18 @@ class Stage:
             self.site.kind.in_place or bool(self.events.refused & {"RNFR", "RNTO"})
         )
 
+    def _takes_modes(self, node: Node) -> bool:
+        """Tell whether a mode can be set: without a temporary, of no name that SITE CHMOD may take for another's."""
+        name = node.path.rpartition(b"/")[2]
+        is_odd = name.strip(b" ") != name or b"\t" in name or b'"' in name
+        return self.history.kind.chmod and not (is_odd and self.history.kind.in_place)
+
     def _compare_attributes(self, path: bytes, node: Node) -> None:
         if self.events.refused & {"MFMT", "MDTM", "SITE"}:
             return
         status = os.lstat(self.local.at(path[len(ROOT) + 1 :]))
         mode = status.st_mode & 0o777 | (0o700 if node.content is None else 0)
-        if self.history.kind.chmod and "--no-perms" not in self.history.options and node.mode != mode:
+        if self._takes_modes(node) and "--no-perms" not in self.history.options and node.mode != mode:
             self.world.found("equal in the end", f"{shown(path)} has mode {node.mode:o}, not {mode:o}")
         apart = abs(int(node.mtime) - int(status.st_mtime))
         nearly = _COARSE_S * self.history.kind.in_place  # cut short before its time was set, it is whole by its size

@@ -19,6 +19,7 @@ class FtpServer:
     def __init__(self, world: World, kind: Kind, site: Site, trouble: Trouble, cap: int) -> None:
         self.world, self.kind, self.site, self.trouble = world, kind, site, trouble
         self.cap = cap
+        self.pass_began = 0.0
         self.sessions: list[FtpSession] = []
         self._ports: dict[int, FtpSession] = {}
         self._last_port = 50_000
@@ -58,6 +59,7 @@ class FtpSession(Process):
     def __init__(self, server: FtpServer, connection: Connection, number: int) -> None:
         super().__init__(server.world, server.kind, server.trouble, connection, number)
         self.server, self.site = server, server.site
+        self.began_in = server.pass_began
         self.folder = b"/"
         self.renaming = b""
 
@@ -233,6 +235,7 @@ class FtpSession(Process):
         if not old:
             self.say(503, "RNFR comes first")
             return
+        self.site.pass_began = self.began_in
         self.site.rename(old, self.path(argument))
         self.say(250, "renamed")
 
@@ -241,10 +244,14 @@ class FtpSession(Process):
         self.say(250, "deleted")
 
     def do_mkd(self, argument: bytes) -> None:
-        self.site.make_folder(self.path(argument))
+        path = self.path(argument)
+        self.site.make_folder(path)
+        if not self.gone:
+            self.site.begin_anew(path)
         self.say(257, '"made"')
 
     def do_rmd(self, argument: bytes) -> None:
+        self.site.pass_began = self.began_in
         self.site.remove_folder(self.path(argument))
         self.say(250, "removed")
 

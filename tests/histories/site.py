@@ -49,6 +49,7 @@ class Site:
     ours: set[bytes] = field(default_factory=set)
     taken: set[bytes] = field(default_factory=set)
     pass_began: float = 0.0
+    """When the pass began that sent what is done just now: a session that is lost may do it in a later one."""
     renames_refused: int = 0
     """How often something could not be renamed that bears its final name."""
 
@@ -163,6 +164,11 @@ class Site:
         self.ours.add(self.key(path))
         self._is_back(path)
 
+    def begin_anew(self, folder: bytes) -> None:
+        """Excuse nothing any more that was taken from a folder which is made by one who waits: nothing is in it."""
+        for path in [each for each in self.taken if each.startswith(folder + b"/")]:
+            self._is_back(path)
+
     def remove_folder(self, path: bytes) -> None:
         node = self.find(path)
         if node is None or node.content is not None:
@@ -208,7 +214,7 @@ class Site:
         return [path for path in torn if self._is_final(path)]
 
     def _came_meanwhile(self, node: Node) -> bool:
-        """Tell whether it was put there in the present pass: who looks first cannot see what comes after."""
+        """Tell whether it was put there since that pass began: who looks first cannot see what comes after."""
         return node.put_at >= self.pass_began
 
     def _may_be_called(self, path: bytes) -> None:

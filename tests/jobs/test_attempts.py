@@ -15,6 +15,7 @@ from async_mirror.model.candidates import Candidates
 from async_mirror.model.change import Job, MakeFolder, RemoveFolder, SendFile, SetAttributes, Shapes
 from async_mirror.model.entry import Entry, Kind
 from async_mirror.model.outcome import (
+    OTHER_SPELLING,
     Done,
     Doubt,
     Failed,
@@ -337,6 +338,19 @@ DEEP = Entry("d/e/f", Kind.FOLDER, mode=0o700)
 def test_topmost_folder_that_is_not_there_is_missing(job: Job, folders: list[str], missing: str | None) -> None:
     site = MemorySite(folders=dict.fromkeys(["", *folders], 0))
     assert asyncio.run(an_attempt(job, site=site).missing_folder()) == missing
+
+
+@pytest.mark.parametrize(
+    ("there", "notes"), [("D", (OTHER_SPELLING,)), ("d", ()), ("d.", ())], ids=["otherwise", "so", "not at all"]
+)
+def test_folder_that_is_there_under_another_spelling_is_told(
+    there: str, notes: tuple[str, ...], tmp_path: Path
+) -> None:
+    session = MemorySession(MemorySite(ignores_case=True, folders={"": 0, there: 0}))
+    job = Job(MakeFolder(Entry("d", Kind.FOLDER), "new"), "t", 1)
+    outcome = asyncio.run(apply.perform(Publisher(bytes(tmp_path), "0" * 8), session, job, None, NoProgress()))
+    assert isinstance(outcome, Done)
+    assert outcome.notes == notes
 
 
 @pytest.mark.parametrize(("by_server", "before"), [(True, False), (False, False), (True, True)])

@@ -317,6 +317,11 @@ def test_folder_renamed_in_case_alone_has_come_once_it_is_listed_so() -> None:
         assert (found.moved, found.held is not None) == (moved, moved)
 
 
+def test_folder_renamed_in_case_alone_has_come_though_others_have_something_in_it() -> None:
+    found = all_of(session(a_site("n", inside=("n/x", "n/y"))), a_folder(origin="N", twin="N")).settled[0]
+    assert (found.moved, found.is_whole) == (True, False)
+
+
 def test_file_of_unknown_version_is_held_as_such() -> None:
     site = session(a="third")
     found = all_of(site, pending(candidates=Candidates((), anything=True))).settled[0]

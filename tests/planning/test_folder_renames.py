@@ -659,7 +659,7 @@ def test_folder_with_something_in_doubt_is_not_renamed(source: Path, state: Stat
     state.begin(jobs)
     assert found(Renamed(bytes(source), state, Selection()), source) == {}
     state.abandon(jobs[:1])
-    state.resolve(Pending(path, Candidates((None,)), state.held(path)), state.held(path))
+    state.resolve(Pending(path, Candidates((None,)), state.held(path)), state.held(path), 0, again=False)
     assert found(Renamed(bytes(source), state, Selection()), source) == {"q/new": "p/old"}
 
 

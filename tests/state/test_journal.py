@@ -244,7 +244,7 @@ def test_move_that_became_an_upload_and_may_have_been_done_before_leaves_its_ori
     [origin] = state.pending(NOW)
     assert (origin.path, versions(origin), origin.answered) == ("a", {file("a"), None}, not unanswered)
     assert [each.path for each in state.pending(LATER)] == (["a", "b"] if unanswered else ["a"])
-    state.resolve(origin, None)
+    state.resolve(origin, None, NOW, again=False)
     assert state.held("a") is None
     assert state.held("b") == file("b", 5)
 
@@ -281,11 +281,11 @@ def test_jobs_that_were_never_begun_leave_nothing_open(state: State) -> None:
 def test_looked_at_path_is_closed_or_looked_at_once_more(state: State) -> None:
     state.begin([send("a")])
     [pending] = state.pending(NOW)
-    state.resolve(pending, file("a"), look_after=LATER)
+    state.resolve(pending, file("a"), NOW, again=True)
     assert (state.held("a"), state.pending(NOW), rows(state, "candidates")) == (file("a"), [], 0)
     [again] = state.pending(LATER)
     assert (again.candidates.versions, again.answered, again.leftovers) == ((file("a"),), True, pending.leftovers)
-    state.resolve(again, None)
+    state.resolve(again, None, LATER, again=False)
     assert (state.held("a"), rows(state)) == (None, 0)
 
 
@@ -300,10 +300,28 @@ def test_all_below_a_folder_renamed_in_case_alone_follows_it_or_is_forgotten(
     state.hold([folder("dir"), folder("dir/sub"), file("dir/sub/f")])
     state.begin([job(Move(folder("DIR"), folder("dir"), "", twin=True))])
     for pending in order(state.pending(NOW)):
-        state.resolve(pending, folder("DIR") if pending.path == "DIR" else None, moved=moved and pending.path == "DIR")
+        state.resolve(
+            pending,
+            folder("DIR") if pending.path == "DIR" else None,
+            NOW,
+            again=False,
+            moved=moved and pending.path == "DIR",
+        )
     below = {"DIR/sub", "DIR/sub/f"} if moved else set()
     assert {entry.path for entry in state.held_below("")} == {"DIR", *below}
     assert rows(state) == 0
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_nothing_is_held_below_a_folder_of_which_neither_name_is_there_though_both_are_looked_at_once_more(
+    state: State, order: Callable[[list[Pending]], list[Pending]]
+) -> None:
+    state.hold([folder("dir"), file("dir/f")])
+    state.begin([job(Move(folder("DIR"), folder("dir"), "", twin=True))])
+    for pending in order(state.pending(NOW)):
+        state.resolve(pending, None, NOW, again=True)
+    assert state.held_below("") == []
+    assert len(state.pending(LATER)) == 2
 
 
 # What is written in place.
@@ -332,7 +350,7 @@ def test_a_file_that_is_written_in_place_may_be_torn_until_it_is_looked_at_for_g
     assert {each.path for each in pending if each.may_be_written} == torn
     assert not any(each.leftovers for each in pending)
     for each in pending:
-        state.resolve(each, each.held, look_after=LATER)
+        state.resolve(each, each.held, NOW, again=True)
     assert state.pending(NOW) == []
     late = state.pending(LATER)
     assert {each.path for each in late if each.candidates.torn} == torn
@@ -354,7 +372,7 @@ def test_what_was_torn_is_held_as_a_file_of_no_known_version(state: State) -> No
     (pending,) = state.pending(NOW)
     left = held_after("a", pending.candidates, Entry("a", Kind.FILE, 2, 99), sets_times=True)
     assert left
-    state.resolve(pending, left)
+    state.resolve(pending, left, NOW, again=False)
     held = state.held("a")
     assert held
     assert (held.size, held.digest) == (UNKNOWN, b"")
@@ -431,7 +449,7 @@ def test_folder_that_came_from_its_origin_takes_all_below_along(state: State) ->
         state.hold([folder("o"), file("o/x")])
         state.begin([job(Move(folder("n"), folder("o"), ""), f"t{known}")])
         [pending] = state.pending(NOW)
-        state.resolve(pending, folder("n"), moved=True, known=known)
+        state.resolve(pending, folder("n"), NOW, again=False, moved=True, known=known)
         held = state.held("n/x")
         assert held
         assert (held.size, held.digest) == (UNKNOWN, b"3" if known else b"")

@@ -75,7 +75,10 @@ CHANGES: dict[str, tuple[Callable[[State], object], set[str]]] = {
     "dropped": (lambda state: state.drop(["a"]), {"", "a", "a/b"}),
     "dropped with nothing in it": (lambda state: state.drop(["new"]), {"", "new"}),
     "voided": (lambda state: state.void("a/b"), {"a", "a/b"}),
-    "looked at": (lambda state: state.resolve(Pending("c/1", Candidates((None,)), file("c/1")), None), {"c"}),
+    "looked at": (
+        lambda state: state.resolve(Pending("c/1", Candidates((None,)), file("c/1")), None, 0, again=False),
+        {"c"},
+    ),
     "moved": (lambda state: commit(state, Move(file("c/2"), file("a/1"), ""), file("c/2")), {"a", "c"}),
     "moved with all below it": (
         lambda state: commit(state, Move(folder("new"), folder("a"), "", inside=(("", b""),)), folder("new")),

@@ -100,10 +100,10 @@ class Account:
         known = told.pop() if len(told) == 1 else None if None in told or not told else ""
         return None if known is None else str(known)
 
-    def say_absent(self, verb: str, pattern: str) -> None:
-        """Note what it says to that."""
+    def say_absent(self, verb: str, pattern: str, *, lasts: bool = True) -> None:
+        """Note what it says to that; for this pass alone if that does not last."""
         for of in self._identity.accounts:
-            self._find(of, f"absent {verb}", pattern)
+            self._find(of, f"absent {verb}", pattern, ACCOUNT_LASTS_S * lasts)
 
     # Listings.
 

@@ -49,6 +49,13 @@ def is_absent_now(reply: Reply) -> bool:
     return reply.transient and _ABSENT.search(reply.text[:_JUDGED]) is not None
 
 
+def is_for_the_moment(reply: Reply, of_root: Reply) -> bool:
+    """Tell whether 4xx for what cannot be there may be said of all things just then: the root, which is there, too."""
+    if not reply.transient or is_absent_now(reply):
+        return False
+    return of_root.transient or reply.code not in OF_THE_PATH
+
+
 def wants_text(reply: Reply) -> bool:
     """Tell whether a listing was refused because of TYPE I."""
     return reply.code == 550 and _WANTS_TEXT.search(reply.text[:_JUDGED]) is not None

@@ -46,6 +46,23 @@ def test_folder_is_absent_for_the_moment_only_where_4xx_says_that(code: int, sai
     assert quirks.is_absent_now(Reply(code, (said,))) is is_absent
 
 
+@pytest.mark.parametrize(
+    ("code", "said", "of_root", "passes"),
+    [
+        (425, "not now", 250, True),
+        (450, "not now", 450, True),
+        (450, "no, never", 250, False),
+        (450, "no, never", 550, False),
+        (451, "no such file", 451, False),
+        (550, "not now", 550, False),
+    ],
+)
+def test_refusal_tells_what_is_not_there_unless_it_may_be_said_of_all_for_the_moment(
+    code: int, said: str, of_root: int, passes: bool
+) -> None:
+    assert quirks.is_for_the_moment(Reply(code, (said,)), Reply(of_root, (said,))) is passes
+
+
 def test_no_name_of_a_quirk_changes_because_it_is_remembered_for_months() -> None:
     assert [
         quirks.LONG_LINE,
