@@ -30,6 +30,7 @@ _ACTS = {
     "write": 14, "remove": 9, "touch": 3, "chmod": 3, "rename": 9, "swap": 9, "restore": 8, "append": 5, "stash": 7,
     "unstash": 6, "rename_folder": 6, "remove_folder": 3, "rebuild": 2, "kind": 3, "link": 2, "odd": 1,
 }  # fmt: skip
+_OUTSIDE = {"clock": 4, "source": 4, "disk": 3, "pause": 2, "now": 1, "SIGTERM": 3, "SIGUSR1": 1}
 _FAULTS_BEFORE = {"": 5, "cut": 3, "hang-up": 2, "stall": 3, "refuse": 3, "full": 1, "kill": 4}
 _FAULTS_AFTER = {"": 4, "cut": 5, "half": 1, "replied": 2, "hang-up": 5, "stall": 3, "kill": 7}
 _FAULTS = {
@@ -59,6 +60,8 @@ class _Drawing:
         self.there: list[str] = []
         self.away: list[str] = []
         self.done: list[Act] = []
+        self.trouble: Act | None = None
+        """What ends what keeps the program from going on."""
 
     def one_of(self, weights: dict[str, int]) -> str:
         return self.chance.choices(list(weights), list(weights.values()))[0]
@@ -97,6 +100,8 @@ class _Drawing:
         acts = [self.act() for _ in range(self.chance.choice([1, 1, 1, 2, 2, 3]))]
         if self.often(0.15):
             acts.insert(self.chance.randint(0, len(acts)), self.interference())
+        if self.often(0.8 if self.trouble else 0.1):
+            acts.insert(self.chance.randint(0, len(acts)), self.outside())
         return acts
 
     def write(self, path: str) -> Act:
@@ -260,6 +265,26 @@ class _Drawing:
             case _:
                 return ("take", self.one() if self.often(0.6) else folder)
 
+    def outside(self) -> Act:
+        """Draw what happens to the program from outside: what keeps it from going on mostly ends, next time."""
+        if (end := self.trouble) and self.often(0.8):
+            self.trouble = None
+            return end
+        match self.one_of(_OUTSIDE):
+            case "clock":
+                return ("clock", self.chance.choice(["1", "-1", "400", "-400", "90000", "-90000", "1e8", "-1e8"]))
+            case "source":
+                self.trouble = ("source", "back")
+                return ("source", self.chance.choice(["away", "empty", "copy"]))
+            case "disk":
+                self.trouble = ("disk", "free")
+                return ("disk", "full")
+            case "pause":
+                self.trouble = ("ask", "resume")
+                return ("ask", "pause")
+            case what:
+                return ("signal", what) if what.startswith("SIG") else ("ask", what)
+
     # What goes wrong.
 
     def incidents(self, acts: list[Act], often: float) -> list[Incident]:
@@ -278,6 +303,10 @@ class _Drawing:
         again = (self.chance.choice(["write", "write", verb]), path, size, self.chance.choice(["old", "now"]))
         return Incident("PIECE", self.chance.randint(1, 30), "before", (again,))
 
+    def beside(self) -> Act:
+        chance = self.chance.random()
+        return self.act() if chance < 0.85 else self.interference() if chance < 0.93 else self.outside()
+
     def incident(self, verb: str) -> Incident:
         many = {"*": 16, "WORK": 40}.get(verb)
         number = self.chance.randint(1, many) if many else self.chance.choice([1, 1, 1, 1, 2, 2, 3])
@@ -291,7 +320,7 @@ class _Drawing:
         if fault == "refuse":
             fault += ":" + ("421" if verb in {"CONNECT", "PASS"} else self.chance.choice(_CODES))
         number_of_acts = self.chance.choice([0, 1, 1, 2] if fault else [1, 1, 2])
-        acts = [self.act() if self.often(0.9) else self.interference() for _ in range(number_of_acts)]
+        acts = [self.beside() for _ in range(number_of_acts)]
         lasts = fault.partition(":")[0] in _LASTING and self.often(0.1)
         return Incident(verb, number, moment, tuple(acts), fault, _LASTS if lasts else 1)
 

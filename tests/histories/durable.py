@@ -26,6 +26,11 @@ class Durable:
         self._forget()
         connection.set_trace_callback(self._see)
 
+    def settle(self) -> None:
+        """Take it that somebody else has written what is durable: with it all that was written before is."""
+        self._settle()
+        self._forget()
+
     def survivors(self) -> Path:
         """Return the folder with what would be there after a power failure."""
         self._settle()
@@ -50,16 +55,63 @@ class Durable:
         shutil.rmtree(self._kept, ignore_errors=True)
 
 
+class Room:
+    """The room on the disk of a state. Where there is none SQLite itself says so, of whatever is to be written.
+
+    Triggers write to a database of a few pages, in memory, which the program does not see.
+    """
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self._connection: sqlite3.Connection | None = None
+
+    def watch(self, connection: sqlite3.Connection) -> None:
+        """Have a database that was opened keep to it."""
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("CREATE TEMP TABLE disk (content)")
+        connection.execute("PRAGMA temp.max_page_count = 1")
+        self._connection = connection
+        if self.is_full:
+            self.fill()
+
+    def fill(self) -> None:
+        """Leave no room."""
+        self.is_full = True
+        for table in self._names("main", "table"):
+            for what in ("INSERT", "UPDATE", "DELETE"):
+                self._execute(
+                    f"CREATE TEMP TRIGGER IF NOT EXISTS {what}_{table} BEFORE {what} ON main.{table}"
+                    " BEGIN INSERT INTO disk VALUES (zeroblob(10000)); END"
+                )
+
+    def free(self) -> None:
+        self.is_full = False
+        for trigger in self._names("temp", "trigger"):
+            self._execute(f"DROP TRIGGER temp.{trigger}")
+
+    def _names(self, database: str, kind: str) -> list[str]:
+        return [name for (name,) in self._execute(f"SELECT name FROM {database}.sqlite_master WHERE type = '{kind}'")]
+
+    def _execute(self, statement: str) -> list[tuple[str]]:
+        try:
+            return self._connection.execute(statement).fetchall() if self._connection else []
+        except sqlite3.ProgrammingError:  # it is closed
+            return []
+
+
 class Sqlite:
-    """Stands for the module `sqlite3`: has a `Durable` watch each database that is opened for writing."""
+    """Stands for the module `sqlite3`: has each state that is opened for writing watched."""
 
     durable: Durable | None = None
+    room: Room | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sqlite3, name)
 
     def connect(self, database: Any, *arguments: Any, **more: Any) -> sqlite3.Connection:
         connection: sqlite3.Connection = sqlite3.connect(database, *arguments, **more)
-        if self.durable and "mode=rw" in str(database) and "servers" not in str(database):
-            self.durable.watch(connection)
+        if "mode=rw" in str(database) and "servers" not in str(database):
+            for each in (self.room, self.durable):
+                if each:
+                    each.watch(connection)
         return connection

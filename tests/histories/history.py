@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,6 +63,13 @@ class History:
     """False: a file that is written anew never has the size and the date that it had, which some programs go by."""
     old_state: bool = False
     """True: the state that the first pass leaves is one of version 1, which knows no change times."""
+
+    def acts(self) -> Iterator[Act]:
+        """Yield all that is done, between the passes and in them."""
+        for phase in self.phases:
+            yield from phase.acts
+            for incident in phase.incidents:
+                yield from incident.acts
 
     def story(self) -> str:
         """Return the history as a person reads it."""

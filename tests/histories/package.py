@@ -30,11 +30,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .durable import Durable, Sqlite
-from .local import Disk, Local
+from .durable import Durable, Room, Sqlite
+from .local import Local, System
 from .loop import VirtualLoop
 from .wire import HOST, Socket
-from .world import World
+from .world import Found, Killed, World
 
 NAME = "async_mirror"
 OWN_ERROR = "internal error"
@@ -60,6 +60,8 @@ class _Now:
 
     world: World | None = None
     local: Local | None = None
+    signal: Callable[[int], None] = staticmethod(lambda _: None)
+    """Takes the signals that the program is sent."""
     touched: frozenset[str] | None = None
     """The folders that the pass is told of, as by the kernel; None: it looks at everything."""
 
@@ -69,7 +71,7 @@ class _Clock:
         return getattr(time, name)
 
     def time(self) -> float:
-        return _Now.world.wall if _Now.world else 0.0
+        return _Now.world.local_wall if _Now.world else 0.0
 
     def time_ns(self) -> int:
         return int(self.time() * 1e9)
@@ -136,6 +138,10 @@ class _NoLocal:
         return real
 
 
+def _signal(signum: int) -> None:
+    _Now.signal(signum)
+
+
 _CLOCK = _Clock()
 _SQLITE = Sqlite()
 _STAND_INS: list[tuple[object, object]] = [
@@ -148,7 +154,7 @@ _STAND_INS: list[tuple[object, object]] = [
     (sqlite3, _SQLITE),
     (gc, _Garbage()),
     (ThreadPoolExecutor, _Threads),
-    (os, Disk(_local)),  # type: ignore[arg-type]
+    (os, System(_local, _signal)),  # type: ignore[arg-type]
 ]
 
 
@@ -198,10 +204,10 @@ class Result:
 
 
 @contextlib.contextmanager
-def at_hand(world: World, local: Local) -> Any:
+def at_hand(world: World, local: Local, signal: Callable[[int], None]) -> Any:
     """Let the program see this world and this source, while it runs and while what is left of it is let go."""
     before, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    _Now.world, _Now.local = world, local
+    _Now.world, _Now.local, _Now.signal = world, local, signal
     random.seed(world.own_chance.random())  # for what is imported only where it is used
     try:
         yield
@@ -216,29 +222,58 @@ def sync(
     state: Path,
     home: Path,
     options: Sequence[str],
+    *,
     durable: Durable | None = None,
+    room: Room | None = None,
     touched: frozenset[str] | None = None,
 ) -> Result:
     """Run the program's one pass in this loop; `durable` sees what of its state survives a power failure.
 
     It looks at the `touched` folders only, if it is told of any.
     """
-    _SQLITE.durable = durable
+    _SQLITE.durable, _SQLITE.room = durable, room
     _Now.touched = touched
-    command = importlib.import_module(f"{NAME}.cli").cli
     before = asyncio.new_event_loop
     asyncio.new_event_loop = lambda: loop
-    out, errors = io.StringIO(), io.StringIO()
-    arguments = ["sync", "--once", "--json", "--no-progress", "--password-file", str(home / "password")]
-    arguments += ["--state-dir", str(state), *options, str(source), f"ftp://lab@{HOST}/www"]
+    arguments = ["--once", "--json", "--no-progress", "--password-file", str(home / "password")]
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-            code = command(arguments, prog_name=NAME, standalone_mode=False)
+        code, out, errors = _run("sync", *arguments, *options, *_mirror(source, state))
     finally:
         asyncio.new_event_loop = before
-        _SQLITE.durable = None
-        _Now.touched = None
+        _SQLITE.durable = _SQLITE.room = _Now.touched = None
         logging.getLogger().handlers.clear()
         logging.getLogger(NAME).handlers.clear()
-    lines = out.getvalue().splitlines()
-    return Result(int(code or 0), json.loads(lines[-1]) if lines else {}, errors.getvalue())
+    lines = out.splitlines()
+    return Result(code, json.loads(lines[-1]) if lines else {}, errors)
+
+
+def ask(command: str, source: Path, state: Path) -> int:
+    """Run another of its commands, in a process of its own that the program may be beside; return the exit code."""
+    watched, _SQLITE.durable = _SQLITE.durable, None
+    try:
+        code, _, _ = _run(command, *_mirror(source, state))
+    finally:
+        _SQLITE.durable = watched
+    if watched:
+        watched.settle()
+    return code
+
+
+def _mirror(source: Path, state: Path) -> tuple[str, ...]:
+    return "--state-dir", str(state), str(source), f"ftp://lab@{HOST}/www"
+
+
+def _run(*arguments: str) -> tuple[int, str, str]:
+    """Run a command as the program does, and return its exit code and what it printed."""
+    out, errors = io.StringIO(), io.StringIO()
+    before, sys.argv = sys.argv, [NAME, *arguments]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            importlib.import_module(f"{NAME}.cli").main()
+    except (Found, Killed):
+        raise
+    except SystemExit as end:
+        return int(end.code or 0), out.getvalue(), errors.getvalue()
+    finally:
+        sys.argv = before
+    raise AssertionError("a command ends with an exit code")

@@ -22,6 +22,7 @@ from .history import SITE_ACTS, History
 from .local import Act, Local
 from .loop import VirtualLoop
 from .old_state import make_old
+from .outside import OUTSIDE_ACTS, Outside
 from .server import FtpServer
 from .site import ROOT, Node, Site, shown, shown_content
 from .wire import Life
@@ -71,13 +72,20 @@ class Stage:
         self.marks: dict[bytes, tuple[int, ...]] | None = None
         """What the source was like when the last pass began, where the program watches and did not end since."""
         self.may_lose_power = "power" in {each.fault for phase in history.phases for each in phase.incidents}
+        self.outside = Outside(self.world, self._command, self.kill)
+        self.room = self.outside.room if any(act[0] == "disk" for act in history.acts()) else None
 
     @property
     def state(self) -> Path:
         return self.folder / f"state{self.deaths}"
 
     def do(self, act: Act) -> None:
-        """Do what the history says, to the source or to the site."""
+        """Do what the history says, to the source, to the site, or to what is around the program."""
+        if act[0] in OUTSIDE_ACTS | {"source"}:
+            self.events.coverage[act[0], f"{self.events.phase or 'first'} beside"] += 1
+        if act[0] in OUTSIDE_ACTS:
+            self.outside.do(act)
+            return
         if act[0] not in SITE_ACTS:
             self.local.do(act)
             return
@@ -113,6 +121,9 @@ class Stage:
             life.remains = asyncio.all_tasks(life.loop)
         life.end()
 
+    def _command(self, what: str) -> int:
+        return package.ask(what, self.source, self.state)
+
     @property
     def is_watched(self) -> bool:
         """True if passes look at what was touched alone, where the one before went well: in each third history."""
@@ -123,7 +134,7 @@ class Stage:
         touched = None if self.marks is None else self.local.touched_since(self.marks)
         marks = self.local.marks()
         result = self.run(touched=touched)
-        self.marks = marks if self.is_watched and result and result.code in {0, 1} else None
+        self.marks = marks if self.is_watched and result and result.told and result.code in {0, 1} else None
         return result
 
     def run(self, *more: str, touched: frozenset[str] | None = None) -> package.Result | None:
@@ -131,15 +142,26 @@ class Stage:
         life = Life(self.world, self.server)
         self.lives.append(life)
         life.loop = loop = VirtualLoop(self.world, life)
+        self.outside.life = life
         life.at_work, life.at_piece = self.events.at_work, self.events.at_piece
         options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
         options += ["--max-delete", "100%", *self.history.options, *more]
         options += ["--in-place"] * self.history.kind.in_place
         self.site.pass_began = self.world.now
+        was_paused, commands = self.outside.is_paused, self.server.commands
         self.world.note(f"-- the program begins{'' if touched is None else f', told of {sorted(touched)}'}")
         try:
             self.durable = Durable(self.state, self.folder / "durable") if self.may_lose_power else None
-            result = package.sync(loop, self.source, self.state, self.home, options, self.durable, touched)
+            result = package.sync(
+                loop,
+                self.source,
+                self.state,
+                self.home,
+                options,
+                durable=self.durable,
+                room=self.room,
+                touched=touched,
+            )
         except Killed:
             return None
         except (Found, Exception) as error:
@@ -149,8 +171,11 @@ class Stage:
         finally:
             life.dead = True
         for line in result.log.splitlines():
-            self.world.note(f"   says {line[21:].replace(str(self.source), 'SOURCE')}")
+            said = line[21:].replace(str(self.source), "SOURCE").replace(str(self.folder), "FOLDER")
+            self.world.note(f"   says {said}")
         self.world.note(f"-- exit {result.code} {result.problems}")
+        if was_paused and self.server.commands != commands:
+            self.world.found("nothing is done while it is paused", f"{self.server.commands - commands} commands")
         if loop.troubles or package.OWN_ERROR in result.problems:
             self.world.found("no traceback", f"{loop.troubles} {result.log}")
         return result
@@ -170,6 +195,8 @@ class Stage:
                 self.world.note(f"-- the state is one of version 1: {make_old(self.state)}")
             self._see_that_torn_ones_are_known()
         self.world.rest(QUIET_SECONDS)
+        self.local.come_back()
+        self.outside.end_trouble()
         self._converge()
 
     def _see_that_torn_ones_are_known(self) -> None:
@@ -382,7 +409,7 @@ def play(history: History, base: Path) -> Verdict:
     """Play a history in a folder under `base`, and return what was found."""
     stage = Stage(history, base)
     law = how = ""
-    with package.at_hand(stage.world, stage.local), _in_time(stage.world):
+    with package.at_hand(stage.world, stage.local, stage.outside.send), _in_time(stage.world):
         try:
             stage.play()
         except Found as found:

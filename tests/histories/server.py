@@ -237,14 +237,21 @@ class FtpSession(Process):
         self.say(250, "renamed")
 
     def do_dele(self, argument: bytes) -> None:
+        self._may_remove(argument)
         self.site.remove_file(self.path(argument))
         self.say(250, "deleted")
+
+    def _may_remove(self, argument: bytes) -> None:
+        """See that nothing goes because there is no source; of one whose client is gone, that may be long decided."""
+        if not self.gone:
+            self.site.sees_source(self.path(argument))
 
     def do_mkd(self, argument: bytes) -> None:
         self.site.make_folder(self.path(argument))
         self.say(257, '"made"')
 
     def do_rmd(self, argument: bytes) -> None:
+        self._may_remove(argument)
         self.site.remove_folder(self.path(argument))
         self.say(250, "removed")
 

@@ -34,6 +34,8 @@ class World:
         self.own_chance = random.Random(seed + 1)
         """What the program draws from: its draws do not alter the schedule."""
         self.now = 0.0
+        self.ahead = 0.0
+        """How far the clock on the wall of the program's machine is ahead of the server's, in seconds."""
         self.transcript: list[str] = []
         self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._planned = 0
@@ -42,6 +44,10 @@ class World:
     @property
     def wall(self) -> float:
         return EPOCH + self.now
+
+    @property
+    def local_wall(self) -> float:
+        return self.wall + self.ahead
 
     def note(self, line: str) -> None:
         self.transcript.append(f"{self.now:10.4f} {line}")

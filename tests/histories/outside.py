@@ -1,0 +1,58 @@
+"""What happens to the program from outside, beside its source and its site: its clock, its disk, signals, commands."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+from .durable import Room
+from .local import Act
+from .wire import Life
+from .world import World
+
+OUTSIDE_ACTS = {"clock", "disk", "ask", "signal"}
+
+
+class Outside:
+    """The machine that the program runs on, and who uses it. `life` is the program's last one."""
+
+    def __init__(self, world: World, command: Callable[[str], int], kill: Callable[[str], None]) -> None:
+        self.world = world
+        self.room = Room()
+        self.is_paused = False
+        self.life: Life | None = None
+        self._command = command
+        self._kill = kill
+
+    def do(self, act: Act) -> None:
+        """Let something happen."""
+        self.world.note(f"   outside {' '.join(act)}")
+        match act:
+            case ("clock", seconds):
+                self.world.ahead += float(seconds)
+            case ("disk", what):
+                self.room.fill() if what == "full" else self.room.free()
+            case ("ask", what):
+                self._ask(what)
+            case ("signal", name):
+                self.send(signal.Signals[name])
+
+    def _ask(self, what: str) -> None:
+        code = self._command(what)
+        self.world.note(f"   {what}: exit {code}")
+        if not code and what in {"pause", "resume"}:
+            self.is_paused = what == "pause"
+
+    def send(self, signum: int) -> None:
+        """Send the program a signal."""
+        life = self.life
+        if signum == signal.SIGKILL:
+            self._kill("kill")
+        elif life and life.loop and not life.dead and (handler := life.loop.signals.get(signum)):
+            life.loop.call_soon(*handler)
+
+    def end_trouble(self) -> None:
+        """Let nothing be in the program's way any more, but for the clock, which may well be right now."""
+        self.room.free()
+        if self.is_paused:
+            self._ask("resume")
