@@ -8,9 +8,10 @@ from random import Random
 from . import kinds
 from .history import History, Incident, Phase
 from .kinds import Kind
-from .local import Act
+from .local import INNER, Act
 
 _FILES = ["a", "b", "A", "page.html", "d/x", "d/y", "D/x", "e/x", "d/s/z"]
+_FILES_WITH_INNER = ["a", "in/a", "in/b", "d/x", "in/d/x", "b", "in/A", "A", "in/d/y"]
 _FOLDERS = ["d", "e", "D", "d/s"]
 _ODD = ["-x", "~x", " x", "x ", "x y", "\u00e9", "e\u0301", "\udcff", "\udcff\udcf4x", "n\nl", 'q"', "x.", "a:b", ".am"]
 _LARGE = ["70000", "1100000"]
@@ -55,8 +56,10 @@ class _Drawing:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.chance = Random(f"history {seed}")
-        self.focus = self.chance.choice(_FILES[:6])
-        self.others = self.chance.sample([each for each in _FILES if each != self.focus], 3)
+        self.inner = self.often(0.12)
+        self.files = _FILES_WITH_INNER if self.inner else _FILES
+        self.focus = self.chance.choice(self.files[:6])
+        self.others = self.chance.sample([each for each in self.files if each != self.focus], 3)
         self.there: list[str] = []
         self.away: list[str] = []
         self.done: list[Act] = []
@@ -74,8 +77,9 @@ class _Drawing:
         phases += [self.phase() for _ in range(self.chance.choice([1, 1, 2, 2, 3]))]
         connections = self.chance.choice([1, 1, 2, 3])
         options = ["--no-perms"] * self.often(0.1) + ["--bwlimit=100K"] * self.often(0.1)
-        kind, old_state = kinds.draw(self.chance), self.often(0.05)
-        return History(self.seed, kind, connections, tuple(phases), tuple(options), old_state=old_state)
+        kind, old_state = kinds.draw(self.chance), self.often(0.05) and not self.inner
+        more = {"old_state": old_state, "inner": self.inner}
+        return History(self.seed, kind, connections, tuple(phases), tuple(options), **more)
 
     def phase(self, *, first: bool = False) -> Phase:
         acts = self.beginning() if first else self.changes()
@@ -117,7 +121,7 @@ class _Drawing:
 
     def any(self) -> str:
         """Draw a path, whether or not it is there."""
-        return self.focus if self.often(0.6) else self.chance.choice(self.others if self.often(0.7) else _FILES)
+        return self.focus if self.often(0.6) else self.chance.choice(self.others if self.often(0.7) else self.files)
 
     def one(self) -> str:
         """Draw a path that is there, if there is any."""
@@ -127,6 +131,7 @@ class _Drawing:
 
     def folder(self) -> str:
         folders = [path.rpartition("/")[0] for path in self.there if "/" in path]
+        folders = [each for each in folders if each != INNER]
         return self.chance.choice(folders or _FOLDERS)
 
     def comes(self, path: str) -> None:
@@ -251,7 +256,7 @@ class _Drawing:
         folder, slash, name = path.rpartition("/")
         if self.often(0.3):
             return folder + slash + name.swapcase()
-        return self.chance.choice([each for each in [*self.others, *_FILES] if each != path])
+        return self.chance.choice([each for each in [*self.others, *self.files] if each != path])
 
     def interference(self) -> Act:
         folder = self.folder()
@@ -274,14 +279,18 @@ class _Drawing:
             case "clock":
                 return ("clock", self.chance.choice(["1", "-1", "400", "-400", "90000", "-90000", "1e8", "-1e8"]))
             case "source":
+                if self.inner and self.often(0.5):
+                    self.trouble = ("source", "inner back")
+                    return ("source", "inner away")
                 self.trouble = ("source", "back")
                 return ("source", self.chance.choice(["away", "empty", "copy"]))
             case "disk":
                 self.trouble = ("disk", "free")
                 return ("disk", "full")
             case "pause":
-                self.trouble = ("ask", "resume")
-                return ("ask", "pause")
+                name = f" {INNER}" * (self.inner and self.often(0.5))
+                self.trouble = ("ask", "resume" + name)
+                return ("ask", "pause" + name)
             case what:
                 return ("signal", what) if what.startswith("SIG") else ("ask", what)
 
@@ -313,7 +322,7 @@ class _Drawing:
         moment = "before" if verb in {"CONNECT", "DATA"} or self.often(0.4) else "after"
         weights = _FAULTS.get(verb, _FAULTS_BEFORE if moment == "before" else _FAULTS_AFTER)
         fault = "" if verb == "PASS" and self.often(0.7) else self.one_of(weights)
-        if fault == "kill" and self.often(0.25):
+        if fault == "kill" and self.often(0.25) and not self.inner:  # of one state it is known what is durable
             fault = "power"
         if fault == "stall":
             fault += ":" + self.chance.choice(["1", "7", "20", "100", "250", "never"])

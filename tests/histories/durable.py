@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Durable:
@@ -63,40 +65,45 @@ class Room:
 
     def __init__(self) -> None:
         self.is_full = False
-        self._connection: sqlite3.Connection | None = None
+        self._connections: list[sqlite3.Connection] = []
 
     def watch(self, connection: sqlite3.Connection) -> None:
         """Have a database that was opened keep to it."""
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("CREATE TEMP TABLE disk (content)")
         connection.execute("PRAGMA temp.max_page_count = 1")
-        self._connection = connection
+        self._connections = [connection, *self._connections[:1]]
         if self.is_full:
             self.fill()
 
     def fill(self) -> None:
         """Leave no room."""
         self.is_full = True
-        for table in self._names("main", "table"):
+        for each in self._open_ones("main", "table"):
             for what in ("INSERT", "UPDATE", "DELETE"):
-                self._execute(
-                    f"CREATE TEMP TRIGGER IF NOT EXISTS {what}_{table} BEFORE {what} ON main.{table}"
+                each.connection.execute(
+                    f"CREATE TEMP TRIGGER IF NOT EXISTS {what}_{each.name} BEFORE {what} ON main.{each.name}"
                     " BEGIN INSERT INTO disk VALUES (zeroblob(10000)); END"
                 )
 
     def free(self) -> None:
+        """Leave room enough."""
         self.is_full = False
-        for trigger in self._names("temp", "trigger"):
-            self._execute(f"DROP TRIGGER temp.{trigger}")
+        for each in self._open_ones("temp", "trigger"):
+            each.connection.execute(f"DROP TRIGGER temp.{each.name}")
 
-    def _names(self, database: str, kind: str) -> list[str]:
-        return [name for (name,) in self._execute(f"SELECT name FROM {database}.sqlite_master WHERE type = '{kind}'")]
+    def _open_ones(self, database: str, kind: str) -> Iterator[_Thing]:
+        for connection in self._connections:
+            with suppress(sqlite3.ProgrammingError):  # it is closed
+                found = connection.execute(f"SELECT name FROM {database}.sqlite_master WHERE type = ?", (kind,))
+                yield from [_Thing(connection, name) for (name,) in found.fetchall()]
 
-    def _execute(self, statement: str) -> list[tuple[str]]:
-        try:
-            return self._connection.execute(statement).fetchall() if self._connection else []
-        except sqlite3.ProgrammingError:  # it is closed
-            return []
+
+class _Thing(NamedTuple):
+    """What is in an open database."""
+
+    connection: sqlite3.Connection
+    name: str
 
 
 class Sqlite:

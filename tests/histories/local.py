@@ -23,6 +23,9 @@ _NS = 1_000_000_000
 
 _SHOWN = 300
 
+INNER = "in"
+"""The folder that is a mirror of its own in some histories."""
+_INNER = INNER.encode()
 Act = tuple[str, ...]
 """What somebody does, and to what: all text, so that it can be printed and read."""
 
@@ -36,7 +39,8 @@ class Local:
         self._seen: dict[tuple[bytes, int, int], bytes] = {}
         self.root = self.where = os.fsencode(folder)
         """Its path, and where it is at the moment."""
-        self.away_since: float | None = None
+        self.away_since: dict[bytes, float] = {}
+        """Since when a folder that is the source of a mirror is not where it belongs: b"" for the whole source."""
         self.ever: set[bytes] = set()
         self.contents: set[bytes] = set()
         self.touched: set[bytes] = set()
@@ -111,7 +115,7 @@ class Local:
     def _note_all(self) -> None:
         """Give what is new an inode, perhaps one that has become free, and note what is there."""
         there: set[int] = set()
-        for folder in {self.root: 0, self.where: 0, self._away: 0}:
+        for folder in {self.root: 0, self.where: 0, self._away: 0, self.root + b".inner": 0}:
             if not os.path.isdir(folder):
                 continue
             for status in [os.lstat(folder), *_below(folder)]:
@@ -278,11 +282,19 @@ class Local:
     # What is done to the folder itself.
 
     def _source(self, what: bytes) -> None:
-        """Have it gone, or empty, as a disk that is not mounted; have it back; or put a copy in its place."""
+        """Have it gone, or empty, as a disk that is not mounted; have it back; or put a copy in its place.
+
+        Of the inner mirror's source alone: have it gone, or back.
+        """
         if what in {b"away", b"empty"}:
             self._go_away(empty=what == b"empty")
         elif what == b"back":
             self.come_back()
+        elif what == b"inner away":
+            os.rename(self.at(_INNER), self.root + b".inner")
+            self.away_since[_INNER] = self.world.now
+        elif what == b"inner back":
+            self.inner_comes_back()
         elif self.where == self.root:
             new, old = self.root + b".new", self._away + b"/copied"
             shutil.copytree(os.fsdecode(self.root), os.fsdecode(new), symlinks=True)
@@ -294,7 +306,7 @@ class Local:
         if self.where == self.root:
             self.where = self.root + b".gone"
             os.rename(self.root, self.where)
-            self.away_since = self.world.now
+            self.away_since[b""] = self.world.now
         if empty:
             os.mkdir(self.root)
 
@@ -304,7 +316,15 @@ class Local:
             with suppress(FileNotFoundError):
                 os.rmdir(self.root)
             os.rename(self.where, self.root)
-            self.where, self.away_since = self.root, None
+            self.where = self.root
+            del self.away_since[b""]
+
+    def inner_comes_back(self) -> None:
+        """Have the inner mirror's source where it belongs, in place of what came there meanwhile."""
+        if self.away_since.pop(_INNER, None) is not None:
+            shutil.rmtree(self.at(_INNER), ignore_errors=True)
+            os.rename(self.root + b".inner", self.at(_INNER))
+            self._note_all()
 
     # How.
 

@@ -20,6 +20,9 @@ class Outside:
         self.world = world
         self.room = Room()
         self.is_paused = False
+        self._is_paused_in_part = False
+        self.is_early = False
+        """True once the clock was set back: files may be of the future then, and what was read of them not believed."""
         self.life: Life | None = None
         self._command = command
         self._kill = kill
@@ -30,6 +33,7 @@ class Outside:
         match act:
             case ("clock", seconds):
                 self.world.ahead += float(seconds)
+                self.is_early |= float(seconds) < 0
             case ("disk", what):
                 self.room.fill() if what == "full" else self.room.free()
             case ("ask", what):
@@ -40,8 +44,9 @@ class Outside:
     def _ask(self, what: str) -> None:
         code = self._command(what)
         self.world.note(f"   {what}: exit {code}")
-        if not code and what in {"pause", "resume"}:
+        if not code and what.startswith(("pause", "resume")):
             self.is_paused = what == "pause"
+            self._is_paused_in_part = what.startswith("pause ")
 
     def send(self, signum: int) -> None:
         """Send the program a signal."""
@@ -54,5 +59,5 @@ class Outside:
     def end_trouble(self) -> None:
         """Let nothing be in the program's way any more, but for the clock, which may well be right now."""
         self.room.free()
-        if self.is_paused:
+        if self.is_paused or self._is_paused_in_part:
             self._ask("resume")

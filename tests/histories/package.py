@@ -24,14 +24,16 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .durable import Durable, Room, Sqlite
-from .local import Local, System
+from .local import INNER, Local, System
 from .loop import VirtualLoop
 from .wire import HOST, Socket
 from .world import Found, Killed, World
@@ -52,7 +54,7 @@ def believed(state: Path, torn: Sequence[bytes]) -> list[bytes]:
                 held |= {path for (path,) in connection.execute("SELECT path FROM pending")}
                 rows = connection.execute("SELECT folder, name FROM held WHERE kind = 1 AND size = -1")
                 held |= {folder + b"/" + name if folder else name for folder, name in rows}
-        return [path for path in torn if path not in held]
+        return [path for path in torn if not held & {path, path.removeprefix(f"{INNER}/".encode())}]
 
 
 class _Now:
@@ -189,18 +191,56 @@ def _tell_of_touched_folders(engine: ModuleType) -> None:
     engine.Scope = lambda folders, *more: scope(_Now.touched if folders is None else folders, *more)  # type: ignore[attr-defined]
 
 
-class Result:
-    """How a pass ended: its exit code, and what it told of itself."""
+@dataclass(frozen=True)
+class Mirrors:
+    """The mirror of a source, or that and the one of a folder in it, which a file configures then."""
 
-    def __init__(self, code: int, told: dict[str, Any], log: str) -> None:
+    source: Path
+    state: Path
+    home: Path
+    inner: str = ""
+
+    def words(self, *, password: bool = False) -> tuple[str, ...]:
+        """Return what a command is told of them."""
+        words: tuple[str, ...] = ("--state-dir", str(self.state))
+        if password and not self.inner:
+            words += ("--password-file", str(self.home / "password"))
+        if not self.inner:
+            return (*words, str(self.source), f"ftp://lab@{HOST}/www")
+        file = self.source.with_name("mirrors.toml")
+        file.write_text("".join(self._table(*each) for each in [("outer", ""), (self.inner, self.inner)]))
+        return (*words, "--config", str(file))
+
+    def _table(self, name: str, folder: str) -> str:
+        return (
+            f'[mirror.{name}]\npassword-file = "{self.home}/password"\n'
+            f'source = "{self.source / folder}"\ndestination = "ftp://lab@{HOST}/{Path("www") / folder}"\n'
+        )
+
+
+class Result:
+    """How a pass ended: its exit code, and what each mirror told of it."""
+
+    def __init__(self, code: int, told: list[dict[str, Any]], log: str) -> None:
         self.code = code
-        self.told = told
+        self._told = told
         self.log = log
 
     @property
+    def is_pass(self) -> bool:
+        """True if any mirror tells of a pass."""
+        return bool(self._told)
+
+    def told(self, what: str) -> int:
+        """Return a number that was told, of all mirrors together."""
+        return sum(each[what] for each in self._told)
+
+    @property
     def problems(self) -> dict[str, int]:
-        found: dict[str, int] = self.told.get("failures") or {}
-        return found
+        found: Counter[str] = Counter()
+        for each in self._told:
+            found.update(each.get("failures") or {})
+        return dict(found)
 
 
 @contextlib.contextmanager
@@ -218,16 +258,14 @@ def at_hand(world: World, local: Local, signal: Callable[[int], None]) -> Any:
 
 def sync(
     loop: VirtualLoop,
-    source: Path,
-    state: Path,
-    home: Path,
+    mirrors: Mirrors,
     options: Sequence[str],
     *,
     durable: Durable | None = None,
     room: Room | None = None,
     touched: frozenset[str] | None = None,
 ) -> Result:
-    """Run the program's one pass in this loop; `durable` sees what of its state survives a power failure.
+    """Run one pass of all mirrors in this loop; `durable` sees what of a state survives a power failure.
 
     It looks at the `touched` folders only, if it is told of any.
     """
@@ -235,32 +273,27 @@ def sync(
     _Now.touched = touched
     before = asyncio.new_event_loop
     asyncio.new_event_loop = lambda: loop
-    arguments = ["--once", "--json", "--no-progress", "--password-file", str(home / "password")]
     try:
-        code, out, errors = _run("sync", *arguments, *options, *_mirror(source, state))
+        code, out, errors = _run("sync", "--once", "--json", "--no-progress", *options, *mirrors.words(password=True))
     finally:
         asyncio.new_event_loop = before
         _SQLITE.durable = _SQLITE.room = _Now.touched = None
         logging.getLogger().handlers.clear()
         logging.getLogger(NAME).handlers.clear()
-    lines = out.splitlines()
-    return Result(code, json.loads(lines[-1]) if lines else {}, errors)
+    return Result(code, [json.loads(line) for line in out.splitlines()], errors)
 
 
-def ask(command: str, source: Path, state: Path) -> int:
+def ask(command: str, mirrors: Mirrors) -> int:
     """Run another of its commands, in a process of its own that the program may be beside; return the exit code."""
     watched, _SQLITE.durable = _SQLITE.durable, None
     try:
-        code, _, _ = _run(command, *_mirror(source, state))
+        what, *names = command.split()
+        code, _, _ = _run(what, *mirrors.words(), *names)
     finally:
         _SQLITE.durable = watched
     if watched:
         watched.settle()
     return code
-
-
-def _mirror(source: Path, state: Path) -> tuple[str, ...]:
-    return "--state-dir", str(state), str(source), f"ftp://lab@{HOST}/www"
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:

@@ -19,7 +19,7 @@ from . import package
 from .durable import Durable
 from .events import Events
 from .history import SITE_ACTS, History
-from .local import Act, Local
+from .local import INNER, Act, Local
 from .loop import VirtualLoop
 from .old_state import make_old
 from .outside import OUTSIDE_ACTS, Outside
@@ -61,11 +61,13 @@ class Stage:
         self.world = World(history.seed)
         self.source = self.folder / "source"
         self.local = Local(self.world, self.source, alike=history.alike)
-        self.local.do(("write", "k", "5", "old"))
+        for path in ["k", *[f"{INNER}/k"] * history.inner]:
+            self.local.do(("write", path, "5", "old"))
         self.site = Site(self.world, history.kind, self.local)
         self.events = Events(self.world, self.do)
         self.events.kill = self.kill
         self.server = FtpServer(self.world, history.kind, self.site, self.events, history.connections)
+        self.server.inner = self.inner
         self.lives: list[Life] = []
         self.deaths = 0
         self.durable: Durable | None = None
@@ -74,6 +76,11 @@ class Stage:
         self.may_lose_power = "power" in {each.fault for phase in history.phases for each in phase.incidents}
         self.outside = Outside(self.world, self._command, self.kill)
         self.room = self.outside.room if any(act[0] == "disk" for act in history.acts()) else None
+
+    @property
+    def inner(self) -> bytes:
+        """Where on the site the inner mirror is, if there is one."""
+        return ROOT + b"/" + INNER.encode() if self.history.inner else b""
 
     @property
     def state(self) -> Path:
@@ -122,19 +129,23 @@ class Stage:
         life.end()
 
     def _command(self, what: str) -> int:
-        return package.ask(what, self.source, self.state)
+        return package.ask(what, self.mirrors)
+
+    @property
+    def mirrors(self) -> package.Mirrors:
+        return package.Mirrors(self.source, self.state, self.home, INNER * self.history.inner)
 
     @property
     def is_watched(self) -> bool:
         """True if passes look at what was touched alone, where the one before went well: in each third history."""
-        return self.history.seed % 3 == 2
+        return self.history.seed % 3 == 2 and not self.history.inner
 
     def run_over_changes(self) -> package.Result | None:
         """Run a pass, over what was touched since the last one began if the program watches; None if it was killed."""
         touched = None if self.marks is None else self.local.touched_since(self.marks)
         marks = self.local.marks()
         result = self.run(touched=touched)
-        self.marks = marks if self.is_watched and result and result.told and result.code in {0, 1} else None
+        self.marks = marks if self.is_watched and result and result.is_pass and result.code in {0, 1} else None
         return result
 
     def run(self, *more: str, touched: frozenset[str] | None = None) -> package.Result | None:
@@ -154,9 +165,7 @@ class Stage:
             self.durable = Durable(self.state, self.folder / "durable") if self.may_lose_power else None
             result = package.sync(
                 loop,
-                self.source,
-                self.state,
-                self.home,
+                self.mirrors,
                 options,
                 durable=self.durable,
                 room=self.room,
@@ -196,8 +205,21 @@ class Stage:
             self._see_that_torn_ones_are_known()
         self.world.rest(QUIET_SECONDS)
         self.local.come_back()
+        if self.history.inner:
+            self._see_that_others_are_not_disturbed()
+        self.local.inner_comes_back()
         self.outside.end_trouble()
         self._converge()
+
+    def _see_that_others_are_not_disturbed(self) -> None:
+        """With the inner mirror in trouble for good, the outer one does what it does alone."""
+        self.outside.end_trouble()
+        trouble = [("source", "inner away"), ("ask", f"pause {INNER}")][self.history.seed % 2]
+        self.do(trouble)
+        for _ in range(2):
+            code = self._code()
+            self.world.rest(QUIET_SECONDS)
+        self._compare(code, but=self.inner)
 
     def _see_that_torn_ones_are_known(self) -> None:
         """Where no pass is under way, a file that is not whole is one that the state holds as that."""
@@ -216,7 +238,7 @@ class Stage:
         assert result is not None, "nobody kills it in quiet"
         done = _told_of(result, foretold)
         sent_instead = self.site.renames_refused > refused  # whether a name is to be had shows the attempt
-        if done != foretold and not (result.told["failed"] or robbed or sent_instead):
+        if done != foretold and not (result.told("failed") or robbed or sent_instead):
             self.world.found("a dry run tells what would be done", f"{foretold}, and it was {done}")
         self.world.rest(QUIET_SECONDS)
         lost = self.server.lost
@@ -230,7 +252,7 @@ class Stage:
         code = self._code()
         if not code and self.server.commands != before:
             self.world.found("the third pass is silent", f"{self.server.commands - before} commands")
-        if not code and self.history.seed % 4 == 1:
+        if not code and self.history.seed % 4 == 1 and not self.outside.is_early:
             self._touch_all()
         if not code and self.is_watched:
             self._change_some()
@@ -243,8 +265,8 @@ class Stage:
                 self.do(("touch", path.decode("utf-8", "surrogateescape")))
         result = self.run()
         assert result is not None, "nobody kills it in quiet"
-        if result.told["uploaded_files"]:
-            self.world.found("a touch alone sends nothing", f"{result.told['uploaded_files']} files were sent")
+        if sent := result.told("uploaded_files"):
+            self.world.found("a touch alone sends nothing", f"{sent} files were sent")
         self._compare(result.code)
 
     def _change_some(self) -> None:
@@ -285,24 +307,26 @@ class Stage:
         assert result is not None, "nobody kills it in quiet"
         return result.code
 
-    def _compare(self, code: int) -> None:
+    def _compare(self, code: int, but: bytes = b"") -> None:
+        """See that all is equal, but for what is somewhere."""
         excused = _Excuses(self.local, self.site)
         wanted = {ROOT + b"/" + path: content for path, content in self.local.tree().items()}
         told = {path for path, content in wanted.items() if excused.must_be_told(path, content)}
         if told and not code:
             self.world.found("what is not mirrored is told", f"{shown(min(told))} cannot be right, and exit 0")
         for path in sorted(wanted.keys() - told):
-            if not excused.taken(path):
+            if not (excused.taken(path) or (but and but in _lineage(path))):
                 self._compare_one(path, wanted[path], code)
         spelled_otherwise = set(map(self.site.key, wanted)) if self._keeps_spelling else set()
         for node in self.site.inside(ROOT):
             path = node.path
             is_wanted = path in wanted or self.site.key(path) in spelled_otherwise
             is_ours = not (node.others or self._looks_like_others(node))
-            if not is_wanted and is_ours and not excused.kept(path) and not _waits(path, told):
+            is_there = is_ours and not (but and but in _lineage(path))
+            if not is_wanted and is_there and not excused.kept(path) and not _waits(path, told):
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
                 self.world.found(law, f"{shown(path)} {shown_content(node.content)}; exit {code}")
-        if code and not told and not any(map(excused.may_be_told, wanted)):
+        if code and not (told or but) and not any(map(excused.may_be_told, wanted)):
             self.world.found("what is mirrored is no failure", f"exit {code}")
 
     def _compare_one(self, path: bytes, content: bytes | None, code: int) -> None:
@@ -332,7 +356,8 @@ class Stage:
             return
         status = os.lstat(self.local.at(path[len(ROOT) + 1 :]))
         mode = status.st_mode & 0o777 | (0o700 if node.content is None else 0)
-        if self.history.kind.chmod and "--no-perms" not in self.history.options and node.mode != mode:
+        is_set = self.history.kind.chmod and "--no-perms" not in self.history.options and path != self.inner
+        if is_set and node.mode != mode:
             self.world.found("equal in the end", f"{shown(path)} has mode {node.mode:o}, not {mode:o}")
         apart = abs(int(node.mtime) - int(status.st_mtime))
         nearly = _COARSE_S * self.history.kind.in_place  # cut short before its time was set, it is whole by its size
@@ -342,9 +367,9 @@ class Stage:
 
 def _told_of(result: package.Result, what: Iterable[str]) -> dict[str, int]:
     """Return what was told of a pass; whether others have something in a folder may show its removal alone."""
-    told = {each: result.told[each] for each in what}
+    told = {each: result.told(each) for each in what}
     if "deleted_folders" in told:
-        told["deleted_folders"] += result.told["no_longer_managed"]
+        told["deleted_folders"] += result.told("no_longer_managed")
     return told
 
 

@@ -8,7 +8,7 @@ import time
 from .answers import facts, stamp, unix
 from .kinds import Kind
 from .process import Process, Trouble
-from .site import ROOT, No, Node, Site
+from .site import ROOT, No, Node, Site, shown
 from .wire import Connection, Pipe
 from .world import World
 
@@ -19,6 +19,8 @@ class FtpServer:
     def __init__(self, world: World, kind: Kind, site: Site, trouble: Trouble, cap: int) -> None:
         self.world, self.kind, self.site, self.trouble = world, kind, site, trouble
         self.cap = cap
+        self.inner = b""
+        """Where the root of another mirror is, if there is one."""
         self.sessions: list[FtpSession] = []
         self._ports: dict[int, FtpSession] = {}
         self._last_port = 50_000
@@ -145,7 +147,15 @@ class FtpSession(Process):
         path = b"/" + b"/".join(parts)
         if path != ROOT and not path.startswith(ROOT + b"/"):
             self.world.found("nothing outside the root", f"{self._verb} {argument!r} in {self.folder!r}")
+        if (inner := self.server.inner) and self.folder != b"/":
+            self._keep_apart(path, inner)
         return path
+
+    def _keep_apart(self, path: bytes, inner: bytes) -> None:
+        """See that a mirror leaves another one alone whose root is in its own, and that one all that is not its."""
+        is_inner = (self.folder + b"/").startswith(inner + b"/")
+        if path != inner and is_inner != path.startswith(inner + b"/"):
+            self.world.found("mirrors leave each other alone", f"{self._verb} {shown(path)} in {shown(self.folder)}")
 
     def file(self, argument: bytes) -> Node:
         node = self.site.find(self.path(argument))
