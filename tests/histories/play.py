@@ -215,7 +215,7 @@ class Stage:
         """With the inner mirror in trouble for good, the outer one does what it does alone."""
         self.outside.end_trouble()
         trouble = [("source", "inner away"), ("ask", f"pause {INNER}")][self.history.seed % 2]
-        self.do(trouble)
+        (self.local if trouble[0] == "source" else self.outside).do(trouble)
         for _ in range(2):
             code = self._code()
             self.world.rest(QUIET_SECONDS)
@@ -465,7 +465,7 @@ def _let_go(stage: Stage) -> None:
     for life in stage.lives:
         life.dead = True
         for task in life.remains:
-            with suppress(RuntimeError):  # what waits for something even then
+            with suppress(Exception), package.unheard():  # whatever it does or says then, it was killed
                 task.get_coro().close()
         life.remains.clear()
         life.loop = None
