@@ -63,6 +63,8 @@ class History:
     """False: a file that is written anew never has the size and the date that it had, which some programs go by."""
     old_state: bool = False
     """True: the state that the first pass leaves is one of version 1, which knows no change times."""
+    stays: bool = False
+    """True: the program stays, watches its source, and goes on from phase to phase."""
     inner: bool = False
     """True: one folder is a mirror of its own, kept by the same process, in the same place of the site."""
 
@@ -77,6 +79,7 @@ class History:
         """Return the history as a person reads it."""
         lines = [f"seed {self.seed}, {self.connections} connections, server: {self.kind}", *self.options]
         lines += ["the first pass leaves a state of version 1"] * self.old_state
+        lines += ["the program stays"] * self.stays
         lines += [f"{INNER} is a mirror of its own"] * self.inner
         for number, phase in enumerate(self.phases, 1):
             lines.append(f"  {number}. after {phase.seconds:g} s: {'; '.join(' '.join(act) for act in phase.acts)}")
@@ -98,7 +101,7 @@ class History:
             for each in raw["phases"]
         )
         more = {"options": tuple(raw["options"]), "alike": raw["alike"]}
-        more |= {name: raw.get(name, False) for name in ("old_state", "inner")}
+        more |= {name: raw.get(name, False) for name in ("old_state", "stays", "inner")}
         return cls(raw["seed"], Kind(**raw["kind"]), raw["connections"], phases, **more)
 
 

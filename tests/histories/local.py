@@ -6,6 +6,7 @@ change times are ours, everything else is the disk's.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -415,6 +416,11 @@ class System:
             os.kill(process, signum)
         elif signum:
             self._signal(signum)
+
+    def open(self, path: Any, *arguments: Any, **options: Any) -> int:
+        if path == "/dev/tty":  # nobody sits there
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+        return os.open(path, *arguments, **options)
 
     def _exit(self, _: int) -> None:
         self._signal(signal.SIGKILL)

@@ -6,19 +6,23 @@ import signal
 from collections.abc import Callable
 
 from .durable import Room
+from .kernel import Kernel
 from .local import Act
 from .wire import Life
 from .world import World
 
-OUTSIDE_ACTS = {"clock", "disk", "ask", "signal"}
+OUTSIDE_ACTS = {"clock", "disk", "ask", "signal", "kernel"}
 
 
 class Outside:
     """The machine that the program runs on, and who uses it. `life` is the program's last one."""
 
-    def __init__(self, world: World, command: Callable[[str], int], kill: Callable[[str], None]) -> None:
+    def __init__(
+        self, world: World, kernel: Kernel, command: Callable[[str], int], kill: Callable[[str], None]
+    ) -> None:
         self.world = world
         self.room = Room()
+        self.kernel = kernel
         self.is_paused = False
         self._is_paused_in_part = False
         self.is_early = False
@@ -37,16 +41,26 @@ class Outside:
             case ("disk", what):
                 self.room.fill() if what == "full" else self.room.free()
             case ("ask", what):
-                self._ask(what)
+                self.ask(what)
+            case ("kernel", what):
+                self._watch(what)
             case ("signal", name):
                 self.send(signal.Signals[name])
 
-    def _ask(self, what: str) -> None:
+    def ask(self, what: str) -> None:
+        """Run a command of the program that is not `sync`."""
         code = self._command(what)
         self.world.note(f"   {what}: exit {code}")
         if not code and what.startswith(("pause", "resume")):
             self.is_paused = what == "pause"
             self._is_paused_in_part = what.startswith("pause ")
+
+    def _watch(self, what: str) -> None:
+        match what:
+            case "overflows":
+                self.kernel.lose()
+            case "is short of watches":
+                self.kernel.most = 2
 
     def send(self, signum: int) -> None:
         """Send the program a signal."""
@@ -60,4 +74,4 @@ class Outside:
         """Let nothing be in the program's way any more, but for the clock, which may well be right now."""
         self.room.free()
         if self.is_paused or self._is_paused_in_part:
-            self._ask("resume")
+            self.ask("resume")

@@ -32,6 +32,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import kernel
 from .durable import Durable, Room, Sqlite
 from .local import INNER, Local, System
 from .loop import VirtualLoop
@@ -173,6 +174,7 @@ def prepare(home: Path) -> None:
         del os.environ[name]
     os.environ["HOME"] = str(home)
     sys.modules["uvloop"] = None  # type: ignore[assignment]
+    sys.modules["asyncinotify"] = kernel
     warnings.simplefilter("ignore")
     for module in _modules():
         for name, value in list(vars(module).items()):
@@ -199,17 +201,26 @@ class Mirrors:
     state: Path
     home: Path
     inner: str = ""
+    in_file: bool = False
 
     def words(self, *, password: bool = False) -> tuple[str, ...]:
         """Return what a command is told of them."""
         words: tuple[str, ...] = ("--state-dir", str(self.state))
-        if password and not self.inner:
+        if self.inner or self.in_file:
+            return (*words, "--config", str(self._file))
+        if password:
             words += ("--password-file", str(self.home / "password"))
-        if not self.inner:
-            return (*words, str(self.source), f"ftp://lab@{HOST}/www")
-        file = self.source.with_name("mirrors.toml")
-        file.write_text("".join(self._table(*each) for each in [("outer", ""), (self.inner, self.inner)]))
-        return (*words, "--config", str(file))
+        return (*words, str(self.source), f"ftp://lab@{HOST}/www")
+
+    @property
+    def _file(self) -> Path:
+        return self.source.with_name("mirrors.toml")
+
+    def configure(self, *, every: int = 600, broken: bool = False) -> None:
+        """Write the file."""
+        tables = [("outer", ""), *[(self.inner, self.inner)] * bool(self.inner)]
+        text = f'every = "{every}s"\n' + "".join(self._table(*each) for each in tables)
+        self._file.write_text("[mirror\n" * broken + text)
 
     def _table(self, name: str, folder: str) -> str:
         return (
@@ -271,23 +282,37 @@ def sync(
     durable: Durable | None = None,
     room: Room | None = None,
     touched: frozenset[str] | None = None,
+    stays: bool = False,
 ) -> Result:
     """Run one pass of all mirrors in this loop; `durable` sees what of a state survives a power failure.
 
-    It looks at the `touched` folders only, if it is told of any.
+    It looks at the `touched` folders only, if it is told of any. One that `stays` watches, pass after pass.
     """
     _SQLITE.durable, _SQLITE.room = durable, room
     _Now.touched = touched
     before = asyncio.new_event_loop
     asyncio.new_event_loop = lambda: loop
     try:
-        code, out, errors = _run("sync", "--once", "--json", "--no-progress", *options, *mirrors.words(password=True))
+        how = "--watch" if stays else "--once"
+        code, out, errors = _run("sync", how, "--json", "--no-progress", *options, *mirrors.words(password=True))
     finally:
         asyncio.new_event_loop = before
         _SQLITE.durable = _SQLITE.room = _Now.touched = None
         logging.getLogger().handlers.clear()
         logging.getLogger(NAME).handlers.clear()
     return Result(code, [json.loads(line) for line in out.splitlines()], errors)
+
+
+def passes_told() -> list[dict[str, Any]]:
+    """Return what the program has told of its passes up to now."""
+    assert isinstance(sys.stdout, io.StringIO)
+    return [json.loads(line) for line in sys.stdout.getvalue().splitlines()]
+
+
+def log_so_far() -> str:
+    """Return what the program has logged up to now."""
+    assert isinstance(sys.stderr, io.StringIO)
+    return sys.stderr.getvalue()
 
 
 def ask(command: str, mirrors: Mirrors) -> int:

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -19,12 +19,14 @@ from . import package
 from .durable import Durable
 from .events import Events
 from .history import SITE_ACTS, History
+from .kernel import Inotify, Kernel
 from .local import INNER, Act, Local
 from .loop import VirtualLoop
 from .old_state import make_old
 from .outside import OUTSIDE_ACTS, Outside
 from .server import FtpServer
 from .site import ROOT, Node, Site, shown, shown_content
+from .staying import Staying
 from .wire import Life
 from .world import Found, Killed, World
 
@@ -74,7 +76,10 @@ class Stage:
         self.marks: dict[bytes, tuple[int, ...]] | None = None
         """What the source was like when the last pass began, where the program watches and did not end since."""
         self.may_lose_power = "power" in {each.fault for phase in history.phases for each in phase.incidents}
-        self.outside = Outside(self.world, self._command, self.kill)
+        self.kernel = Kernel(self.world, os.fsencode(self.folder), self.local.stat_of)
+        self.outside = Outside(self.world, self.kernel, self._command, self.kill)
+        if self.history.inner or self.history.stays:
+            self.mirrors.configure()
         self.room = self.outside.room if any(act[0] == "disk" for act in history.acts()) else None
 
     @property
@@ -95,6 +100,7 @@ class Stage:
             return
         if act[0] not in SITE_ACTS:
             self.local.do(act)
+            self.kernel.look()
             return
         verb, path = act[0], ROOT + b"/" + act[1].encode("utf-8", "surrogateescape")
         if verb == "take":
@@ -133,7 +139,9 @@ class Stage:
 
     @property
     def mirrors(self) -> package.Mirrors:
-        return package.Mirrors(self.source, self.state, self.home, INNER * self.history.inner)
+        return package.Mirrors(
+            self.source, self.state, self.home, INNER * self.history.inner, in_file=self.history.stays
+        )
 
     @property
     def is_watched(self) -> bool:
@@ -148,12 +156,20 @@ class Stage:
         self.marks = marks if self.is_watched and result and result.is_pass and result.code in {0, 1} else None
         return result
 
-    def run(self, *more: str, touched: frozenset[str] | None = None) -> package.Result | None:
-        """Run a pass, with more options; None if it was killed."""
+    def run(
+        self,
+        *more: str,
+        touched: frozenset[str] | None = None,
+        meanwhile: Callable[[Life], None] | None = None,
+    ) -> package.Result | None:
+        """Run a pass, with more options; None if it was killed. With something to do `meanwhile` the program stays."""
         life = Life(self.world, self.server)
         self.lives.append(life)
         life.loop = loop = VirtualLoop(self.world, life)
         self.outside.life = life
+        Inotify.kernel = self.kernel
+        if meanwhile:
+            self.world.after(0.0, meanwhile, life)
         life.at_work, life.at_piece = self.events.at_work, self.events.at_piece
         options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
         options += ["--max-delete", "100%", *self.history.options, *more]
@@ -170,6 +186,7 @@ class Stage:
                 durable=self.durable,
                 room=self.room,
                 touched=touched,
+                stays=meanwhile is not None,
             )
         except Killed:
             return None
@@ -179,11 +196,12 @@ class Stage:
             self.world.found("no traceback", f"{type(error).__name__}: {error}")
         finally:
             life.dead = True
+            self.kernel.forget()
         for line in result.log.splitlines():
             said = line[21:].replace(str(self.source), "SOURCE").replace(str(self.folder), "FOLDER")
             self.world.note(f"   says {said}")
         self.world.note(f"-- exit {result.code} {result.problems}")
-        if was_paused and self.server.commands != commands:
+        if was_paused and self.outside.is_paused and not meanwhile and self.server.commands != commands:
             self.world.found("nothing is done while it is paused", f"{self.server.commands - commands} commands")
         if loop.troubles or package.OWN_ERROR in result.problems:
             self.world.found("no traceback", f"{loop.troubles} {result.log}")
@@ -191,6 +209,24 @@ class Stage:
 
     def play(self) -> None:
         """Play all phases, and then see what comes of it in quiet."""
+        if self.history.stays:
+            Staying(self).play()
+        else:
+            self._play_phases()
+        self.world.rest(QUIET_SECONDS)
+        if self.history.inner:
+            self._see_that_others_are_not_disturbed()
+        self.end_trouble()
+        self._converge()
+
+    def end_trouble(self) -> None:
+        """Let nothing be in the program's way any more."""
+        self.local.come_back()
+        self.local.inner_comes_back()
+        self.kernel.look()
+        self.outside.end_trouble()
+
+    def _play_phases(self) -> None:
         killed = False
         for number, phase in enumerate(self.history.phases):
             for act in phase.acts:
@@ -203,23 +239,16 @@ class Stage:
             if self.history.old_state and not (number or killed):
                 self.world.note(f"-- the state is one of version 1: {make_old(self.state)}")
             self._see_that_torn_ones_are_known()
-        self.world.rest(QUIET_SECONDS)
-        self.local.come_back()
-        if self.history.inner:
-            self._see_that_others_are_not_disturbed()
-        self.local.inner_comes_back()
-        self.outside.end_trouble()
-        self._converge()
 
     def _see_that_others_are_not_disturbed(self) -> None:
         """With the inner mirror in trouble for good, the outer one does what it does alone."""
-        self.outside.end_trouble()
+        self.end_trouble()
         trouble = [("source", "inner away"), ("ask", f"pause {INNER}")][self.history.seed % 2]
         (self.local if trouble[0] == "source" else self.outside).do(trouble)
         for _ in range(2):
             code = self._code()
             self.world.rest(QUIET_SECONDS)
-        self._compare(code, but=self.inner)
+        self.compare(code, but=self.inner)
 
     def _see_that_torn_ones_are_known(self) -> None:
         """Where no pass is under way, a file that is not whole is one that the state holds as that."""
@@ -244,7 +273,7 @@ class Stage:
         lost = self.server.lost
         code = self._code()
         self.world.rest(QUIET_SECONDS)
-        self._compare(code)
+        self.compare(code)
         if self.server.lost > lost:  # what such a session was sent is looked at once more
             self._code()
             self.world.rest(QUIET_SECONDS)
@@ -267,7 +296,7 @@ class Stage:
         assert result is not None, "nobody kills it in quiet"
         if sent := result.told("uploaded_files"):
             self.world.found("a touch alone sends nothing", f"{sent} files were sent")
-        self._compare(result.code)
+        self.compare(result.code)
 
     def _change_some(self) -> None:
         """Do once more what was done before the last pass: one over what was touched leaves nothing to be done."""
@@ -283,7 +312,7 @@ class Stage:
         self.world.rest(QUIET_SECONDS)
         if result.code:
             return
-        self._compare(result.code)
+        self.compare(result.code)
         if self.server.lost > lost:  # what such a session was sent is looked at once more
             self._code()
             self.world.rest(QUIET_SECONDS)
@@ -307,7 +336,7 @@ class Stage:
         assert result is not None, "nobody kills it in quiet"
         return result.code
 
-    def _compare(self, code: int, but: bytes = b"") -> None:
+    def compare(self, code: int, but: bytes = b"") -> None:
         """See that all is equal, but for what is somewhere."""
         excused = _Excuses(self.local, self.site)
         wanted = {ROOT + b"/" + path: content for path, content in self.local.tree().items()}
