@@ -32,6 +32,7 @@ _ACTS = {
     "unstash": 6, "rename_folder": 6, "remove_folder": 3, "rebuild": 2, "kind": 3, "link": 2, "odd": 1,
 }  # fmt: skip
 _OUTSIDE = {"clock": 4, "source": 4, "disk": 3, "pause": 2, "now": 1, "SIGTERM": 3, "SIGUSR1": 1}
+_OF_ONE_THAT_STAYS = {"kernel": 8, "reload": 3}
 _FAULTS_BEFORE = {"": 5, "cut": 3, "hang-up": 2, "stall": 3, "refuse": 3, "full": 1, "kill": 4}
 _FAULTS_AFTER = {"": 4, "cut": 5, "half": 1, "replied": 2, "hang-up": 5, "stall": 3, "kill": 7}
 _FAULTS = {
@@ -56,7 +57,8 @@ class _Drawing:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.chance = Random(f"history {seed}")
-        self.inner = self.often(0.12)
+        self.inner = self.often(0.1)
+        self.stays = self.often(0.12)
         self.files = _FILES_WITH_INNER if self.inner else _FILES
         self.focus = self.chance.choice(self.files[:6])
         self.others = self.chance.sample([each for each in self.files if each != self.focus], 3)
@@ -77,8 +79,8 @@ class _Drawing:
         phases += [self.phase() for _ in range(self.chance.choice([1, 1, 2, 2, 3]))]
         connections = self.chance.choice([1, 1, 2, 3])
         options = ["--no-perms"] * self.often(0.1) + ["--bwlimit=100K"] * self.often(0.1)
-        kind, old_state = kinds.draw(self.chance), self.often(0.05) and not self.inner
-        more = {"old_state": old_state, "inner": self.inner}
+        kind, old_state = kinds.draw(self.chance), self.often(0.05) and not (self.inner or self.stays)
+        more = {"old_state": old_state, "stays": self.stays, "inner": self.inner}
         return History(self.seed, kind, connections, tuple(phases), tuple(options), **more)
 
     def phase(self, *, first: bool = False) -> Phase:
@@ -104,7 +106,7 @@ class _Drawing:
         acts = [self.act() for _ in range(self.chance.choice([1, 1, 1, 2, 2, 3]))]
         if self.often(0.15):
             acts.insert(self.chance.randint(0, len(acts)), self.interference())
-        if self.often(0.8 if self.trouble else 0.1):
+        if self.often(0.8 if self.trouble else 0.4 if self.stays else 0.1):
             acts.insert(self.chance.randint(0, len(acts)), self.outside())
         return acts
 
@@ -275,7 +277,7 @@ class _Drawing:
         if (end := self.trouble) and self.often(0.8):
             self.trouble = None
             return end
-        match self.one_of(_OUTSIDE):
+        match self.one_of(_OUTSIDE | _OF_ONE_THAT_STAYS if self.stays else _OUTSIDE):
             case "clock":
                 return ("clock", self.chance.choice(["1", "-1", "400", "-400", "90000", "-90000", "1e8", "-1e8"]))
             case "source":
@@ -291,6 +293,10 @@ class _Drawing:
                 name = f" {INNER}" * (self.inner and self.often(0.5))
                 self.trouble = ("ask", "resume" + name)
                 return ("ask", "pause" + name)
+            case "reload":
+                return ("reload", self.chance.choice(["sooner", "later", "broken"]))
+            case "kernel":
+                return ("kernel", "overflows" if self.often(0.7) else "is short of watches")
             case what:
                 return ("signal", what) if what.startswith("SIG") else ("ask", what)
 

@@ -13,6 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+_STATE = ".sqlite3"
+"""By its name a state is told from what is known of servers, which nothing depends on."""
+
 
 class Durable:
     """Copies of one folder of databases, kept in another."""
@@ -72,7 +75,7 @@ class Room:
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("CREATE TEMP TABLE disk (content)")
         connection.execute("PRAGMA temp.max_page_count = 1")
-        self._connections = [connection, *self._connections[:1]]
+        self._connections = [each for each in self._connections if _is_open(each)] + [connection]
         if self.is_full:
             self.fill()
 
@@ -93,10 +96,9 @@ class Room:
             each.connection.execute(f"DROP TRIGGER temp.{each.name}")
 
     def _open_ones(self, database: str, kind: str) -> Iterator[_Thing]:
-        for connection in self._connections:
-            with suppress(sqlite3.ProgrammingError):  # it is closed
-                found = connection.execute(f"SELECT name FROM {database}.sqlite_master WHERE type = ?", (kind,))
-                yield from [_Thing(connection, name) for (name,) in found.fetchall()]
+        for connection in filter(_is_open, self._connections):
+            found = connection.execute(f"SELECT name FROM {database}.sqlite_master WHERE type = ?", (kind,))
+            yield from [_Thing(connection, name) for (name,) in found.fetchall()]
 
 
 class _Thing(NamedTuple):
@@ -104,6 +106,12 @@ class _Thing(NamedTuple):
 
     connection: sqlite3.Connection
     name: str
+
+
+def _is_open(connection: sqlite3.Connection) -> bool:
+    with suppress(sqlite3.ProgrammingError):
+        return connection.total_changes >= 0
+    return False
 
 
 class Sqlite:
@@ -117,8 +125,9 @@ class Sqlite:
 
     def connect(self, database: Any, *arguments: Any, **more: Any) -> sqlite3.Connection:
         connection: sqlite3.Connection = sqlite3.connect(database, *arguments, **more)
-        if "mode=rw" in str(database) and "servers" not in str(database):
-            for each in (self.room, self.durable):
-                if each:
-                    each.watch(connection)
+        if "mode=rw" in str(database):
+            if self.room:
+                self.room.watch(connection)
+            if self.durable and _STATE in str(database):
+                self.durable.watch(connection)
         return connection

@@ -67,6 +67,12 @@ class Kernel:
         """True if not all may be watched."""
         return self.most < 1000
 
+    def open(self, reader: Inotify) -> None:
+        """Have a reader, of which a process may have few."""
+        if self.reader:
+            self._world.found("one inotify instance for all mirrors", "there is another one")
+        self.reader = reader
+
     def forget(self) -> None:
         """Watch nothing any more, for who wanted it is gone."""
         for each in self._watched.values():
@@ -164,8 +170,7 @@ class Inotify:
 
     def __init__(self, **_: object) -> None:
         self._kernel = Inotify.kernel
-        self._kernel.forget()
-        self._kernel.reader = self
+        self._kernel.open(self)
         self._events: deque[Event] = deque()
         self._waiting: asyncio.Future[None] | None = None
 

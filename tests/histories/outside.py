@@ -11,14 +11,20 @@ from .local import Act
 from .wire import Life
 from .world import World
 
-OUTSIDE_ACTS = {"clock", "disk", "ask", "signal", "kernel"}
+OUTSIDE_ACTS = {"clock", "disk", "ask", "signal", "reload", "kernel"}
 
 
 class Outside:
     """The machine that the program runs on, and who uses it. `life` is the program's last one."""
 
     def __init__(
-        self, world: World, kernel: Kernel, command: Callable[[str], int], kill: Callable[[str], None]
+        self,
+        world: World,
+        kernel: Kernel,
+        *,
+        command: Callable[[str], int],
+        configure: Callable[[str], None],
+        kill: Callable[[str], None],
     ) -> None:
         self.world = world
         self.room = Room()
@@ -29,6 +35,7 @@ class Outside:
         """True once the clock was set back: files may be of the future then, and what was read of them not believed."""
         self.life: Life | None = None
         self._command = command
+        self._configure = configure
         self._kill = kill
 
     def do(self, act: Act) -> None:
@@ -42,6 +49,9 @@ class Outside:
                 self.room.fill() if what == "full" else self.room.free()
             case ("ask", what):
                 self.ask(what)
+            case ("reload", what):
+                self._configure(what)
+                self.send(signal.SIGHUP)
             case ("kernel", what):
                 self._watch(what)
             case ("signal", name):

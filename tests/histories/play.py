@@ -26,7 +26,7 @@ from .old_state import make_old
 from .outside import OUTSIDE_ACTS, Outside
 from .server import FtpServer
 from .site import ROOT, Node, Site, shown, shown_content
-from .staying import Staying
+from .staying import EVERY_S, Staying
 from .wire import Life
 from .world import Found, Killed, World
 
@@ -77,7 +77,9 @@ class Stage:
         """What the source was like when the last pass began, where the program watches and did not end since."""
         self.may_lose_power = "power" in {each.fault for phase in history.phases for each in phase.incidents}
         self.kernel = Kernel(self.world, os.fsencode(self.folder), self.local.stat_of)
-        self.outside = Outside(self.world, self.kernel, self._command, self.kill)
+        self.outside = Outside(
+            self.world, self.kernel, command=self._command, configure=self._configure, kill=self.kill
+        )
         if self.history.inner or self.history.stays:
             self.mirrors.configure()
         self.room = self.outside.room if any(act[0] == "disk" for act in history.acts()) else None
@@ -136,6 +138,9 @@ class Stage:
 
     def _command(self, what: str) -> int:
         return package.ask(what, self.mirrors)
+
+    def _configure(self, what: str) -> None:
+        self.mirrors.configure(every=EVERY_S // 2 if what == "sooner" else EVERY_S, broken=what == "broken")
 
     @property
     def mirrors(self) -> package.Mirrors:
@@ -224,6 +229,8 @@ class Stage:
         self.local.come_back()
         self.local.inner_comes_back()
         self.kernel.look()
+        if self.history.inner or self.history.stays:
+            self.mirrors.configure()
         self.outside.end_trouble()
 
     def _play_phases(self) -> None:

@@ -28,10 +28,12 @@ class Staying:
         self.stage = stage
         self._left = list(stage.history.phases)
         self._is_over = False
+        self._changes = 0
 
     def play(self) -> None:
         """Play all phases, and what is seen in quiet."""
         for _ in range(_MOST_STARTS):
+            self.stage.mirrors.configure()
             self.stage.run(meanwhile=self._begin)
             self.stage.events.end()
             if self._is_over:
@@ -43,6 +45,10 @@ class Staying:
         self._go_on(life, self._steps(life))
 
     def _go_on(self, life: Life, steps: Iterator[float]) -> None:
+        import os
+
+        if os.environ.get("DBG"):
+            print(package.log_so_far()[-1500:], file=__import__("sys").__stderr__)
         if not life.dead and (seconds := next(steps, None)) is not None:
             self.stage.world.after(seconds, self._go_on, life, steps)
 
@@ -79,11 +85,14 @@ class Staying:
             self.stage.world.found("a pass that is asked for begins", "none has ended since")
 
     def _change(self) -> None:
-        """Do what was done before the last pass."""
+        """Do what was done before the last pass, and make a folder that is filled before anybody can watch it."""
         for phase in self.stage.history.phases[-1:]:
             for act in phase.acts:
                 if act[0] not in {*SITE_ACTS, *OUTSIDE_ACTS, "source"}:
                     self.stage.do(act)
+        self._changes += 1
+        self.stage.do(("write", "k", str(5 + self._changes), "now"))
+        self.stage.do(("write", f"new{self._changes}/in/it", "5", "old"))
 
     def _see_that_changes_are_noticed(self) -> Iterator[float]:
         """What is done is on the site soon after, without a pass over everything."""
@@ -113,14 +122,12 @@ class Staying:
         """What is wrong with the configuration is told, and it goes on; what is right is heeded."""
         stage = self.stage
         told = package.log_so_far().count("was not reloaded")
-        stage.mirrors.configure(broken=True)
-        stage.outside.do(("signal", "SIGHUP"))
+        stage.outside.do(("reload", "broken"))
         yield 5.0
         if package.log_so_far().count("was not reloaded") != told + 1:
             stage.world.found("a broken configuration is told once", package.log_so_far()[-300:])
         yield from self._see_that_changes_are_noticed()
-        stage.mirrors.configure(every=EVERY_S // 2)
-        stage.outside.do(("signal", "SIGHUP"))
+        stage.outside.do(("reload", "sooner"))
         yield 60.0
         yield from self._see_that_changes_are_noticed()
 
