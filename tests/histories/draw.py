@@ -228,7 +228,7 @@ class _Drawing:
 
     def _rename_folder(self) -> Act:
         old = self.folder()
-        new = old.swapcase() if self.often(0.4) else self.chance.choice(["d", "e", "D", "f", "e/s"])
+        new = self.twin(old) if self.often(0.4) else self.chance.choice(["d", "e", "D", "f", "e/s"])
         self.moves(old, new)
         return ("rename", old, new)
 
@@ -255,10 +255,14 @@ class _Drawing:
 
     def another(self, path: str) -> str:
         """Draw another path: its twin in case, or any."""
-        folder, slash, name = path.rpartition("/")
         if self.often(0.3):
-            return folder + slash + name.swapcase()
+            return self.twin(path, deep=False)
         return self.chance.choice([each for each in [*self.others, *self.files] if each != path])
+
+    def twin(self, path: str, *, deep: bool = True) -> str:
+        """Return the twin in case, of what is above, too; the inner mirror's folder has none in the outer one."""
+        folder, slash, name = path.rpartition("/")
+        return path.swapcase() if deep and not self.inner else folder + slash + name.swapcase()
 
     def interference(self) -> Act:
         folder = self.folder()

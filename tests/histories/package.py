@@ -335,7 +335,8 @@ def _run(*arguments: str) -> tuple[int, str, str]:
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             importlib.import_module(f"{NAME}.cli").main()
-    except (Found, Killed):
+    except (Found, Killed) as end:
+        end.log = errors.getvalue()
         raise
     except SystemExit as end:
         return int(end.code or 0), out.getvalue(), errors.getvalue()

@@ -193,24 +193,30 @@ class Stage:
                 touched=touched,
                 stays=meanwhile is not None,
             )
-        except Killed:
+        except Killed as killed:
+            self.hear(killed.log)
             return None
-        except (Found, Exception) as error:
-            if isinstance(error, Found):
-                raise
+        except Found as found:
+            self.hear(found.log)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it was not to be
             self.world.found("no traceback", f"{type(error).__name__}: {error}")
         finally:
             life.dead = True
             self.kernel.forget()
-        for line in result.log.splitlines():
-            said = line[21:].replace(str(self.source), "SOURCE").replace(str(self.folder), "FOLDER")
-            self.world.note(f"   says {said}")
+        self.hear(result.log)
         self.world.note(f"-- exit {result.code} {result.problems}")
         if was_paused and self.outside.is_paused and not meanwhile and self.server.commands != commands:
             self.world.found("nothing is done while it is paused", f"{self.server.commands - commands} commands")
         if loop.troubles or package.OWN_ERROR in result.problems:
             self.world.found("no traceback", f"{loop.troubles} {result.log}")
         return result
+
+    def hear(self, log: str) -> None:
+        """Note what the program says."""
+        for line in log.splitlines():
+            said = line[21:].replace(str(self.source), "SOURCE").replace(str(self.folder), "FOLDER")
+            self.world.note(f"   says {said}")
 
     def play(self) -> None:
         """Play all phases, and then see what comes of it in quiet."""

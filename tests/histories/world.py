@@ -16,6 +16,9 @@ MOST_EVENTS = 60_000
 class Found(SystemExit):
     """A mistake of the program: which law was broken, and how."""
 
+    log = ""
+    """What the program had said until then."""
+
     def __init__(self, law: str, how: str) -> None:
         super().__init__(f"{law}: {how}")
         self.law = law
@@ -24,6 +27,8 @@ class Found(SystemExit):
 
 class Killed(SystemExit):
     """The program was killed; nothing of it runs any more."""
+
+    log = ""
 
 
 class World:
