@@ -29,6 +29,7 @@ class Outside:
         self.world = world
         self.room = Room()
         self.kernel = kernel
+        self.full_since: float | None = None
         self.is_paused = False
         self._is_paused_in_part = False
         self.is_early = False
@@ -46,7 +47,7 @@ class Outside:
                 self.world.ahead += float(seconds)
                 self.is_early |= float(seconds) < 0
             case ("disk", what):
-                self.room.fill() if what == "full" else self.room.free()
+                self._fill() if what == "full" else self._free()
             case ("ask", what):
                 self.ask(what)
             case ("reload", what):
@@ -56,6 +57,14 @@ class Outside:
                 self._watch(what)
             case ("signal", name):
                 self.send(signal.Signals[name])
+
+    def _fill(self) -> None:
+        self.room.fill()
+        self.full_since = self.world.now if self.full_since is None else self.full_since
+
+    def _free(self) -> None:
+        self.room.free()
+        self.full_since = None
 
     def ask(self, what: str) -> None:
         """Run a command of the program that is not `sync`."""
@@ -82,6 +91,6 @@ class Outside:
 
     def end_trouble(self) -> None:
         """Let nothing be in the program's way any more, but for the clock, which may well be right now."""
-        self.room.free()
+        self._free()
         if self.is_paused or self._is_paused_in_part:
             self.ask("resume")

@@ -70,6 +70,7 @@ class Stage:
         self.events.kill = self.kill
         self.server = FtpServer(self.world, history.kind, self.site, self.events, history.connections)
         self.server.inner = self.inner
+        self.server.may_begin = self._may_begin
         self.lives: list[Life] = []
         self.deaths = 0
         self.durable: Durable | None = None
@@ -138,6 +139,10 @@ class Stage:
 
     def _command(self, what: str) -> int:
         return package.ask(what, self.mirrors)
+
+    def _may_begin(self) -> bool:
+        """False in a pass for whose state there was no room from its beginning."""
+        return (since := self.outside.full_since) is None or since >= self.site.pass_began
 
     def _configure(self, what: str) -> None:
         self.mirrors.configure(every=EVERY_S // 2 if what == "sooner" else EVERY_S, broken=what == "broken")

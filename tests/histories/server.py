@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import time
+from collections.abc import Callable
 
 from .answers import facts, stamp, unix
 from .kinds import Kind
@@ -19,6 +20,8 @@ class FtpServer:
     def __init__(self, world: World, kind: Kind, site: Site, trouble: Trouble, cap: int) -> None:
         self.world, self.kind, self.site, self.trouble = world, kind, site, trouble
         self.cap = cap
+        self.may_begin: Callable[[], bool] = lambda: True
+        """Tells whether a file can be noted as begun."""
         self.inner = b""
         """Where the root of another mirror is, if there is one."""
         self.sessions: list[FtpSession] = []
@@ -74,6 +77,8 @@ class FtpSession(Process):
         self.say(227, f"Entering Passive Mode (192,0,2,1,{self._port // 256},{self._port % 256})")
 
     def do_stor(self, argument: bytes) -> None:
+        if not self.gone and not self.server.may_begin():
+            self.world.found("nothing is begun that could not be noted", f"{self._verb} {shown(argument)}")
         node = self.site.begin_file(self.path(argument))
         if not self.has_port:
             self.site.end_file(node, whole=True)  # as empty as all that was sent
