@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from async_mirror.crew.off_loop import Awaited, Face
 from async_mirror.model.change import Move
@@ -58,7 +59,7 @@ class Planner:
         planned: list[tuple[Listing, FolderPlan]] = []
         end = time.monotonic() + SCANNED_FOR_S
         for listing in walking:
-            planned.append((listing, self._plan(listing)))
+            planned.append(self._plan(listing))
             if time.monotonic() > end or len(planned) == SCANNED_AT_ONCE:
                 break
         if in_step := [each for each, plan in planned if each.fingerprint and not each.known and plan == FolderPlan()]:
@@ -69,7 +70,7 @@ class Planner:
         """Plan once more after a rename: what is known of a folder was of what was held there before."""
         if listing.known:
             listing = read_folder(self._root, listing.folder, self._selection)
-        return listing, self._plan(listing)
+        return self._plan(listing)
 
     def alone(self, entry: Entry) -> FolderPlan:
         """Plan one entry of which the site has nothing, or of which it is not known what it has."""
@@ -78,14 +79,19 @@ class Planner:
         marks = self._marks(listing.folder)
         return plan_folder(listing, [held] if held else (), perms=self._settings.perms, marks=marks)
 
-    def _plan(self, listing: Listing) -> FolderPlan:
-        """Plan a folder. Nothing but its listing, what is held there, and the rules decides whether that is empty."""
+    def _plan(self, listing: Listing) -> tuple[Listing, FolderPlan]:
+        """Plan a folder. Nothing but its listing, what is held there, and the rules decides whether that is empty.
+
+        A folder in which something is left alone is not in step, whatever is planned: its listing is not remembered.
+        """
         if listing.known:
             self._renamed.saw(listing.folder)
             self._inodes.saw(listing, ())
-            return FolderPlan()
+            return listing, FolderPlan()
         visible = self._selection.visible(self._state.held_in(listing.folder))
         held = [entry for entry in visible if not self._scope.leaves_alone(entry.path)]
+        if len(held) < len(visible):
+            listing = replace(listing, fingerprint=b"")
         self._inodes.saw(listing, held)
         known = {entry.path for entry in held}
         new = [entry for entry in listing.entries if entry.path not in known and not entry.is_folder]
@@ -94,7 +100,7 @@ class Planner:
         marks = self._marks(listing.folder)
         plan = plan_folder(listing, held, origins, renamed, perms=self._settings.perms, marks=marks)
         plan.changes = [self._with_inside(each) if isinstance(each, Move) else each for each in plan.changes]
-        return plan
+        return listing, plan
 
     def _marks(self, folder: str) -> Marks:
         """Tell which marks count for the files of a folder."""

@@ -1,5 +1,6 @@
 """Has the sources watched of all mirrors of this process, with what they share for that. Knows no passes."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ class Watching:
         self._start = start
         self._notices: Notices | None = None
         self._reason = ""
+        self._sharing = asyncio.Lock()
 
     @asynccontextmanager
     async def of(self, mirror: Mirror, alarm: Alarm, stop: Stop) -> AsyncIterator[IsUnsettled]:
@@ -53,14 +55,18 @@ class Watching:
             stop.forget(watch.halt)
 
     async def _shared(self) -> Notices | None:
-        if self._notices is None and not self._reason:
-            try:
-                self._notices = await multi.in_thread(Notices)
-            except (ImportError, OSError, RuntimeError) as error:
-                self._reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-            else:
-                self._start(self._notices.run())
+        async with self._sharing:
+            if self._notices is None and not self._reason:
+                await self._make()
         return self._notices
+
+    async def _make(self) -> None:
+        try:
+            self._notices = await multi.in_thread(Notices)
+        except (ImportError, OSError, RuntimeError) as error:
+            self._reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        else:
+            self._start(self._notices.run())
 
     def close(self) -> None:
         """Let go of what was shared."""

@@ -30,6 +30,7 @@ from async_mirror.remote.errors import SiteUnusable
 from async_mirror.remote.session import Connect, RootedSession
 from async_mirror.source.files import HalfRead
 from async_mirror.state.awaitable import AwaitableMemory, AwaitableState
+from async_mirror.state.database import StateError
 from async_mirror.state.root_lock import RootLock
 from async_mirror.state.server_memory import ServerMemory
 from async_mirror.sync.lane_progress import Watch
@@ -152,12 +153,16 @@ async def crew_for(
     async def keep(item: Item, what: Entry | Shapes) -> None:
         if not isinstance(item, Job):
             return
-        if isinstance(what, Shapes):
-            await state.journal.note_shapes(what.path, item.token, what.shapes)
-        else:
-            await state.journal.add_candidate(what.path, item.token, what)
+        try:
+            if isinstance(what, Shapes):
+                await state.journal.note_shapes(what.path, item.token, what.shapes)
+            else:
+                await state.journal.add_candidate(what.path, item.token, what)
+        except StateError as error:
+            crew.door.fail(error)
+            raise
 
-    return Crew(
+    crew = Crew(
         await _hands(mirror, source, state),
         mode,
         stop,
@@ -173,6 +178,7 @@ async def crew_for(
         ),
         parking=mirror.parking if mode.is_near else None,
     )
+    return crew
 
 
 def _kind_of_hands(mirror: Mirror) -> type[Hands]:

@@ -22,6 +22,7 @@ from async_mirror.model.outcome import (
     Skipped,
     Unmanaged,
 )
+from async_mirror.state.database import StateError
 from async_mirror.sync.context import Context
 from async_mirror.sync.feed import Feed
 from async_mirror.sync.mirror import MirrorCrew, learn_one_for_two, remember
@@ -46,13 +47,13 @@ class Handler(ABC, Generic[I, R]):
         self._site = context.site
         self._committed_at = time.monotonic()
 
-    async def take(self, batch: list[Finished[Any, Any]]) -> None:
-        """Take what has come."""
+    async def take(self, batch: list[Finished[Any, Any]], failure: Exception | None = None) -> None:
+        """Take what has come; a `failure` of the state is told when it ends the pass, and of no item."""
         unbegun: list[I] = []
         results: list[R] = []
         for done in batch:
             if done.error:
-                self.cut_short(done.item, done.error)
+                self.cut_short(done.item, "" if isinstance(failure, StateError) else done.error)
             elif done.result is None:
                 unbegun.append(done.item)
             else:
@@ -67,7 +68,7 @@ class Handler(ABC, Generic[I, R]):
 
     @abstractmethod
     def cut_short(self, item: I, error: str) -> None:
-        """Tell of an item that ended without a result; what was done is not known, so it stays pending."""
+        """Tell of an item that ended without a result, "" for nothing; what was done is not known: it stays pending."""
 
     async def commit(self) -> None:
         """Remember what is to be remembered; more may follow."""
@@ -84,7 +85,7 @@ class Handler(ABC, Generic[I, R]):
         return time.monotonic() - self._committed_at > COMMITTED_EVERY_S
 
     def _tell(self, path: str, error: str) -> None:
-        if not self._context.stop.requested:
+        if error and not self._context.stop.requested:
             self._report.failure(Failure(path, Problem.INTERNAL, error))
 
     async def _learn_root(self, answer: Answer) -> None:
@@ -104,7 +105,7 @@ async def perform(crew: MirrorCrew, items: AsyncGenerator[I, None], handler: Han
     try:
         async with aclosing(crew.run(items, overlap)) as batches:
             async for batch in batches:
-                await handler.take(batch)
+                await handler.take(batch, crew.door.failure)
     finally:
         await handler.close()
     if crew.door.failure:

@@ -9,9 +9,10 @@ from random import Random
 from . import kinds
 from .history import History, Incident, Phase
 from .kinds import Kind
-from .local import Act
+from .local import INNER, Act
 
 _FILES = ["a", "b", "A", "page.html", "d/x", "d/y", "D/x", "e/x", "d/s/z"]
+_FILES_WITH_INNER = ["a", "in/a", "in/b", "d/x", "in/d/x", "b", "in/A", "A", "in/d/y"]
 _FOLDERS = ["d", "e", "D", "d/s"]
 _ODD = ["-x", "~x", " x", "x ", "x y", "\u00e9", "e\u0301", "\udcff", "\udcff\udcf4x", "n\nl", 'q"', "x.", "a:b", ".am"]
 _LARGE = ["70000", "1100000"]
@@ -31,6 +32,8 @@ _ACTS = {
     "write": 14, "remove": 9, "touch": 3, "chmod": 3, "rename": 9, "swap": 9, "restore": 8, "append": 5, "stash": 7,
     "unstash": 6, "rename_folder": 6, "remove_folder": 3, "rebuild": 2, "kind": 3, "link": 2, "odd": 1,
 }  # fmt: skip
+_OUTSIDE = {"clock": 4, "source": 4, "disk": 3, "pause": 2, "now": 1, "SIGTERM": 3, "SIGUSR1": 1}
+_OF_ONE_THAT_STAYS = {"kernel": 8, "reload": 3}
 _FAULTS_BEFORE = {"": 5, "cut": 3, "hang-up": 2, "stall": 3, "refuse": 3, "full": 1, "kill": 4}
 _FAULTS_AFTER = {"": 4, "cut": 5, "half": 1, "replied": 2, "hang-up": 5, "stall": 3, "kill": 7}
 _FAULTS = {
@@ -55,11 +58,16 @@ class _Drawing:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.chance = Random(f"history {seed}")
-        self.focus = self.chance.choice(_FILES[:6])
-        self.others = self.chance.sample([each for each in _FILES if each != self.focus], 3)
+        self.inner = self.often(0.1)
+        self.stays = self.often(0.12)
+        self.files = _FILES_WITH_INNER if self.inner else _FILES
+        self.focus = self.chance.choice(self.files[:6])
+        self.others = self.chance.sample([each for each in self.files if each != self.focus], 3)
         self.there: list[str] = []
         self.away: list[str] = []
         self.done: list[Act] = []
+        self.trouble: Act | None = None
+        """What ends what keeps the program from going on."""
 
     def one_of(self, weights: dict[str, int]) -> str:
         return self.chance.choices(list(weights), list(weights.values()))[0]
@@ -72,10 +80,11 @@ class _Drawing:
         phases += [self.phase() for _ in range(self.chance.choice([1, 1, 2, 2, 3]))]
         connections = self.chance.choice([1, 1, 2, 3])
         options = ["--no-perms"] * self.often(0.1) + ["--bwlimit=100K"] * self.often(0.1)
-        kind, old_state = kinds.draw(self.chance), self.often(0.05)
+        kind, old_state = kinds.draw(self.chance), self.often(0.05) and not (self.inner or self.stays)
         if any(map(_is_in_case_alone, _acts(phases))) and self.often(0.3):
             kind = replace(kind, heeds_case=False)
-        return History(self.seed, kind, connections, tuple(phases), tuple(options), old_state=old_state)
+        more = {"old_state": old_state, "stays": self.stays, "inner": self.inner}
+        return History(self.seed, kind, connections, tuple(phases), tuple(options), **more)
 
     def phase(self, *, first: bool = False) -> Phase:
         acts = self.beginning() if first else self.changes()
@@ -100,6 +109,8 @@ class _Drawing:
         acts = [self.act() for _ in range(self.chance.choice([1, 1, 1, 2, 2, 3]))]
         if self.often(0.15):
             acts.insert(self.chance.randint(0, len(acts)), self.interference())
+        if self.often(0.8 if self.trouble else 0.4 if self.stays else 0.1):
+            acts.insert(self.chance.randint(0, len(acts)), self.outside())
         return acts
 
     def write(self, path: str) -> Act:
@@ -115,7 +126,7 @@ class _Drawing:
 
     def any(self) -> str:
         """Draw a path, whether or not it is there."""
-        return self.focus if self.often(0.6) else self.chance.choice(self.others if self.often(0.7) else _FILES)
+        return self.focus if self.often(0.6) else self.chance.choice(self.others if self.often(0.7) else self.files)
 
     def one(self) -> str:
         """Draw a path that is there, if there is any."""
@@ -125,6 +136,7 @@ class _Drawing:
 
     def folder(self) -> str:
         folders = [path.rpartition("/")[0] for path in self.there if "/" in path]
+        folders = [each for each in folders if each != INNER]
         return self.chance.choice(folders or _FOLDERS)
 
     def comes(self, path: str) -> None:
@@ -236,7 +248,7 @@ class _Drawing:
 
     def _rename_folder(self) -> Act:
         old = self.folder()
-        new = old.swapcase() if self.often(0.4) else self.chance.choice(["d", "e", "D", "f", "e/s"])
+        new = self.twin(old) if self.often(0.4) else self.chance.choice(["d", "e", "D", "f", "e/s"])
         self.moves(old, new)
         return ("rename", old, new)
 
@@ -263,10 +275,14 @@ class _Drawing:
 
     def another(self, path: str) -> str:
         """Draw another path: its twin in case, or any."""
-        folder, slash, name = path.rpartition("/")
         if self.often(0.3):
-            return folder + slash + name.swapcase()
-        return self.chance.choice([each for each in [*self.others, *_FILES] if each != path])
+            return self.twin(path, deep=False)
+        return self.chance.choice([each for each in [*self.others, *self.files] if each != path])
+
+    def twin(self, path: str, *, deep: bool = True) -> str:
+        """Return the twin in case, of what is above, too; the inner mirror's folder has none in the outer one."""
+        folder, slash, name = path.rpartition("/")
+        return path.swapcase() if deep and not self.inner else folder + slash + name.swapcase()
 
     def interference(self) -> Act:
         folder = self.folder()
@@ -282,6 +298,34 @@ class _Drawing:
                     act[1] for act in self.done if act[0] == "rename"
                 ]  # if it was cut short, that is there still
                 return ("take", self.one() if self.often(0.6) else self.chance.choice([folder, *renamed]))
+
+    def outside(self) -> Act:
+        """Draw what happens to the program from outside: what keeps it from going on mostly ends, next time."""
+        if (end := self.trouble) and self.often(0.8):
+            self.trouble = None
+            return end
+        match self.one_of(_OUTSIDE | _OF_ONE_THAT_STAYS if self.stays else _OUTSIDE):
+            case "clock":
+                return ("clock", self.chance.choice(["1", "-1", "400", "-400", "90000", "-90000", "1e8", "-1e8"]))
+            case "source":
+                if self.inner and self.often(0.5):
+                    self.trouble = ("source", "inner back")
+                    return ("source", "inner away")
+                self.trouble = ("source", "back")
+                return ("source", self.chance.choice(["away", "empty", "copy"]))
+            case "disk":
+                self.trouble = ("disk", "free")
+                return ("disk", "full")
+            case "pause":
+                name = f" {INNER}" * (self.inner and self.often(0.5))
+                self.trouble = ("ask", "resume" + name)
+                return ("ask", "pause" + name)
+            case "reload":
+                return ("reload", self.chance.choice(["sooner", "later", "broken"]))
+            case "kernel":
+                return ("kernel", "overflows" if self.often(0.7) else "is short of watches")
+            case what:
+                return ("signal", what) if what.startswith("SIG") else ("ask", what)
 
     # What goes wrong.
 
@@ -301,20 +345,24 @@ class _Drawing:
         again = (self.chance.choice(["write", "write", verb]), path, size, self.chance.choice(["old", "now"]))
         return Incident("PIECE", self.chance.randint(1, 30), "before", (again,))
 
+    def beside(self) -> Act:
+        chance = self.chance.random()
+        return self.act() if chance < 0.85 else self.interference() if chance < 0.93 else self.outside()
+
     def incident(self, verb: str) -> Incident:
         many = {"*": 16, "WORK": 40}.get(verb)
         number = self.chance.randint(1, many) if many else self.chance.choice([1, 1, 1, 1, 2, 2, 3])
         moment = "before" if verb in {"CONNECT", "DATA"} or self.often(0.4) else "after"
         weights = _FAULTS.get(verb, _FAULTS_BEFORE if moment == "before" else _FAULTS_AFTER)
         fault = "" if verb == "PASS" and self.often(0.7) else self.one_of(weights)
-        if fault == "kill" and self.often(0.25):
+        if fault == "kill" and self.often(0.25) and not self.inner:  # of one state it is known what is durable
             fault = "power"
         if fault == "stall":
             fault += ":" + self.chance.choice(["1", "7", "20", "100", "250", "never"])
         if fault == "refuse":
             fault += ":" + ("421" if verb in {"CONNECT", "PASS"} else self.chance.choice(_CODES))
         number_of_acts = self.chance.choice([0, 1, 1, 2] if fault else [1, 1, 2])
-        acts = [self.act() if self.often(0.9) else self.interference() for _ in range(number_of_acts)]
+        acts = [self.beside() for _ in range(number_of_acts)]
         lasts = fault.partition(":")[0] in _LASTING and self.often(0.1)
         return Incident(verb, number, moment, tuple(acts), fault, _LASTS if lasts else 1)
 

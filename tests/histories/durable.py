@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+_STATE = ".sqlite3"
+"""By its name a state is told from what is known of servers, which nothing depends on."""
 
 
 class Durable:
@@ -25,6 +30,11 @@ class Durable:
         """Watch a database that was opened: whatever was written before is on the disk."""
         self._forget()
         connection.set_trace_callback(self._see)
+
+    def settle(self) -> None:
+        """Take it that somebody else has written what is durable: with it all that was written before is."""
+        self._settle()
+        self._forget()
 
     def survivors(self) -> Path:
         """Return the folder with what would be there after a power failure."""
@@ -50,16 +60,74 @@ class Durable:
         shutil.rmtree(self._kept, ignore_errors=True)
 
 
+class Room:
+    """The room on the disk of a state. Where there is none SQLite itself says so, of whatever is to be written.
+
+    Triggers write to a database of a few pages, in memory, which the program does not see.
+    """
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self._connections: list[sqlite3.Connection] = []
+
+    def watch(self, connection: sqlite3.Connection) -> None:
+        """Have a database that was opened keep to it."""
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("CREATE TEMP TABLE disk (content)")
+        connection.execute("PRAGMA temp.max_page_count = 1")
+        self._connections = [each for each in self._connections if _is_open(each)] + [connection]
+        if self.is_full:
+            self.fill()
+
+    def fill(self) -> None:
+        """Leave no room."""
+        self.is_full = True
+        for each in self._open_ones("main", "table"):
+            for what in ("INSERT", "UPDATE", "DELETE"):
+                each.connection.execute(
+                    f"CREATE TEMP TRIGGER IF NOT EXISTS {what}_{each.name} BEFORE {what} ON main.{each.name}"
+                    " BEGIN INSERT INTO disk VALUES (zeroblob(10000)); END"
+                )
+
+    def free(self) -> None:
+        """Leave room enough."""
+        self.is_full = False
+        for each in self._open_ones("temp", "trigger"):
+            each.connection.execute(f"DROP TRIGGER temp.{each.name}")
+
+    def _open_ones(self, database: str, kind: str) -> Iterator[_Thing]:
+        for connection in filter(_is_open, self._connections):
+            found = connection.execute(f"SELECT name FROM {database}.sqlite_master WHERE type = ?", (kind,))
+            yield from [_Thing(connection, name) for (name,) in found.fetchall()]
+
+
+class _Thing(NamedTuple):
+    """What is in an open database."""
+
+    connection: sqlite3.Connection
+    name: str
+
+
+def _is_open(connection: sqlite3.Connection) -> bool:
+    with suppress(sqlite3.ProgrammingError):
+        return connection.total_changes >= 0
+    return False
+
+
 class Sqlite:
-    """Stands for the module `sqlite3`: has a `Durable` watch each database that is opened for writing."""
+    """Stands for the module `sqlite3`: has each state that is opened for writing watched."""
 
     durable: Durable | None = None
+    room: Room | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sqlite3, name)
 
     def connect(self, database: Any, *arguments: Any, **more: Any) -> sqlite3.Connection:
         connection: sqlite3.Connection = sqlite3.connect(database, *arguments, **more)
-        if self.durable and "mode=rw" in str(database) and "servers" not in str(database):
-            self.durable.watch(connection)
+        if "mode=rw" in str(database):
+            if self.room:
+                self.room.watch(connection)
+            if self.durable and _STATE in str(database):
+                self.durable.watch(connection)
         return connection

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from .kinds import Kind
-from .local import Act
+from .local import INNER, Act
 
 SITE_ACTS = {"put", "impostor", "take"}
 """Acts on the site; all others are on the source."""
@@ -62,11 +63,24 @@ class History:
     """False: a file that is written anew never has the size and the date that it had, which some programs go by."""
     old_state: bool = False
     """True: the state that the first pass leaves is one of version 1, which knows no change times."""
+    stays: bool = False
+    """True: the program stays, watches its source, and goes on from phase to phase."""
+    inner: bool = False
+    """True: one folder is a mirror of its own, kept by the same process, in the same place of the site."""
+
+    def acts(self) -> Iterator[Act]:
+        """Yield all that is done, between the passes and in them."""
+        for phase in self.phases:
+            yield from phase.acts
+            for incident in phase.incidents:
+                yield from incident.acts
 
     def story(self) -> str:
         """Return the history as a person reads it."""
         lines = [f"seed {self.seed}, {self.connections} connections, server: {self.kind}", *self.options]
         lines += ["the first pass leaves a state of version 1"] * self.old_state
+        lines += ["the program stays"] * self.stays
+        lines += [f"{INNER} is a mirror of its own"] * self.inner
         for number, phase in enumerate(self.phases, 1):
             lines.append(f"  {number}. after {phase.seconds:g} s: {'; '.join(' '.join(act) for act in phase.acts)}")
             lines += [f"       {incident}" for incident in phase.incidents]
@@ -86,7 +100,8 @@ class History:
             )
             for each in raw["phases"]
         )
-        more = {"options": tuple(raw["options"]), "alike": raw["alike"], "old_state": raw.get("old_state", False)}
+        more = {"options": tuple(raw["options"]), "alike": raw["alike"]}
+        more |= {name: raw.get(name, False) for name in ("old_state", "stays", "inner")}
         return cls(raw["seed"], Kind(**raw["kind"]), raw["connections"], phases, **more)
 
 

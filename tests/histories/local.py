@@ -6,15 +6,17 @@ change times are ours, everything else is the disk's.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import signal
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .world import EPOCH, World
+from .world import EPOCH, Killed, World
 
 OLD = EPOCH - 200_000_000
 """A date that many files have in common."""
@@ -22,6 +24,9 @@ _NS = 1_000_000_000
 
 _SHOWN = 300
 
+INNER = "in"
+"""The folder that is a mirror of its own in some histories."""
+_INNER = INNER.encode()
 Act = tuple[str, ...]
 """What somebody does, and to what: all text, so that it can be printed and read."""
 
@@ -33,7 +38,10 @@ class Local:
         self.world = world
         self._alike = alike
         self._seen: dict[tuple[bytes, int, int], bytes] = {}
-        self.root = os.fsencode(folder)
+        self.root = self.where = os.fsencode(folder)
+        """Its path, and where it is at the moment."""
+        self.away_since: dict[bytes, float] = {}
+        """Since when a folder that is the source of a mirror is not where it belongs: b"" for the whole source."""
         self.ever: set[bytes] = set()
         self.contents: set[bytes] = set()
         self.touched: set[bytes] = set()
@@ -49,7 +57,7 @@ class Local:
     # What is there.
 
     def at(self, path: bytes) -> bytes:
-        return os.path.join(self.root, path)
+        return os.path.join(self.where, path)
 
     def has(self, path: bytes) -> bool:
         return os.path.lexists(self.at(path))
@@ -108,7 +116,9 @@ class Local:
     def _note_all(self) -> None:
         """Give what is new an inode, perhaps one that has become free, and note what is there."""
         there: set[int] = set()
-        for folder in (self.root, self._away):
+        for folder in {self.root: 0, self.where: 0, self._away: 0, self.root + b".inner": 0}:
+            if not os.path.isdir(folder):
+                continue
             for status in [os.lstat(folder), *_below(folder)]:
                 there.add(status.st_ino)
                 if status.st_ino not in self._known:
@@ -129,7 +139,7 @@ class Local:
     def _moment_ns(self) -> int:
         """Return the present; each time it is a little later."""
         self.world.now += 0.00001
-        return int(self.world.wall * _NS)
+        return int(self.world.local_wall * _NS)
 
     def _changed(self, path: bytes) -> None:
         with suppress(OSError):
@@ -270,6 +280,53 @@ class Local:
         for each in below:
             self._write(each, b"5", b"old")
 
+    # What is done to the folder itself.
+
+    def _source(self, what: bytes) -> None:
+        """Have it gone, or empty, as a disk that is not mounted; have it back; or put a copy in its place.
+
+        Of the inner mirror's source alone: have it gone, or back.
+        """
+        if what in {b"away", b"empty"}:
+            self._go_away(empty=what == b"empty")
+        elif what == b"back":
+            self.come_back()
+        elif what == b"inner away":
+            os.rename(self.at(_INNER), self.root + b".inner")
+            self.away_since[_INNER] = self.world.now
+        elif what == b"inner back":
+            self.inner_comes_back()
+        elif self.where == self.root:
+            new, old = self.root + b".new", self._away + b"/copied"
+            shutil.copytree(os.fsdecode(self.root), os.fsdecode(new), symlinks=True)
+            os.rename(self.root, old)
+            os.rename(new, self.root)
+            shutil.rmtree(old)
+
+    def _go_away(self, *, empty: bool) -> None:
+        if self.where == self.root:
+            self.where = self.root + b".gone"
+            os.rename(self.root, self.where)
+            self.away_since[b""] = self.world.now
+        if empty:
+            os.mkdir(self.root)
+
+    def come_back(self) -> None:
+        """Have the folder where it belongs."""
+        if self.where != self.root:
+            with suppress(FileNotFoundError):
+                os.rmdir(self.root)
+            os.rename(self.where, self.root)
+            self.where = self.root
+            del self.away_since[b""]
+
+    def inner_comes_back(self) -> None:
+        """Have the inner mirror's source where it belongs, in place of what came there meanwhile."""
+        if self.away_since.pop(_INNER, None) is not None:
+            shutil.rmtree(self.at(_INNER), ignore_errors=True)
+            os.rename(self.root + b".inner", self.at(_INNER))
+            self._note_all()
+
     # How.
 
     def _content(self, size: bytes) -> bytes:
@@ -344,11 +401,30 @@ class _Item:
         return self._real.is_symlink()
 
 
-class Disk:
-    """Stands for the module `os`: what it says of files of the source is in virtual time, and in order."""
+class System:
+    """Stands for the module `os`: what it says of files of the source is in virtual time, and in order.
 
-    def __init__(self, local: Callable[[], Local]) -> None:
+    Signals that the program sends to itself go where all go that it is sent; 0 is none.
+    """
+
+    def __init__(self, local: Callable[[], Local], take: Callable[[int], None]) -> None:
         self._local = local
+        self._signal = take
+
+    def kill(self, process: int, signum: int) -> None:
+        if process != os.getpid():
+            os.kill(process, signum)
+        elif signum:
+            self._signal(signum)
+
+    def open(self, path: Any, *arguments: Any, **options: Any) -> int:
+        if path == "/dev/tty":  # nobody sits there
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+        return os.open(path, *arguments, **options)
+
+    def _exit(self, _: int) -> None:
+        self._signal(signal.SIGKILL)
+        raise Killed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)

@@ -68,6 +68,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.set_task_factory(lambda loop, coroutine, **more: _Task(coroutine, loop=loop, **more))
         self.set_exception_handler(self._take)
         self.troubles: list[str] = []
+        self.signals: dict[int, tuple[Any, ...]] = {}
+        """What is called when a signal comes."""
 
     @property
     def has_ready(self) -> bool:
@@ -88,11 +90,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         pass
 
-    def add_signal_handler(self, *_: Any) -> None:  # type: ignore[override]
-        pass
+    def add_signal_handler(self, signum: int, *call: Any) -> None:  # type: ignore[override]
+        self.signals[signum] = call
 
-    def remove_signal_handler(self, _: int) -> bool:
-        return True
+    def remove_signal_handler(self, signum: int) -> bool:
+        return self.signals.pop(signum, None) is not None
 
     def run_in_executor(self, _: Any, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         """Do it now, and tell so soon; nobody is told any more by who was killed before or after."""

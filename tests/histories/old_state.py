@@ -17,13 +17,11 @@ CREATE TABLE pending (
 ) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
-_OF_SERVERS = "servers"
 
 
 def make_old(folder: Path) -> bool:
     """Make the state in a folder one of version 1, unless something is in doubt, which that could not keep."""
-    paths = [path for path in folder.rglob("*.sqlite3") if _OF_SERVERS not in path.name]
-    return any(map(_make_old, paths))
+    return any(map(_make_old, list(folder.rglob("*.sqlite3"))))
 
 
 def _make_old(path: Path) -> bool:

@@ -24,17 +24,20 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .durable import Durable, Sqlite
-from .local import Disk, Local
+from . import kernel
+from .durable import Durable, Room, Sqlite
+from .local import INNER, Local, System
 from .loop import VirtualLoop
 from .wire import HOST, Socket
-from .world import World
+from .world import Found, Killed, World
 
 NAME = "async_mirror"
 OWN_ERROR = "internal error"
@@ -52,7 +55,7 @@ def believed(state: Path, torn: Sequence[bytes]) -> list[bytes]:
                 held |= {path for (path,) in connection.execute("SELECT path FROM pending")}
                 rows = connection.execute("SELECT folder, name FROM held WHERE kind = 1 AND size = -1")
                 held |= {folder + b"/" + name if folder else name for folder, name in rows}
-        return [path for path in torn if path not in held]
+        return [path for path in torn if not held & {path, path.removeprefix(f"{INNER}/".encode())}]
 
 
 class _Now:
@@ -60,6 +63,8 @@ class _Now:
 
     world: World | None = None
     local: Local | None = None
+    signal: Callable[[int], None] = staticmethod(lambda _: None)
+    """Takes the signals that the program is sent."""
     touched: frozenset[str] | None = None
     """The folders that the pass is told of, as by the kernel; None: it looks at everything."""
 
@@ -69,7 +74,7 @@ class _Clock:
         return getattr(time, name)
 
     def time(self) -> float:
-        return _Now.world.wall if _Now.world else 0.0
+        return _Now.world.local_wall if _Now.world else 0.0
 
     def time_ns(self) -> int:
         return int(self.time() * 1e9)
@@ -136,6 +141,10 @@ class _NoLocal:
         return real
 
 
+def _signal(signum: int) -> None:
+    _Now.signal(signum)
+
+
 _CLOCK = _Clock()
 _SQLITE = Sqlite()
 _STAND_INS: list[tuple[object, object]] = [
@@ -148,7 +157,7 @@ _STAND_INS: list[tuple[object, object]] = [
     (sqlite3, _SQLITE),
     (gc, _Garbage()),
     (ThreadPoolExecutor, _Threads),
-    (os, Disk(_local)),  # type: ignore[arg-type]
+    (os, System(_local, _signal)),  # type: ignore[arg-type]
 ]
 
 
@@ -165,6 +174,7 @@ def prepare(home: Path) -> None:
         del os.environ[name]
     os.environ["HOME"] = str(home)
     sys.modules["uvloop"] = None  # type: ignore[assignment]
+    sys.modules["asyncinotify"] = kernel
     warnings.simplefilter("ignore")
     for module in _modules():
         for name, value in list(vars(module).items()):
@@ -183,25 +193,72 @@ def _tell_of_touched_folders(engine: ModuleType) -> None:
     engine.Scope = lambda folders, *more: scope(_Now.touched if folders is None else folders, *more)  # type: ignore[attr-defined]
 
 
-class Result:
-    """How a pass ended: its exit code, and what it told of itself."""
+@dataclass(frozen=True)
+class Mirrors:
+    """The mirror of a source, or that and the one of a folder in it, which a file configures then."""
 
-    def __init__(self, code: int, told: dict[str, Any], log: str) -> None:
+    source: Path
+    state: Path
+    home: Path
+    inner: str = ""
+    in_file: bool = False
+
+    def words(self, *, password: bool = False) -> tuple[str, ...]:
+        """Return what a command is told of them."""
+        words: tuple[str, ...] = ("--state-dir", str(self.state))
+        if self.inner or self.in_file:
+            return (*words, "--config", str(self._file))
+        if password:
+            words += ("--password-file", str(self.home / "password"))
+        return (*words, str(self.source), f"ftp://lab@{HOST}/www")
+
+    @property
+    def _file(self) -> Path:
+        return self.source.with_name("mirrors.toml")
+
+    def configure(self, *, every: int = 600, broken: bool = False) -> None:
+        """Write the file."""
+        tables = [("outer", ""), *[(self.inner, self.inner)] * bool(self.inner)]
+        text = f'every = "{every}s"\n' + "".join(self._table(*each) for each in tables)
+        self._file.write_text("[mirror\n" * broken + text)
+
+    def _table(self, name: str, folder: str) -> str:
+        return (
+            f'[mirror.{name}]\npassword-file = "{self.home}/password"\n'
+            f'source = "{self.source / folder}"\ndestination = "ftp://lab@{HOST}/{Path("www") / folder}"\n'
+        )
+
+
+class Result:
+    """How a pass ended: its exit code, and what each mirror told of it."""
+
+    def __init__(self, code: int, told: list[dict[str, Any]], log: str) -> None:
         self.code = code
-        self.told = told
+        self._told = told
         self.log = log
 
     @property
+    def is_pass(self) -> bool:
+        """True if any mirror tells of a pass."""
+        return bool(self._told)
+
+    def told(self, what: str) -> int:
+        """Return a number that was told, of all mirrors together."""
+        return sum(each[what] for each in self._told)
+
+    @property
     def problems(self) -> dict[str, int]:
-        found: dict[str, int] = self.told.get("failures") or {}
-        return found
+        found: Counter[str] = Counter()
+        for each in self._told:
+            found.update(each.get("failures") or {})
+        return dict(found)
 
 
 @contextlib.contextmanager
-def at_hand(world: World, local: Local) -> Any:
+def at_hand(world: World, local: Local, signal: Callable[[int], None]) -> Any:
     """Let the program see this world and this source, while it runs and while what is left of it is let go."""
     before, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    _Now.world, _Now.local = world, local
+    _Now.world, _Now.local, _Now.signal = world, local, signal
     random.seed(world.own_chance.random())  # for what is imported only where it is used
     try:
         yield
@@ -210,35 +267,79 @@ def at_hand(world: World, local: Local) -> Any:
         sys.unraisablehook = before
 
 
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Let nobody hear what is said meanwhile."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
 def sync(
     loop: VirtualLoop,
-    source: Path,
-    state: Path,
-    home: Path,
+    mirrors: Mirrors,
     options: Sequence[str],
+    *,
     durable: Durable | None = None,
+    room: Room | None = None,
     touched: frozenset[str] | None = None,
+    stays: bool = False,
 ) -> Result:
-    """Run the program's one pass in this loop; `durable` sees what of its state survives a power failure.
+    """Run one pass of all mirrors in this loop; `durable` sees what of a state survives a power failure.
 
-    It looks at the `touched` folders only, if it is told of any.
+    It looks at the `touched` folders only, if it is told of any. One that `stays` watches, pass after pass.
     """
-    _SQLITE.durable = durable
+    _SQLITE.durable, _SQLITE.room = durable, room
     _Now.touched = touched
-    command = importlib.import_module(f"{NAME}.cli").cli
     before = asyncio.new_event_loop
     asyncio.new_event_loop = lambda: loop
-    out, errors = io.StringIO(), io.StringIO()
-    arguments = ["sync", "--once", "--json", "--no-progress", "--password-file", str(home / "password")]
-    arguments += ["--state-dir", str(state), *options, str(source), f"ftp://lab@{HOST}/www"]
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-            code = command(arguments, prog_name=NAME, standalone_mode=False)
+        how = "--watch" if stays else "--once"
+        code, out, errors = _run("sync", how, "--json", "--no-progress", *options, *mirrors.words(password=True))
     finally:
         asyncio.new_event_loop = before
-        _SQLITE.durable = None
-        _Now.touched = None
+        _SQLITE.durable = _SQLITE.room = _Now.touched = None
         logging.getLogger().handlers.clear()
         logging.getLogger(NAME).handlers.clear()
-    lines = out.getvalue().splitlines()
-    return Result(int(code or 0), json.loads(lines[-1]) if lines else {}, errors.getvalue())
+    return Result(code, [json.loads(line) for line in out.splitlines()], errors)
+
+
+def passes_told() -> list[dict[str, Any]]:
+    """Return what the program has told of its passes up to now."""
+    assert isinstance(sys.stdout, io.StringIO)
+    return [json.loads(line) for line in sys.stdout.getvalue().splitlines()]
+
+
+def log_so_far() -> str:
+    """Return what the program has logged up to now."""
+    assert isinstance(sys.stderr, io.StringIO)
+    return sys.stderr.getvalue()
+
+
+def ask(command: str, mirrors: Mirrors) -> int:
+    """Run another of its commands, in a process of its own that the program may be beside; return the exit code."""
+    watched, _SQLITE.durable = _SQLITE.durable, None
+    try:
+        what, *names = command.split()
+        code, _, _ = _run(what, *mirrors.words(), *names)
+    finally:
+        _SQLITE.durable = watched
+    if watched:
+        watched.settle()
+    return code
+
+
+def _run(*arguments: str) -> tuple[int, str, str]:
+    """Run a command as the program does, and return its exit code and what it printed."""
+    out, errors = io.StringIO(), io.StringIO()
+    before, sys.argv = sys.argv, [NAME, *arguments]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            importlib.import_module(f"{NAME}.cli").main()
+    except (Found, Killed) as end:
+        end.log = errors.getvalue()
+        raise
+    except SystemExit as end:
+        return int(end.code or 0), out.getvalue(), errors.getvalue()
+    finally:
+        sys.argv = before
+    raise AssertionError("a command ends with an exit code")

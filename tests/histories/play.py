@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -19,11 +19,14 @@ from . import package
 from .durable import Durable
 from .events import Events
 from .history import SITE_ACTS, History
-from .local import Act, Local
+from .kernel import Inotify, Kernel
+from .local import INNER, Act, Local
 from .loop import VirtualLoop
 from .old_state import make_old
+from .outside import OUTSIDE_ACTS, Outside
 from .server import FtpServer
 from .site import ROOT, Node, Site, shown, shown_content
+from .staying import EVERY_S, Staying
 from .wire import Life
 from .world import Found, Killed, World
 
@@ -61,11 +64,14 @@ class Stage:
         self.world = World(history.seed)
         self.source = self.folder / "source"
         self.local = Local(self.world, self.source, alike=history.alike)
-        self.local.do(("write", "k", "5", "old"))
+        for path in ["k", *[f"{INNER}/k"] * history.inner]:
+            self.local.do(("write", path, "5", "old"))
         self.site = Site(self.world, history.kind, self.local)
         self.events = Events(self.world, self.do)
         self.events.kill = self.kill
         self.server = FtpServer(self.world, history.kind, self.site, self.events, history.connections)
+        self.server.inner = self.inner
+        self.server.may_begin = self._may_begin
         self.lives: list[Life] = []
         self.deaths = 0
         self.durable: Durable | None = None
@@ -74,15 +80,33 @@ class Stage:
         self.marks: dict[bytes, tuple[int, ...]] | None = None
         """What the source was like when the last pass began, where the program watches and did not end since."""
         self.may_lose_power = "power" in {each.fault for phase in history.phases for each in phase.incidents}
+        self.kernel = Kernel(self.world, os.fsencode(self.folder), self.local.stat_of)
+        self.outside = Outside(
+            self.world, self.kernel, command=self._command, configure=self._configure, kill=self.kill
+        )
+        if self.history.inner or self.history.stays:
+            self.mirrors.configure()
+        self.room = self.outside.room if any(act[0] == "disk" for act in history.acts()) else None
+
+    @property
+    def inner(self) -> bytes:
+        """Where on the site the inner mirror is, if there is one."""
+        return ROOT + b"/" + INNER.encode() if self.history.inner else b""
 
     @property
     def state(self) -> Path:
         return self.folder / f"state{self.deaths}"
 
     def do(self, act: Act) -> None:
-        """Do what the history says, to the source or to the site."""
+        """Do what the history says, to the source, to the site, or to what is around the program."""
+        if act[0] in OUTSIDE_ACTS | {"source"}:
+            self.events.coverage[act[0], f"{self.events.phase or 'first'} beside"] += 1
+        if act[0] in OUTSIDE_ACTS:
+            self.outside.do(act)
+            return
         if act[0] not in SITE_ACTS:
             self.local.do(act)
+            self.kernel.look()
             return
         verb, path = act[0], ROOT + b"/" + act[1].encode("utf-8", "surrogateescape")
         if verb == "take":
@@ -116,51 +140,115 @@ class Stage:
             life.remains = asyncio.all_tasks(life.loop)
         life.end()
 
+    def _command(self, what: str) -> int:
+        return package.ask(what, self.mirrors)
+
+    def _may_begin(self) -> bool:
+        """False in a pass for whose state there was no room from its beginning."""
+        return (since := self.outside.full_since) is None or since >= self.server.pass_began
+
+    def _configure(self, what: str) -> None:
+        self.mirrors.configure(every=EVERY_S // 2 if what == "sooner" else EVERY_S, broken=what == "broken")
+
+    @property
+    def mirrors(self) -> package.Mirrors:
+        return package.Mirrors(
+            self.source, self.state, self.home, INNER * self.history.inner, in_file=self.history.stays
+        )
+
     @property
     def is_watched(self) -> bool:
         """True if passes look at what was touched alone, where the one before went well: in each third history."""
-        return self.history.seed % 3 == 2
+        return self.history.seed % 3 == 2 and not self.history.inner
 
     def run_over_changes(self) -> package.Result | None:
         """Run a pass, over what was touched since the last one began if the program watches; None if it was killed."""
         touched = None if self.marks is None else self.local.touched_since(self.marks)
         marks = self.local.marks()
         result = self.run(touched=touched)
-        self.marks = marks if self.is_watched and result and result.code in {0, 1} else None
+        self.marks = marks if self.is_watched and result and result.is_pass and result.code in {0, 1} else None
         return result
 
-    def run(self, *more: str, touched: frozenset[str] | None = None) -> package.Result | None:
-        """Run a pass, with more options; None if it was killed."""
+    def run(
+        self,
+        *more: str,
+        touched: frozenset[str] | None = None,
+        meanwhile: Callable[[Life], None] | None = None,
+    ) -> package.Result | None:
+        """Run a pass, with more options; None if it was killed. With something to do `meanwhile` the program stays."""
         life = Life(self.world, self.server)
         self.lives.append(life)
         life.loop = loop = VirtualLoop(self.world, life)
+        self.outside.life = life
+        Inotify.kernel = self.kernel
+        if meanwhile:
+            self.world.after(0.0, meanwhile, life)
         life.at_work, life.at_piece = self.events.at_work, self.events.at_piece
         options = ["--multi", f"A{self.history.connections}", "--timeout", "5", "--retries", "3"]
         options += ["--max-delete", "100%", *self.history.options, *more]
         options += ["--in-place"] * self.history.kind.in_place
         self.server.pass_began = self.world.now
+        was_paused, commands = self.outside.is_paused, self.server.commands
         self.world.note(f"-- the program begins{'' if touched is None else f', told of {sorted(touched)}'}")
         try:
             self.durable = Durable(self.state, self.folder / "durable") if self.may_lose_power else None
-            result = package.sync(loop, self.source, self.state, self.home, options, self.durable, touched)
-        except Killed:
+            result = package.sync(
+                loop,
+                self.mirrors,
+                options,
+                durable=self.durable,
+                room=self.room,
+                touched=touched,
+                stays=meanwhile is not None,
+            )
+        except Killed as killed:
+            self.hear(killed.log)
             return None
-        except (Found, Exception) as error:
-            if isinstance(error, Found):
-                raise
+        except Found as found:
+            self.hear(found.log)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it was not to be
             self.world.found("no traceback", f"{type(error).__name__}: {error}")
         finally:
             life.dead = True
-        for line in result.log.splitlines():
-            self.world.note(f"   says {line[21:].replace(str(self.source), 'SOURCE')}")
-        self.told_of_spelling = self.told_of_spelling or _OTHER_SPELLING in result.log
+            self.kernel.forget()
+        self.hear(result.log)
         self.world.note(f"-- exit {result.code} {result.problems}")
+        if was_paused and self.outside.is_paused and not meanwhile and self.server.commands != commands:
+            self.world.found("nothing is done while it is paused", f"{self.server.commands - commands} commands")
         if loop.troubles or package.OWN_ERROR in result.problems:
             self.world.found("no traceback", f"{loop.troubles} {result.log}")
         return result
 
+    def hear(self, log: str) -> None:
+        """Note what the program says."""
+        for line in log.splitlines():
+            said = line[21:].replace(str(self.source), "SOURCE").replace(str(self.folder), "FOLDER")
+            self.world.note(f"   says {said}")
+        self.told_of_spelling = self.told_of_spelling or _OTHER_SPELLING in log
+
     def play(self) -> None:
         """Play all phases, and then see what comes of it in quiet."""
+        if self.history.stays:
+            Staying(self).play()
+        else:
+            self._play_phases()
+        self.world.rest(QUIET_SECONDS)
+        if self.history.inner:
+            self._see_that_others_are_not_disturbed()
+        self.end_trouble()
+        self._converge()
+
+    def end_trouble(self) -> None:
+        """Let nothing be in the program's way any more."""
+        self.local.come_back()
+        self.local.inner_comes_back()
+        self.kernel.look()
+        if self.history.inner or self.history.stays:
+            self.mirrors.configure()
+        self.outside.end_trouble()
+
+    def _play_phases(self) -> None:
         killed = False
         for number, phase in enumerate(self.history.phases):
             for act in phase.acts:
@@ -173,8 +261,16 @@ class Stage:
             if self.history.old_state and not (number or killed):
                 self.world.note(f"-- the state is one of version 1: {make_old(self.state)}")
             self._see_that_torn_ones_are_known()
-        self.world.rest(QUIET_SECONDS)
-        self._converge()
+
+    def _see_that_others_are_not_disturbed(self) -> None:
+        """With the inner mirror in trouble for good, the outer one does what it does alone."""
+        self.end_trouble()
+        trouble = [("source", "inner away"), ("ask", f"pause {INNER}")][self.history.seed % 2]
+        (self.local if trouble[0] == "source" else self.outside).do(trouble)
+        for _ in range(2):
+            code = self._code()
+            self.world.rest(QUIET_SECONDS)
+        self.compare(code, but=self.inner)
 
     def _see_that_torn_ones_are_known(self) -> None:
         """Where no pass is under way, a file that is not whole is one that the state holds as that."""
@@ -193,13 +289,13 @@ class Stage:
         assert result is not None, "nobody kills it in quiet"
         done = _told_of(result, foretold)
         sent_instead = self.site.renames_refused > refused  # whether a name is to be had shows the attempt
-        if done != foretold and not (result.told["failed"] or robbed or sent_instead):
+        if done != foretold and not (result.told("failed") or robbed or sent_instead):
             self.world.found("a dry run tells what would be done", f"{foretold}, and it was {done}")
         self.world.rest(QUIET_SECONDS)
         lost = self.server.lost
         code = self._code()
         self.world.rest(QUIET_SECONDS)
-        self._compare(code)
+        self.compare(code)
         if self.server.lost > lost:  # what such a session was sent is looked at once more
             self._code()
             self.world.rest(QUIET_SECONDS)
@@ -207,7 +303,7 @@ class Stage:
         code = self._code()
         if not code and self.server.commands != before:
             self.world.found("the third pass is silent", f"{self.server.commands - before} commands")
-        if not code and self.history.seed % 4 == 1:
+        if not code and self.history.seed % 4 == 1 and not self.outside.is_early:
             self._touch_all()
         if not code and self.is_watched:
             self._change_some()
@@ -220,9 +316,9 @@ class Stage:
                 self.do(("touch", path.decode("utf-8", "surrogateescape")))
         result = self.run()
         assert result is not None, "nobody kills it in quiet"
-        if result.told["uploaded_files"]:
-            self.world.found("a touch alone sends nothing", f"{result.told['uploaded_files']} files were sent")
-        self._compare(result.code)
+        if sent := result.told("uploaded_files"):
+            self.world.found("a touch alone sends nothing", f"{sent} files were sent")
+        self.compare(result.code)
 
     def _change_some(self) -> None:
         """Do once more what was done before the last pass: one over what was touched leaves nothing to be done."""
@@ -238,7 +334,7 @@ class Stage:
         self.world.rest(QUIET_SECONDS)
         if result.code:
             return
-        self._compare(result.code)
+        self.compare(result.code)
         if self.server.lost > lost:  # what such a session was sent is looked at once more
             self._code()
             self.world.rest(QUIET_SECONDS)
@@ -262,24 +358,26 @@ class Stage:
         assert result is not None, "nobody kills it in quiet"
         return result.code
 
-    def _compare(self, code: int) -> None:
+    def compare(self, code: int, but: bytes = b"") -> None:
+        """See that all is equal, but for what is somewhere."""
         excused = _Excuses(self.local, self.site)
         wanted = {ROOT + b"/" + path: content for path, content in self.local.tree().items()}
         told = {path for path, content in wanted.items() if excused.must_be_told(path, content)}
         if told and not code:
             self.world.found("what is not mirrored is told", f"{shown(min(told))} cannot be right, and exit 0")
         for path in sorted(wanted.keys() - told):
-            if not excused.taken(path):
+            if not (excused.taken(path) or (but and but in _lineage(path))):
                 self._compare_one(path, wanted[path], code)
         spelled_otherwise = set(map(self.site.key, wanted)) if self._keeps_spelling else set()
         for node in self.site.inside(ROOT):
             path = node.path
             is_wanted = path in wanted or self.site.key(path) in spelled_otherwise
             is_ours = not (node.others or self._looks_like_others(node))
-            if not is_wanted and is_ours and not excused.kept(path) and not _waits(path, told):
+            is_there = is_ours and not (but and but in _lineage(path))
+            if not is_wanted and is_there and not excused.kept(path) and not _waits(path, told):
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
                 self.world.found(law, f"{shown(path)} {shown_content(node.content)}; exit {code}")
-        if code and not told and not any(map(excused.may_be_told, wanted)):
+        if code and not (told or but) and not any(map(excused.may_be_told, wanted)):
             self.world.found("what is mirrored is no failure", f"exit {code}")
 
     def _compare_one(self, path: bytes, content: bytes | None, code: int) -> None:
@@ -319,7 +417,8 @@ class Stage:
             return
         status = os.lstat(self.local.at(path[len(ROOT) + 1 :]))
         mode = status.st_mode & 0o777 | (0o700 if node.content is None else 0)
-        if self._takes_modes(node) and "--no-perms" not in self.history.options and node.mode != mode:
+        is_set = self._takes_modes(node) and "--no-perms" not in self.history.options and path != self.inner
+        if is_set and node.mode != mode:
             self.world.found("equal in the end", f"{shown(path)} has mode {node.mode:o}, not {mode:o}")
         apart = abs(int(node.mtime) - int(status.st_mtime))
         nearly = _COARSE_S * self.history.kind.in_place  # cut short before its time was set, it is whole by its size
@@ -329,9 +428,9 @@ class Stage:
 
 def _told_of(result: package.Result, what: Iterable[str]) -> dict[str, int]:
     """Return what was told of a pass; whether others have something in a folder may show its removal alone."""
-    told = {each: result.told[each] for each in what}
+    told = {each: result.told(each) for each in what}
     if "deleted_folders" in told:
-        told["deleted_folders"] += result.told["no_longer_managed"]
+        told["deleted_folders"] += result.told("no_longer_managed")
     return told
 
 
@@ -396,7 +495,7 @@ def play(history: History, base: Path) -> Verdict:
     """Play a history in a folder under `base`, and return what was found."""
     stage = Stage(history, base)
     law = how = ""
-    with package.at_hand(stage.world, stage.local), _in_time(stage.world):
+    with package.at_hand(stage.world, stage.local, stage.outside.send), _in_time(stage.world):
         try:
             stage.play()
         except Found as found:
@@ -427,7 +526,7 @@ def _let_go(stage: Stage) -> None:
     for life in stage.lives:
         life.dead = True
         for task in life.remains:
-            with suppress(RuntimeError):  # what waits for something even then
+            with suppress(Exception), package.unheard():  # whatever it does or says then, it was killed
                 task.get_coro().close()
         life.remains.clear()
         life.loop = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import calendar
 import time
+from collections.abc import Callable
 
 from .answers import facts, stamp, unix
 from .kinds import Kind
 from .process import Process, Trouble
-from .site import ROOT, No, Node, Site
+from .site import ROOT, No, Node, Site, shown
 from .wire import Connection, Pipe
 from .world import World
 
@@ -20,6 +21,10 @@ class FtpServer:
         self.world, self.kind, self.site, self.trouble = world, kind, site, trouble
         self.cap = cap
         self.pass_began = 0.0
+        self.may_begin: Callable[[], bool] = lambda: True
+        """Tells whether a file can be noted as begun."""
+        self.inner = b""
+        """Where the root of another mirror is, if there is one."""
         self.sessions: list[FtpSession] = []
         self._ports: dict[int, FtpSession] = {}
         self._last_port = 50_000
@@ -74,6 +79,8 @@ class FtpSession(Process):
         self.say(227, f"Entering Passive Mode (192,0,2,1,{self._port // 256},{self._port % 256})")
 
     def do_stor(self, argument: bytes) -> None:
+        if not self.gone and not self.server.may_begin():
+            self.world.found("nothing is begun that could not be noted", f"{self._verb} {shown(argument)}")
         node = self.site.begin_file(self.path(argument))
         if not self.has_port:
             self.site.end_file(node, whole=True)  # as empty as all that was sent
@@ -147,7 +154,15 @@ class FtpSession(Process):
         path = b"/" + b"/".join(parts)
         if path != ROOT and not path.startswith(ROOT + b"/"):
             self.world.found("nothing outside the root", f"{self._verb} {argument!r} in {self.folder!r}")
+        if (inner := self.server.inner) and self.folder != b"/":
+            self._keep_apart(path, inner)
         return path
+
+    def _keep_apart(self, path: bytes, inner: bytes) -> None:
+        """See that a mirror leaves another one alone whose root is in its own, and that one all that is not its."""
+        is_inner = (self.folder + b"/").startswith(inner + b"/")
+        if path != inner and is_inner != path.startswith(inner + b"/"):
+            self.world.found("mirrors leave each other alone", f"{self._verb} {shown(path)} in {shown(self.folder)}")
 
     def file(self, argument: bytes) -> Node:
         node = self.site.find(self.path(argument))
@@ -240,8 +255,14 @@ class FtpSession(Process):
         self.say(250, "renamed")
 
     def do_dele(self, argument: bytes) -> None:
+        self._may_remove(argument)
         self.site.remove_file(self.path(argument))
         self.say(250, "deleted")
+
+    def _may_remove(self, argument: bytes) -> None:
+        """See that nothing goes because there is no source; of one whose client is gone, that may be long decided."""
+        if not self.gone:
+            self.site.sees_source(self.path(argument))
 
     def do_mkd(self, argument: bytes) -> None:
         path = self.path(argument)
@@ -251,6 +272,7 @@ class FtpSession(Process):
         self.say(257, '"made"')
 
     def do_rmd(self, argument: bytes) -> None:
+        self._may_remove(argument)
         self.site.pass_began = self.began_in
         self.site.remove_folder(self.path(argument))
         self.say(250, "removed")

@@ -155,6 +155,18 @@ class Site:
             )
         self._drop(node)
 
+    def sees_source(self, path: bytes) -> None:
+        """See that there is a source, or was one when the pass began that removes something."""
+        for source, since in self.local.away_since.items():
+            is_there = source and self.local.has(source)
+            if (
+                not is_there
+                and path.startswith(ROOT + b"/" + source)
+                and self.pass_began > since
+                and self._is_final(path)
+            ):
+                self.world.found("without a source nothing is deleted", f"{shown(path)} is deleted")
+
     def make_folder(self, path: bytes) -> None:
         if self.find(path):
             raise No("File exists")

@@ -16,6 +16,9 @@ MOST_EVENTS = 60_000
 class Found(SystemExit):
     """A mistake of the program: which law was broken, and how."""
 
+    log = ""
+    """What the program had said until then."""
+
     def __init__(self, law: str, how: str) -> None:
         super().__init__(f"{law}: {how}")
         self.law = law
@@ -24,6 +27,8 @@ class Found(SystemExit):
 
 class Killed(SystemExit):
     """The program was killed; nothing of it runs any more."""
+
+    log = ""
 
 
 class World:
@@ -34,6 +39,8 @@ class World:
         self.own_chance = random.Random(seed + 1)
         """What the program draws from: its draws do not alter the schedule."""
         self.now = 0.0
+        self.ahead = 0.0
+        """How far the clock on the wall of the program's machine is ahead of the server's, in seconds."""
         self.transcript: list[str] = []
         self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._planned = 0
@@ -42,6 +49,10 @@ class World:
     @property
     def wall(self) -> float:
         return EPOCH + self.now
+
+    @property
+    def local_wall(self) -> float:
+        return self.wall + self.ahead
 
     def note(self, line: str) -> None:
         self.transcript.append(f"{self.now:10.4f} {line}")
