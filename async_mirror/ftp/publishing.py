@@ -35,8 +35,9 @@ class Publishing:
 
     @property
     def may_set_times(self) -> bool:
-        """True if the server offers MFMT, or was seen to take a command for it."""
-        return any(map(self._features.has, quirks.TIMES.values()))
+        """True if the server offers MFMT, or was seen to take a command for it, and not to show another time then."""
+        taken = any(map(self._features.has, quirks.TIMES.values()))
+        return taken and not self._features.lacks(quirks.TIMES_AS_SET)
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: Callable[[], str]) -> Published:
         """Set attributes and rename, in one write where the server takes that."""

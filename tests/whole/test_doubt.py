@@ -16,7 +16,7 @@ from faults import reactions
 from faults.reactions import ALWAYS
 from faults.scripted import Behaviour, Exchange, Reaction, ScriptedServer
 from faults.traits import instead
-from support.mirror import Mirror, answer_at_once, assert_mirrored, ended, temporaries_of, tree_of
+from support.mirror import Mirror, answer_at_once, assert_mirrored, count, ended, temporaries_of, tree_of
 from support.program import MTIME, tree, write
 
 Change = Callable[[], object]
@@ -392,6 +392,9 @@ def test_what_a_killed_run_left_goes_from_a_site_that_shows_other_times_than_it_
     for _ in range(2):
         mirror.run()
     assert set(server.files) == {b"/stays.txt"}
+    sent = count(server, "STOR")
+    mirror.run("--rescan")
+    assert count(server, "STOR") == sent, "what is unchanged is not sent again for its time"
 
 
 def test_a_folder_in_whose_place_others_put_a_file_is_given_up(mirror: Mirror, server: ScriptedServer) -> None:
