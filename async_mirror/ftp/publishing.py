@@ -84,7 +84,7 @@ class Publishing:
             if seen and seen.mtime_ns != UNKNOWN and abs(seen.mtime_ns - entry.mtime_ns) < _COARSE_NS:
                 self._features.have(quirks.TIMES_AS_SET)
             elif seen:
-                self._features.lack(quirks.TIMES_AS_SET)
+                self._features.lack(quirks.TIMES_AS_SET, quirks.NO_TIMES)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
         """Rename where a file is in the way: that one first, and back if need be. Some tell a size of a folder, too."""
