@@ -10,10 +10,13 @@ from async_mirror.ftp.lookup import Lookup
 from async_mirror.ftp.wire.figures import format_time
 from async_mirror.ftp.wire.replies import Refused, Reply, check
 from async_mirror.model import odd_names
-from async_mirror.model.entry import Entry
+from async_mirror.model.entry import UNKNOWN, Entry
 from async_mirror.model.paths import split
 from async_mirror.remote.errors import FOLDER_IN_THE_WAY, ConnectionBroken, InTheWay, Refusal
 from async_mirror.remote.session import Published
+
+_COARSE_NS = 2_000_000_000
+"""FAT keeps times to two seconds."""
 
 
 class Publishing:
@@ -27,13 +30,14 @@ class Publishing:
 
     @property
     def sets_times(self) -> bool:
-        """True if the server was seen to take a command for it: some offer MFMT, and refuse it of every file."""
-        return any(map(self._features.was_seen, quirks.TIMES.values()))
+        """True if the server was seen to show a time that it was told: some take a command for it, and do not."""
+        return self._features.was_seen(quirks.TIMES_AS_SET)
 
     @property
     def may_set_times(self) -> bool:
-        """True if the server offers MFMT, or was seen to take a command for it."""
-        return any(map(self._features.has, quirks.TIMES.values()))
+        """True if the server offers MFMT, or was seen to take a command for it, and not to show another time then."""
+        taken = any(map(self._features.has, quirks.TIMES.values()))
+        return taken and not self._features.lacks(quirks.TIMES_AS_SET)
 
     async def publish(self, temporary: str, entry: Entry, mode: int | None, aside: Callable[[], str]) -> Published:
         """Set attributes and rename, in one write where the server takes that."""
@@ -50,6 +54,7 @@ class Publishing:
         put_aside = "old to" in replies and self._was_renamed(replies["old from"], replies["old to"])
         if not self._was_renamed(replies["new from"], replies["new to"]):
             refused = _rename_refusal(replies["new from"], replies["new to"])
+            await self._see_that_it_stayed(temporary, replies["new from"], refused)
             if "old to" in replies:
                 if put_aside:
                     await self._put_back(aside(), entry.path)
@@ -63,11 +68,23 @@ class Publishing:
         mtime_set = "mtime" in replies and replies["mtime"].succeeded
         if mtime_set:
             self._features.have(quirks.TIMES[verb])
+            await self._prove_time(entry)
         elif "mtime" in replies and self._doubts_mtime(verb, replies["mtime"]):
             self._features.lack(quirks.TIMES[verb])
             with suppress(Refusal):  # the file itself is published by now
                 mtime_set = await self.set_mtime(entry.path, entry.mtime_ns)
         return Published(mtime_set, mode_set, atomic, put_aside)
+
+    async def _prove_time(self, entry: Entry) -> None:
+        """See once whether the server shows the time that it was told for a file."""
+        if self.sets_times or self._features.lacks(quirks.TIMES_AS_SET):
+            return
+        with suppress(Refusal):  # the file itself is published by now
+            seen = await self._lookup.look(entry.path)
+            if seen and seen.mtime_ns != UNKNOWN and abs(seen.mtime_ns - entry.mtime_ns) < _COARSE_NS:
+                self._features.have(quirks.TIMES_AS_SET)
+            elif seen:
+                self._features.lack(quirks.TIMES_AS_SET, quirks.NO_TIMES)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
         """Rename where a file is in the way: that one first, and back if need be. Some tell a size of a folder, too."""
@@ -139,7 +156,20 @@ class Publishing:
         """Rename by RNFR and RNTO."""
         first, second = await self._exchange.ask(*self._rename_commands(old, new))
         if not self._was_renamed(first, second):
-            raise _rename_refusal(first, second)
+            refused = _rename_refusal(first, second)
+            await self._see_that_it_stayed(old, first, refused)
+            raise refused
+
+    async def _see_that_it_stayed(self, old: str, first: Reply, refused: Refusal) -> None:
+        """Look whether what RNTO was refused for is there still: there are servers that rename, and fail after that."""
+        try:
+            is_gone = first.continues and await self._lookup.look(old) is None
+        except Refusal:
+            return
+        if is_gone:
+            what = "the server refused a rename, and yet the file is gone"
+            self._exchange.control.break_off(what, refused.reply)
+            raise ConnectionBroken(what, refused.reply)
 
     def _was_renamed(self, first: Reply, second: Reply) -> bool:
         """Tell whether RNFR and RNTO renamed a file; a server that took another one's RNFR for it is not believed."""

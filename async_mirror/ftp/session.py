@@ -221,12 +221,12 @@ class FtpSession:
 
     @property
     def sets_times(self) -> bool:
-        """True if the server was seen to take a command for it."""
+        """True if the server was seen to show a time that it was told."""
         return self._publishing.sets_times
 
     @property
     def may_set_times(self) -> bool:
-        """True if the server offers MFMT, or was seen to take a command for it."""
+        """True if the server offers MFMT, or was seen to take a command for it, and not to show another time then."""
         return self._publishing.may_set_times
 
     @property

@@ -87,9 +87,11 @@ class Settlement:
         within = await self._examination.uploads_left()
         uploads = [change._replace(why=UNCOMPARED, compares=False) for change in uncompared[:within]]
         await self._publishing.send(crew, uploads, SENT_AT_ONCE)
-        if later := len(uncompared) - len(uploads):
+        if later := uncompared[within:]:
+            for change in later:
+                self._report.not_tried(change)
             self._report.warn(
-                f"{plural(later, 'file')} that may have changed cannot be compared with the site: uploaded later",
+                f"{plural(len(later), 'file')} that may have changed cannot be compared with the site: uploaded later",
                 f"raise --max-verify-uploads ({self._settings.verify_limit}) to upload all in one pass",
             )
 

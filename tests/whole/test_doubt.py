@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from faults import reactions
 from faults.reactions import ALWAYS
-from faults.scripted import Exchange, Reaction, ScriptedServer
-from support.mirror import Mirror, answer_at_once, assert_mirrored, ended, temporaries_of, tree_of
+from faults.scripted import Behaviour, Exchange, Reaction, ScriptedServer
+from faults.traits import instead
+from support.mirror import Mirror, answer_at_once, assert_mirrored, count, ended, temporaries_of, tree_of
 from support.program import MTIME, tree, write
 
 Change = Callable[[], object]
@@ -350,6 +351,50 @@ def test_a_server_that_renames_something_else_than_it_was_told_to_is_not_believe
     mirror.run()
     mirror.write("stays.txt", "stays, and is sent anew", MTIME + 60)
     assert_right_in_the_end(mirror, server)
+
+
+@pytest.mark.parametrize("reply", [b"451 Local error.", b"550 Failed."])
+def test_a_file_whose_rename_was_refused_and_yet_done_goes_with_that_of_the_source(
+    mirror: Mirror, server: ScriptedServer, reply: bytes
+) -> None:
+    assert_mirrored(mirror, server)
+    page = mirror.write("page.html", "version 1")
+
+    def rename_and_refuse(exchange: Exchange) -> None:
+        exchange.perform()
+        page.unlink()
+        exchange.reply(reply)
+
+    server.on("RNTO", rename_and_refuse)
+    mirror.run()
+    assert_right_in_the_end(mirror, server)
+
+
+@pytest.mark.parametrize("hours", [-5, 3])
+@pytest.mark.parametrize("was_there", [True, False])
+def test_what_a_killed_run_left_goes_from_a_site_that_shows_other_times_than_it_was_told(
+    mirror: Mirror, server: ScriptedServer, hours: int, was_there: bool
+) -> None:
+    def set_in_another_zone(exchange: Exchange, usual: Behaviour) -> bytes:
+        reply = usual(exchange)
+        exchange.site.set_mtime(exchange.path, exchange.site.file(exchange.path).mtime + hours * 3600)
+        return reply
+
+    instead(set_in_another_zone, "MFMT")(server)
+    if was_there:
+        mirror.write("page.html", "version 1")
+    mirror.run()
+    page = mirror.write("page.html", "version 2, which is longer", MTIME + 60)
+    killed = Killed(mirror)
+    server.on("RNTO", killed.at(performs=True))
+    killed.run()
+    page.unlink()
+    for _ in range(2):
+        mirror.run()
+    assert set(server.files) == {b"/stays.txt"}
+    sent = count(server, "STOR")
+    mirror.run("--rescan")
+    assert count(server, "STOR") == sent, "what is unchanged is not sent again for its time"
 
 
 def test_a_folder_in_whose_place_others_put_a_file_is_given_up(mirror: Mirror, server: ScriptedServer) -> None:

@@ -118,12 +118,13 @@ class Features:
         """Tell whether the server does not know a command."""
         return command in self.known.lacked
 
-    def lack(self, command: str) -> None:
+    def lack(self, command: str, note: str = "") -> None:
         """Note that the server does not know a command: for this session alone, if it says that it does."""
         self._lacks_now.add(command)
         self._read_at = -1
         if command not in self.identity.offers:
-            self.identity.find(f"lacks {command}", 1, told=f"this server does not support {command}")
+            told = note or f"this server does not support {command}"
+            self.identity.find(f"lacks {command}", 1, told=told, is_note=bool(note))
 
     # Hashes.
 

@@ -24,6 +24,9 @@ EARLY_END = "an early end of a data connection"
 """ProFTPD says 226 only after our end; others take an end before the listing has come for a lost transfer."""
 TIMES = {"MFMT": "MFMT", "MDTM": "MDTM with a time", "SITE UTIME": "SITE UTIME"}
 """The commands that set times, as they are known; MDTM without a time is another command."""
+TIMES_AS_SET = "showing times as they were set"
+"""Some take a command for it and set none, or take the time for one of another time zone."""
+NO_TIMES = "this server accepts modification times but does not set them: files are compared by size"
 
 LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
 """Odd traits with which ProFTPD takes the argument of SITE CHMOD for another name: it splits it at blanks."""
