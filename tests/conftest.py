@@ -15,6 +15,7 @@ from faults.identities import Identities
 from faults.scripted import ScriptedServer
 from hypothesis import settings
 from servers import KINDS, REAL, ZOO, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
+from support import forked
 from support.here import Here
 from support.law import sitecustomize as law
 from support.mirror import Mirror, answer_at_once
@@ -62,6 +63,17 @@ def law_of_multi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     law.install()
     yield folder
     assert {line for file in folder.iterdir() for line in file.read_text().splitlines()} == set()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks(request: pytest.FixtureRequest, law_of_multi: Path) -> Iterator[None]:
+    """Start programs from what is loaded in the short form; from nothing in the long one, and if it is measured."""
+    if request.config.getoption("--all") or request.config.getoption("-m") or "COVERAGE_FOLDER" in os.environ:
+        yield
+        return
+    forked.begin()
+    yield
+    forked.end()
 
 
 def _require(kind: Kind) -> None:
