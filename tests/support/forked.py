@@ -28,7 +28,9 @@ MODULE: Final = "async_mirror"
 LATE: Final = ("blake3", "encodings.idna", "platformdirs.unix")
 """What a pass loads when it needs it, and most passes do."""
 
-_READ_BY_PYTHON = ("PYTHON", "LC_", "LANG", "OPENSSL_")
+_USUAL = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+_NOT_GIVEN = (None, None, True, (), False, None, None, None, -1, -1)
+"""What Popen hands on where nothing was said."""
 _SET_CHILD_SUBREAPER = 36
 _LONGEST = 1 << 17
 _loaded: dict[frozenset[tuple[str, str]], _Loaded] | None = None
@@ -86,33 +88,33 @@ def end() -> None:
 
 
 class Started(subprocess.Popen[AnyStr]):
-    """A program that was started; anything but ours is started as ever."""
+    """A program that was started: ours as a fork, if it may be, and anything else as ever."""
 
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, *rest: Any) -> None:
         close_fds, pass_fds, cwd, env, _, _, shell, *pipes = rest[:13]
         *_, gid, gids, uid, umask, leads_session, group = rest[13:]
         argv = [os.fsdecode(each) for each in args]
-        usual = (executable, preexec_fn, close_fds, pass_fds, shell, gid, gids, uid, umask, group)
-        if (
-            _loaded is None
-            or argv[:3] != [sys.executable, "-m", MODULE]
-            or usual != (None, None, True, (), False, None, None, None, -1, -1)
-        ):
+        env = os.environ if env is None else env
+        environment = {os.fsdecode(name): os.fsdecode(value) for name, value in env.items()}
+        given = (executable, preexec_fn, close_fds, pass_fds, shell, gid, gids, uid, umask, group)
+        is_ours = argv[:3] == [sys.executable, "-m", MODULE] and given == _NOT_GIVEN
+        loaded = _loaded_for(environment) if is_ours else None
+        if loaded is None:
             super()._execute_child(args, executable, preexec_fn, *rest)  # type: ignore[misc]
             return
-        environment = {
-            os.fsdecode(name): os.fsdecode(value) for name, value in (os.environ if env is None else env).items()
-        }
         start = _Start(argv, environment, os.fsdecode(cwd or os.getcwd()), leads_session, _umask())
-        theirs = [given if given != -1 else number for number, given in enumerate((pipes[0], pipes[3], pipes[5]))]
-        self.pid = _process_for(environment).fork(start, theirs)
+        theirs = [pipe if pipe != -1 else number for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
+        self.pid = loaded.fork(start, theirs)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
-def _process_for(environment: dict[str, str]) -> _Loaded:
-    assert _loaded is not None
-    read = {name: value for name, value in environment.items() if name.startswith(_READ_BY_PYTHON)}
+def _loaded_for(environment: dict[str, str]) -> _Loaded | None:
+    """Return a process that has loaded the program, in an environment in which Python does nothing unusual."""
+    read = {name: value for name, value in environment.items() if name.startswith(("PYTHON", "LC_", "LANG"))}
+    unusual = any(name.startswith("PYTHON") for name in read.keys() - _USUAL)
+    if _loaded is None or unusual:
+        return None
     if (key := frozenset(read.items())) not in _loaded:
         _loaded[key] = _Loaded(read)
     return _loaded[key]
@@ -176,7 +178,8 @@ def _main() -> None:
     package = importlib.import_module(MODULE)
     own = (name for _, name, _ in pkgutil.walk_packages(package.__path__, f"{MODULE}."))
     for name in (*own, *LATE):
-        importlib.import_module(name)
+        if name != f"{MODULE}.__main__":
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as asked:
