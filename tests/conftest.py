@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave to the long form what is exhaustive, unless single tests were named; begin with what takes longest."""
-    items.sort(key=lambda item: "whole" not in item.path.parts)
+    items.sort(key=lambda item: ("whole" not in item.path.parts, "tools" not in item.path.parts))
     if config.getoption("--all") or config.getoption("-m") or any("::" in argument for argument in config.args):
         return
     left = left_to_the_long_form(items)
@@ -71,9 +71,8 @@ def forks(request: pytest.FixtureRequest, law_of_multi: Path) -> Iterator[None]:
     if request.config.getoption("--all") or request.config.getoption("-m") or "COVERAGE_FOLDER" in os.environ:
         yield
         return
-    forked.begin()
-    yield
-    forked.end()
+    with forked.loaded():
+        yield
 
 
 def _require(kind: Kind) -> None:

@@ -2,7 +2,7 @@
 
 It is a process of its own all the same, and a child of the tests': it has the arguments, environment, folder, streams
 and session that it was given, it can be killed, and ends as `python -m async_mirror` does. Such a process is there for
-each environment that Python itself reads. Without `begin` all programs start from nothing, as those do that need
+each environment that Python itself reads. Outside of `loaded` all programs start from nothing, as those do that need
 something else. Linux only.
 """
 
@@ -20,6 +20,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, AnyStr, Final, NamedTuple
 
@@ -72,19 +74,18 @@ class _Loaded:
         self._process.wait()
 
 
-def begin() -> None:
-    """Let programs that are started from now on be forks."""
+@contextmanager
+def loaded() -> Iterator[None]:
+    """Let programs that are started meanwhile be forks."""
     global _loaded  # noqa: PLW0603
+    before, _loaded = _loaded, {}
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)  # a fork is handed on to this process
-    _loaded = {}
-
-
-def end() -> None:
-    """Let programs start from nothing again."""
-    global _loaded  # noqa: PLW0603
-    for each in (_loaded or {}).values():
-        each.end()
-    _loaded = None
+    try:
+        yield
+    finally:
+        for each in _loaded.values():
+            each.end()
+        _loaded = before
 
 
 class Started(subprocess.Popen[AnyStr]):
