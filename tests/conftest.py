@@ -20,7 +20,7 @@ from support.here import Here
 from support.law import sitecustomize as law
 from support.mirror import Mirror, answer_at_once
 from support.program import Program
-from support.short_form import left_to_the_long_form
+from support.short_form import left_to_the_long_form, spent
 
 settings.register_profile("calm", deadline=None, print_blob=True)  # a machine may be busy with something else
 settings.load_profile("calm")
@@ -47,12 +47,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count in the last lines what was not run here, and why."""
+    """Count in the last lines what was not run here, and why, and tell what each kind of test took of its budget."""
     reasons = Counter(
         report.longrepr[2] for report in terminalreporter.getreports("skipped") if isinstance(report.longrepr, tuple)
     )
     for reason, number in reasons.most_common():
         terminalreporter.write_line(f"{number} not run here: {reason.removeprefix('Skipped: ')}")
+    reports = [each for some in terminalreporter.stats.values() for each in some if isinstance(each, pytest.TestReport)]
+    terminalreporter.write_line(spent(reports, terminalreporter.config.getoption("numprocesses", None) or 1))
 
 
 @pytest.fixture(scope="session", autouse=True)
