@@ -15,11 +15,12 @@ from faults.identities import Identities
 from faults.scripted import ScriptedServer
 from hypothesis import settings
 from servers import KINDS, REAL, ZOO, FtpServer, KeptServer, Kind, ServerFactory, Tls, TlsVersion, available
+from support import forked
 from support.here import Here
 from support.law import sitecustomize as law
 from support.mirror import Mirror, answer_at_once
 from support.program import Program
-from support.short_form import left_to_the_long_form
+from support.short_form import left_to_the_long_form, spent
 
 settings.register_profile("calm", deadline=None, print_blob=True)  # a machine may be busy with something else
 settings.load_profile("calm")
@@ -37,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave to the long form what is exhaustive, unless single tests were named; begin with what takes longest."""
-    items.sort(key=lambda item: "whole" not in item.path.parts)
+    items.sort(key=lambda item: ("whole" not in item.path.parts, "tools" not in item.path.parts))
     if config.getoption("--all") or config.getoption("-m") or any("::" in argument for argument in config.args):
         return
     left = left_to_the_long_form(items)
@@ -46,12 +47,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count in the last lines what was not run here, and why."""
+    """Count in the last lines what was not run here, and why, and tell what each kind of test took of its budget."""
     reasons = Counter(
         report.longrepr[2] for report in terminalreporter.getreports("skipped") if isinstance(report.longrepr, tuple)
     )
     for reason, number in reasons.most_common():
         terminalreporter.write_line(f"{number} not run here: {reason.removeprefix('Skipped: ')}")
+    reports = [each for some in terminalreporter.stats.values() for each in some if isinstance(each, pytest.TestReport)]
+    terminalreporter.write_line(spent(reports, terminalreporter.config.getoption("numprocesses", None) or 1))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,6 +65,16 @@ def law_of_multi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     law.install()
     yield folder
     assert {line for file in folder.iterdir() for line in file.read_text().splitlines()} == set()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks(request: pytest.FixtureRequest, law_of_multi: Path) -> Iterator[None]:
+    """Start programs from what is loaded in the short form; from nothing in the long one, and if it is measured."""
+    if request.config.getoption("--all") or request.config.getoption("-m") or "COVERAGE_FOLDER" in os.environ:
+        yield
+        return
+    with forked.loaded():
+        yield
 
 
 def _require(kind: Kind) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from async_mirror.ftp.known import quirks
 from async_mirror.ftp.known.features import SHORT_COMMAND, Features
-from async_mirror.ftp.known.rungs import AHEAD, TOGETHER
+from async_mirror.ftp.known.rungs import AHEAD, BEHIND, TOGETHER
 from async_mirror.ftp.transfer import Transfers
 from async_mirror.ftp.wire.control import AwaitedReply, Control, length_of
 from async_mirror.ftp.wire.replies import Reply
@@ -40,10 +40,12 @@ class Exchange:
             async with self.lock:
                 return await self.one_by_one(commands)
         together = len(commands) > 1 or control.flow.in_flight > 0
+        first = self.transfers.ports.awaited
         try:
             replies = await self._replies(control.send(*commands))
         except ConnectionBroken as broken:
-            raise self.transfers.judge(broken, together * TOGETHER, known.generations[TOGETHER]) from None
+            rung = BEHIND if first and not isinstance(first.outcome, Reply) else together * TOGETHER
+            raise self.transfers.judge(broken, rung, known.generations[rung]) from None
         if together:
             self.features.rungs.passed(TOGETHER)
         return replies

@@ -72,6 +72,11 @@ class PassivePorts:
         self._asked = _Asked(pending, self._loop.time(), self._features.known.generations[AHEAD])
 
     @property
+    def awaited(self) -> AwaitedReply | None:
+        """The request for a port that went behind a listing and was not answered yet, before whatever follows."""
+        return self._asked.pending if self._asked and not self._asked.pending.has_ended else None
+
+    @property
     def are_refused(self) -> bool:
         """True if the last port that was asked for was refused, for there is none for this session."""
         outcome = self._latest.outcome if self._latest else None

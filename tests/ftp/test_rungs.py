@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from faults import reactions, traits, zoo
+from faults import HOST, reactions, traits, zoo
 from faults.exchange import Exchange, Reaction
 from faults.proxy import FtpProxy
 from faults.reactions import ALWAYS
 from faults.scripted import Backends, ScriptedServer, Trait
-from servers import REAL, FtpServer, KeptServer, Kind
+from servers import PASSWORD, REAL, USER, FtpServer, KeptServer, Kind
 from support.mirror import Mirror, answer_at_once, contents, count, temporaries_of, tree_of
 from support.program import Program, tree
+
+from async_mirror.ftp.session import connect
+from async_mirror.model.facts import Facts
+from async_mirror.model.secret import Secret
+from async_mirror.model.site import Site
+from async_mirror.remote.errors import TooQuick
 
 FILES = 12
 PATIENT = ("--timeout", "10s")
@@ -361,6 +368,40 @@ def test_rung_that_is_lost_in_mid_run_leaves_no_litter_and_no_storm_of_logins(
     assert temporaries_of(server) == []
     assert server.connections - killed <= 2 * 16 + 1  # what repeats the proof in vain is one more
     assert rungs(mirror.state)[rung] == 0, said
+
+
+class OneByte:
+    """Content that has left at once."""
+
+    size = 1
+    whole = b"x"
+
+    def reader(self) -> None:
+        return None
+
+    def advanced(self, amount: int) -> None:
+        raise AssertionError("nobody was given a reader")
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        yield self.whole
+
+
+def test_what_is_lost_behind_a_listing_costs_that_manner_and_no_other(serve: Serve) -> None:
+    server, facts = serve(), Facts()
+
+    async def scenario() -> None:
+        site = Site("ftp", HOST, server.port, USER, "")
+        session = await connect(site, Secret(PASSWORD), facts=facts, timeout_seconds=1)
+        await session.store("a", OneByte(), lambda: None)
+        traits.drops_what_comes_behind_a_transfer(server)
+        await session.list_folder("")
+        with pytest.raises(TooQuick):
+            await session.remove_files(["a"])
+        await session.close()
+
+    asyncio.run(scenario())
+    known = {fact.name: fact.value for fact in facts.lasting()}
+    assert [known[f"rung {rung}"] for rung in (1, 2, 3)] == [1, 1, 0]
 
 
 def at_another_address(exchange: Exchange) -> None:

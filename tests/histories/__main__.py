@@ -2,7 +2,7 @@
 
     python -m tests.histories --histories 50000          a night's work (--tally FILE: in several nights)
     python -m tests.histories --replay 4711              one history, and all that went over the wire
-    python -m tests.histories --file FAILED.json         the same, of one that was kept
+    python -m tests.histories --file FAILED.json         the same, of one that was kept; of several, those that fail
 
 Exit 0 if nothing was found, 1 if something was.
 """
@@ -37,7 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kind", help="one kind of server: see kinds.NAMED")
     parser.add_argument("--unlike", action="store_true", help="no file is written anew with the size and date it had")
     parser.add_argument("--replay", type=int, metavar="SEED", help="play one history and print all of it")
-    parser.add_argument("--file", type=Path, help="play a history that was kept")
+    parser.add_argument("--file", type=Path, nargs="+", default=[], help="play histories that were kept")
     parser.add_argument("--shrink", type=int, default=20, help="how many that break the same law are shrunk (20)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="put what fails there, shrunk, as JSON")
     parser.add_argument("--package", type=Path, metavar="FOLDER", help="the folder that holds async_mirror (this one)")
@@ -174,13 +174,18 @@ def _keep(into: Path | None, played: Played) -> None:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
+    """Play one history and print it, or several and print those that break a law."""
+    failed = 0
     with folder() as base:
-        player = Player(base, arguments.kind, unlike=arguments.unlike)
-        history = History.loads(arguments.file.read_text()) if arguments.file else player.draw(arguments.replay)
-        verdict = player.play(history)
-    print(history.story(), *verdict.transcript, sep="\n")
-    print(f"!! {verdict.law}: {verdict.how}" if verdict.law else "nothing was found")
-    return 1 if verdict.law else 0
+        player = Player(base, arguments.kind)
+        histories = [History.loads(file.read_text()) for file in arguments.file] or [player.draw(arguments.replay)]
+        for history in histories:
+            verdict = player.play(history)
+            failed += bool(verdict.law)
+            if verdict.law or len(histories) == 1:
+                print(history.story(), *verdict.transcript, sep="\n")
+                print(f"!! {verdict.law}: {verdict.how}" if verdict.law else "nothing was found")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ _SLOWER, _STARTS_S = 10, 60
 """So many times slower than when it was recorded a test with a mistake may be, and the start of all: a machine is busy.
 """
 _MISSED = "NOT FOUND"
+_BY_ALL = "ONLY BY --all"
 
 
 def _arguments() -> argparse.Namespace:
@@ -44,6 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, default=PROJECT / "build/mutants", help="where all is kept (build/mutants)"
     )
+    parser.add_argument("--forms", action="store_true", help="see whether the short form finds what --all finds")
     parser.add_argument("--again", action="store_true", help="run the tests once more for mistakes that were not found")
     parser.add_argument(
         "--record", action="store_true", help="record which tests reach which lines, and make no mistake"
@@ -64,27 +66,50 @@ def main() -> int:
         print(*drawn, sep="\n")
         return 0
     files = [each.resolve() for each in arguments.tests] or _files(SHORT if arguments.only else LONG)
-    record(arguments.folder / "reach", PROJECT, files)
+    form = "-all" if arguments.forms else ""
+    recorded = arguments.folder / f"reach{form}"
+    record(recorded, PROJECT, files, *["--all"] * arguments.forms)
     if arguments.record:
         return 0
-    return _run(drawn, arguments, Progress(arguments.folder / f"results-{seed[:12]}"))
+    reach = Reach(recorded, PROJECT / mutations.NAME)
+    return _run(drawn, reach, arguments, Progress(arguments.folder / f"results{form}-{seed[:12]}"))
 
 
-def _run(drawn: list[Mutation], arguments: argparse.Namespace, progress: Progress) -> int:
-    reach = Reach(arguments.folder / "reach", PROJECT / mutations.NAME)
+def _run(drawn: list[Mutation], reach: Reach, arguments: argparse.Namespace, progress: Progress) -> int:
     copy = _copy(arguments.folder / "copy")
+    short = _short_form() if arguments.forms else None
     for mutation in drawn:
         before = progress.results.get(str(mutation))
         if before is None or (arguments.again and before.startswith(_MISSED)):
-            tests = reach.tests(mutation.module, mutation.line, arguments.seconds)
-            result = _found_by(copy, mutation, tests, sum(reach.seconds[test] for test in tests))
+            result = _found(copy, mutation, reach, arguments.seconds, short)
             progress.note(str(mutation), result)
             print(f"{mutation}\n      {result}", flush=True)
-    missed = [str(each) for each in drawn if progress.results[str(each)].startswith(_MISSED)]
-    print("", *(f"{each}\n      {progress.results[each]}" for each in missed), sep="\n")
-    found = len(drawn) - len(missed)
-    print(f"{found} of {len(drawn)} found ({found / len(drawn):.0%})")
-    return 0 if found * 100 >= len(drawn) * arguments.least else 1
+    results = [(str(each), progress.results[str(each)]) for each in drawn]
+    missed = [each for each in results if each[1].startswith((_MISSED, _BY_ALL))]
+    print("", *(f"{mistake}\n      {result}" for mistake, result in missed), sep="\n")
+    by_all = sum(result.startswith(_BY_ALL) for _, result in missed)
+    found = len(drawn) - len(missed) + by_all
+    print(f"{found} of {len(drawn)} found ({found / len(drawn):.0%}), {by_all} of them not by the short form")
+    return 0 if found * 100 >= len(drawn) * arguments.least and not by_all else 1
+
+
+def _found(copy: Path, mutation: Mutation, reach: Reach, seconds: float, short: frozenset[str] | None) -> str:
+    """Tell which test finds a mistake: one of the short form, if that is given, or else one of the others."""
+    place = (mutation.module, mutation.line)
+    reaching = reach.tests(*place, seconds, short)
+    result = _found_by(copy, mutation, reaching, sum(reach.seconds[test] for test in reaching))
+    if short is None or not result.startswith(_MISSED):
+        return result
+    others = reach.tests(*place, seconds, reach.seconds.keys() - short)
+    of_others = _found_by(copy, mutation, others, sum(reach.seconds[test] for test in others))
+    return f"{result}, and by {len(others)} others" if of_others.startswith(_MISSED) else f"{_BY_ALL}: {of_others}"
+
+
+def _short_form() -> frozenset[str]:
+    """Return the tests of the short form."""
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider"]
+    told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    return frozenset(line for line in told.splitlines() if "::" in line)
 
 
 def _found_by(copy: Path, mutation: Mutation, tests: list[str], seconds: float) -> str:

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _LONGEST_S = 1800
 _THROUGH = "through"
 
 
-def record(folder: Path, project: Path, files: Iterable[Path]) -> None:
+def record(folder: Path, project: Path, files: Iterable[Path], *options: str) -> None:
     """Run each file of tests that was not recorded yet, and keep what each test reached, and how long it took."""
     for file in files:
         into = folder / str(file.relative_to(project)).replace(os.sep, "+")
@@ -29,7 +29,7 @@ def record(folder: Path, project: Path, files: Iterable[Path]) -> None:
             continue
         into.mkdir(parents=True, exist_ok=True)
         measure = [sys.executable, "-m", "coverage", "run", f"--rcfile={CONFIGURATION}"]
-        tests = ["-m", "pytest", "-q", "-p", "mutants.names", "-p", "no:cacheprovider", str(file)]
+        tests = ["-m", "pytest", "-q", "-p", "mutants.names", "-p", "no:cacheprovider", *options, str(file)]
         environment = os.environ | {"COVERAGE_FOLDER": str(into)}
         try:
             ran = subprocess.run(
@@ -65,7 +65,7 @@ class Reach:
                 test, seconds = line.rsplit("\t", 1)
                 self.seconds[test] = float(seconds)
 
-    def tests(self, module: Path, line: int, within_s: float) -> list[str]:
+    def tests(self, module: Path, line: int, within_s: float, among: Container[str] | None = None) -> list[str]:
         """Return the tests that reach the statement of a line and take so long together: quick ones, many sorts first.
 
         Of tests that differ in their parameters alone one comes first, and the others when each sort had its turn.
@@ -79,7 +79,7 @@ class Reach:
             turns[sort] += 1
         chosen = []
         for _, seconds, test in sorted(ordered):
-            if seconds <= within_s:
+            if seconds <= within_s and (among is None or test in among):
                 within_s -= seconds
                 chosen.append(test)
         return chosen

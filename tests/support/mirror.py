@@ -12,6 +12,7 @@ from faults.scripted import Exchange, ScriptedServer
 from faults.tree import TEMPORARY
 from servers import PASSWORD, USER
 
+from support.forked import Started
 from support.messages import unexplained
 from support.program import LONGEST_SECONDS, MTIME, PROGRAM, PROJECT, Node, tree, write
 
@@ -69,7 +70,7 @@ class Mirror:
             *map(str, self.options),
         ]
         places = ["--password-file", str(self._password_file), "--state-dir", str(self.state)]
-        return subprocess.Popen(
+        return Started[str](
             [*self.before, *before, *PROGRAM, "sync", *places, *usual, *options, "--", str(self.source), self._url],
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 from servers import PASSWORD, USER, FtpServer, Tls
 
+from support.forked import Started
 from support.law import sitecustomize as law
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -92,7 +93,7 @@ class Program:
 
         With `out=PIPE` the test can read its standard output too.
         """
-        process = subprocess.Popen(
+        process = Started[bytes](
             [*PROGRAM, *self.arguments(*options)],
             cwd=PROJECT,
             env=self.environment,
@@ -133,16 +134,20 @@ def run_to_end(
     seconds: float = LONGEST_SECONDS,
 ) -> Result:
     """Run a command that finds the package to its end, with nothing to read; fail when that takes longer."""
-    done = subprocess.run(
+    process = Started[bytes](
         argv,
         cwd=folder,
         env={"PYTHONPATH": str(PROJECT), **environment},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=seconds,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    with process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        finally:
+            process.kill()
+    return Result(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
 class Running:
@@ -232,7 +237,7 @@ class AtTerminal:
 def at_terminal(argv: Sequence[str | Path], environment: Mapping[str, str]) -> Iterator[AtTerminal]:
     """Start a command at a terminal; it is killed at the end if it still runs."""
     ours, theirs = os.openpty()
-    process = subprocess.Popen(
+    process = Started[bytes](
         argv, cwd=PROJECT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )
     os.close(theirs)

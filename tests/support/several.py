@@ -13,6 +13,7 @@ from typing import Final
 
 from servers import PASSWORD, USER
 
+from support.forked import Started
 from support.law import sitecustomize as law
 from support.program import PROGRAM, PROJECT, Result, Running, run_to_end, write
 
@@ -65,7 +66,7 @@ class Several:
     @contextlib.contextmanager
     def started(self, *arguments: str) -> Iterator[Running]:
         """Keep the mirrors, without a terminal; the process is killed at the end if it still runs."""
-        process = subprocess.Popen(
+        process = Started[bytes](
             self._argv("sync", arguments),
             cwd=PROJECT,
             env=self.environment,

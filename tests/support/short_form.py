@@ -1,7 +1,7 @@
 """Which runs of a test the short form of the suite makes: each value of each parameter, not each combination.
 
 A test that runs on each real server runs on one, which differs from test to test. What a mark says goes first:
-`exhaustive` runs in the long form alone, `few(n)` gives n runs spread over all of them.
+`exhaustive` runs in the long form alone, `few(n)` gives n runs spread over all of them. Each kind of test has a budget.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,28 @@ import pytest
 
 Choice = tuple[tuple[str, ...], tuple[int, ...]]
 """Arguments that are given together, and which of their values: by identity, as pytest passes the same object on."""
+BUDGET_S = {"units": 60, "whole program": 150, "zoo": 60, "histories": 60}
+"""How long the short form may be at each kind of test on two cores that do nothing else."""
+_KINDS = {
+    "tests/whole/test_every_server.py": "zoo",
+    "tests/remote/": "zoo",
+    "tests/tools/test_servers.py": "zoo",
+    "tests/tools/test_zoo.py": "zoo",
+    "tests/tools/test_histories.py": "histories",
+    "tests/tools/test_sweep.py": "histories",
+    "tests/whole/": "whole program",
+    "tests/docs/": "whole program",
+}
+"""By where tests lie; the others are units."""
+
+
+def spent(reports: Iterable[pytest.TestReport], at_a_time: int) -> str:
+    """Tell what each kind of test took of its budget, if so many ran at a time."""
+    seconds = dict.fromkeys(BUDGET_S, 0.0)
+    for report in reports:
+        kind = next((kind for place, kind in _KINDS.items() if report.nodeid.startswith(place)), "units")
+        seconds[kind] += report.duration / at_a_time
+    return ", ".join(f"{kind} {seconds[kind]:.0f} of {most} s" for kind, most in BUDGET_S.items())
 
 
 def left_to_the_long_form(items: Sequence[pytest.Item]) -> list[pytest.Item]:

@@ -52,4 +52,5 @@ def test_tests_that_reach_a_statement_come_quick_ones_first_and_one_of_each_sort
     assert reach.tests(module, 2, 4) == ["tests/t.py::one[a]", "tests/t.py::two"]
     assert reach.tests(module, 2, 3) == ["tests/t.py::one[a]", "tests/t.py::one[b]"]
     assert reach.tests(module, 5, 60) == ["tests/t.py::one[b]"]
+    assert reach.tests(module, 3, 60, {"tests/t.py::two"}) == ["tests/t.py::two"]
     assert reach.tests(module, 1, 60) == []

@@ -1,6 +1,7 @@
 """The short form of the suite: what it runs, and what it leaves to the long one."""
 
 import pytest
+from support.short_form import spent
 
 pytest_plugins = ["pytester"]
 
@@ -49,3 +50,18 @@ def test_few_are_spread_over_all_and_what_is_exhaustive_is_left_out(pytester: py
 
 def test_a_test_without_parameters_is_run(pytester: pytest.Pytester) -> None:
     assert runs_of(pytester, "def test_it(): ...") == [""]
+
+
+def test_what_was_spent_is_told_by_kind_as_if_all_workers_were_busy() -> None:
+    def report(nodeid: str, seconds: float) -> pytest.TestReport:
+        return pytest.TestReport(nodeid, ("", 0, ""), {}, "passed", None, "call", duration=seconds)
+
+    reports = [
+        report("tests/whole/test_cli.py::test_it", 30),
+        report("tests/whole/test_every_server.py::test_it", 20),
+        report("tests/tools/test_sweep.py::test_it", 10),
+        report("tests/tools/test_traits.py::test_it", 4),
+        report("tests/test_multi.py::test_it", 4),
+    ]
+    expected = "units 4 of 60 s, whole program 15 of 150 s, zoo 10 of 60 s, histories 5 of 60 s"
+    assert spent(reports, 2) == expected

@@ -20,6 +20,7 @@ from faults import reactions, text
 from faults.reactions import ALWAYS
 from faults.scripted import Exchange, Reaction, ScriptedServer
 from servers import PASSWORD
+from support.forked import Started
 from support.program import LONGEST_SECONDS, PROGRAM, PROJECT, at_terminal, write
 
 WRITES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -88,7 +89,7 @@ class Hostile:
         return write(self.source / os.fsdecode(name), content)
 
     def begin(self, *arguments: str | Path, **streams: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        return Started[bytes](
             [*PROGRAM, *arguments], cwd=PROJECT, env=self.environment, stdin=subprocess.DEVNULL, **streams
         )
 

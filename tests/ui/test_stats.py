@@ -95,14 +95,14 @@ def test_it_looks_by_itself_for_as_long_as_it_is_shown(
 ) -> None:
     monkeypatch.setattr("async_mirror.ui.stats.SAMPLED_EVERY_S", 0.001)
 
-    async def main() -> int:
+    async def main() -> None:
         with Stats(a_pass(time.monotonic()), 0.01).shown():
             async with asyncio.timeout(20):
                 while len(caplog.messages) < 3:  # noqa: ASYNC110
                     await asyncio.sleep(0)
-        told = len(caplog.messages)
-        for _ in range(100):
-            await asyncio.sleep(0.001)
-        return told
+        told, later = len(caplog.messages), asyncio.Event()
+        asyncio.get_running_loop().call_later(0.02, later.set)  # a look that is due before that would come first
+        await later.wait()
+        assert len(caplog.messages) == told
 
-    assert asyncio.run(main()) == len(caplog.messages)
+    asyncio.run(main())

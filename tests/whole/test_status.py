@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from servers import PASSWORD, ServerFactory
+from support.forked import Started
 from support.program import PROGRAM, PROJECT, Program, Result, Running, contents, eventually, write
 
 SLOWLY = ("--bwlimit", "20k")
@@ -70,7 +71,7 @@ def told(program: Program) -> str:
 @contextmanager
 def started(program: Program, argv: Sequence[str]) -> Iterator[Running]:
     """Start a command in the environment of the program; it is killed at the end if it still runs."""
-    process = subprocess.Popen(
+    process = Started[bytes](
         argv, cwd=PROJECT, env=program.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     with process:
