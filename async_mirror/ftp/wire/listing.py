@@ -72,10 +72,10 @@ def _reader(keys: tuple[str, ...]) -> Callable[[str], Iterator[_Fields]] | None:
     It gives (name, size, day, hour, minute, second, mode, "") of each of those, and the line itself as the last field
     of any other. None if there is no reading such lines at once.
     """
-    wanted = [key.lower() for key in keys]
+    wanted = [key.strip().lower() for key in keys]
     if len(set(wanted)) < len(wanted) or not {"type", "size", "modify"}.issubset(wanted):
         return None
-    facts = "".join(f"{re.escape(key)}={_PLAIN.get(key.lower(), _ANYTHING)};" for key in keys)
+    facts = "".join(f"{re.escape(key)}={_PLAIN.get(fact, _ANYTHING)};" for key, fact in zip(keys, wanted, strict=True))
     mode = "" if "unix.mode" in wanted else "(?P<mode>)"
     name = r"(?P<name>[^./\0\r\n][^/\0\r\n]*+)\r?"
     lines = re.compile(rf"^(?:{facts}{mode} {name}|(?P<line>.+))$", re.MULTILINE | re.ASCII)

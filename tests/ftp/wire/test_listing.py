@@ -6,7 +6,7 @@ import calendar
 import time
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from async_mirror.ftp.wire.figures import UnreadableLineError, format_time, parse_size, parse_time
@@ -307,6 +307,7 @@ FACTS = {
     "modify": ("20240229123456", "19700101000000", "20230229123456", "20161231235960", "17000101000000.5", ""),
     "UNIX.mode": ("0644", "600", "0104755", "0644", "8", ""),
     "unix.MODE": ("0600",),
+    "\tUNIX.mode": ("0640",),
     "unique": ("a=b", "(", "\r", ""),
     "UNIX.groupname": ("staff", "domain users", " ", ""),
 }
@@ -326,6 +327,7 @@ some_facts = st.permutations(["type", "size", "modify", "UNIX.mode"]) | st.lists
 
 
 @given(some_facts.flatmap(lines_with), st.integers(1, 1000))
+@example(["type=file;size=5;modify=20240229123456;\tUNIX.mode=0640; x\n"], 1000)
 def test_line_means_the_same_among_others_like_it_and_alone(lines: list[str], length: int) -> None:
     raw = paths.encode("".join(lines))
     together = ListingParser("f", facts=True, now=NOW)
