@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from servers import ZOO
 from support.law import sitecustomize as law
 
 from endurance.course import Course
+from endurance.mirrors import mirrors
 from endurance.summary import Summary
 
 
@@ -36,20 +39,26 @@ def main() -> int:
         for out in filter(None, (sys.stdout, log)):
             print(text, file=out, flush=True)
 
-    folder = arguments.keep or Path(tempfile.mkdtemp(prefix="endurance-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault(law.VARIABLE, str(folder))
-    course = Course(folder, 60 * arguments.minutes, arguments.seed, arguments.zoo)
-    summary = Summary(course)
-    try:
-        with course.prepared():
+    with _folder(arguments.keep) as folder:
+        os.environ.setdefault(law.VARIABLE, str(folder))
+        with mirrors(folder, arguments.seed, arguments.zoo) as five:
+            course = Course(five, 60 * arguments.minutes, arguments.seed)
+            summary = Summary(course)
             course.run(lambda minute: say(summary.line(minute)))
-    finally:
-        if not arguments.keep:
-            course.clear()
     for line in summary.lines():
         say(line)
     return 1 if summary.broken else 0
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    """Give a folder to work in, which is removed afterwards unless it is to be kept."""
+    if kept:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+        return
+    with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
+        yield Path(folder)
 
 
 if __name__ == "__main__":

@@ -61,8 +61,7 @@ class Source:
         self._number = 0
         self._bursts: list[str] = []
         self.files: dict[str, bytes] = {}
-        for number in range(BULK_FILES):
-            self._put(f"{BULK}/{number // 50}/{number}", self._content(200))
+        self.make_bulk()
         for _ in range(MOST_FILES // 2):
             self._put(self._free_name(), self._content())
 
@@ -155,10 +154,10 @@ class Source:
         """Delete more than half of the files."""
         self._remove(BULK)
 
-    def make_bulk(self) -> None:
-        """Write so many files anew."""
-        for number in range(BULK_FILES):
-            self._put(f"{BULK}/{number // 50}/{number}", self._content(200))
+    def make_bulk(self) -> dict[str, bytes | None]:
+        """Write so many files, and return them."""
+        paths = [f"{BULK}/{number // 50}/{number}" for number in range(BULK_FILES)]
+        return {path: self._put(path, self._content(200)) for path in paths}
 
     def _remove(self, folder: str) -> dict[str, bytes | None]:
         shutil.rmtree(self.folder / folder)

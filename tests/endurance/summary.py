@@ -9,7 +9,8 @@ from statistics import fmean, median, quantiles
 from typing import Final
 
 from endurance.changing import Change
-from endurance.course import WRONG, Course
+from endurance.course import Course
+from endurance.mirrors import WRONG
 from endurance.service import Needs
 
 IN_TIME_S: Final = 2.0
@@ -27,23 +28,24 @@ class Summary:
 
     def __init__(self, course: Course) -> None:
         self._course = course
+        self._mirrors = course.mirrors
         self.broken: list[str] = []
 
     # While it goes on.
 
     def line(self, minute: float) -> str:
         """Return the figures up to a minute."""
-        course, asker = self._course, self._course.asker
-        now = course.needs[-1]
+        course, asker = self._course, self._mirrors.asker
+        now, seen = course.needs[-1], self._seen()
         counted = self._counted()
         took = [change.latency for change in counted]
         return (
             f"minute {minute:3.0f}  rss {now.rss_mb:.1f} MB  fds {now.descriptors}  threads {now.threads}"
             f"  cpu {now.cpu_s:.1f} s  load {now.load:.1f}"
-            f"  changes {len(course.changes)}  seen {sum(len(site.seen) for site in course.sites.values())}"
+            f"  changes {len(self._mirrors.changes)}  seen {len(seen)}"
             f"  {_spread(took)}  late {sum(each > IN_TIME_S for each in took)}"
             f" (in quiet {sum(each.latency_in_quiet > IN_TIME_S for each in counted)})"
-            f"  outages {sum(map(len, course.outages.values()))}"
+            f"  outages {sum(map(len, course.incidents.outages.values()))}"
             f"  status {len(asker.by_socket) + len(asker.by_command)}, slowest {max(asker.by_socket, default=0):.3f} s"
             f" (command {max(asker.by_command, default=0):.2f} s)"
             f"  {', '.join(f'{name} {condition}' for name, condition in asker.conditions.items())}"
@@ -51,7 +53,7 @@ class Summary:
         )
 
     def _seen(self) -> list[Change]:
-        return [change for site in self._course.sites.values() for change in tuple(site.seen)]
+        return [change for site in self._mirrors.sites.values() for change in tuple(site.seen)]
 
     def _counted(self) -> list[Change]:
         """Return the single changes that were made, and seen, while all was well."""
@@ -62,7 +64,7 @@ class Summary:
     def lines(self) -> Iterator[str]:
         """Yield the summary; what did not hold is in `broken` then."""
         yield ""
-        yield from self._course.incidents
+        yield from self._course.incidents.told
         yield ""
         yield from self._latencies()
         yield from self._late()
@@ -76,15 +78,15 @@ class Summary:
 
     def _latencies(self) -> Iterator[str]:
         seen, counted = self._seen(), self._counted()
-        superseded = sum(site.superseded for site in self._course.sites.values())
+        superseded = sum(site.superseded for site in self._mirrors.sites.values())
         yield (
-            f"{len(self._course.changes)} changes, {len(seen)} seen on the site, {superseded} superseded before;"
+            f"{len(self._mirrors.changes)} changes, {len(seen)} seen on the site, {superseded} superseded before;"
             f" {len(counted)} single ones while their server was up"
         )
         yield _table("", [change.latency for change in counted], head=True)
         for kind in sorted({change.kind for change in counted}):
             yield _table(f"  {kind}", [change.latency for change in counted if change.kind == kind])
-        for name in self._course.sites:
+        for name in self._mirrors.sites:
             yield _table(f"  on {name}", [change.latency for change in counted if change.mirror == name])
         for kind in _BURSTS[:2]:
             yield _table(
@@ -110,12 +112,12 @@ class Summary:
         begun, seen = change.at - 0.1, change.seen_at + 0.5
         passes = [
             f"{'changes' if each.partial else 'pass'} {each.seconds:.1f} s"
-            for each in course.service.passes
+            for each in self._mirrors.service.passes
             if each.mirror == change.mirror and begun <= each.at and each.at - each.seconds <= seen
         ]
         bursts = any(
             each.kind in _BURSTS and each.mirror == change.mirror and -12 < each.at - change.at < change.latency
-            for each in course.changes
+            for each in self._mirrors.changes
         )
         waited = _over([(each.at, each.waited_s) for each in course.needs], begun, seen)
         cpu = _over([(each.at, each.cpu_s) for each in course.needs], begun, seen)
@@ -129,9 +131,9 @@ class Summary:
         )
 
     def _outages(self) -> Iterator[str]:
-        for name, seconds in self._course.outages.items():
+        for name, seconds in self._course.incidents.outages.items():
             yield f"{name} was stopped {len(seconds)} times, for {sum(seconds):.0f} s together"
-        yield f"mirrored again after the start of a server: {_spread(self._course.recoveries)}"
+        yield f"mirrored again after the start of a server: {_spread(self._course.incidents.recoveries)}"
 
     def _growth(self) -> Iterator[str]:
         minutes = _by_minute(self._course.needs, self._course.begun)
@@ -141,18 +143,21 @@ class Summary:
             was = fmean(min(getattr(each, name) for each in minute) for minute in early)
             is_now = fmean(min(getattr(each, name) for each in minute) for minute in late)
             top = max(getattr(each, name) for each in self._course.needs)
-            grown = is_now - was
-            yield f"{name}: {was:.1f} early, {is_now:.1f} at the end: {grown:+.1f} (at most {most:+}); most {top:.1f}"
+            grown, allowed = is_now - was, f"at most {most:+}" if long_enough else "too short to tell"
+            yield f"{name}: {was:.1f} early, {is_now:.1f} at the end: {grown:+.1f} ({allowed}); most {top:.1f}"
             if long_enough and grown > most:
                 self.broken.append(f"{name} grew by {grown:.1f}")
+        resident = [min(each.rss_mb for each in minute) for minute in minutes]
+        parts = [resident[len(resident) * part // 8] for part in range(8)]
+        yield "rss_mb, each eighth: " + "  ".join(f"{each:.1f}" for each in (*parts, resident[-1]))
         yield f"CPU: {self._course.needs[-1].cpu_s:.0f} s in {len(minutes)} minutes"
 
     def _answers(self) -> Iterator[str]:
-        asker = self._course.asker
+        asker = self._mirrors.asker
         yield f"status by socket: {len(asker.by_socket)} times, {_spread(asker.by_socket)}"
         yield f"status by command: {len(asker.by_command)} times, {_spread(asker.by_command)}"
         self.broken += [f"not answered: {each}" for each in asker.unanswered]
-        for name in (*self._course.sites, WRONG):
+        for name in (*self._mirrors.sites, WRONG):
             yield f"  {name}: {dict(Counter(each[name] for _, each in asker.history))}"
         wrongs = {each[WRONG] for _, each in asker.history[1:]}
         if not wrongs <= {"failing", "uploading"} or "failing" not in wrongs:
