@@ -17,9 +17,10 @@ IN_TIME_S: Final = 2.0
 BUCKETS: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 LATE_SHARE: Final = 0.01
 """How much of what was changed while all was well may be late: the machine may be busy with something else."""
-MORE_MB, MORE_DESCRIPTORS, MORE_THREADS = 10.0, 4, 2
-"""Growth that is none: between the five minutes after the fifth and the last five, by the least of each minute."""
-WINDOW = 5
+WINDOW, WARM = 5, 5
+"""Figures are means over so many minutes, of the least of each; growth counts from the fifth minute on."""
+MORE: Final = {"rss_mb": (20.0, 4.0), "descriptors": (4.0, 4.0), "threads": (2.0, 2.0)}
+"""Growth that is none, over the whole time and in its second half: caches fill for half an hour, a leak never ends."""
 _BURSTS = ("burst", "burst deleted", "bulk")
 
 
@@ -69,7 +70,7 @@ class Summary:
         yield from self._latencies()
         yield from self._late()
         yield from self._outages()
-        yield from self._growth()
+        yield from self.growth()
         yield from self._answers()
         self.broken += self._course.wrong
         yield "trees equal, all seen: " + ("yes" if not self._course.wrong else "NO, or something else went wrong")
@@ -135,21 +136,22 @@ class Summary:
             yield f"{name} was stopped {len(seconds)} times, for {sum(seconds):.0f} s together"
         yield f"mirrored again after the start of a server: {_spread(self._course.incidents.recoveries)}"
 
-    def _growth(self) -> Iterator[str]:
+    def growth(self) -> Iterator[str]:
+        """Yield how memory, descriptors and threads grew; growth that does not end is in `broken` then."""
         minutes = _by_minute(self._course.needs, self._course.begun)
-        long_enough = len(minutes) >= 3 * WINDOW
-        early, late = (minutes[5 : 5 + WINDOW], minutes[-WINDOW:]) if long_enough else (minutes[:1], minutes[-1:])
-        for name, most in (("rss_mb", MORE_MB), ("descriptors", MORE_DESCRIPTORS), ("threads", MORE_THREADS)):
-            was = fmean(min(getattr(each, name) for each in minute) for minute in early)
-            is_now = fmean(min(getattr(each, name) for each in minute) for minute in late)
+        is_long = len(minutes) >= WARM + 3 * WINDOW
+        middle = (len(minutes) - WINDOW) // 2
+        for name, most in MORE.items():
+            least = [min(getattr(each, name) for each in minute) for minute in minutes]
+            begins = (WARM, middle, len(minutes) - WINDOW) if is_long else (0, 0, 0)
+            early, half, end = (fmean(least[begin : begin + WINDOW]) for begin in begins)
+            grown = (end - early, end - half)
             top = max(getattr(each, name) for each in self._course.needs)
-            grown, allowed = is_now - was, f"at most {most:+}" if long_enough else "too short to tell"
-            yield f"{name}: {was:.1f} early, {is_now:.1f} at the end: {grown:+.1f} ({allowed}); most {top:.1f}"
-            if long_enough and grown > most:
-                self.broken.append(f"{name} grew by {grown:.1f}")
-        resident = [min(each.rss_mb for each in minute) for minute in minutes]
-        parts = [resident[len(resident) * part // 8] for part in range(8)]
-        yield "rss_mb, each eighth: " + "  ".join(f"{each:.1f}" for each in (*parts, resident[-1]))
+            yield f"{name}: {early:.1f} early, {half:.1f} halfway, {end:.1f} at the end; most {top:.1f}"
+            if not is_long:
+                yield "  too short to tell whether it grows"
+            elif any(more > allowed for more, allowed in zip(grown, most, strict=True)):
+                self.broken.append(f"{name} grew by {grown[0]:.1f}, in the second half by {grown[1]:.1f}")
         yield f"CPU: {self._course.needs[-1].cpu_s:.0f} s in {len(minutes)} minutes"
 
     def _answers(self) -> Iterator[str]:

@@ -9,9 +9,14 @@ from random import Random
 
 import pytest
 from endurance.changing import Change, Source
+from endurance.course import Course
+from endurance.mirrors import Mirrors
 from endurance.seeing import Site
+from endurance.service import Asker, Needs, Service
+from endurance.summary import Summary
 from servers import REAL, Kind, available
 from support.program import contents, names
+from support.several import Several
 
 NEEDED: tuple[Kind, ...] = (*REAL, "inetutils")
 ROOT = Path(__file__).parents[2]
@@ -75,6 +80,27 @@ def test_what_was_changed_while_something_was_the_matter_counts_apart(site: Site
     site.count_again("outage")
     site.expect(afterwards)
     assert [change.apart for change in site.waiting] == ["outage", "outage", ""]
+
+
+def grown(folder: Path, per_minute: float) -> list[str]:
+    """Return what is told of two hours in which memory grows like that after half an hour."""
+    several = Several(folder, 21)
+    service = Service(several)
+    course = Course(Mirrors(folder, several, {}, {}, {}, service, Asker(service)), 7200, 0)
+    course.needs = [
+        Needs(60.0 * minute, 60 + per_minute * max(0, minute - 30), 49, 10, minute, 0, 0) for minute in range(120)
+    ]
+    summary = Summary(course)
+    assert len(list(summary.growth())) == 4
+    return summary.broken
+
+
+def test_memory_that_grows_on_and_on_is_told(tmp_path: Path) -> None:
+    for name in ("flat", "growing"):
+        (tmp_path / name).mkdir()
+    assert grown(tmp_path / "flat", 0.01) == []
+    (told,) = grown(tmp_path / "growing", 0.1)
+    assert told.startswith("rss_mb grew by ")
 
 
 @pytest.mark.exhaustive
