@@ -36,6 +36,8 @@ LOGIN_RETRY_SECONDS = 300.0
 LONGEST_RETRY_SECONDS = 3600.0
 _OF_SERVER = Patience(first_seconds=FIRST_RETRY_SECONDS, most_seconds=LONGEST_RETRY_SECONDS)
 _OF_LOGIN = Patience(first_seconds=LOGIN_RETRY_SECONDS, most_seconds=LONGEST_RETRY_SECONDS)
+GUARDED_SECONDS = 10.0
+"""For so long after a guard tripped changes are gathered: each costs a look at everything, and is told again."""
 PAUSE_LOOKED_AT_SECONDS = 60.0
 PAUSED = "paused: nothing is done until `async-mirror resume`"
 
@@ -82,15 +84,15 @@ class Schedule:
         self._every = every_seconds
         self._begun = now - ahead
         self._failed = 0
-
-    @property
-    def heeds_changes(self) -> bool:
-        """False while the server is left in peace until the next full pass, whatever changes in the source."""
-        return not self._failed
+        self._changes_from = now
 
     def left(self, now: float) -> float:
         """Return how many seconds are left until the next full pass."""
         return max(0.0, self.due - now)
+
+    def left_for_changes(self, now: float) -> float:
+        """Return how many seconds are left until a pass over what changed in the source may begin."""
+        return max(0.0, self._changes_from - now)
 
     def ended(self, code: Exit, now: float, *, whole: bool, will_last: bool = False) -> None:
         """Note how a pass ended, and whether what ended it will last."""
@@ -98,6 +100,8 @@ class Schedule:
         self._failed = self._failed + 1 if failed else 0
         if whole or failed:
             self.due = now + self._wait(code, now, will_last=will_last)
+        guarded = GUARDED_SECONDS if code is Exit.SAFETY else 0.0
+        self._changes_from = self.due if failed else min(self.due, now + guarded)
 
     def _wait(self, code: Exit, now: float, *, will_last: bool) -> float:
         late = now - self._begun
@@ -189,14 +193,15 @@ async def _was_paused(mirror: Mirror, state: State, stop: Stop, alarm: Alarm) ->
 
 
 async def _next_wish(schedule: Schedule, alarm: Alarm, stop: Stop) -> Wish:
-    """Wait until a pass is wished for or due; changes are gathered while the server is to be left in peace."""
+    """Wait until a pass is wished for or due; changes are gathered as long as the schedule wants it."""
     clock = asyncio.get_running_loop().time
     folders: frozenset[str] = frozenset()
     while True:
-        wish = await alarm.wait(schedule.left(clock()), stop)
+        left = schedule.left_for_changes if folders else schedule.left
+        wish = await alarm.wait(left(clock()), stop)
         folders |= wish.folders
         whole = wish.whole or not schedule.left(clock())
-        if whole or stop.requested or (folders and schedule.heeds_changes):
+        if whole or stop.requested or (folders and not schedule.left_for_changes(clock())):
             return Wish(whole, folders)
 
 

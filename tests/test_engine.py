@@ -2,7 +2,14 @@
 
 import pytest
 
-from async_mirror.engine import FIRST_RETRY_SECONDS, LOGIN_RETRY_SECONDS, LONGEST_RETRY_SECONDS, Exit, Schedule
+from async_mirror.engine import (
+    FIRST_RETRY_SECONDS,
+    GUARDED_SECONDS,
+    LOGIN_RETRY_SECONDS,
+    LONGEST_RETRY_SECONDS,
+    Exit,
+    Schedule,
+)
 
 EVERY = 900.0
 BEGUN = 1000.0
@@ -40,9 +47,9 @@ def test_a_pass_that_was_asked_for_leaves_the_schedule_as_it_is() -> None:
 def test_a_server_that_is_away_is_tried_again_soon_and_left_in_peace_until_then(whole: bool) -> None:
     made = schedule((Exit.MIRRORED, 5, True), (Exit.CONNECTION, 50, whole))
     assert FIRST_RETRY_SECONDS / 2 <= made.left(BEGUN + 50) <= FIRST_RETRY_SECONDS
-    assert not made.heeds_changes
+    assert made.left_for_changes(BEGUN + 50) == made.left(BEGUN + 50)
     made.ended(Exit.MIRRORED, BEGUN + 70, whole=True)
-    assert made.heeds_changes
+    assert made.left_for_changes(BEGUN + 70) == 0
     assert made.due == pytest.approx(BEGUN + EVERY)
 
 
@@ -63,4 +70,14 @@ def test_a_state_without_room_is_tried_again_soon() -> None:
 def test_a_login_that_was_refused_is_not_tried_again_soon_whatever_changes(whole: bool) -> None:
     made = schedule((Exit.MIRRORED, 5, True), (Exit.LOGIN, EVERY - 1, whole))
     assert made.left(BEGUN + EVERY) >= LOGIN_RETRY_SECONDS / 2 - 1
-    assert not made.heeds_changes
+    assert made.left_for_changes(BEGUN + EVERY) == made.left(BEGUN + EVERY)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_after_a_guard_tripped_changes_wait_a_while_but_not_longer_than_the_next_full_pass(whole: bool) -> None:
+    made = schedule((Exit.MIRRORED, 5, True), (Exit.SAFETY, 50, whole))
+    assert made.left_for_changes(BEGUN + 50) == GUARDED_SECONDS
+    made.ended(Exit.MIRRORED, BEGUN + 100, whole=True)
+    assert made.left_for_changes(BEGUN + 100) == 0
+    made.ended(Exit.SAFETY, BEGUN + EVERY - 1, whole=False)
+    assert made.left_for_changes(BEGUN + EVERY - 1) == made.left(BEGUN + EVERY - 1) == 1

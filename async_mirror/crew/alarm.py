@@ -60,11 +60,11 @@ class Alarm:
     async def wait(self, seconds: float, stop: Stop) -> Wish:
         """Wait until something is wished for, the end is asked for, or so many seconds went by; take the wish.
 
-        When the time has gone by the wish is for everything. A wish made during a pass is there at once.
+        When the time has gone by the wish is for nothing. A wish made during a pass is there at once.
         """
         with self._heard(stop):
-            rung = await set_within(self._rung, seconds)
-        wish = Wish(self._whole or not rung, frozenset(self._folders))
+            await set_within(self._rung, seconds)
+        wish = Wish(self._whole, frozenset(self._folders))
         self._rung.clear()
         self._whole = False
         self._folders.clear()

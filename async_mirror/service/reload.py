@@ -19,8 +19,7 @@ from async_mirror.options.credentials import Login
 from async_mirror.service.mirrors import Mirrors
 from async_mirror.service.plan import Plan, plans_of, with_passwords
 from async_mirror.service.systemd import Notifier
-
-_log = logging.getLogger("async_mirror")
+from async_mirror.ui.events import Event, tell
 
 
 def is_for_reload() -> bool:
@@ -46,9 +45,11 @@ async def reload_when_told(mirrors: Mirrors, context: click.Context, notifier: N
             plans = await multi.in_thread(_plans_again, context, mirrors.plans)
         except (UsageError, click.ClickException) as error:
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            _log.error("%s", shown(f"the configuration was not reloaded, the old settings stay: {text}"))
+            tell(
+                logging.ERROR, Event.ERROR, shown(f"the configuration was not reloaded, the old settings stay: {text}")
+            )
         else:
-            _log.info("the configuration was reloaded")
+            tell(logging.INFO, Event.INFO, "the configuration was reloaded")
             await mirrors.become(plans)
         notifier.ready()
 

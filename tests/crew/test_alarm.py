@@ -27,8 +27,8 @@ def waited(*calls: Step | None, seconds: float = 60.0, before: Sequence[Step] = 
     return asyncio.run(wishes())
 
 
-def test_time_that_has_gone_by_is_a_wish_for_everything() -> None:
-    assert waited(None, seconds=0.001) == [Wish(whole=True)]
+def test_time_that_has_gone_by_is_a_wish_for_nothing() -> None:
+    assert waited(None, seconds=0.001) == [Wish(whole=False)]
 
 
 def test_folders_are_gathered_and_everything_is_everything() -> None:
@@ -43,7 +43,7 @@ def test_folders_are_gathered_and_everything_is_everything() -> None:
 def test_a_wish_made_during_a_pass_is_there_at_once_and_taken_once() -> None:
     assert waited(None, None, seconds=0.001, before=[lambda alarm, stop: alarm.ring(["a"])]) == [
         Wish(whole=False, folders=frozenset({"a"})),
-        Wish(whole=True),
+        Wish(whole=False),
     ]
 
 
