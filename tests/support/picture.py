@@ -50,6 +50,8 @@ def _activity() -> Activity:
     activity.foreseen(1283, 0)
     activity.finished(98 * _MB)
     activity.files_done, activity.bytes_sent = 811, 74 * _MB
+    for number in range(40):
+        activity.set_out(1, Errand("uploading", f"articles/{number}.html", 40_000, _BEGUN + number * 0.1))
     for lane, (path, size, sent, rate) in enumerate(_UNDER_WAY, start=1):
         activity.set_out(lane, Errand("uploading", path, size, _BEGUN + 24 - sent / rate, sent))
     activity.sample(_BEGUN + 19)

@@ -41,7 +41,7 @@ STREAMS: Final[dict[str, Any]] = {"stdin": subprocess.DEVNULL, "stdout": subproc
         (["ls", "."], 0),
         (["config", "--every", "5m"], 0),
         (["sync", "--bad"], 2),
-        (["sync", "--once", "none", "ftp://me@127.0.0.1:9/"], 2),
+        (["sync", "--once", "none", "ftp://me@127.0.0.1:9/"], 5),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )
