@@ -74,8 +74,8 @@ class Schedule:
 
     Full passes start `every_seconds` apart; what is late is skipped. After a pass that found no connection, or no room
     for the state, the next one comes sooner, later each time, but not for what will last (unknown host, certificate not
-    trusted); after a refused login it comes late, for servers lock
-    accounts. What only looks at a few folders moves none of this, unless it fails like that.
+    trusted); after a refused login it comes late, for servers lock accounts. What only looks at a few folders moves
+    none of this, unless it fails like that.
     """
 
     def __init__(self, every_seconds: float, now: float, ahead: float = 0.0) -> None:
