@@ -32,14 +32,15 @@ from async_mirror.state.schema import (
     VERSION_COLUMNS,
     Row,
     chunks,
+    due,
     insert,
+    later,
     marks,
     row_of,
     signed,
     version_of,
 )
 
-LOOKED_AT_AGAIN_AFTER_S = 300
 _KNOWN = Done | Unmanaged
 """What tells what is held."""
 _REMOVALS = RemoveFile | RemoveFolder
@@ -81,7 +82,7 @@ class Journal(Held):
             )
 
     def commit(self, outcomes: Iterable[Outcome], now: float) -> None:
-        """Record what came of jobs. `now` is the Unix time, from which it is reckoned when to look again."""
+        """Record what came of jobs. `now` is `time.monotonic()`: from it is reckoned when to look again."""
         every = list(outcomes)
         known = [outcome for outcome in every if isinstance(outcome, _KNOWN)]
         confirmed = [outcome for outcome in known if isinstance(outcome, Done)]
@@ -96,7 +97,7 @@ class Journal(Held):
                         _apply(connection, outcome)
             _close(connection, _keys([each.job for each in closed]))
             for each in open_still:
-                _keep_open(connection, each, int(now) + LOOKED_AT_AGAIN_AFTER_S)
+                _keep_open(connection, each, later(now))
             _close_older(connection, (path for outcome in confirmed for path in touched(outcome.change)))
 
     def movable_folders(self, inode: int) -> list[Entry]:
@@ -116,13 +117,12 @@ class Journal(Held):
             return {decode(path) for (path,) in connection.execute("SELECT DISTINCT path FROM pending")}
 
     def pending(self, now: float) -> list[Pending]:
-        """Return the open paths that are to be looked at, at that Unix time; each once, with all that is open there."""
+        """Return the open paths that are to be looked at, once it is `due`; each once, with all that is open there."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT path, token, tries, other, anything, noted, answered OR look_after BETWEEN 1 AND :now, shapes,"
-                f" {_VERSION} FROM pending WHERE path IN (SELECT path FROM pending WHERE look_after <= :now)"
-                " ORDER BY path, token",
-                {"now": now},
+                f"SELECT path, token, tries, other, anything, noted, answered OR look_after AND {due(now)}, shapes,"
+                f" {_VERSION} FROM pending WHERE path IN (SELECT path FROM pending WHERE {due(now)})"
+                " ORDER BY path, token"
             ).fetchall()
             opened = [_Open._make((*row[:8], row[8:])) for row in rows]
             alike = _alike(connection, {each.path for each in opened})
@@ -177,7 +177,7 @@ class Journal(Held):
         """Record what is held at an open path that was looked at; `moved` says that it has come from its origin.
 
         What came along with it is `known` to be all that was there, or may have been changed since. The path is
-        closed, or looked at `again` later. `now` is the Unix time: what is due by then has yet to be looked at.
+        closed, or looked at `again` later. `now` is the time: what is due by then has yet to be looked at.
         """
         with self._database.transaction(durable=False) as connection:
             _record_found(connection, pending, left, now, moved=moved, known=known)
@@ -185,7 +185,7 @@ class Journal(Held):
             if again:
                 connection.execute(
                     f"UPDATE pending SET look_after = ?, {_NOTED_LATER}, anything = 0 WHERE path = ?",
-                    (int(now) + LOOKED_AT_AGAIN_AFTER_S, *where),
+                    (later(now), *where),
                 )
                 connection.execute("DELETE FROM candidates WHERE path = ?", where)
             else:
@@ -383,7 +383,7 @@ def _record_found(
         forget(connection, pending.origin)
     if left:
         hold(connection, [left])
-    elif pending.twin and _is_any(connection, "pending WHERE path = ? AND look_after <= ?", encode(pending.twin), now):
+    elif pending.twin and _is_any(connection, f"pending WHERE path = ? AND {due(now)}", encode(pending.twin)):
         forget_one(connection, pending.path)
     else:
         forget(connection, pending.path)

@@ -74,8 +74,8 @@ PENDING = Table(
 """What is being done: a row for each path that a job touches, until it is known what came of it.
 
 `tries` is how many temporary names the job may have used, `shapes` has a bit for each shape that they may have, `other`
-the second path of a rename, `look_after` the Unix time from which on the path is looked at (0: at once), `answered`
-that nothing that was sent for it can still be done by the server, `anything` that no set of versions tells what may be
+the second path of a rename, `look_after` when the path is to be looked at (0: at once; see `due`), `answered` that
+nothing that was sent for it can still be done by the server, `anything` that no set of versions tells what may be
 there, `noted` that the version is one of them.
 """
 
@@ -192,6 +192,26 @@ def chunks(values: Iterable[T]) -> Iterator[list[T]]:
 def marks(number: int) -> str:
     """Return the placeholders of so many values."""
     return ", ".join("?" * number)
+
+
+# When an open path is looked at.
+
+LOOKED_AT_AGAIN_AFTER_S = 300
+
+
+def later(now: float) -> int:
+    """Return when a path is due that is looked at again. `now` is `time.monotonic()`: nobody sets that clock."""
+    return int(now) + LOOKED_AT_AGAIN_AFTER_S
+
+
+def due(now: float) -> str:
+    """Return the condition of what is due, at that time.
+
+    The clock begins anew with the machine: what no moment since can have noted is due once it has run for so long.
+    """
+    if now < LOOKED_AT_AGAIN_AFTER_S:
+        return f"look_after <= {int(now)}"
+    return f"(look_after <= {int(now)} OR look_after > {later(now)})"
 
 
 # Versions of the state.

@@ -7,6 +7,7 @@ from typing import Self
 from async_mirror.state.database import Database
 from async_mirror.state.journal import Journal
 from async_mirror.state.lock import unlock
+from async_mirror.state.schema import ABSENT
 
 
 class State(Journal):
@@ -48,6 +49,12 @@ class State(Journal):
         if self._lock is not None:
             unlock(self._lock)
             self._lock = None
+
+    def may_hold_anything(self) -> bool:
+        """Tell whether anything is held, or may be once it is known what became of what was begun."""
+        query = "SELECT 1 FROM held UNION ALL SELECT 1 FROM pending WHERE noted AND kind != ? LIMIT 1"
+        with self._database.reading() as connection:
+            return connection.execute(query, (ABSENT,)).fetchone() is not None
 
     def _new_id(self) -> str:
         new = secrets.token_hex(4)

@@ -66,7 +66,7 @@ class _Source:
             return ()
         if not listing.complete:
             return _unreadable(settings, listing.problems[0][1] if listing.problems else "")
-        if self._state.holds_anything() and not settings.allow_empty_source:
+        if self._state.may_hold_anything() and not settings.allow_empty_source:
             options = "--allow-empty-source" + " --max-delete 100%" * settings.delete
             return (
                 f"the source {escape.shown(str(settings.source))} is empty and the site is not",

@@ -34,7 +34,7 @@ class Recovery(Handler[Recover, Recovered]):
 
     async def run(self, crew: MirrorCrew) -> None:
         """Settle what earlier runs left, and learn what is in doubt after all."""
-        if pending := await self._state.journal.pending(time.time()):
+        if pending := await self._state.journal.pending(time.monotonic()):
             if not self._state.blocking.holder:
                 await self._wait_for_writers(pending)
             await self._settle(crew, pending)
@@ -42,7 +42,7 @@ class Recovery(Handler[Recover, Recovered]):
 
     async def clean_up(self) -> None:
         """After the request to end: settle what was cut short and remove its temporaries, if that is quickly done."""
-        left = await self._state.journal.pending(time.time())
+        left = await self._state.journal.pending(time.monotonic())
         if not (pending := [each for each in left if not each.may_be_written]):
             return
         self._report.say("cleaning up")
@@ -91,7 +91,7 @@ class Recovery(Handler[Recover, Recovered]):
         if settled.unlisted:  # what is open itself is for its own look to settle
             await self._state.held.drop(set(settled.unlisted) - await self._state.journal.open_paths())
         await self._state.journal.resolve(
-            pending, settled.held, time.time(), again=again, moved=settled.moved, known=settled.is_whole
+            pending, settled.held, time.monotonic(), again=again, moved=settled.moved, known=settled.is_whole
         )
         if settled.is_others:
             self._of_others.add(pending.path)

@@ -167,7 +167,7 @@ class JobResults(Handler[Job, Outcome]):
         """Remember what was confirmed."""
         confirmed, self._confirmed = self._confirmed, []
         if confirmed:
-            await self._state.journal.commit(confirmed, time.time())
+            await self._state.journal.commit(confirmed, time.monotonic())
         await super().commit()
 
     async def close(self) -> None:

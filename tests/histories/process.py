@@ -46,6 +46,7 @@ class Process:
         self.world, self.kind, self.trouble = world, kind, trouble
         self.connection, self.number = connection, number
         self.commands = 0
+        """How many were done for a client that was there: what is done late nobody sends."""
         self.queue: deque[bytes] = deque()
         self.busy = True
         self.gone = self.ended = self.was_left = False
@@ -117,7 +118,7 @@ class Process:
             return
         verb = line.split(b" ", 1)[0].decode("latin-1").upper()
         self._verb = verb
-        self.commands += 1
+        self.commands += not self.gone
         self.world.note(f"{self} > {line.decode('utf-8', 'backslashreplace')}")
         if self.trouble.before(self, verb, line):
             self.perform(line)

@@ -22,8 +22,8 @@ from async_mirror.model.outcome import (
     Unmanaged,
 )
 from async_mirror.model.temporary_names import IN_PLACE
-from async_mirror.state.journal import LOOKED_AT_AGAIN_AFTER_S
 from async_mirror.state.opening import open_state
+from async_mirror.state.schema import LOOKED_AT_AGAIN_AFTER_S
 from async_mirror.state.store import State
 
 NOW = 1_000_000.0
@@ -200,6 +200,25 @@ def test_path_that_was_done_while_an_older_attempt_may_still_be_is_looked_at_fiv
     [pending] = state.pending(LATER)
     assert (pending.candidates.versions, pending.answered) == ((file("a"),), True)
     assert pending.leftovers
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_due"),
+    [
+        pytest.param(0.0, False, id="at the start"),
+        pytest.param(LOOKED_AT_AGAIN_AFTER_S - 1, False, id="in the first five minutes"),
+        pytest.param(LOOKED_AT_AGAIN_AFTER_S, True, id="after five minutes"),
+        pytest.param(NOW - 1, True, id="long after, at a time as when it was noted"),
+        pytest.param(NOW, False, id="where it may be of this start"),
+    ],
+)
+def test_later_look_is_due_when_the_machine_that_was_started_anew_runs_for_five_minutes(
+    state: State, moment: float, *, is_due: bool
+) -> None:
+    done = send("a")
+    state.begin([done])
+    state.commit([Done(done, done.change, file("a"), unanswered=True)], NOW)
+    assert [each.answered for each in state.pending(moment)] == [True] * is_due
 
 
 def test_later_look_outlives_a_job_that_is_done_meanwhile(state: State) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from async_mirror.model.change import Job, Move
+from async_mirror.model.change import Change, Job, MakeFolder, Move, RemoveFile, SendFile
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 from async_mirror.model.outcome import Done
 from async_mirror.model.paths import decode
@@ -58,3 +58,25 @@ def test_folder_that_is_being_renamed_is_pending_with_all_that_tells_it_from_oth
     assert len({fingerprint for _, fingerprint in pending.inside}) == 2
     state.abandon([job])
     assert state.pending(0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "may"),
+    [
+        pytest.param(MakeFolder(folder("d"), ""), True, id="a folder"),
+        pytest.param(SendFile(file("f"), None, ""), True, id="a file"),
+        pytest.param(RemoveFile(file("f"), ""), False, id="a removal"),
+    ],
+)
+def test_what_was_begun_may_be_on_the_site_until_it_is_known(state: State, change: Change, *, may: bool) -> None:
+    assert not state.may_hold_anything()
+    state.begin([Job(change, "t", 1)])
+    assert (state.holds_anything(), state.may_hold_anything()) == (False, may)
+    [pending] = state.pending(0.0)
+    state.resolve(pending, None, 0.0, again=False)
+    assert not state.may_hold_anything()
+
+
+def test_what_is_held_is_on_the_site(state: State) -> None:
+    state.hold([file("f")])
+    assert state.may_hold_anything()

@@ -426,7 +426,7 @@ def database_of(mirror: Mirror) -> Iterator[sqlite3.Connection]:
 def due_at(mirror: Mirror, seconds: float) -> None:
     """Let all that waits for a later look be due so much earlier."""
     with database_of(mirror) as database:
-        database.execute("UPDATE pending SET look_after = look_after - ? WHERE look_after > 0", (seconds,))
+        database.execute("UPDATE pending SET look_after = max(1, look_after - ?) WHERE look_after > 0", (seconds,))
 
 
 def open_paths(mirror: Mirror) -> set[bytes]:
