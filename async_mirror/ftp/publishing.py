@@ -1,5 +1,6 @@
 """How a file that was sent gets its time, its mode and its final name. Knows MFMT and its kin, CHMOD, RNFR and RNTO."""
 
+import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -17,6 +18,8 @@ from async_mirror.remote.session import Published
 
 _COARSE_NS = 2_000_000_000
 """FAT keeps times to two seconds."""
+_FRESH_NS = 60_000_000_000
+"""A file that changed so shortly before has the time of its upload, about: where no time is set, it looks as if."""
 
 
 class Publishing:
@@ -76,8 +79,10 @@ class Publishing:
         return Published(mtime_set, mode_set, atomic, put_aside)
 
     async def _prove_time(self, entry: Entry) -> None:
-        """See once whether the server shows the time that it was told for a file."""
+        """See once whether the server shows the time that it was told for a file, which is not about now."""
         if self.sets_times or self._features.lacks(quirks.TIMES_AS_SET):
+            return
+        if abs(time.time_ns() - entry.mtime_ns) < _FRESH_NS:
             return
         with suppress(Refusal):  # the file itself is published by now
             seen = await self._lookup.look(entry.path)

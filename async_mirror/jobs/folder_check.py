@@ -62,6 +62,16 @@ async def spelled(session: RemoteSession, path: str) -> Entry | None:
     return entry._replace(mtime_ns=mtime_ns)
 
 
+async def unlisted(session: RemoteSession, path: str, others: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of the others beside a path are not there, if one listing shows the path, and would show them."""
+    listing = await session.list_folder(paths.parent(path))
+    listed = {entry.path for entry in listing.entries} if listing else set()
+    if listing is None or path not in listed:
+        return ()
+    names = {each: paths.split(each)[1] for each in others if each not in listed}
+    return tuple(each for each, name in names.items() if name not in listing.others and listing.shows_absence_of(name))
+
+
 async def is_spelled_otherwise(session: RemoteSession, path: str) -> bool:
     """Tell whether a folder is listed, yet not by this name, but by one that differs in case or Unicode form alone."""
     listing = await session.list_folder(paths.parent(path))

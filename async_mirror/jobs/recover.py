@@ -5,7 +5,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
-from async_mirror.jobs.folder_check import bears, spelled, was_renamed
+from async_mirror.jobs.folder_check import bears, spelled, unlisted, was_renamed
 from async_mirror.jobs.trials import Nothing, remove_trial
 from async_mirror.model.candidates import added, held_after
 from async_mirror.model.entry import Entry
@@ -24,7 +24,7 @@ class Settled(NamedTuple):
 
     `moved` says that it is a folder that has come from its origin, and that `is_whole` if just what was in it came
     along; `is_others` that what is there is not ours, `stays` that temporaries may be left that the site does not let
-    go.
+    go. What is `unlisted` beside it differs in case or Unicode form alone, and is not there.
     """
 
     pending: Pending
@@ -34,6 +34,7 @@ class Settled(NamedTuple):
     is_whole: bool = True
     is_others: bool = False
     stays: bool = False
+    unlisted: tuple[str, ...] = ()
 
 
 class Recover(NamedTuple):
@@ -123,6 +124,7 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         if pending.asides and (back := await settle_asides(session, pending, seen)) != seen:
             seen, pending = back, pending._replace(candidates=added(pending.candidates, pending.earlier))
         moved, is_whole = await _came(session, pending) if pending.origin and seen else (False, True)
+        gone = await unlisted(session, pending.path, pending.alike) if pending.alike and seen else ()
     except CannotBeSent:  # so nothing ever was
         return Settled(pending)
     except Refusal as refusal:
@@ -131,7 +133,7 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
     except ConnectionBroken as broken:
         detail = f"while recovering an interrupted upload: {broken.told}"
         return Settled(pending, failure=Failure(pending.path, broken.problem, detail, transient=True))
-    return _settled(session, pending, seen, moved=moved)._replace(is_whole=is_whole, stays=stays)
+    return _settled(session, pending, seen, moved=moved)._replace(is_whole=is_whole, stays=stays, unlisted=gone)
 
 
 async def _came(session: RemoteSession, pending: Pending) -> tuple[bool, bool]:

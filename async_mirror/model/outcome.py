@@ -201,9 +201,9 @@ class Pending(NamedTuple):
     got while a new one took its place. `boxes` are the folders where it may have been tried whether the site keeps odd
     names. `twin` is the other path of a rename that changed case or Unicode form alone: a site to which the two are one
     must be asked how it spells the name. `origin` is the old path of any other folder that may have been renamed, with
-    what was held `inside`. `answered` says that nothing that was sent about it can still be done later, `alike` that
-    another path of ours beside it differs in case or Unicode form alone, too. `earlier` are versions that stood there,
-    or were to: a late command may have set one aside.
+    what was held `inside`. `answered` says that nothing that was sent about it can still be done later; `alike` are
+    other paths of ours beside it that differ in case or Unicode form alone. `earlier` are versions that stood there, or
+    were to: a late command may have set one aside.
     """
 
     path: str
@@ -216,7 +216,7 @@ class Pending(NamedTuple):
     origin: str = ""
     inside: Inside = ()
     answered: bool = False
-    alike: bool = False
+    alike: tuple[str, ...] = ()
     earlier: tuple[Entry, ...] = ()
 
     @property

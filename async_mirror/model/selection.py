@@ -7,6 +7,7 @@ from functools import cached_property
 from os.path import splitext
 
 from async_mirror.model.entry import Entry
+from async_mirror.model.odd_names import folded
 from async_mirror.model.paths import lineage
 
 _BELOW = "ps_d"
@@ -18,7 +19,8 @@ class Selection:
     """What is mirrored. `max_depth` 1 means the files directly in the source; extensions are given as `.tmp`.
 
     `patterns` have the meaning that gitignore gives them; a folder that is left out takes all below it along. What has
-    the path of one that is set `apart` belongs to others.
+    the path of one that is set `apart` belongs to others; so may, to some sites, what differs from it in case or
+    Unicode form alone.
     """
 
     max_depth: int | None = None
@@ -62,7 +64,7 @@ class Selection:
             for rule, leaves_out in _compiled([pattern]):
                 if _names(rule, path, is_folder):
                     return f"--exclude {pattern}" if leaves_out else ""
-        return ""
+        return f"the site may take it for {other}" if (other := self._like(path)) else ""
 
     @cached_property
     def _takes_all(self) -> bool:
@@ -71,6 +73,11 @@ class Selection:
     def includes(self, entry: Entry) -> bool:
         """Tell whether an entry of a folder that is itself included belongs to the mirror."""
         return self._takes_all or self._includes(entry.path, entry.is_folder)
+
+    def mistaken_for(self, entry: Entry) -> str:
+        """Return what is set apart that a site may take an entry for, "" if nothing else leaves that out."""
+        other = self._like(entry.path)
+        return other if other and self._is_chosen(entry.path, entry.is_folder) else ""
 
     def includes_with_parents(self, entry: Entry) -> bool:
         """Tell whether an entry and all folders above it belong to the mirror."""
@@ -83,6 +90,16 @@ class Selection:
         return list(entries) if self._takes_all else [entry for entry in entries if self.includes(entry)]
 
     def _includes(self, path: str, is_folder: bool) -> bool:
+        return self._is_chosen(path, is_folder) and not self._like(path)
+
+    @cached_property
+    def _alike(self) -> dict[str, str]:
+        return {folded(path): path for path in self.apart}
+
+    def _like(self, path: str) -> str:
+        return self._alike.get(folded(path), "") if self.apart and path not in self.apart else ""
+
+    def _is_chosen(self, path: str, is_folder: bool) -> bool:
         if self.max_depth is not None and path.count("/") + 1 + is_folder > self.max_depth:
             return False
         if path in self.apart:

@@ -37,7 +37,7 @@ from async_mirror.state.server_memory import ServerMemory
 from async_mirror.sync.mirror import Mirror
 from async_mirror.ui.activity import Activity
 from async_mirror.ui.events import log
-from async_mirror.ui.log_output import Pipe, never_waiting, set_up
+from async_mirror.ui.log_output import Pipe, keep_flushing, never_waiting, set_up
 from async_mirror.ui.report import Report
 from async_mirror.ui.stats import Stats
 
@@ -69,6 +69,7 @@ def run(context: click.Context) -> int:
         presence = Presence(os.environ)
         with display.shown() if display else nullcontext():
             async with presence.seen(stop), watching() as watches, multi.beside() as start:
+                start(keep_flushing(out, *log.handlers))
                 mirrors = Mirrors(make, show, presence, watching=watches, stop=stop, start=start)
                 for plan in plans:
                     mirrors.begin(plan)
@@ -92,7 +93,7 @@ def _have_read(out: TextIO | Pipe, err: TextIO | Pipe, wait_s: float | None) -> 
     """Write what still waits to be read, and wait for that: the work is done. A reader that is gone does no harm."""
     for each in (out, err):
         with suppress(OSError):
-            each.flush(wait_s) if isinstance(each, Pipe) else each.flush()
+            each.close(wait_s) if isinstance(each, Pipe) else each.flush()
 
 
 def _have_descriptors() -> None:

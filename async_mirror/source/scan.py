@@ -117,7 +117,7 @@ class _Reading:
             frozenset(links),
             len(left_out),
             self.mount,
-            fingerprint,
+            b"" if any(map(self.selection.mistaken_for, left_out)) else fingerprint,  # told of in each pass
             known,
             tuple(left_out),
         )

@@ -1,7 +1,6 @@
 """What is being done to the site, noted before it is done, and what came of it. Knows neither site nor source."""
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from typing import NamedTuple, TypeGuard
@@ -128,9 +127,9 @@ class Journal(Held):
             opened = [_Open._make((*row[:8], row[8:])) for row in rows]
             alike = _alike(connection, {each.path for each in opened})
             each_path = groupby(opened, lambda each: each.path)
-            return [self._pending(connection, list(same), is_alike=path in alike) for path, same in each_path]
+            return [self._pending(connection, list(same), alike=alike.get(path, ())) for path, same in each_path]
 
-    def _pending(self, connection: sqlite3.Connection, rows: list["_Open"], *, is_alike: bool) -> Pending:
+    def _pending(self, connection: sqlite3.Connection, rows: list["_Open"], *, alike: tuple[str, ...]) -> Pending:
         path = decode(rows[0].path)
         held = self.held(path)
         others = [(decode(row.other), row.version[0]) for row in rows if row.other]
@@ -151,7 +150,7 @@ class Journal(Held):
             origin,
             self._inside(origin) if origin and self.held(origin) else (),
             all(row.answered for row in rows),
-            is_alike,
+            alike,
             tuple(version for row in rows if row.tries and (version := version_of(path, row.version))),
         )
 
@@ -230,18 +229,19 @@ def _candidates_at(connection: sqlite3.Connection, path: str, held: Entry | None
     return candidates
 
 
-def _alike(connection: sqlite3.Connection, paths: Iterable[bytes]) -> set[bytes]:
-    """Return the paths beside which there may be another of ours that differs in case or Unicode form alone."""
+def _alike(connection: sqlite3.Connection, paths: Iterable[bytes]) -> dict[bytes, tuple[str, ...]]:
+    """Return for each path those of ours that may be beside it and differ in case or Unicode form alone, if any do."""
     by_folder: dict[str, set[str]] = {}
     for (path,) in connection.execute("SELECT DISTINCT path FROM pending"):
         folder, name = split(decode(path))
         by_folder.setdefault(folder, set()).add(name)
-    found: set[bytes] = set()
+    found: dict[bytes, tuple[str, ...]] = {}
     for folder in {split(decode(path))[0] for path in paths}:
         held = connection.execute("SELECT name FROM held WHERE folder = ?", (encode(folder),))
         names = by_folder[folder].union(decode(name) for (name,) in held)
-        numbers = Counter(map(odd_names.folded, names))
-        found |= {encode(join(folder, name)) for name in names if numbers[odd_names.folded(name)] > 1}
+        for _, group in groupby(sorted(names, key=odd_names.folded), odd_names.folded):
+            same = {join(folder, name) for name in group}
+            found |= {encode(each): tuple(same - {each}) for each in same}
     return found
 
 

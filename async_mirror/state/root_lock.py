@@ -89,8 +89,11 @@ class RootLock:
         self._held.clear()
         self._place = ""
 
+    def _path(self, root: str) -> Path:
+        return self._state.parent / f"root-{self._account}-{_key(root)}.lock"
+
     def _lock(self, root: str) -> str:
-        path = self._state.parent / f"root-{self._account}-{_key(root)}.lock"
+        path = self._path(root)
         with explained(path), self._turn():
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
@@ -109,12 +112,13 @@ class RootLock:
 
     def _settle(self, root: str, place: str) -> str:
         """Note where the server was reached; return who has the root there, under another name of the host."""
-        with self._turn():
+        with explained(self._path(root)), self._turn():
+            for each in self._kept_now():
+                if (each.root, each.place) == (root, place) and each.state != self._state.name:
+                    return str(each)
             self._sign(self._held[root], root, place)
-            there = (each for each in self._kept_now() if (each.root, each.place) == (root, place))
-            keeper = next((str(each) for each in there if each.state != self._state.name), "")
-        self._place = "" if keeper else place
-        return keeper
+        self._place = place
+        return ""
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -142,11 +146,12 @@ class RootLock:
                     os.close(descriptor)
 
     def _sign(self, descriptor: int, root: str, place: str = "") -> None:
+        """Write what the file says, in one write and over all that it said: others may read it at any moment."""
         process = f"process {os.getpid()} on {socket.gethostname()}"
         keeper = _Keeper(root, shown(self._mirror), process, self._state.name, place)
         if _Keeper.read(descriptor) != keeper:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(keeper).encode(), 0)
+            text = json.dumps(keeper).encode()
+            os.pwrite(descriptor, text.ljust(os.fstat(descriptor).st_size), 0)
 
     def _below(self, root: str) -> Iterator[tuple[str, str]]:
         """Yield where others have their roots, as long as their states are there."""

@@ -121,7 +121,10 @@ async def know_root(mirror: Mirror, state: AwaitableState) -> None:
     for folder, other in mirror.roots.inner.items():
         text = f"{folder}/ belongs to the mirror {other}: nothing is uploaded or deleted there"
         if mirror.report.note(text):
-            await state.held.void(folder)
+            name = odd_names.folded(folder)
+            alike = {each for each in await state.held.folders() if odd_names.folded(each) == name}
+            for each in alike | {folder}:
+                await state.held.void(each)
 
 
 def _see_root(mirror: Mirror, selection: Selection) -> None:

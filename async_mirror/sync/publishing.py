@@ -7,7 +7,7 @@ from async_mirror import multi
 from async_mirror.model import paths
 from async_mirror.model.change import FOUND, Change, Job, MakeFolder, Move, SendFile
 from async_mirror.model.entry import Entry, Listing
-from async_mirror.model.outcome import Done, Failed, InDoubt, Skipped
+from async_mirror.model.outcome import Done, Failed, Failure, InDoubt, Problem, Skipped
 from async_mirror.model.plan import FolderPlan
 from async_mirror.planning.examination import Examination
 from async_mirror.planning.folder_renames import Renamed
@@ -49,7 +49,7 @@ class Publishing:
         self._state = context.state
         self._aside = context.aside
         self._site = context.site
-        self._rule = context.selection.rule
+        self._selection = context.selection
         self._jobs = jobs
         self._feed = feed
         self._guards = guards
@@ -136,7 +136,11 @@ class Publishing:
                         yield job
 
     async def _note_listing(self, listing: Listing) -> None:
-        self._report.listing(listing, self._rule)
+        self._report.listing(listing, self._selection.rule)
+        for entry in listing.left_out:
+            if other := self._selection.mistaken_for(entry):
+                detail = f"the other one is {other}, which belongs to another mirror"
+                self._report.failure(Failure(entry.path, Problem.SAME_NAME, detail))
         if not listing.folder:
             await self._guards.saw_source(is_mount=listing.mount)
 

@@ -88,6 +88,8 @@ class Recovery(Handler[Recover, Recovered]):
                 self._context.gates.open(MakeFolder(Entry(pending.path, Kind.FOLDER), ""), made=False)
             return
         again = not pending.answered or (settled.stays and not self._context.settings.in_place)
+        if settled.unlisted:  # what is open itself is for its own look to settle
+            await self._state.held.drop(set(settled.unlisted) - await self._state.journal.open_paths())
         await self._state.journal.resolve(
             pending, settled.held, time.time(), again=again, moved=settled.moved, known=settled.is_whole
         )

@@ -1,5 +1,6 @@
 """Where log records go, and how they are written there."""
 
+import asyncio
 import errno
 import json
 import logging
@@ -7,6 +8,7 @@ import os
 import select
 import stat
 from collections import deque
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from async_mirror.ui.text import plural
 FILES_KEPT = 5
 MOST_WAITING = 4 * 1024 * 1024
 """Bytes of lines that wait until a pipe is read."""
+_FLUSHED_EVERY_S = 1.0
 
 _mirror: ContextVar[str] = ContextVar("mirror", default="")
 _DATE = "%Y-%m-%d %H:%M:%S"
@@ -72,13 +75,33 @@ class Pipe:
     def flush(self, wait_s: float | None = 0.0) -> None:
         """Write what waits as long as there is room, or will be in so many seconds; None waits until all is read.
 
-        What leaves at once is what a pipe with any room takes without a wait (POSIX, PIPE_BUF).
+        What leaves at once is what a pipe with any room takes without a wait (POSIX, PIPE_BUF). Raises OSError if the
+        other end is closed; what waited for it is forgotten.
         """
         timeout = None if wait_s is None else wait_s * 1000
-        while (self._begun or self._next()) and self._room.poll(timeout):
-            self._begun = self._begun[os.write(self._descriptor, self._begun[: select.PIPE_BUF]) :]
-        if self._dropped and not self._begun:
-            dropped, self._dropped = self._dropped, 0
+        try:
+            while (self._begun or self._next()) and self._room.poll(timeout):
+                self._begun = self._begun[os.write(self._descriptor, self._begun[: select.PIPE_BUF]) :]
+        except OSError:
+            self._forget()
+            raise
+        if not self._begun:
+            self._tell_dropped()
+
+    def close(self, wait_s: float | None) -> None:
+        """Write what waits as by `flush`, and tell in the log how many lines are lost because they were not read."""
+        self.flush(wait_s)
+        self._dropped += len(self._lines) + bool(self._begun)
+        self._forget()
+        self._tell_dropped()
+
+    def _forget(self) -> None:
+        self._begun, self._waiting = b"", 0
+        self._lines.clear()
+
+    def _tell_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
             lines = plural(dropped, "line")
             tell(logging.WARNING, Event.WARNING, f"{self._name} was not read for a while: {lines} of it dropped")
 
@@ -97,6 +120,15 @@ def never_waiting(stream: TextIO, name: str) -> TextIO | Pipe:
     except (OSError, ValueError):  # closed, or no file at all
         return stream
     return Pipe(stream, name) if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else stream
+
+
+async def keep_flushing(*outputs: TextIO | Pipe | logging.Handler) -> None:
+    """Write what waits for the reader of a pipe also while there is nothing new to write."""
+    while True:
+        await asyncio.sleep(_FLUSHED_EVERY_S)
+        for each in outputs:
+            with suppress(OSError):  # whoever writes to it next is told
+                each.flush()
 
 
 class TextLines(logging.Formatter):

@@ -363,12 +363,8 @@ class Report:
             **counts.as_json(),
             "next_pass_in_s": next_in_s and round(next_in_s, 1),
         }
-        tell(
-            logging.WARNING if bad else logging.INFO,
-            Event.PASS,
-            f"{sentence}{_next_pass(next_in_s, delayed)}",
-            **ending,
-        )
+        level = logging.WARNING if bad else logging.INFO
+        tell(level, Event.PASS, f"{sentence}{_next_pass(next_in_s, delayed)}", **ending)
         if next_in_s is not None:
             self.activity.rest(time.monotonic() + next_in_s, counts.trouble or sentence, self._failing(result))
         if self._tell_pass:

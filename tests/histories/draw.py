@@ -280,9 +280,9 @@ class _Drawing:
         return self.chance.choice([each for each in [*self.others, *self.files] if each != path])
 
     def twin(self, path: str, *, deep: bool = True) -> str:
-        """Return the twin in case, of what is above, too; the inner mirror's folder has none in the outer one."""
+        """Return the twin in case, of what is above, too."""
         folder, slash, name = path.rpartition("/")
-        return path.swapcase() if deep and not self.inner else folder + slash + name.swapcase()
+        return path.swapcase() if deep else folder + slash + name.swapcase()
 
     def interference(self) -> Act:
         folder = self.folder()

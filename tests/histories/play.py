@@ -360,7 +360,7 @@ class Stage:
 
     def compare(self, code: int, but: bytes = b"") -> None:
         """See that all is equal, but for what is somewhere."""
-        excused = _Excuses(self.local, self.site)
+        excused = _Excuses(self.local, self.site, self.inner)
         wanted = {ROOT + b"/" + path: content for path, content in self.local.tree().items()}
         told = {path for path, content in wanted.items() if excused.must_be_told(path, content)}
         if told and not code:
@@ -437,8 +437,9 @@ def _told_of(result: package.Result, what: Iterable[str]) -> dict[str, int]:
 class _Excuses:
     """Why a path may differ in the end without a fault of the program."""
 
-    def __init__(self, local: Local, site: Site) -> None:
+    def __init__(self, local: Local, site: Site, inner: bytes) -> None:
         self._site = site
+        self._inner = inner
         self._left_out = [ROOT + b"/" + path for path in local.left_out()]
         keys = Counter(site.key(ROOT + b"/" + path) for path in local.tree())
         self._twice = {key for key, number in keys.items() if number > 1}
@@ -448,7 +449,11 @@ class _Excuses:
         if self.taken(path):
             return False
         odd = b"\n" in path or b"\r" in path or (b"/." in path and not self._site.kind.dot_names)
-        return odd or self._collides(path) or self._blocked(path, content)
+        return odd or self._collides(path) or self._blocked(path, content) or self._is_like_inner(path)
+
+    def _is_like_inner(self, path: bytes) -> bool:
+        """The outer mirror leaves alone what some site would take for the inner one's folder."""
+        return any(each.lower() == self._inner != each for each in _lineage(path))
 
     def may_be_told(self, path: bytes) -> bool:
         """Somebody has taken one of two that this site takes for one, and the program need not know."""

@@ -160,8 +160,9 @@ class FtpSession(Process):
 
     def _keep_apart(self, path: bytes, inner: bytes) -> None:
         """See that a mirror leaves another one alone whose root is in its own, and that one all that is not its."""
-        is_inner = (self.folder + b"/").startswith(inner + b"/")
-        if path != inner and is_inner != path.startswith(inner + b"/"):
+        there, folder, inner = map(self.site.key, (path, self.folder, inner))
+        is_inner = (folder + b"/").startswith(inner + b"/")
+        if there != inner and is_inner != there.startswith(inner + b"/"):
             self.world.found("mirrors leave each other alone", f"{self._verb} {shown(path)} in {shown(self.folder)}")
 
     def file(self, argument: bytes) -> Node:

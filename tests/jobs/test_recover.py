@@ -272,7 +272,7 @@ def test_folder_in_which_an_odd_name_was_tried_is_removed() -> None:
 # Names that are one to some sites, and folders that came from elsewhere.
 
 
-@pytest.mark.parametrize("also", [{"twin": "A"}, {"alike": True}])
+@pytest.mark.parametrize("also", [{"twin": "A"}, {"alike": ("A",)}])
 def test_name_that_may_be_that_of_another_is_looked_for_as_it_is_spelled(also: dict[str, object]) -> None:
     site = session(MemorySite(ignores_case=True, files={"A": there("newer")}))
     assert all_of(site, pending(**also)).settled[0].held is None
@@ -315,6 +315,23 @@ def test_folder_renamed_in_case_alone_has_come_once_it_is_listed_so() -> None:
         site.ignores_case = True
         found = all_of(session(site), a_folder(origin="N", twin="N")).settled[0]
         assert (found.moved, found.held is not None) == (moved, moved)
+
+
+@pytest.mark.parametrize(
+    ("folders", "unlisted"),
+    [
+        pytest.param(("n",), ("N",), id="it is there alone"),
+        pytest.param(("n", "N"), (), id="both are there"),
+        pytest.param(("N",), (), id="the other one is there"),
+    ],
+)
+def test_twin_in_case_that_the_site_does_not_list_beside_a_new_folder_is_not_there(
+    folders: Sequence[str], unlisted: tuple[str, ...]
+) -> None:
+    made = Pending("n", Candidates((None, FOLDER)), None, alike=("N",))
+    site = a_site(*folders, inside=())
+    site.ignores_case = len(folders) == 1
+    assert all_of(session(site), made).settled[0].unlisted == unlisted
 
 
 def test_folder_renamed_in_case_alone_has_come_though_others_have_something_in_it() -> None:

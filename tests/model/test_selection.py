@@ -247,3 +247,11 @@ def test_what_is_set_apart_is_not_mirrored_nor_what_is_below_it() -> None:
     }
     assert included == {"a": True, "a/b": False, "a/b/c": False, "a/bc": True}
     assert selection.rules != Selection().rules
+
+
+def test_what_a_site_may_take_for_what_is_set_apart_is_not_mirrored_and_named() -> None:
+    selection = Selection(patterns=("A/b",), apart=frozenset({"a/b", "d", "D"}))
+    alike = {path: selection.mistaken_for(Entry(path, Kind.FOLDER)) for path in ("a/B", "a/b", "A/b", "a/bc", "d", "D")}
+    assert alike == {"a/B": "a/b", "a/b": "", "A/b": "", "a/bc": "", "d": "", "D": ""}
+    assert not selection.includes_with_parents(Entry("a/B/c", Kind.FILE))
+    assert selection.includes(Entry("A", Kind.FOLDER))

@@ -90,6 +90,23 @@ def test_two_names_of_one_host_are_one_site_once_it_was_reached(tmp_path: Path) 
     assert second.claim("/www", "192.0.2.7") == ""
 
 
+def test_a_mirror_that_was_refused_a_place_keeps_the_first_one_from_nothing(tmp_path: Path) -> None:
+    first, second = lock(tmp_path, "shop"), lock(tmp_path, "blog", ("www.example.org", "ftp", "me"))
+    assert first.claim("/www", "192.0.2.7") == ""
+    assert second.claim("/www", "192.0.2.7") != ""
+    assert first.claim("/www", "192.0.2.8") == ""
+    assert first.claim("/www", "192.0.2.7") == ""
+
+
+def test_a_shorter_name_in_the_file_takes_the_place_of_a_longer_one(tmp_path: Path) -> None:
+    longer = lock(tmp_path, "a-shop-with-a-long-name")
+    assert longer.claim("/www") == ""
+    longer.close()
+    shorter = lock(tmp_path, "s")
+    assert shorter.claim("/www") == ""
+    assert lock(tmp_path, "blog").claim("/www").startswith("s (process ")
+
+
 @pytest.mark.parametrize(
     ("account", "place"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,6 +74,14 @@ def test_nothing_tracked_is_sent_again(odd: str, serve: Serve, tmp_path: Path) -
     assert (ran.code, count(server, "STOR")) == (0, sent + 1), ran.said
     assert "overwritten" not in ran.said
     assert not temporaries_of(server)
+
+
+def test_a_file_that_was_written_just_now_proves_no_times(serve: Serve, tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, serve(forgets_times).port)
+    mirror.write("now", "its time is that of its upload", int(time.time()))
+    assert NO_TIMES not in mirror.run().said
+    mirror.write("before", "its time is another one", MTIME)
+    assert NO_TIMES in mirror.run().said
 
 
 def test_new_state_tells_what_it_replaces_under_another_spelling(serve: Serve, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from servers import USER, ServerFactory
@@ -31,10 +32,11 @@ from support.program import (
     write,
 )
 
+from async_mirror import multi
 from async_mirror.engine import Exit
 from async_mirror.ui import log_output
 from async_mirror.ui.events import Event
-from async_mirror.ui.log_output import Pipe, never_waiting
+from async_mirror.ui.log_output import Pipe, keep_flushing, never_waiting
 
 CANARY = "canary-Pass"
 
@@ -515,6 +517,48 @@ def test_of_too_many_lines_the_oldest_are_dropped_and_how_many_is_told(
     assert [record.getMessage() for record in caplog.records] == [
         f"warning   standard error was not read for a while: {20_000 - len(read):,} lines of it dropped"
     ]
+
+
+def test_lines_that_nobody_has_read_at_the_end_are_told_as_lost(
+    pipe: tuple[int, Pipe], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("async_mirror"), "propagate", True)
+    for number in range(20_000):
+        pipe[1].write(f"line {number}\n")
+    pipe[1].close(0.0)
+    read = read_all(*pipe).splitlines()
+    whole = len(read) - (read[-1] != f"line {len(read) - 1}")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"warning   standard error was not read for a while: {20_000 - whole:,} lines of it dropped"
+    ]
+
+
+def test_what_waits_is_written_when_it_is_read_although_nothing_new_comes(pipe: tuple[int, Pipe]) -> None:
+    text = "x" * 149_999 + "\n"
+    pipe[1].write(text)
+
+    async def read(end: BinaryIO) -> bytes:
+        async with asyncio.timeout(60), multi.beside() as start:
+            start(keep_flushing(pipe[1]))
+            return await multi.in_thread(end.read, len(text))
+
+    with open(pipe[0], "rb", closefd=False) as end:
+        assert asyncio.run(read(end)).decode() == text
+
+
+def test_nothing_is_kept_for_a_reader_that_is_gone() -> None:
+    ours, theirs = os.pipe()
+    with open(theirs, "w", encoding="utf-8") as stream:
+        pipe = Pipe(stream, "standard error")
+        pipe.write("x" * 200_000)
+        os.close(ours)
+        with pytest.raises(BrokenPipeError):
+            pipe.flush()
+        pipe.flush()
+        for _ in range(2):
+            with pytest.raises(BrokenPipeError):
+                pipe.write("x")
+            pipe.flush()
 
 
 def test_only_pipes_and_sockets_are_written_to_without_waiting(tmp_path: Path) -> None:

@@ -295,6 +295,25 @@ def test_nested_mirrors_that_are_both_new_keep_apart_from_the_beginning(several:
     assert contents(site.docroot / "www/blog") == contents(inner)
 
 
+def test_what_a_site_may_take_for_the_inner_folder_is_left_alone_and_told_in_each_pass(
+    several: Several, site: FtpServer
+) -> None:
+    outer = several.add("www", "www")
+    write(outer / "Blog/old", "from www")
+    assert several.once("www").code == 0
+    several.add("blog", "www/blog")
+    write(outer / "Blog/new", "from www")
+    (outer / "Blog/old").unlink()
+    for _ in range(2):
+        result = several.once()
+        assert (result.code, result.err.count("Blog  same name as another file for this server")) == (1, 1)
+    assert contents(site.docroot) == {
+        "www/of-www": b"www",
+        "www/Blog/old": b"from www",
+        "www/blog/of-blog": b"blog",
+    }
+
+
 def test_a_mirror_is_started_again_that_has_a_new_one_inside(several: Several, site: FtpServer) -> None:
     outer = several.add("www", "www")
     with several.started() as running:
