@@ -468,14 +468,15 @@ class _Excuses:
         return any(self._site.key(each) in self._site.taken for each in _lineage(path))
 
     def _blocked(self, path: bytes, content: bytes | None) -> bool:
-        """Something of others, of another kind, is in its place or above it."""
+        """Something of another kind that stays is in its place or above it: of others, or of what left the selection.
+
+        The latter is so only where the site takes two names for one.
+        """
         for each in _lineage(path):
             node = self._site.find(each)
             is_folder = each != path or content is None
-            if node and is_folder and node.content is not None:
-                return node.others
-            if node and not is_folder and node.content is None:
-                return node.others or any(below.others for below in self._site.inside(each))
+            if node and is_folder != (node.content is None):
+                return node.others or self.kept(node.path)
         return False
 
     def kept(self, path: bytes) -> bool:

@@ -45,10 +45,6 @@ class Staying:
         self._go_on(life, self._steps(life))
 
     def _go_on(self, life: Life, steps: Iterator[float]) -> None:
-        import os
-
-        if os.environ.get("DBG"):
-            print(package.log_so_far()[-1500:], file=__import__("sys").__stderr__)
         if not life.dead and (seconds := next(steps, None)) is not None:
             self.stage.world.after(seconds, self._go_on, life, steps)
 
@@ -140,8 +136,14 @@ class Staying:
 
 
 def _code() -> int:
-    """Return how the last passes over everything ended, of all mirrors."""
-    codes = {each.get("mirror"): int(each["exit_code"]) for each in _whole()}
+    """Return the worst that was told of the last pass over everything and of those since, of all mirrors.
+
+    A pass over what was touched says nothing of the rest: what was told before counts on.
+    """
+    codes: dict[str | None, int] = {}
+    for each in package.passes_told():
+        before = codes.get(each.get("mirror"), 0) if each["partial"] else 0
+        codes[each.get("mirror")] = max(before, int(each["exit_code"]))
     return max(codes.values(), default=0)
 
 
