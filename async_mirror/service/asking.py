@@ -153,7 +153,8 @@ def _pid_of(holder: str) -> int:
 
 def pause(target: Target) -> str:
     """Have no pass begin until `resume`, and end the one that is under way; return what is told. Raises StateError."""
-    note_in(target.state, "paused", str(time.time()))
+    if "paused" not in (facts_of(target.state) if target.state.exists() else {}):  # since when it is, stays
+        note_in(target.state, "paused", str(time.time()))
     try:
         target.ask("pause")
     except Unanswered as error:

@@ -15,7 +15,7 @@ MOST_REMEMBERED, MOST_NAMED = 100, 10
 _COMPLETE = {None, "mirrored", "partly"}
 _RESULTS = {
     "partly": "some paths not mirrored",
-    "usage": "the destination is not the one that was mirrored before",
+    "usage": "the destination is in use by another mirror, or is not the one that was mirrored before",
     "login": "login refused",
     "connection": "connection failed",
     "safety": "stopped for safety",
