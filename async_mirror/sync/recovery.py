@@ -62,9 +62,15 @@ class Recovery(Handler[Recover, Recovered]):
             await self._context.stop.pause(self._context.settings.timeout_seconds)
 
     async def _settle(self, crew: MirrorCrew, pending: Sequence[Pending]) -> None:
-        for renamed in (True, False):  # what has come along with a folder is not at its old path any more
-            if some := [each for each in pending if bool(each.origin or each.twin) is renamed]:
-                await perform(crew, _each(by_folder(some)), self, LOOKED_AT_ONCE)
+        if renamed := [each for each in pending if each.origin or each.twin]:
+            await perform(crew, _each(by_folder(renamed)), self, LOOKED_AT_ONCE)
+            left = {each.path for each in pending} - {each.path for each in renamed}
+            known = await self._state.journal.pending(
+                time.monotonic()
+            )  # what came along with a folder is held there now
+            pending = [each for each in known if each.path in left]
+        if pending:
+            await perform(crew, _each(by_folder(pending)), self, LOOKED_AT_ONCE)
 
     # What was found.
 
