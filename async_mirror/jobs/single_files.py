@@ -51,11 +51,19 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     attempt.confirm(entry.path, moved)
     if not same_content:
         return _moved(attempt, change, renamed(entry, held))
-    mtime_set = entry.mtime_ns == held.mtime_ns or await attempt.session.set_mtime(entry.path, entry.mtime_ns)
+    mtime_set = entry.mtime_ns == held.mtime_ns or await _set_date(attempt, moved, entry.mtime_ns)
     mode = entry.mode if attempt.publisher.perms else held.mode
     mode_set = mode == held.mode or await set_mode_quietly(attempt.session, entry.path, entry.mode)
     notes = ("" if mtime_set else NO_MTIMES, "" if mode_set else NO_MODES)
     return _moved(attempt, change, entry._replace(digest=held.digest, mode=mode), *notes)
+
+
+async def _set_date(attempt: Attempt, moved: Entry, mtime_ns: int) -> bool:
+    """Set the date of what was renamed; with either it is ours."""
+    dated = moved._replace(mtime_ns=mtime_ns, site_mtime_ns=UNKNOWN)
+    await attempt.progress.keep(dated)
+    with attempt.touching((moved.path, moved, dated)):
+        return await attempt.session.set_mtime(moved.path, mtime_ns)
 
 
 def _moved(attempt: Attempt, change: Move, held: Entry, *notes: str) -> Outcome:

@@ -212,9 +212,13 @@ class Site:
         node = self.find(path)
         if node is None:
             return
-        for each in (*self.inside(path), node):
-            self.taken.add(self.key(each.path))
-            del self.nodes[self.key(each.path)]
+        gone = {self.key(each.path) for each in (*self.inside(path), node)}
+        self.taken |= gone
+        for each in gone:
+            del self.nodes[each]
+        for aside in self.nodes.values():
+            if self.key(aside.set_aside_from) in gone:
+                aside.set_aside_from = b""  # the new one has stood
         self.world.note(f"   others remove {shown(path)}")
 
     # Laws.
