@@ -82,7 +82,7 @@ class Transfers:
         if isinstance(broken, LedElsewhere):
             return broken
         if self._lost and self._control.broken:  # by another one, whom this session served, too
-            return type(self._lost)(str(self._lost), self._lost.reply, by_server=self._lost.by_server)
+            return type(self._lost)(str(self._lost), self._lost.reply, by_server=broken.by_server)
         judged = broken if isinstance(broken, _Lost) else self._judged(broken, rung, generation)
         if isinstance(judged, _Lost):
             self._lost = judged
@@ -183,7 +183,7 @@ class Transfers:
         """
         if reply.code in {425, 522} and self._connections.tls:
             self._control.break_off("the server refused the data connection", reply.text)
-            raise ConnectionBroken("the server refused the data connection", reply.text)
+            raise ConnectionBroken("the server refused the data connection", reply.text, by_server=True)
         if not reply.succeeded:
             if begun.following:
                 await asyncio.wait([each.reply for each in begun.following], timeout=_FOLLOWS_WITHIN_S)
@@ -202,7 +202,7 @@ class Transfers:
             self._control.break_off("the server refused the data connection", reply.text)
         elif reply.code == 425:
             return
-        raise TooQuick("the server closed the data port", reply.text)
+        raise TooQuick("the server closed the data port", reply.text, by_server=True)
 
     # Files.
 

@@ -39,7 +39,10 @@ class ConnectionBroken(RemoteError):
     advice = "check host, port and network"
 
     def __init__(self, message: str, reply: str = "", *, by_server: bool = False) -> None:
-        """Say what happened; `by_server` if the server ended the session: what it was sent is not done any more."""
+        """Say what happened; `by_server` if what it was sent is not done any more, for the server ended that.
+
+        It has closed the session, or refused in its reply what this is raised for.
+        """
         super().__init__(message, reply)
         self.by_server = by_server
 
