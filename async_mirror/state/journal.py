@@ -6,7 +6,7 @@ from itertools import chain, groupby
 from typing import NamedTuple, TypeGuard
 
 from async_mirror.model import odd_names, temporary_names
-from async_mirror.model.candidates import Candidates, added
+from async_mirror.model.candidates import Candidates, added, unknown
 from async_mirror.model.change import (
     Inside,
     Job,
@@ -325,6 +325,8 @@ def _add_candidates(connection: sqlite3.Connection, key: tuple[bytes, str], more
 def _only_adds(outcome: Done | Unmanaged) -> bool:
     """Tell whether all that an outcome means to the state is what is held at its path now."""
     match outcome:
+        case Done(Job(Move(twin=True)), SendFile()):
+            return False
         case Done(change=SendFile() | MakeFolder() | SetAttributes() | SetDate()):
             return True
     return False
@@ -339,6 +341,8 @@ def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:
                 move_below(connection, old.path, entry.path)
             forget(connection, old.path)
             hold(connection, [held or entry])
+        case Done(Job(Move(_, old)), SendFile(), held):  # to some sites it has replaced what has the old name
+            hold(connection, [unknown(old), *filter(None, [held])])
         case Done(_, RemoveFile(gone) | RemoveFolder(gone)):
             forget(connection, gone.path)
 

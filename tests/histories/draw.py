@@ -11,7 +11,7 @@ from .history import History, Incident, Phase
 from .kinds import Kind
 from .local import INNER, Act
 
-_FILES = ["a", "b", "A", "page.html", "d/x", "d/y", "D/x", "e/x", "d/s/z"]
+_FILES = ["a", "b", "A", "D/x", "d/x", "d/y", "page.html", "e/x", "d/s/z"]
 _FILES_WITH_INNER = ["a", "in/a", "in/b", "d/x", "in/d/x", "b", "in/A", "A", "in/d/y"]
 _FOLDERS = ["d", "e", "D", "d/s"]
 _ODD = ["-x", "~x", " x", "x ", "x y", "\u00e9", "e\u0301", "\udcff", "\udcff\udcf4x", "n\nl", 'q"', "x.", "a:b", ".am"]
@@ -30,7 +30,7 @@ _VERBS_OF = {
 """At which commands what follows from an act is cut short, mostly."""
 _ACTS = {
     "write": 14, "remove": 9, "touch": 3, "chmod": 3, "rename": 9, "swap": 9, "restore": 8, "append": 5, "stash": 7,
-    "unstash": 6, "rename_folder": 6, "remove_folder": 3, "rebuild": 2, "kind": 3, "link": 2, "odd": 1,
+    "unstash": 6, "rename_folder": 9, "remove_folder": 3, "rebuild": 2, "kind": 3, "link": 2, "odd": 1,
 }  # fmt: skip
 _OUTSIDE = {"clock": 4, "source": 4, "disk": 3, "pause": 2, "now": 1, "SIGTERM": 3, "SIGUSR1": 1}
 _OF_ONE_THAT_STAYS = {"kernel": 8, "reload": 3}
@@ -110,7 +110,10 @@ class _Drawing:
         if self.often(0.15):
             acts.insert(self.chance.randint(0, len(acts)), self.interference())
         if self.often(0.8 if self.trouble else 0.4 if self.stays else 0.1):
-            acts.insert(self.chance.randint(0, len(acts)), self.outside())
+            outside = self.outside()
+            acts.insert(self.chance.randint(0, len(acts)), outside)
+            if _sets_back(outside):  # what is written then is older than what was there, by its change time alone
+                acts.append(("write", self.one(), "5", "old"))
         return acts
 
     def write(self, path: str) -> Act:
@@ -161,7 +164,7 @@ class _Drawing:
             act = self.undo(self.chance.choice(self.done))
         else:
             along = self.came_along()
-            act = self.happens_to(self.chance.choice(along)) if along and self.often(0.25) else self.anything()
+            act = self.happens_to(self.chance.choice(along)) if along and self.often(0.4) else self.anything()
         self.done = [*self.done[-2:], act]
         return act
 
@@ -317,15 +320,24 @@ class _Drawing:
                 self.trouble = ("disk", "free")
                 return ("disk", "full")
             case "pause":
-                name = f" {INNER}" * (self.inner and self.often(0.5))
-                self.trouble = ("ask", "resume" + name)
-                return ("ask", "pause" + name)
+                return self.pause()
             case "reload":
-                return ("reload", self.chance.choice(["sooner", "later", "broken"]))
+                return ("reload", self.chance.choice(["sooner", "later", "broken", "twice"]))
             case "kernel":
                 return ("kernel", "overflows" if self.often(0.7) else "is short of watches")
             case what:
                 return ("signal", what) if what.startswith("SIG") else ("ask", what)
+
+    def end(self) -> Act:
+        """Draw what cuts a pass short that is under way."""
+        if self.often(0.6):
+            return ("signal", "SIGTERM")
+        return self.pause()
+
+    def pause(self) -> Act:
+        name = f" {INNER}" * (self.inner and self.often(0.5))
+        self.trouble = ("ask", "resume" + name)
+        return ("ask", "pause" + name)
 
     # What goes wrong.
 
@@ -335,6 +347,8 @@ class _Drawing:
             return []
         verbs = _LIKELY | {verb: 30 for act in acts for verb in _VERBS_OF.get(act[0], ())}
         first = self.incident(self.one_of(verbs))
+        if any(map(_is_in_case_alone, acts)) and self.often(0.4):
+            first = Incident("RNTO", 1, "after", (), self.chance.choice(["kill", "kill", "hang-up", "cut"]))
         incidents = [replace(first, number=min(first.number, 9 if first.verb == "*" else 1))]
         incidents += [self.meanwhile(act) for act in acts if _is_large(act) and self.often(0.5)][:1]
         return incidents + [self.incident(self.one_of(_VERBS)) for _ in range(self.chance.choice([0, 0, 1, 1, 2]))]
@@ -363,6 +377,9 @@ class _Drawing:
             fault += ":" + ("421" if verb in {"CONNECT", "PASS"} else self.chance.choice(_CODES))
         number_of_acts = self.chance.choice([0, 1, 1, 2] if fault else [1, 1, 2])
         acts = [self.beside() for _ in range(number_of_acts)]
+        if self.often(0.06):
+            acts.append(self.end())
+            fault = self.chance.choice(["", *(f"stall:{seconds}" for seconds in ("7", "100", "never", "never"))])
         lasts = fault.partition(":")[0] in _LASTING and self.often(0.1)
         return Incident(verb, number, moment, tuple(acts), fault, _LASTS if lasts else 1)
 
@@ -376,6 +393,10 @@ def _acts(phases: list[Phase]) -> Iterator[Act]:
         yield from phase.acts
         for incident in phase.incidents:
             yield from incident.acts
+
+
+def _sets_back(act: Act) -> bool:
+    return act[0] == "clock" and act[1].startswith("-")
 
 
 def _is_in_case_alone(act: Act) -> bool:

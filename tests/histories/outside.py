@@ -35,6 +35,8 @@ class Outside:
         self.is_early = False
         """True once the clock was set back: files may be of the future then, and what was read of them not believed."""
         self.life: Life | None = None
+        self.ended: Life | None = None
+        """The last one that was asked to end."""
         self._command = command
         self._configure = configure
         self._kill = kill
@@ -87,6 +89,7 @@ class Outside:
         if signum == signal.SIGKILL:
             self._kill("kill")
         elif life and life.loop and not life.dead and (handler := life.loop.signals.get(signum)):
+            self.ended = life if signum == signal.SIGTERM else self.ended
             life.loop.call_soon(*handler)
 
     def end_trouble(self) -> None:

@@ -36,7 +36,7 @@ from . import kernel
 from .durable import Durable, Room, Sqlite
 from .local import INNER, Local, System
 from .loop import VirtualLoop
-from .wire import HOST, Socket
+from .wire import HOST, PASSWORD, Socket
 from .world import Found, Killed, World
 
 NAME = "async_mirror"
@@ -183,8 +183,9 @@ def prepare(home: Path) -> None:
                     setattr(module, name, stand_in)
     _tell_of_touched_folders(importlib.import_module(f"{NAME}.engine"))
     importlib.import_module("aioftp")
-    (home / "password").write_text("lab-pw\n")
-    (home / "password").chmod(0o600)
+    for name, password in (("password", PASSWORD), ("wrong-password", "of another")):
+        (home / name).write_text(f"{password}\n")
+        (home / name).chmod(0o600)
 
 
 def _tell_of_touched_folders(engine: ModuleType) -> None:
@@ -216,15 +217,16 @@ class Mirrors:
     def _file(self) -> Path:
         return self.source.with_name("mirrors.toml")
 
-    def configure(self, *, every: int = 600, broken: bool = False) -> None:
-        """Write the file."""
-        tables = [("outer", ""), *[(self.inner, self.inner)] * bool(self.inner)]
-        text = f'every = "{every}s"\n' + "".join(self._table(*each) for each in tables)
+    def configure(self, *, every: int = 600, broken: bool = False, twice: bool = False, wrong: bool = False) -> None:
+        """Write the file: `twice` with a second mirror of one root, `wrong` with a wrong inner password."""
+        tables = [("outer", ""), *[(self.inner, self.inner)] * bool(self.inner), *[("other", "")] * twice]
+        text = f'every = "{every}s"\n' + "".join(self._table(*each, wrong=wrong) for each in tables)
         self._file.write_text("[mirror\n" * broken + text)
 
-    def _table(self, name: str, folder: str) -> str:
+    def _table(self, name: str, folder: str, *, wrong: bool) -> str:
+        password = "wrong-password" if wrong and folder else "password"
         return (
-            f'[mirror.{name}]\npassword-file = "{self.home}/password"\n'
+            f'[mirror.{name}]\npassword-file = "{self.home}/{password}"\n'
             f'source = "{self.source / folder}"\ndestination = "ftp://lab@{HOST}/{Path("www") / folder}"\n'
         )
 

@@ -148,7 +148,8 @@ class Stage:
         return (since := self.outside.full_since) is None or since >= self.server.pass_began
 
     def _configure(self, what: str) -> None:
-        self.mirrors.configure(every=EVERY_S // 2 if what == "sooner" else EVERY_S, broken=what == "broken")
+        every = EVERY_S // 2 if what == "sooner" else EVERY_S
+        self.mirrors.configure(every=every, broken=what == "broken", twice=what == "twice")
 
     @property
     def mirrors(self) -> package.Mirrors:
@@ -265,8 +266,13 @@ class Stage:
     def _see_that_others_are_not_disturbed(self) -> None:
         """With the inner mirror in trouble for good, the outer one does what it does alone."""
         self.end_trouble()
-        trouble = [("source", "inner away"), ("ask", f"pause {INNER}")][self.history.seed % 2]
-        (self.local if trouble[0] == "source" else self.outside).do(trouble)
+        match self.history.seed % 3:
+            case 0:
+                self.local.do(("source", "inner away"))
+            case 1:
+                self.outside.do(("ask", f"pause {INNER}"))
+            case _:
+                self.mirrors.configure(wrong=True)
         for _ in range(2):
             code = self._code()
             self.world.rest(QUIET_SECONDS)

@@ -10,7 +10,7 @@ from .answers import facts, stamp, unix
 from .kinds import Kind
 from .process import Process, Trouble
 from .site import ROOT, No, Node, Site, shown
-from .wire import Connection, Pipe
+from .wire import PASSWORD, Connection, Pipe
 from .world import World
 
 
@@ -176,8 +176,8 @@ class FtpSession(Process):
     def do_user(self, _: bytes) -> None:
         self.say(331, "and the password?")
 
-    def do_pass(self, _: bytes) -> None:
-        self.say(230, "welcome")
+    def do_pass(self, argument: bytes) -> None:
+        self.say(*(230, "welcome") if argument == PASSWORD.encode() else (530, "Login incorrect"))
 
     def do_feat(self, _: bytes) -> None:
         features = ["EPSV", "UTF8"] + ["SIZE"] * self.kind.size

@@ -34,8 +34,11 @@ class Staying:
         """Play all phases, and what is seen in quiet."""
         for _ in range(_MOST_STARTS):
             self.stage.mirrors.configure()
-            self.stage.run(meanwhile=self._begin)
+            had_room = self.stage.outside.full_since is None
+            result = self.stage.run(meanwhile=self._begin)
             self.stage.events.end()
+            if result and had_room and self.stage.outside.ended is not self.stage.outside.life:
+                self.stage.world.found("it stays until it is asked to end", f"exit {result.code}")
             if self._is_over:
                 return
             self.stage.world.rest(1.0)

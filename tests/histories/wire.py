@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .loop import VirtualLoop
 
 HOST = "192.0.2.1"
+PASSWORD = "lab-pw"
 CONTROL_PORT = 21
 _AT_ONCE = 32 * 1024
 _AT_ONCE_S = 0.02

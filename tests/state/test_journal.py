@@ -343,6 +343,18 @@ def test_nothing_is_held_below_a_folder_of_which_neither_name_is_there_though_bo
     assert len(state.pending(LATER)) == 2
 
 
+def test_what_an_upload_in_place_of_a_rename_in_case_alone_may_have_replaced_is_not_known_any_more(
+    state: State,
+) -> None:
+    state.hold([file("a")])
+    rename = job(Move(file("A", 5), file("a"), "", twin=True))
+    state.begin([rename])
+    state.commit([Done(rename, SendFile(file("A", 5), None, "new"), file("A", 5))], NOW)
+    held = {entry.path: (entry.size, entry.digest) for entry in state.held_below("")}
+    assert held == {"A": (5, b"5"), "a": (UNKNOWN, b"")}
+    assert rows(state) == 0
+
+
 # What is written in place.
 
 
