@@ -66,9 +66,10 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
             return attempt.done(moved)
         if change.twin and await _has_both_names(session, new):
             return await _respelled(attempt, old, moved)
-        if await _is_free_to_move(session, change):
+        if is_free := await _is_free_to_move(session, change):
             with attempt.touching((new, None, moved)):
                 await session.rename(old, new)
+        if is_free or await _is_called_so(session, change):
             attempt.confirm(old, None)
             return attempt.done(moved)
     except Refusal as refusal:
@@ -87,7 +88,7 @@ async def goes_whole(session: RemoteSession, change: Move, state_id: str) -> boo
     """
     try:
         twins = change.twin and await _has_both_names(session, change.entry.path)
-        return twins or await _is_free_to_move(session, change, state_id)
+        return twins or await _is_free_to_move(session, change, state_id) or await _is_called_so(session, change)
     except Refusal:
         return False
 
@@ -101,6 +102,12 @@ async def _is_free_to_move(session: RemoteSession, change: Move, state_id: str =
 async def _has_both_names(session: RemoteSession, new: str) -> bool:
     """Tell whether the site takes the new name for the old one, and lists it as that."""
     return await session.look(new) is not None and await spelled(session, new) is None
+
+
+async def _is_called_so(session: RemoteSession, change: Move) -> bool:
+    """Tell whether the site takes two names for one, and lists the new one: it has not taken the old one before."""
+    old, new = change.held.path, change.entry.path
+    return change.twin and await bears(session, old, new, twin=True) and await session.look(old) is not None
 
 
 async def _respelled(attempt: Attempt, old: str, moved: Entry) -> Outcome:
