@@ -374,7 +374,8 @@ class Stage:
             is_wanted = path in wanted or self.site.key(path) in spelled_otherwise
             is_ours = not (node.others or self._looks_like_others(node))
             is_there = is_ours and not (but and but in _lineage(path))
-            if not is_wanted and is_there and not excused.kept(path) and not _waits(path, told):
+            is_excused = excused.kept(path) or excused.may_be_told(path) or _waits(path, told)
+            if not is_wanted and is_there and not is_excused:
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
                 self.world.found(law, f"{shown(path)} {shown_content(node.content)}; exit {code}")
         if code and not (told or but) and not any(map(excused.may_be_told, wanted)):
