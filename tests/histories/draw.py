@@ -142,6 +142,9 @@ class _Drawing:
         folders = [each for each in folders if each != INNER]
         return self.chance.choice(folders or _FOLDERS)
 
+    def has(self, path: str) -> bool:
+        return any(each == path or each.startswith(path + "/") for each in self.there)
+
     def comes(self, path: str) -> None:
         if path not in self.there:
             self.there.append(path)
@@ -347,7 +350,7 @@ class _Drawing:
             return []
         verbs = _LIKELY | {verb: 30 for act in acts for verb in _VERBS_OF.get(act[0], ())}
         first = self.incident(self.one_of(verbs))
-        if any(map(_is_in_case_alone, acts)) and self.often(0.5):
+        if any(_is_in_case_alone(act) and self.has(act[2]) for act in acts) and self.often(0.5):
             first = Incident("RNTO", 1, "after", (), self.chance.choice(["kill", "kill", "hang-up", "cut"]))
         incidents = [replace(first, number=min(first.number, 9 if first.verb == "*" else 1))]
         incidents += [self.meanwhile(act) for act in acts if _is_large(act) and self.often(0.5)][:1]

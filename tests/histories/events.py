@@ -147,7 +147,7 @@ class Events:
                 code = "451" if verb in _LOGIN else detail
                 if code == "421":  # a server that says so ends the session (RFC 959, 5.4), and does nothing more of it
                     session.queue.clear()
-                session.say(int(code), _TEXTS.get(code, "not now"))
+                session.refuse(line, int(code), _TEXTS.get(code, "not now"))
                 if code == "421":
                     session.hang_up()
                 return False

@@ -405,7 +405,8 @@ class Stage:
 
     def _looks_like_others(self, node: Node) -> bool:
         """Tell whether a file does not bear the time that it was to get, for that was refused of this one alone."""
-        return node.content is not None and not node.is_dated and "MFMT" in self.events.refused
+        is_final = node.path[len(ROOT) + 1 :] in self.local.ever
+        return is_final and node.content is not None and node.is_undated and not node.is_dated
 
     @property
     def _keeps_spelling(self) -> bool:
@@ -421,16 +422,15 @@ class Stage:
         return self.history.kind.chmod and not (is_odd and self.history.kind.in_place)
 
     def _compare_attributes(self, path: bytes, node: Node) -> None:
-        if self.events.refused & {"MFMT", "MDTM", "SITE"}:
-            return
         status = os.lstat(self.local.at(path[len(ROOT) + 1 :]))
         mode = status.st_mode & 0o777 | (0o700 if node.content is None else 0)
         is_set = self._takes_modes(node) and "--no-perms" not in self.history.options and path != self.inner
-        if is_set and node.mode != mode:
+        if is_set and "SITE" not in self.events.refused and node.mode != mode:
             self.world.found("equal in the end", f"{shown(path)} has mode {node.mode:o}, not {mode:o}")
         apart = abs(int(node.mtime) - int(status.st_mtime))
         nearly = _COARSE_S * self.history.kind.in_place  # cut short before its time was set, it is whole by its size
-        if self.history.kind.times == "set" and node.content is not None and apart > nearly:
+        takes_times = self.history.kind.times == "set" and not self.events.refused & {"MFMT", "MDTM"}
+        if takes_times and node.content is not None and apart > nearly:
             self.world.found("equal in the end", f"{shown(path)} is of {node.mtime:.0f}, not {status.st_mtime:.0f}")
 
 

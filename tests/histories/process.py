@@ -134,6 +134,10 @@ class Process:
         except No as no:
             self.say(550, str(no))
 
+    def refuse(self, line: bytes, code: int, text: str) -> None:
+        """Refuse the command under way without a reason."""
+        self.say(code, text)
+
     def say(self, code: int, *lines: str) -> None:
         """Give the final reply to the command under way, and go on with the next one."""
         self.say_raw(answers.reply(code, lines))

@@ -224,6 +224,12 @@ class FtpSession(Process):
         node.mtime, node.is_dated = calendar.timegm(time.strptime(stamp.decode(), "%Y%m%d%H%M%S")), True
         self.say(213, f"Modify={stamp.decode()}; set")
 
+    def refuse(self, line: bytes, code: int, text: str) -> None:
+        verb, *details = line.split(b" ", 2)
+        if verb == b"MFMT" and (node := self.site.find(self.path(details[-1]))):
+            node.is_undated = True
+        super().refuse(line, code, text)
+
     def do_site(self, argument: bytes) -> None:
         verb, _, rest = argument.partition(b" ")
         mode, _, path = rest.partition(b" ")

@@ -36,6 +36,8 @@ class Node:
     set_aside_from: bytes = b""
     is_dated: bool = False
     """True once its time was set."""
+    is_undated: bool = False
+    """True once that was refused, of this one alone."""
 
 
 @dataclass
