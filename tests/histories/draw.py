@@ -253,6 +253,8 @@ class _Drawing:
         return ("unstash", path)
 
     def _rename_folder(self) -> Act:
+        if not any("/" in each for each in self.there):
+            return self._rename()
         old = self.folder()
         new = self.twin(old) if self.often(0.4) else self.chance.choice(["d", "e", "D", "f", "e/s"])
         self.moves(old, new)

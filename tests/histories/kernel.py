@@ -149,8 +149,11 @@ class Kernel:
             if where != self._base or name == "source":
                 real = os.lstat(name, dir_fd=descriptor)
                 status = self._stat_of(real)
-                times = () if stat.S_ISDIR(real.st_mode) else (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-                found[os.fsencode(name)] = (status.st_mode, status.st_ino, *times)
+                if stat.S_ISDIR(real.st_mode):  # one made anew is another, though it may bear the same number in a stat
+                    marks: Marks = (real.st_mode, real.st_ino)
+                else:
+                    marks = (status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                found[os.fsencode(name)] = marks
         return found
 
 
