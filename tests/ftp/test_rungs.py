@@ -404,6 +404,22 @@ def test_what_is_lost_behind_a_listing_costs_that_manner_and_no_other(serve: Ser
     assert [known[f"rung {rung}"] for rung in (1, 2, 3)] == [1, 1, 0]
 
 
+def test_nothing_more_is_to_come_of_a_transfer_that_was_refused_for_its_port(serve: Serve) -> None:
+    server = serve()
+
+    async def scenario() -> None:
+        site = Site("ftp", HOST, server.port, USER, "")
+        session = await connect(site, Secret(PASSWORD), facts=Facts(), timeout_seconds=1)
+        await session.store("a", OneByte(), lambda: None)
+        server.on("STOR", reactions.say(b"425 No port was asked for."))
+        with pytest.raises(TooQuick) as refused:
+            await session.store("a", OneByte(), lambda: None)
+        assert refused.value.by_server
+        await session.close()
+
+    asyncio.run(scenario())
+
+
 def at_another_address(exchange: Exchange) -> None:
     """Wait for data at another address than for commands, and say so."""
     listener = exchange.connection.server.track(socket.create_server(("127.0.0.2", 0)))
