@@ -183,10 +183,8 @@ class Journal(Held):
             _record_found(connection, pending, left, now, moved=moved, known=known)
             where = (encode(pending.path),)
             if again:
-                connection.execute(
-                    f"UPDATE pending SET look_after = ?, {_NOTED_LATER}, anything = 0 WHERE path = ?",
-                    (later(now), *where),
-                )
+                update = f"UPDATE pending SET look_after = ?, {_NOTED_LATER}, anything = 0 WHERE path = ?"
+                connection.execute(update, (later(now), *where))
                 connection.execute("DELETE FROM candidates WHERE path = ?", where)
             else:
                 connection.execute("DELETE FROM pending WHERE path = ?", where)
