@@ -16,6 +16,7 @@ SMALL = LARGE
 """Bytes of an upload from which on it has a row of its own."""
 SCANNING, LISTING, UPLOADING, STOPPING = "scanning", "listing the site", "uploading", "stopping"
 """The phases of a pass."""
+PAUSED = "paused"
 IN_SYNC = "in sync"
 
 
@@ -143,6 +144,11 @@ class Activity:
         self.resting_until = until
         self.last_result = result
 
+    def pause(self) -> None:
+        """Note that nothing is done until the mirror is resumed."""
+        self.rest(math.inf, self.last_result, self.trouble)
+        self.phase = PAUSED
+
     # What can be told from it.
 
     @property
@@ -153,7 +159,7 @@ class Activity:
     @property
     def state(self) -> str:
         """The state in a word or two."""
-        if self.resting_until is not None:
+        if self.resting_until is not None and self.phase != PAUSED:
             return self.trouble or IN_SYNC
         return "unreachable" if self.is_away and any(each.why for each in self.retrying.values()) else self.phase
 
