@@ -145,7 +145,7 @@ def sync(**_: Any) -> int:
     says above them. Then `sync` keeps all of them, or those whose NAME is given. Two
     arguments, the second a URL, are SOURCE and DESTINATION; others are NAMEs. Of
     several exit codes the first of these counts: 130/143, 6, 5, 2, 3, 4, 1, 7, 0.
-    Without a terminal, SIGHUP reads the file again.
+    Without a terminal, and not under nohup, SIGHUP reads the file again.
 
     \b
     Exit code: 0 all mirrored, 1 some not, 2 wrong use, 3 login refused, 4 no

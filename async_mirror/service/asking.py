@@ -143,7 +143,7 @@ def _signal(target: Target, why: str) -> str:
     """Ring by signal, where the process that keeps the mirror has no socket."""
     pid = _pid_of(target.holder)
     if not pid:
-        raise UsageError(f"no process keeps this mirror now: run {target.command('sync --once')} for one pass")
+        raise UsageError(f"no process keeps this mirror now: run {target.command('sync --once')} with its options")
     try:
         os.kill(pid, signal.SIGUSR1)
     except OSError as error:

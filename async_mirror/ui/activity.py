@@ -135,19 +135,17 @@ class Activity:
         self.failed += 1
         self.failures.append(line)
 
-    def rest(self, until: float, result: str, trouble: str = "") -> None:
-        """Note that nothing is done until then, what the pass came to, and since when the mirror fails."""
-        self.phase = "resting"
+    def rest(self, until: float, result: str, trouble: str = "", phase: str = "resting") -> None:
+        """Note that nothing is done until then, what the pass came to, and since when the mirror fails.
+
+        While it is paused that is until infinity.
+        """
+        self.phase = phase
         self.trouble = trouble
         for each in (self.lanes, self.retrying, self._at_work):
             each.clear()
         self.resting_until = until
         self.last_result = result
-
-    def pause(self) -> None:
-        """Note that nothing is done until the mirror is resumed."""
-        self.rest(math.inf, self.last_result, self.trouble)
-        self.phase = PAUSED
 
     # What can be told from it.
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -35,7 +36,7 @@ from async_mirror.model.outcome import (
     Skipped,
     Unmanaged,
 )
-from async_mirror.ui.activity import STOPPING, Activity, Errand
+from async_mirror.ui.activity import PAUSED, STOPPING, Activity, Errand
 from async_mirror.ui.events import Event, log, tell, tell_skipped, tell_with_hint
 from async_mirror.ui.outage import Outage
 from async_mirror.ui.summary import PRESENT, STOPPED, Counts, bytes_of, is_counted, is_of_a_folder, next_pass_told
@@ -122,7 +123,7 @@ class Report:
 
     def paused(self, text: str) -> None:
         """Tell that nothing is done for now, and what ends that."""
-        self.activity.pause()
+        self.activity.rest(math.inf, self.activity.last_result, self.activity.trouble, PAUSED)
         self.say(text)
 
     def ending(self) -> None:
@@ -270,14 +271,8 @@ class Report:
         line = f"{quoted(failure.path)}  {problem}{': ' if failure.detail else ''}{shown(failure.detail)}"
         told = self._failures_told[problem] < SAME_PROBLEM_SHOWN
         self.activity.fail(line)
-        tell(
-            logging.ERROR if told else logging.DEBUG,
-            Event.FAILED,
-            line,
-            path=failure.path,
-            problem=str(problem),
-            detail=failure.detail,
-        )
+        level = logging.ERROR if told else logging.DEBUG
+        tell(level, Event.FAILED, line, path=failure.path, problem=str(problem), detail=failure.detail)
         if told:
             self._failures_told[problem] += 1
             counts.first_failures.append(
