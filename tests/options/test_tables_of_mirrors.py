@@ -121,7 +121,7 @@ NOT_KEPT = "async-mirror: no process keeps this mirror now: run `async-mirror sy
     ("text", "arguments", "environment", "told"),
     [
         ("", ("si te", f"{URL}/a b"), {}, " '{here}/si te' 'ftp://me@localhost/a b'"),
-        ("", (), {"SOURCE": "site", "DESTINATION": "localhost,me,s3cret,/a"}, " {here}/site ftpes://me@localhost//a"),
+        ("", (), {"SOURCE": "site", "DESTINATION": "localhost,me,s3cret,/a"}, " {here}/site ftp://me@localhost//a"),
         ("", (), {"SOURCE": "site", "DESTINATION": f"{URL}/a"}, " {here}/site ftp://me@localhost/a"),
         (f'source = "site"\ndestination = "{URL}/a"\n', (), {}, ""),
         (f'destination = "{URL}/a"\n', ("site",), {}, " {here}/site ftp://me@localhost/a"),

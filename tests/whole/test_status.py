@@ -393,7 +393,9 @@ def test_each_of_several_mirrors_is_asked_by_its_name(program: Program, tmp_path
             lambda: _kinds(tell("status", "--json")) == {"shop": "in sync", "blog": "in sync"}, "both are in sync"
         )
         assert tell("status", "shop").out.startswith("shop: in sync\n")
-        assert tell("pause", "blog").out == "blog: paused: nothing is done until `async-mirror resume blog`\n"
+        resume = f"async-mirror resume --config {file} blog"
+        assert tell("pause", "blog").out == f"blog: paused: nothing is done until `{resume}`\n"
+        running.wait_for(f"blog  paused: nothing is done until `{resume}`")
         program.write("other", "content")
         refused = tell("now")
         assert (refused.code, "it is paused" in refused.err) == (2, True)
