@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 NAME = "async_mirror"
-_TARGETS = ("plan", "candidates", "recover", "recovery", "journal", "attempt", "apply", "upload", "settlement")
+_TARGETS = ("plan", "planner", "candidates", "recover", "recovery", "journal", "attempt", "apply", "upload")
 """Modules that decide what becomes of a path; where they are not there yet, see _INSTEAD."""
 _INSTEAD = {"journal": ("store", "state"), "recover": ("survey",)}
 

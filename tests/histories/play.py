@@ -188,7 +188,7 @@ class Stage:
         options += ["--max-delete", "100%", *self.history.options, *more]
         options += ["--in-place"] * self.history.kind.in_place
         self.server.pass_began = self.world.now
-        was_paused, commands = self.outside.is_paused, self.server.commands
+        was_paused, sessions = self.outside.is_paused, len(self.server.sessions)
         self.world.note(f"-- the program begins{'' if touched is None else f', told of {sorted(touched)}'}")
         try:
             self.durable = Durable(self.state, self.folder / "durable") if self.may_lose_power else None
@@ -214,8 +214,9 @@ class Stage:
             self.kernel.forget()
         self.hear(result.log)
         self.world.note(f"-- exit {result.code} {result.problems}")
-        if was_paused and self.outside.is_paused and not meanwhile and self.server.commands != commands:
-            self.world.found("nothing is done while it is paused", f"{self.server.commands - commands} commands")
+        begun = len(self.server.sessions) - sessions
+        if was_paused and self.outside.is_paused and not meanwhile and begun:
+            self.world.found("nothing is done while it is paused", f"{begun} sessions")
         if loop.troubles or package.OWN_ERROR in result.problems:
             self.world.found("no traceback", f"{loop.troubles} {result.log}")
         return result
@@ -374,7 +375,8 @@ class Stage:
             is_wanted = path in wanted or self.site.key(path) in spelled_otherwise
             is_ours = not (node.others or self._looks_like_others(node))
             is_there = is_ours and not (but and but in _lineage(path))
-            if not is_wanted and is_there and not excused.kept(path) and not _waits(path, told):
+            is_excused = excused.kept(path) or excused.may_be_told(path) or _waits(path, told)
+            if not is_wanted and is_there and not is_excused:
                 law = "nothing of ours is left" if path[len(ROOT) + 1 :] in self.local.ever else "no temporary is left"
                 self.world.found(law, f"{shown(path)} {shown_content(node.content)}; exit {code}")
         if code and not (told or but) and not any(map(excused.may_be_told, wanted)):
