@@ -130,7 +130,7 @@ async def keep_flushing(*outputs: TextIO | Pipe | logging.Handler) -> None:
     while True:
         await asyncio.sleep(_FLUSHED_EVERY_S)
         for each in outputs:
-            with suppress(OSError):  # whoever writes to it next is told
+            with suppress(OSError):  # the next write to it tells
                 each.flush()
 
 
