@@ -329,6 +329,7 @@ class Report:
     def halt(self, text: str, hint: str = "", names: str = "") -> None:
         """Tell that a guard tripped, and what would have been done; in detail only if it did not stop the last pass."""
         self.counts.halts.append(f"{text} ({hint})" if hint else text)
+        self.counts.stopped_by = self.counts.stopped_by or text
         level = logging.DEBUG if self.counts.halts[-1] in self._last_halts else logging.ERROR
         tell_with_hint(level, Event.ERROR, f"{STOPPED}{text}", hint)
         if names:

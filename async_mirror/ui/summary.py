@@ -92,6 +92,9 @@ class Counts:
     skipped_paths: set[str] = field(default_factory=set)
     first_failures: list[dict[str, str]] = field(default_factory=list)
     halts: list[str] = field(default_factory=list)
+    """Why guards tripped, each with its hint."""
+    stopped_by: str = ""
+    """The first of them, without it."""
     trouble: str = ""
     will_last: bool = False
     """True if `trouble` will be the same in a while."""
@@ -249,7 +252,7 @@ class Counts:
     def still(self, before: Collection[str]) -> str:
         """Return what stopped the pass, if nothing but guards did that stopped the one `before`, too; else ""."""
         is_told = bool(self.halts) and set(self.halts) <= set(before)
-        return f"still {STOPPED}{shown(self.halts[0])}" if is_told else ""
+        return f"still {STOPPED}{shown(self.stopped_by)}" if is_told else ""
 
     def incomplete(self) -> str:
         """Return how much of what was planned a pass came to that was cut short."""

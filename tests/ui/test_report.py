@@ -263,7 +263,7 @@ def test_what_stops_each_pass_is_told_whole_once_and_in_a_line_until_it_changes(
         heard.records.clear()
         halted(report, "1 of 1 files")
         (line,) = [record.getMessage() for record in heard.records if record.levelno > logging.DEBUG]
-        assert line.startswith("still stopped for safety: 1 of 1 files (run once with more); incomplete: ")
+        assert line.startswith("still stopped for safety: 1 of 1 files; incomplete: ")
     heard.records.clear()
     halted(report, "2 of 2 files")
     assert heard.lines("error") == ["error     stopped for safety: 2 of 2 files"]
