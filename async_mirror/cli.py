@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from async_mirror.service.asking import Target
 
+PIPE_CLOSED = 128 + signal.SIGPIPE
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 prints the help itself
 
 
@@ -89,7 +91,18 @@ def _let_go_of_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-@click.group(context_settings=CONTEXT)
+class _Commands(click.Group):
+    """The commands. One whose reader is gone, as `head` is after ten lines, ends as by SIGPIPE, without a word."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was chosen."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return PIPE_CLOSED
+
+
+@click.group(cls=_Commands, context_settings=CONTEXT)
 @click.version_option(
     __version__,
     prog_name="async-mirror",
@@ -132,7 +145,7 @@ def sync(**_: Any) -> int:
     says above them. Then `sync` keeps all of them, or those whose NAME is given. Two
     arguments, the second a URL, are SOURCE and DESTINATION; others are NAMEs. Of
     several exit codes the first of these counts: 130/143, 6, 5, 2, 3, 4, 1, 7, 0.
-    Without a terminal, SIGHUP reads the file again.
+    Without a terminal, and not under nohup, SIGHUP reads the file again.
 
     \b
     Exit code: 0 all mirrored, 1 some not, 2 wrong use, 3 login refused, 4 no
@@ -183,12 +196,11 @@ def _setting_lines(context: click.Context) -> list[str]:
 
 
 @cli.command("ls", cls=Command, params=LIST, context_settings=CONTEXT)
-def list_source(**options: Any) -> None:
-    """List what would be mirrored of SOURCE, without connecting."""
-    from async_mirror.options.asked import AskedList
-    from async_mirror.options.listed import lines
+def list_source(**_: Any) -> None:
+    """List what would be mirrored of SOURCE, or of mirrors of the file, without connecting."""
+    from async_mirror.options.listed import lines_of
 
-    for line in lines(AskedList(**options)):
+    for line in lines_of(click.get_current_context()):
         click.echo(line)
 
 

@@ -157,7 +157,7 @@ class _Demonstration:
             code = await keep(mirror, state, self.stop, Alarm(), once=True)
         step = Step(code, time.monotonic() - begun, self.server.commands.copy(), self.report.counts)
         commands = ", ".join(f"{number} {verb}" for verb, number in step.commands.most_common(5))
-        connections = step.counts.connections
+        connections = step.counts.at_once
         over = (
             f"{connections} connection{'s' * (connections != 1)}: {commands}, ..." if connections else "no connection"
         )

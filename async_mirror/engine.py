@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import replace
 from enum import IntEnum
@@ -39,7 +39,8 @@ _OF_LOGIN = Patience(first_seconds=LOGIN_RETRY_SECONDS, most_seconds=LONGEST_RET
 GUARDED_SECONDS = 10.0
 """For so long after a guard tripped changes are gathered: each costs a look at everything, and is told again."""
 PAUSE_LOOKED_AT_SECONDS = 60.0
-PAUSED = "paused: nothing is done until `async-mirror resume`"
+PAUSED = "paused: nothing is done until `{resume}`"
+RESUME = "async-mirror resume"
 
 
 class Exit(IntEnum):
@@ -58,6 +59,8 @@ class Exit(IntEnum):
 
 ENDING = (Exit.STATE, Exit.USAGE)
 """What the next pass would not be better after."""
+ENDING_OF_SEVERAL = (Exit.STATE,)
+"""The same for one of several mirrors: another one may have its folder on the site, and let go of it."""
 
 
 def exit_for(error: Exception) -> Exit:
@@ -122,11 +125,14 @@ async def keep(
     once: bool,
     ahead: float = 0.0,
     exit_code: bool = False,
+    resume: str = RESUME,
+    ending: Collection[Exit] = ENDING,
     is_unsettled: Callable[[str], bool] = EVERYTHING.is_unsettled,
 ) -> int:
     """Run one pass, or one after the other until asked to stop; return the exit code.
 
-    A dry run that found something to do ends with 7 if `exit_code`, else with 0.
+    A dry run that found something to do ends with 7 if `exit_code`, else with 0. `resume` is the command that ends a
+    pause.
 
     The schedule, so many seconds `ahead`, says when the next full pass is due; the alarm may wake the mirror before, to
     look at a few folders, and there at what is not `is_unsettled`. A state that cannot be used ends even the longest
@@ -141,9 +147,11 @@ async def keep(
     mirror = mirror if once else replace(mirror, half_read={})
     while True:
         if once and _is_paused(mirror, state):
-            mirror.report.warn(PAUSED)
+            mirror.report.begin()
+            mirror.report.warn(PAUSED.format(resume=resume))
+            mirror.report.end("paused", Exit.PARTLY, None)
             return Exit.PARTLY
-        if await _was_paused(mirror, state, stop, alarm):
+        if await _was_paused(mirror, state, stop, alarm, resume):
             wish = Wish(whole=True)
         if stop.requested:
             mirror.report.say("stopped")
@@ -153,14 +161,14 @@ async def keep(
         if stop.requested:
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
-        ends = once or (code in ENDING and not state.lacks_room)
+        ends = once or (code in ending and not state.lacks_room)
         if own.requested and code not in ENDING:
             mirror.report.end("paused", Exit.PARTLY, None)
             code, wish = Exit.PARTLY, Wish(whole=True)
         elif ends:
-            ending = Exit.MIRRORED if code is Exit.PLANNED and not exit_code else code
-            mirror.report.end(code.name.lower(), ending, None)
-            return ending
+            told = Exit.MIRRORED if code is Exit.PLANNED and not exit_code else code
+            mirror.report.end(code.name.lower(), told, None)
+            return told
         else:
             schedule.ended(code, clock(), whole=wish.whole, will_last=mirror.report.counts.will_last)
             mirror.report.end(code.name.lower(), code, schedule.left(clock()), delayed=code is Exit.LOGIN)
@@ -178,17 +186,18 @@ def _is_paused(mirror: Mirror, state: State) -> bool:
     return False
 
 
-async def _was_paused(mirror: Mirror, state: State, stop: Stop, alarm: Alarm) -> bool:
+async def _was_paused(mirror: Mirror, state: State, stop: Stop, alarm: Alarm, resume: str) -> bool:
     """Wait while the mirror is paused; tell whether it was, for what was wished for meanwhile is forgotten.
 
     Who resumes it rings the alarm; where that cannot be, it is looked at.
     """
     if not _is_paused(mirror, state):
         return False
-    mirror.report.phase("paused")
-    mirror.report.say(PAUSED)
+    mirror.report.paused(PAUSED.format(resume=resume))
     while not stop.requested and _is_paused(mirror, state):
         await alarm.wait(PAUSE_LOOKED_AT_SECONDS, stop)
+    if not stop.requested:
+        mirror.report.say("resumed: a pass begins")
     return True
 
 

@@ -36,9 +36,11 @@ class Alarm:
         self._rung.set()
 
     def halt(self) -> None:
-        """Have the pass that is under way end soon, if there is one."""
+        """Have the pass that is under way end soon; if there is none, wake what waits for the next one."""
         if self._passing:
             self._passing.request()
+        else:
+            self.ring()
 
     @contextmanager
     def passing(self, stop: Stop) -> Iterator[Stop]:

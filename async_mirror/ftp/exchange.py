@@ -113,7 +113,7 @@ class Exchange:
         return probe
 
     async def one_by_one(self, commands: Sequence[str]) -> list[Reply]:
-        """Send commands one after the other; no more than one at a time to a server that bears no more."""
+        """Send commands one after the other; no more than one at a time to a server that cannot take more."""
         control = self.control
         expected: list[AwaitedReply] = []
         for command in commands:

@@ -1,4 +1,4 @@
-"""Proofs, on a new session, that a server bears being asked in a quick manner. None contains what changes anything.
+"""Proofs, on a new session, that a server can be asked in a quick manner. None contains what changes anything.
 
 To a server that takes what one read brings for one command the rest is the *parameter*: only NOOP, PWD and a request
 for a port are harmless then. The third rung is proved behind the first upload, see `transfer`.

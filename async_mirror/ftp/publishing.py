@@ -108,7 +108,7 @@ class Publishing:
     async def _put_back(self, aside: str, final: str) -> None:
         try:
             await self.rename(aside, final)
-        except Refusal as refusal:  # what bears the final name is not known any more: it has to be looked at
+        except Refusal as refusal:  # what has the final name is not known any more: look at it
             self._exchange.control.break_off("the old version could not be restored")
             raise ConnectionBroken("the old version could not be restored", refusal.reply) from None
 

@@ -127,7 +127,7 @@ class FtpSession:
     # The session itself.
 
     async def begin(self, create_root: bool) -> None:
-        """Learn what the server can do, prove what it bears, and enter the root. Raises SessionSpent."""
+        """Learn what the server can do, prove how quickly it can be asked, and enter the root. Raises SessionSpent."""
         features, clock = self._features, asyncio.get_running_loop().time
         began = clock()
         (reply,) = await self._exchange.ask("FEAT")

@@ -4,11 +4,28 @@ import errno
 import os
 from collections.abc import Iterator
 
+import click
+
 from async_mirror.model.settings import UsageError
 from async_mirror.options.asked import AskedList
+from async_mirror.options.mirrors import context_of, sources_of
 from async_mirror.options.resolve import selection_of, source_of
 from async_mirror.source.scan import walk
 from async_mirror.ui.text import quoted
+
+
+def lines_of(context: click.Context) -> Iterator[str]:
+    """Yield the lines of the mirrors that the command is meant for; of several each with the name of its mirror.
+
+    Raises UsageError and click.ClickException.
+    """
+    names = sources_of(context)
+    for name in names:
+        own = context_of(name, context)
+        with own.scope(cleanup=False):
+            asked = AskedList(**own.params)
+        lead = f"{name}  " if len(names) > 1 else ""
+        yield from (f"{lead}{line}" for line in lines(asked))
 
 
 def lines(asked: AskedList) -> Iterator[str]:

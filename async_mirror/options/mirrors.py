@@ -1,11 +1,16 @@
 """Which mirrors a command is meant for: those of the configuration file, or the one that is written out."""
 
+import os
+import shlex
+from pathlib import Path
+
 import click
 
 from async_mirror.model.settings import UsageError
+from async_mirror.model.site import Site
 from async_mirror.options import config_file
-from async_mirror.options.click_types import words, written
-from async_mirror.options.declared import DESTINATION, SOURCE
+from async_mirror.options.click_types import IN_ENVIRONMENT, rank, words, written
+from async_mirror.options.declared import CONFIG, DESTINATION, SOURCE, STATE_DIR
 from async_mirror.options.destination import is_original_form
 
 
@@ -28,6 +33,35 @@ def names_of(context: click.Context) -> list[str]:
             " site such as ftpes://user@host/path"
         )
     return list(dict.fromkeys(given) or file.mirrors)
+
+
+def sources_of(context: click.Context) -> list[str]:
+    """Return the same for a command that takes a folder alone: a word that is no mirror's name is a folder."""
+    given = words(context, SOURCE)
+    if len(given) == 1 and not (isinstance(context.obj, config_file.File) and given[0] in context.obj.mirrors):
+        return [""]
+    return names_of(context)
+
+
+def called(name: str, context: click.Context, source: Path, site: Site) -> str:
+    """Return the words, quoted for a shell, by which any command finds the mirror again; never with a password.
+
+    What the configuration file says is left out, if no other file than the usual one is in use.
+    """
+    given = []
+    if _is_by_hand(context, CONFIG):
+        given += ["--config", os.path.abspath(config_file.file(context) or "")]
+    if _is_by_hand(context, STATE_DIR):
+        given += ["--state-dir", os.path.abspath(context.params["state_dir"])]
+    if name:
+        given.append(name)
+    elif _is_by_hand(context, SOURCE) or _is_by_hand(context, DESTINATION):
+        given += [str(source), site.shown]
+    return shlex.join(given)
+
+
+def _is_by_hand(context: click.Context, param: click.Parameter) -> bool:
+    return rank(context, param) <= IN_ENVIRONMENT
 
 
 def _is_site(word: str) -> bool:

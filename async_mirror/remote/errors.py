@@ -96,7 +96,7 @@ class SiteUnusable(RemoteError):
 
 
 class Untrusted(SiteUnusable):
-    """It is not sure that the other end is the one that was meant, or nobody else would read what is sent."""
+    """It is not certain that the other end is the right one, or that others cannot read what is sent."""
 
     def __init__(self, message: str, advice: str = "", reply: str = "") -> None:
         super().__init__(message, reply)

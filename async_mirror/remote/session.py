@@ -40,7 +40,7 @@ class RemoteListing:
     `entries` may have UNKNOWN modes; `exact` says that mtimes are to the second (MLSD), not to the minute or day.
     `cut` says that the server told, or let see, that the listing is not whole. `others` are names of what is neither
     file nor folder. `oddities` are names that no site may have (`..`, with a slash …), never used. `unreadable` are
-    lines in no known format (the beginning of the first hundred): what they name, nobody knows. `shows_itself` says
+    lines in no known format (the beginning of the first hundred): what they name is unknown. `shows_itself` says
     that it names the folder itself by a dot, and so hides no other name with one.
     """
 

@@ -15,7 +15,7 @@ import click
 from async_mirror.model.settings import UsageError, UsageErrors
 from async_mirror.options import resolve
 from async_mirror.options.asked import AskedMirror
-from async_mirror.options.mirrors import context_of, names_of
+from async_mirror.options.mirrors import called, context_of, names_of
 from async_mirror.service import channel
 from async_mirror.service.channel import Unanswered
 from async_mirror.service.condition import Condition, Live, Process, kind_of
@@ -38,6 +38,12 @@ class Target(NamedTuple):
     destination: str
     server: str
     state: Path
+    called: str
+    """What commands find it by, as words for a shell."""
+
+    def command(self, verb: str) -> str:
+        """Return a command about it, as it can be pasted."""
+        return f"`async-mirror {verb} {self.called}`" if self.called else f"`async-mirror {verb}`"
 
     def ask(self, what: str) -> dict[str, Any]:
         """Ask the process that keeps it. Raises Unanswered."""
@@ -68,7 +74,8 @@ def targets(context: click.Context) -> Iterator[Target]:
             if site.user is None:  # who asks need not be able to read the password, unless the user stands beside it
                 site = resolve.login_of(asked).site
             file = resolve.state_file_of(asked, source, site)
-        yield Target(name, str(source), site.shown, site.server, file.found)
+            words = called(name, own, source, site)
+        yield Target(name, str(source), site.shown, site.server, file.found, words)
 
 
 def live_of_target(target: Target) -> Live | None:
@@ -87,6 +94,7 @@ def condition_of(target: Target) -> Condition:
     memory = ServerMemory(target.state.with_name(server_memory.NAME), learns=False)
     return Condition(
         name=target.name,
+        resume=target.command("resume"),
         source=target.source,
         destination=target.destination,
         state=str(target.state),
@@ -123,7 +131,7 @@ def paused_since(facts: dict[str, str]) -> float | None:
 def now(target: Target) -> str:
     """Have a pass begin at once, and return what is told. Raises UsageError where that cannot be."""
     if target.state.exists() and "paused" in facts_of(target.state):
-        raise UsageError("it is paused: run `async-mirror resume` instead")
+        raise UsageError(f"it is paused: run {target.command('resume')} instead")
     try:
         target.ask("now")
     except Unanswered as error:
@@ -135,7 +143,7 @@ def _signal(target: Target, why: str) -> str:
     """Ring by signal, where the process that keeps the mirror has no socket."""
     pid = _pid_of(target.holder)
     if not pid:
-        raise UsageError("no process keeps this mirror now: run `async-mirror sync --once` for one pass")
+        raise UsageError(f"no process keeps this mirror now: run {target.command('sync --once')} with its options")
     try:
         os.kill(pid, signal.SIGUSR1)
     except OSError as error:
@@ -160,7 +168,7 @@ def pause(target: Target) -> str:
     except Unanswered as error:
         if holder := target.holder:
             return f"paused once the pass that is under way has ended: {holder} does not answer ({error})"
-    return f"paused: nothing is done until `async-mirror resume{f' {target.name}' if target.name else ''}`"
+    return f"paused: nothing is done until {target.command('resume')}"
 
 
 def resume(target: Target) -> str:

@@ -28,7 +28,7 @@ from async_mirror.options.prompt import password_for
 from async_mirror.service.mirrors import Mirrors
 from async_mirror.service.plan import Plan, plans_of, with_passwords
 from async_mirror.service.presence import Presence
-from async_mirror.service.reload import is_for_reload, reload_when_told
+from async_mirror.service.reload import is_for_reload, reload_when_told, tell_if_ignored
 from async_mirror.service.sessions import ftp_session
 from async_mirror.service.watching import watching
 from async_mirror.state import server_memory
@@ -74,8 +74,10 @@ def run(context: click.Context) -> int:
                 for plan in plans:
                     mirrors.begin(plan)
                 multi.on_signal(signal.SIGUSR1, mirrors.ring)
-                if is_for_reload() and not all(plan.once for plan in plans):
-                    start(reload_when_told(mirrors, context, presence.notifier))
+                if not all(plan.once for plan in plans):
+                    tell_if_ignored(context)
+                    if is_for_reload():
+                        start(reload_when_told(mirrors, context, presence.notifier))
                 await mirrors.over()
         return mirrors.code
 
@@ -111,6 +113,7 @@ def _mirror(
     report = Report(
         dry_run=asked.dry_run,
         tell_pass=partial(_print_pass, out) if asked.json else None,
+        print_line=_print_plan,
         watched=is_watched or not plan.once or _told_every_s(asked, is_watched=is_watched) > 0,
         forecast_after_s=0.0 if is_watched else (asked.stats or DEFAULT_STATS_S) / 2,
         names_excluded=asked.verbose,
@@ -159,8 +162,24 @@ def _print_pass(out: TextIO | Pipe, line: str) -> None:
         out.write(f"{line}\n")
         out.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it would fail again at exit
+        _drop_output()
         raise Failed(f"cannot write to standard output: {error.strerror}", 1) from None
+
+
+def _print_plan(line: str) -> None:
+    """Print a line of a dry run. A reader that has seen enough is left in peace, and changes no exit code."""
+    try:
+        print(line)
+    except BrokenPipeError:
+        _drop_output()
+    except OSError as error:
+        _drop_output()
+        raise Failed(f"cannot write to standard output: {error.strerror}", 1) from None
+
+
+def _drop_output() -> None:
+    """Have what is left in standard output go nowhere: it would fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_watched(asked: Asked, *, prints: bool) -> bool:

@@ -36,7 +36,7 @@ Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class Unanswered(Exception):
-    """Nobody answered; the text says why."""
+    """No process answered; the text says why."""
 
 
 # Where sockets are.

@@ -11,12 +11,11 @@ from enum import StrEnum
 from typing import Any
 
 from async_mirror.model.escape import shown
-from async_mirror.ui.activity import Activity
+from async_mirror.ui.activity import PAUSED, Activity
 from async_mirror.ui.health import Failing
 from async_mirror.ui.last_pass import INTERRUPTED, LastPass
 from async_mirror.ui.summary import Counts
 
-PAUSED_PHASE = "paused"
 STILL_S = 60.0
 """A pass that has not moved on for so long is not called an upload."""
 
@@ -80,14 +79,14 @@ class Live:
 
 def is_under_way(activity: Activity) -> bool:
     """Tell whether a pass is under way."""
-    return activity.passes > 0 and activity.resting_until is None and activity.phase != PAUSED_PHASE
+    return activity.passes > 0 and activity.resting_until is None and activity.phase != PAUSED
 
 
 def live_of(activity: Activity, counts: Counts, *, pid: int, still_s: float, now: float) -> Live:
     """Return what there is to answer now, by the clock that the activity's times are of."""
     under_way = is_under_way(activity)
     left = activity.seconds_left() if under_way else None
-    until = None if activity.phase == PAUSED_PHASE else activity.resting_until
+    until = None if activity.phase == PAUSED else activity.resting_until
     return Live(
         pid=pid,
         phase=activity.state if under_way else activity.phase,
@@ -116,6 +115,8 @@ class Condition:
     """How a mirror is. Times are in seconds since 1970."""
 
     name: str
+    resume: str
+    """The command that ends a pause."""
     source: str
     destination: str
     state: str

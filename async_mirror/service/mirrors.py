@@ -12,7 +12,7 @@ import click
 from async_mirror import multi
 from async_mirror.crew.alarm import Alarm
 from async_mirror.crew.stop import Stop
-from async_mirror.engine import ENDING, Exit, keep
+from async_mirror.engine import ENDING, ENDING_OF_SEVERAL, Exit, keep
 from async_mirror.service.plan import Plan
 from async_mirror.service.presence import Presence
 from async_mirror.service.watching import IsUnsettled, Watching, nothing_watched
@@ -205,6 +205,8 @@ class Mirrors:
                             once=plan.once,
                             ahead=running.ahead,
                             exit_code=plan.asked.exit_code,
+                            resume=f"async-mirror resume {plan.called}".rstrip(),
+                            ending=ENDING_OF_SEVERAL if plan.name else ENDING,
                             is_unsettled=is_unsettled,
                         )
             finally:

@@ -14,7 +14,7 @@ from async_mirror.model.site import Trust
 from async_mirror.options import resolve
 from async_mirror.options.asked import Asked
 from async_mirror.options.credentials import Login
-from async_mirror.options.mirrors import context_of, names_of
+from async_mirror.options.mirrors import called, context_of, names_of
 from async_mirror.state.opening import StateFile
 
 _USAGE = 2
@@ -35,6 +35,8 @@ class Plan:
     file: StateFile
     warnings: tuple[tuple[str, str], ...] = field(compare=False)
     password: Secret = NO_SECRET
+    called: str = field(default="", compare=False)
+    """What commands find it by, as words for a shell."""
     inner: tuple[tuple[str, str], ...] = ()
     """Where in its site others of these mirrors have theirs, and which."""
 
@@ -112,4 +114,6 @@ def _plan(name: str, context: click.Context) -> Plan:
         trust = resolve.trust_of(asked, login.site)
         tls = tls_of(login.site, trust)
         file = resolve.state_file_of(asked, source, login.site)
-        return Plan(name, asked, settings, login, trust, tls, file, tuple(resolve.warnings_about(login, trust)))
+        warnings = tuple(resolve.warnings_about(login, trust))
+        words = called(name, own, source, login.site)
+        return Plan(name, asked, settings, login, trust, tls, file, warnings, called=words)

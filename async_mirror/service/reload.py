@@ -1,6 +1,7 @@
 """Reads the configuration again when a signal says so, and changes no more than what changed in it."""
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from async_mirror import multi
 from async_mirror.model.escape import shown
 from async_mirror.model.secret import Secret
 from async_mirror.model.settings import UsageError
+from async_mirror.options import config_file
 from async_mirror.options.click_types import written
 from async_mirror.options.credentials import Login
 from async_mirror.service.mirrors import Mirrors
@@ -31,6 +33,12 @@ def is_for_reload() -> bool:
     except OSError:
         return True
     return False
+
+
+def tell_if_ignored(context: click.Context) -> None:
+    """Tell how a changed file comes into force where SIGHUP is ignored."""
+    if config_file.file(context) and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        tell(logging.INFO, Event.NOTE, "SIGHUP is ignored, as under nohup: restart after a change of the configuration")
 
 
 async def reload_when_told(mirrors: Mirrors, context: click.Context, notifier: Notifier) -> None:
@@ -55,6 +63,8 @@ async def reload_when_told(mirrors: Mirrors, context: click.Context, notifier: N
 
 
 def _plans_again(context: click.Context, known: Mapping[str, Plan]) -> list[Plan]:
+    if (used := config_file.file(context)) and not os.path.exists(used):  # no other one is meant
+        raise UsageError(f"cannot read the configuration {used}: {os.strerror(errno.ENOENT)}")
     fresh = context.command.make_context(context.command_path, written(context))
     with fresh.scope(cleanup=False):
         return with_passwords(plans_of(fresh), partial(_as_before, known))

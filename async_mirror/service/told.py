@@ -24,8 +24,7 @@ def headline(condition: Condition, now: float) -> str:
     kind = condition.kind
     match kind:
         case Kind.PAUSED if condition.paused_since is not None:
-            command = f"async-mirror resume {condition.name}".rstrip()
-            return f"{kind} for {_long(now - condition.paused_since)}: resume it with `{command}`"
+            return f"{kind} for {_long(now - condition.paused_since)}: resume it with {condition.resume}"
         case Kind.UPLOADING if condition.live:
             return f"{kind}: {progress(condition.live)}"
         case Kind.DEGRADED:

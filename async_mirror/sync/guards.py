@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from async_mirror.crew.off_loop import Awaited, Face
 from async_mirror.model import escape, paths
-from async_mirror.model.entry import Entry
+from async_mirror.model.entry import Entry, Listing
 from async_mirror.model.settings import Settings
 from async_mirror.source.opened_folder import OpenedFolder
 from async_mirror.source.scan import read_folder
@@ -68,11 +68,18 @@ class _Source:
             return _unreadable(settings, listing.problems[0][1] if listing.problems else "")
         if self._state.may_hold_anything() and not settings.allow_empty_source:
             options = "--allow-empty-source" + " --max-delete 100%" * settings.delete
-            return (
-                f"the source {escape.shown(str(settings.source))} is empty and the site is not",
-                f"if this is intended, run once with {options}",
-            )
+            return _told_empty(
+                escape.shown(str(settings.source)), listing
+            ), f"if this is intended, run once with {options}"
         return ()
+
+
+def _told_empty(source: str, listing: Listing) -> str:
+    """Return what to say of a source in which nothing is to be mirrored: all may be excluded, or links."""
+    numbers = ((listing.excluded, "excluded"), (len(listing.others), "skipped: links or special files"))
+    if not (why := ", ".join(f"{number:,} {what}" for number, what in numbers if number)):
+        return f"the source {source} is empty and the site is not"
+    return f"nothing in the source {source} is mirrored ({why}) and the site is not empty"
 
 
 class _AwaitableSource(Face[_Source]):
@@ -188,13 +195,13 @@ class Guards:
     def _tell_too_many(self, files: Sequence[Entry], removals: int, of: int) -> None:
         since = f", with the {earlier:,} since the last full pass" if (earlier := removals - len(files)) > 0 else ""
         limit = self._settings.delete_limit
+        named = ", ".join(quoted(entry.path) for entry in files[:NAMED])
+        more = f" and {len(files) - NAMED:,} more" if len(files) > NAMED else ""
         self._report.halt(
             f"{removals:,} of {of:,} tracked files would be deleted{since} (--max-delete {limit}): nothing is deleted",
             f"if this is intended, run once with --max-delete {removals}",
+            f"would be deleted: {named}{more}",
         )
-        named = ", ".join(quoted(entry.path) for entry in files[:NAMED])
-        more = f" and {len(files) - NAMED:,} more" if len(files) > NAMED else ""
-        self._report.say(f"would be deleted: {named}{more}")
 
     async def is_of_this_source(self) -> bool:
         """Tell whether the source still leads to the folder that the pass has scanned; if not, say so, once."""

@@ -88,6 +88,8 @@ class Pass:
                 await self._examination.digest()
         finally:
             self._settlement.tell_room()
-            context.report.counts.connections += crew.door.opened + crew.door.resumed
+            counts = context.report.counts
+            counts.connections += crew.door.opened + crew.door.resumed
+            counts.at_once = max(counts.at_once, crew.door.most_open)
             learn_limits(crew, mirror)
             await remember(mirror, context.memory)

@@ -16,6 +16,7 @@ SMALL = LARGE
 """Bytes of an upload from which on it has a row of its own."""
 SCANNING, LISTING, UPLOADING, STOPPING = "scanning", "listing the site", "uploading", "stopping"
 """The phases of a pass."""
+PAUSED = "paused"
 IN_SYNC = "in sync"
 
 
@@ -134,9 +135,12 @@ class Activity:
         self.failed += 1
         self.failures.append(line)
 
-    def rest(self, until: float, result: str, trouble: str = "") -> None:
-        """Note that nothing is done until then, what the pass came to, and since when the mirror fails."""
-        self.phase = "resting"
+    def rest(self, until: float, result: str, trouble: str = "", phase: str = "resting") -> None:
+        """Note that nothing is done until then, what the pass came to, and since when the mirror fails.
+
+        While it is paused that is until infinity.
+        """
+        self.phase = phase
         self.trouble = trouble
         for each in (self.lanes, self.retrying, self._at_work):
             each.clear()
@@ -153,7 +157,7 @@ class Activity:
     @property
     def state(self) -> str:
         """The state in a word or two."""
-        if self.resting_until is not None:
+        if self.resting_until is not None and self.phase != PAUSED:
             return self.trouble or IN_SYNC
         return "unreachable" if self.is_away and any(each.why for each in self.retrying.values()) else self.phase
 

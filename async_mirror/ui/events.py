@@ -3,6 +3,8 @@
 import logging
 from enum import StrEnum
 
+from async_mirror.ui.text import quoted
+
 log = logging.getLogger("async_mirror")
 
 
@@ -46,6 +48,11 @@ def tell(level: int, event: Event, text: str, **fields: object) -> None:
     line = text if event in _WITHOUT_A_WORD else f"{event:8}  {text}"
     told = {key: value for key, value in fields.items() if value is not None or event is Event.PASS}
     log.log(level, "%s", line, extra={"event": str(event), "text": text, "fields": told})
+
+
+def tell_skipped(path: str, why: str, *, is_folder: bool = False) -> None:
+    """Make a record of what is left as it is by a rule."""
+    tell(logging.DEBUG, Event.SKIPPED, f"{quoted(path)}{'/' * is_folder}  ({why})", path=path)
 
 
 def tell_with_hint(level: int, event: Event, text: str, hint: str) -> None:

@@ -77,7 +77,7 @@ def picture(activities: Mapping[str, Activity], now: float, page: Page) -> list[
 def _row(title: str, activity: Activity, now: float, page: Page) -> Text:
     """Return what one of several mirrors is doing, on one row."""
     if activity.resting_until is not None:
-        more = f"next pass in {_whole_time(max(0.0, activity.resting_until - now))}   {activity.last_result}"
+        more = f"{_next_pass(activity.resting_until, now)}   {activity.last_result}"
     elif activity.is_away:
         more = _away(activity, now)
     else:
@@ -114,12 +114,15 @@ def _passing(activity: Activity, title: str, now: float, page: Page, room: int) 
 
 
 def _resting(activity: Activity, title: str, now: float, page: Page, room: int) -> list[Text]:
-    left = _whole_time(max(0.0, (activity.resting_until or 0.0) - now))
     heading = _heading(title, activity, f"after pass {activity.passes}", page)
-    found = [heading, Text(f"next pass in {left}", "bold")][-room:]
+    found = [heading, Text(_next_pass(activity.resting_until or 0.0, now), "bold")][-room:]
     first, *more = textwrap.wrap(page.said(activity.last_result), page.width) or [""]
     result = [first, page.cut(" ".join(more), page.width)] if more else [first]
     return found + [Text(line) for line in result] + _failures(activity, page, len(activity.failures))
+
+
+def _next_pass(until: float, now: float) -> str:
+    return "until it is resumed" if math.isinf(until) else f"next pass in {_whole_time(max(0.0, until - now))}"
 
 
 _COLOURS = {IN_SYNC: "bold green", "unreachable": "bold yellow", STOPPING: "bold yellow"}

@@ -114,12 +114,15 @@ class Pipe:
 
 
 def never_waiting(stream: TextIO, name: str) -> TextIO | Pipe:
-    """Return what writes to a stream without waiting for a reader; the stream itself if it is no pipe or socket."""
+    """Return what writes to a stream without waiting for a reader; the stream itself if it is a file.
+
+    A terminal that was stopped with Ctrl-S is not read either.
+    """
     try:
         mode = os.fstat(stream.fileno()).st_mode
     except (OSError, ValueError):  # closed, or no file at all
         return stream
-    return Pipe(stream, name) if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else stream
+    return Pipe(stream, name) if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stream.isatty() else stream
 
 
 async def keep_flushing(*outputs: TextIO | Pipe | logging.Handler) -> None:
@@ -127,7 +130,7 @@ async def keep_flushing(*outputs: TextIO | Pipe | logging.Handler) -> None:
     while True:
         await asyncio.sleep(_FLUSHED_EVERY_S)
         for each in outputs:
-            with suppress(OSError):  # whoever writes to it next is told
+            with suppress(OSError):  # the next write to it tells
                 each.flush()
 
 

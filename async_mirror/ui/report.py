@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -35,14 +36,13 @@ from async_mirror.model.outcome import (
     Skipped,
     Unmanaged,
 )
-from async_mirror.ui.activity import STOPPING, Activity, Errand
-from async_mirror.ui.events import Event, log, tell, tell_with_hint
+from async_mirror.ui.activity import PAUSED, STOPPING, Activity, Errand
+from async_mirror.ui.events import Event, log, tell, tell_skipped, tell_with_hint
 from async_mirror.ui.outage import Outage
-from async_mirror.ui.summary import PRESENT, Counts, bytes_of, is_counted, is_of_a_folder
+from async_mirror.ui.summary import PRESENT, STOPPED, Counts, bytes_of, is_counted, is_of_a_folder, next_pass_told
 from async_mirror.ui.text import described, human_time, plural, quoted, verb_of
 
 SAME_PROBLEM_SHOWN = 20
-STOPPED = "stopped for safety: "
 _OF_FOLDERS = MakeFolder | RemoveFolder
 _REMOVALS = RemoveFile | RemoveFolder
 _OF_CONNECTIONS = {Problem.CONNECTION, Problem.TOO_QUICK, Problem.PERHAPS_TOO_QUICK, Problem.NO_PORT}
@@ -57,6 +57,7 @@ class Report:
         *,
         dry_run: bool = False,
         tell_pass: Callable[[str], None] | None = None,
+        print_line: Callable[[str], None] = print,
         watched: bool = False,
         forecast_after_s: float = 0.0,
         names_excluded: bool = False,
@@ -78,6 +79,7 @@ class Report:
         self._forecast_after_s = forecast_after_s
         self._dry_run = dry_run
         self._tell_pass = tell_pass
+        self._print = print_line
         self._about = dict(about or {})
         self._lead = f"{self._about['mirror']}  " if "mirror" in self._about else ""
         self._caution = caution
@@ -88,6 +90,7 @@ class Report:
         self._losses: set[str] = set()
         self._plan: list[tuple[str, str, str]] = []
         self._last_trouble = self._failing_since = ""
+        self._last_halts: list[str] = []
 
     @property
     def is_followed(self) -> bool:
@@ -118,6 +121,11 @@ class Report:
         if not self._ending:
             self.activity.phase = name
 
+    def paused(self, text: str) -> None:
+        """Tell that nothing is done for now, and what ends that."""
+        self.activity.rest(math.inf, self.activity.last_result, self.activity.trouble, PAUSED)
+        self.say(text)
+
     def ending(self) -> None:
         """Tell that the end was asked for, and what is still to come."""
         if self.activity.resting_until is None:
@@ -138,9 +146,9 @@ class Report:
         counts.links += len(listing.links)
         counts.specials += len(listing.others) - len(listing.links)
         for entry in listing.left_out if self.names_excluded else ():
-            _tell_skipped(entry.path, f"excluded: {rule(entry)}", is_folder=entry.is_folder)
+            tell_skipped(entry.path, f"excluded: {rule(entry)}", is_folder=entry.is_folder)
         for path in sorted(listing.others):
-            _tell_skipped(path, listing.kind_of_other(path))
+            tell_skipped(path, listing.kind_of_other(path))
         for path, reason in listing.problems:
             self.failure(Failure(path, Problem.UNREADABLE, reason))
 
@@ -158,7 +166,7 @@ class Report:
         """Count what is on the site and stays as it is; `why` says the reason, where each path is named."""
         self.counts.unmanaged += len(entries)
         for entry in entries if self.names_excluded else ():
-            _tell_skipped(entry.path, f"unmanaged: {why(entry)}", is_folder=entry.is_folder)
+            tell_skipped(entry.path, f"unmanaged: {why(entry)}", is_folder=entry.is_folder)
 
     # What is done.
 
@@ -263,14 +271,8 @@ class Report:
         line = f"{quoted(failure.path)}  {problem}{': ' if failure.detail else ''}{shown(failure.detail)}"
         told = self._failures_told[problem] < SAME_PROBLEM_SHOWN
         self.activity.fail(line)
-        tell(
-            logging.ERROR if told else logging.DEBUG,
-            Event.FAILED,
-            line,
-            path=failure.path,
-            problem=str(problem),
-            detail=failure.detail,
-        )
+        level = logging.ERROR if told else logging.DEBUG
+        tell(level, Event.FAILED, line, path=failure.path, problem=str(problem), detail=failure.detail)
         if told:
             self._failures_told[problem] += 1
             counts.first_failures.append(
@@ -324,10 +326,14 @@ class Report:
         """Tell something that the user should change, but that is in the way of nothing."""
         tell_with_hint(logging.WARNING, Event.WARNING, shown(text), hint)
 
-    def halt(self, text: str, hint: str = "") -> None:
-        """Tell that a guard tripped."""
+    def halt(self, text: str, hint: str = "", names: str = "") -> None:
+        """Tell that a guard tripped, and what would have been done; in detail only if it did not stop the last pass."""
         self.counts.halts.append(f"{text} ({hint})" if hint else text)
-        tell_with_hint(logging.ERROR, Event.ERROR, f"{STOPPED}{text}", hint)
+        self.counts.stopped_by = self.counts.stopped_by or text
+        level = logging.DEBUG if self.counts.halts[-1] in self._last_halts else logging.ERROR
+        tell_with_hint(level, Event.ERROR, f"{STOPPED}{text}", hint)
+        if names:
+            tell(min(level, logging.INFO), Event.INFO, names)
 
     def trouble(self, text: str, hint: str = "") -> None:
         """Tell that the pass as a whole could not go on; in detail only if it is what the pass before ended with."""
@@ -353,7 +359,9 @@ class Report:
         if counts.scanned and not counts.partial and source != self._source:
             tell(logging.INFO, Event.INFO, f"source: {source}")
             self._source = source
-        sentence = "; ".join(filter(None, [counts.summary(dry_run=self._dry_run), self._caution]))
+        parts = [counts.still(self._last_halts), counts.summary(dry_run=self._dry_run), self._caution]
+        sentence = "; ".join(filter(None, parts))
+        self._last_halts = counts.halts
         bad = counts.failures or counts.halts or counts.trouble or self._caution
         ending = {
             **self._about,
@@ -364,7 +372,7 @@ class Report:
             "next_pass_in_s": next_in_s and round(next_in_s, 1),
         }
         level = logging.WARNING if bad else logging.INFO
-        tell(level, Event.PASS, f"{sentence}{_next_pass(next_in_s, delayed)}", **ending)
+        tell(level, Event.PASS, f"{sentence}{next_pass_told(next_in_s, delayed=delayed)}", **ending)
         if next_in_s is not None:
             self.activity.rest(time.monotonic() + next_in_s, counts.trouble or sentence, self._failing(result))
         if self._tell_pass:
@@ -385,13 +393,4 @@ class Report:
             if self._tell_pass:
                 tell(logging.INFO, Event.PLANNED, f"{verb} {text}", action=verb, path=path)
             else:
-                print(f"{self._lead}{verb:6}  {text}")
-
-
-def _tell_skipped(path: str, why: str, *, is_folder: bool = False) -> None:
-    tell(logging.DEBUG, Event.SKIPPED, f"{quoted(path)}{'/' * is_folder}  ({why})", path=path)
-
-
-def _next_pass(seconds: float | None, delayed: bool) -> str:
-    later = " (later than usual: servers lock accounts after failed logins)" if delayed else ""
-    return "" if seconds is None else f"; next pass in {human_time(seconds)}{later}"
+                self._print(f"{self._lead}{verb:6}  {text}")

@@ -1,11 +1,12 @@
 """What became of a pass: what was counted, and the summary of it in words and for JSON. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from async_mirror.model.change import Change, MakeFolder, RemoveFile, RemoveFolder, SendFile, SetAttributes
 from async_mirror.model.entry import UNKNOWN
+from async_mirror.model.escape import shown
 from async_mirror.model.outcome import Problem
 from async_mirror.ui.text import human_size, human_time, plural
 
@@ -30,6 +31,13 @@ PRESENT = {
 
 
 NOTHING = "nothing done"
+STOPPED = "stopped for safety: "
+
+
+def next_pass_told(seconds: float | None, *, delayed: bool) -> str:
+    """Return when the next pass begins, as the end of a sentence; "" if there is to be none."""
+    later = " (later than usual: servers lock accounts after failed logins)" if delayed else ""
+    return "" if seconds is None else f"; next pass in {human_time(seconds)}{later}"
 
 
 def is_counted(change: Change) -> bool:
@@ -84,6 +92,9 @@ class Counts:
     skipped_paths: set[str] = field(default_factory=set)
     first_failures: list[dict[str, str]] = field(default_factory=list)
     halts: list[str] = field(default_factory=list)
+    """Why guards tripped, each with its hint."""
+    stopped_by: str = ""
+    """The first of them, without it."""
     trouble: str = ""
     will_last: bool = False
     """True if `trouble` will be the same in a while."""
@@ -92,6 +103,9 @@ class Counts:
     """True if only folders were looked at in which something was seen to change."""
     interrupted: bool = False
     connections: int = 0
+    """How many were opened, those opened again too, or kept from the pass before."""
+    at_once: int = 0
+    """How many of them there were at one time, at most."""
     seconds: float = 0.0
 
     @property
@@ -229,11 +243,16 @@ class Counts:
             text += f"{size}; took {human_time(self.seconds)}"
         elif self.bytes_sent or self.connections:
             text += f"; {human_size(self.bytes_sent)} in {human_time(self.seconds)}"
-            text += f" over {plural(self.connections, 'connection')}"
+            text += f" over {plural(self.at_once, 'connection')}"
         else:
             needed = " needed" if self.is_whole else ""
             text += f"; {human_time(self.seconds)}, no connection{needed}"
         return f"{text}; {self.by_problem()}" if self.failed else text
+
+    def still(self, before: Collection[str]) -> str:
+        """Return what stopped the pass, if nothing but guards did that stopped the one `before`, too; else ""."""
+        is_told = bool(self.halts) and set(self.halts) <= set(before)
+        return f"still {STOPPED}{shown(self.stopped_by)}" if is_told else ""
 
     def incomplete(self) -> str:
         """Return how much of what was planned a pass came to that was cut short."""

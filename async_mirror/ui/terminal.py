@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 import os
+import select
 import signal
 import time
 from collections import deque
@@ -24,6 +25,8 @@ from async_mirror.ui.layout import Page, picture
 
 REFRESH_EVERY_S = 0.125
 WIDEST, HIGHEST = 500, 200
+LINES_WAITING = 10_000
+"""The latest lines that are printed once a terminal goes on that was stopped (Ctrl-S)."""
 
 _TO_LINE_END = "\x1b[K"
 _TO_SCREEN_END = "\x1b[J"
@@ -62,7 +65,7 @@ class Display:
         self._console = console or Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._clock = clock
         self._on_signal = on_signal
-        self._lines: deque[Text] = deque()
+        self._lines: deque[Text] = deque(maxlen=LINES_WAITING)
         self._cells: list[int] = []
         self._picture = ""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -137,6 +140,8 @@ class Display:
 
     def _draw(self, frame: list[Text]) -> None:
         """Draw a frame over the last one, below the lines that came in since; an empty frame takes it away."""
+        if not self._is_taken():
+            return
         above = [self._lines.popleft() for _ in range(len(self._lines))]
         try:
             out = self._drawn(above, frame)
@@ -146,6 +151,15 @@ class Display:
         with suppress(OSError):  # the terminal is gone; what is done goes on
             self._console.file.write(out)
             self._console.file.flush()
+
+    def _is_taken(self) -> bool:
+        """Tell whether the terminal takes anything now: not while it is stopped (Ctrl-S). The end waits for that."""
+        room = select.poll()
+        try:
+            room.register(self._console.file, select.POLLOUT)
+            return self._loop is None or bool(room.poll(0))
+        except (OSError, ValueError):  # no file at all
+            return True
 
     def _drawn(self, above: list[Text], frame: list[Text]) -> str:
         picture = f"{_TO_LINE_END}\n".join(self._in_codes(frame))

@@ -60,7 +60,7 @@ def test_a_pass_is_ended_by_its_own_halt_and_the_program_is_not() -> None:
     with alarm.passing(stop) as own:
         alarm.halt()
         assert own.requested
-    alarm.halt()  # nothing is under way
+    alarm.halt()
     with alarm.passing(stop) as next_one:
         assert not next_one.requested
     assert not stop.requested
@@ -73,3 +73,8 @@ def test_the_end_of_the_program_ends_the_pass_before_and_while_it_is_under_way()
         assert (own.requested, own.signum) == (True, signal.SIGINT)
     with alarm.passing(stop) as next_one:
         assert (next_one.requested, next_one.signum) == (True, signal.SIGINT)
+
+
+def test_a_halt_between_two_passes_wakes_what_waits_for_the_next_one() -> None:
+    assert waited(lambda alarm, stop: alarm.halt()) == [Wish(whole=True)]
+    assert waited(None, before=[lambda alarm, stop: alarm.halt()]) == [Wish(whole=True)]

@@ -1,7 +1,10 @@
 """`ls` lists what would be mirrored, and with -v what would not and why."""
 
+import os
+import subprocess
+
 from support.here import Here
-from support.program import write
+from support.program import PROGRAM, write
 
 
 def fill(here: Here) -> None:
@@ -45,3 +48,27 @@ def test_a_source_that_is_missing_is_told(here: Here) -> None:
     assert (listed.code, listed.out) == (2, "")
     assert listed.err == "async-mirror: cannot read the source gone: No such file or directory\n"
     assert here.run("ls").err.startswith("async-mirror: no source: ")
+
+
+def test_mirrors_of_the_file_are_listed_by_name_and_a_folder_beside_them(here: Here) -> None:
+    fill(here)
+    write(here.folder / "blog/post")
+    here.write(
+        'exclude = [".git/", "drafts", "deep"]\n[mirror.shop]\nsource = "site"\ndestination = "ftp://me@host/shop"\n'
+        '[mirror.blog]\nsource = "blog"\ndestination = "ftp://me@host/blog"\n'
+    )
+    assert here.run("ls", "shop").out.splitlines() == ["index.html", "notes.tmp"]
+    assert here.run("ls").out.splitlines() == ["shop  index.html", "shop  notes.tmp", "blog  post"]
+    assert here.run("ls", "blog", "shop").out.splitlines() == ["blog  post", "shop  index.html", "shop  notes.tmp"]
+    assert here.run("ls", "site").out.splitlines() == ["index.html", "notes.tmp"], "no mirror is called so"
+    assert "there is no mirror other in" in here.run("ls", "shop", "other").err
+
+
+def test_a_reader_that_is_gone_ends_the_list_without_a_word(here: Here) -> None:
+    for number in range(3):
+        write(here.folder / f"site/{number}")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "wb") as gone:
+        ended = subprocess.run([*PROGRAM, "ls", "site"], stdout=gone, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (141, b"")

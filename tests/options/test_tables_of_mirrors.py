@@ -112,3 +112,34 @@ def test_two_tables_that_are_one_mirror_are_refused(here: Here) -> None:
     result = here.run("sync", "--once", PASSWORD="secret")
     assert result.code == 2
     assert "mirror b: it has the source and the destination of mirror a" in result.err
+
+
+NOT_KEPT = "async-mirror: no process keeps this mirror now: run `async-mirror sync --once{}` with its options\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "environment", "told"),
+    [
+        ("", ("si te", f"{URL}/a b"), {}, " '{here}/si te' 'ftp://me@localhost/a b'"),
+        ("", (), {"SOURCE": "site", "DESTINATION": "localhost,me,s3cret,/a"}, " {here}/site ftp://me@localhost//a"),
+        ("", (), {"SOURCE": "site", "DESTINATION": f"{URL}/a"}, " {here}/site ftp://me@localhost/a"),
+        (f'source = "site"\ndestination = "{URL}/a"\n', (), {}, ""),
+        (f'destination = "{URL}/a"\n', ("site",), {}, " {here}/site ftp://me@localhost/a"),
+        (f'[mirror.a]\nsource = "site"\ndestination = "{URL}/a"\n', (), {}, " a"),
+        (
+            f'[mirror.a]\nsource = "site"\ndestination = "{URL}/a"\n',
+            ("--config", FILE, "--state-dir", "x", "a"),
+            {},
+            " --config {here}/async-mirror.toml --state-dir {here}/x a",
+        ),
+    ],
+)
+def test_a_command_that_a_hint_names_finds_the_same_mirror(
+    here: Here, text: str, arguments: tuple[str, ...], environment: dict[str, str], told: str
+) -> None:
+    if text:
+        says(here, text)
+    result = here.run("now", *arguments, **environment)
+    assert result.err.removeprefix("async-mirror: mirror a: ").removeprefix("async-mirror: ") == NOT_KEPT.format(
+        told.format(here=here.folder)
+    ).removeprefix("async-mirror: ")

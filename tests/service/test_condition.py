@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from async_mirror.service.condition import PAUSED_PHASE, STILL_S, Condition, Kind, Live, Process, kind_of, live_of
+from async_mirror.service.condition import STILL_S, Condition, Kind, Live, Process, kind_of, live_of
 from async_mirror.service.told import brief, headline, told
-from async_mirror.ui.activity import Activity
+from async_mirror.ui.activity import PAUSED, Activity
 from async_mirror.ui.health import Failing
 from async_mirror.ui.last_pass import LastPass
 from async_mirror.ui.summary import Counts
@@ -52,6 +52,7 @@ LAST = LastPass(NOW - 120, 3.0, "mirrored", NOW - 7200, "uploaded 1 file", (), (
 def condition(**changes: Any) -> Condition:
     usual: dict[str, Any] = {
         "name": "shop",
+        "resume": "`async-mirror resume shop`",
         "source": "/srv/shop",
         "destination": "ftpes://me@host/www",
         "state": "/state/shop.sqlite3",
@@ -140,7 +141,7 @@ def test_between_passes_it_tells_when_the_next_one_comes_and_the_last_one_ended(
     live = live_of(activity, Counts(seconds=20.0), pid=1, still_s=9.0, now=400.0)
     assert (live.under_way_s, live.next_pass_in_s, live.last_pass_ago_s) == (None, 600.0, 280.0)
     assert live_of(activity, Counts(), pid=1, still_s=9.0, now=2_000.0).next_pass_in_s == 0.0
-    activity.phase = PAUSED_PHASE
+    activity.phase = PAUSED
     assert live_of(activity, Counts(), pid=1, still_s=9.0, now=400.0).next_pass_in_s is None
 
 

@@ -7,8 +7,10 @@ import json
 import logging
 import os
 import re
+import select
 import signal
 import subprocess
+import termios
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -561,7 +563,22 @@ def test_nothing_is_kept_for_a_reader_that_is_gone() -> None:
             pipe.flush()
 
 
-def test_only_pipes_and_sockets_are_written_to_without_waiting(tmp_path: Path) -> None:
+def test_a_terminal_that_is_stopped_holds_nothing_up_and_has_every_line_once_it_goes_on() -> None:
+    ours, theirs = os.openpty()
+    with open(theirs, "w", encoding="utf-8") as stream:
+        pipe = never_waiting(stream, "standard error")
+        assert isinstance(pipe, Pipe)
+        termios.tcflow(theirs, termios.TCOOFF)
+        pipe.write("line 1\n")
+        pipe.write("line 2\n")
+        assert not select.select([ours], [], [], 0)[0]
+        termios.tcflow(theirs, termios.TCOON)
+        pipe.close(60.0)
+        assert os.read(ours, 100) == b"line 1\r\nline 2\r\n"
+    os.close(ours)
+
+
+def test_a_file_is_written_to_as_it_is(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file:
         assert never_waiting(file, "standard error") is file
 

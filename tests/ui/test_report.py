@@ -245,3 +245,39 @@ def test_hostile_reply_does_not_fill_the_log() -> None:
     told = ConnectionBroken("unexpected reply from the server", "220 " + "x" * 4_000_000).told
     assert told.startswith("unexpected reply from the server: 220 xxx")
     assert len(told) < 2000
+
+
+def halted(report: Report, text: str) -> None:
+    """Have a pass stopped for safety."""
+    report.begin()
+    report.halt(text, "run once with more", "would be deleted: a")
+    report.end("safety", 5, 60.0)
+
+
+def test_what_stops_each_pass_is_told_whole_once_and_in_a_line_until_it_changes(heard: Heard, report: Report) -> None:
+    halted(report, "1 of 1 files")
+    assert heard.lines("error") == ["error     stopped for safety: 1 of 1 files"]
+    assert heard.lines("hint") == ["hint      run once with more"]
+    assert heard.lines("info", logging.INFO) == ["would be deleted: a"]
+    for _ in range(2):
+        heard.records.clear()
+        halted(report, "1 of 1 files")
+        (line,) = [record.getMessage() for record in heard.records if record.levelno > logging.DEBUG]
+        assert line.startswith("still stopped for safety: 1 of 1 files; incomplete: ")
+    heard.records.clear()
+    halted(report, "2 of 2 files")
+    assert heard.lines("error") == ["error     stopped for safety: 2 of 2 files"]
+    assert len(heard.lines("hint")) == 1
+    assert "still" not in heard.lines("pass")[0]
+    report.begin()
+    report.end("mirrored", 0, 60.0)
+    heard.records.clear()
+    halted(report, "2 of 2 files")
+    assert len(heard.lines("error")) == 1, "it was lifted meanwhile"
+
+
+def test_connections_that_were_opened_again_are_not_told_as_more_at_once(heard: Heard, report: Report) -> None:
+    report.counts.connections, report.counts.at_once, report.counts.scanned = 20, 8, True
+    report.end("mirrored", 0, None)
+    (line,) = heard.lines("pass", logging.INFO)
+    assert line.endswith(" over 8 connections")

@@ -423,6 +423,35 @@ def test_lines_scroll_above_the_frame() -> None:
     asyncio.run(main())
 
 
+def test_a_terminal_that_is_stopped_holds_nothing_up_and_has_every_line_once_it_goes_on() -> None:
+    async def main(display: Display, ours: int, theirs: int) -> None:
+        log = log_on(display)
+        with display.shown():
+            os.read(ours, 1 << 16)
+            termios.tcflow(theirs, termios.TCOOFF)
+            log.info("a line")
+            display._refresh()
+            assert not select.select([ours], [], [], 0)[0]
+            termios.tcflow(theirs, termios.TCOON)
+        assert b"a line" in os.read(ours, 1 << 16)
+
+    ours, theirs = os.openpty()
+    with open(theirs, "w", encoding="utf-8") as stream:
+        console = Console(file=stream, force_terminal=True)
+        asyncio.run(main(Display({TITLE: passing()}, console=console, clock=lambda: 10.0), ours, theirs))
+    os.close(ours)
+
+
+def test_a_paused_mirror_is_shown_as_paused_and_names_no_next_pass() -> None:
+    report = Report(watched=True)
+    report.begin()
+    report.end("mirrored", 0, 60.0)
+    report.paused("paused: nothing is done until it is resumed")
+    rows = seen(report.activity, 80, 12)
+    assert "paused  after pass 1" in rows[0]
+    assert rows[1] == "until it is resumed"
+
+
 def test_frames_follow_one_another_without_a_task_or_a_thread() -> None:
     async def main() -> None:
         paper = Paper()

@@ -568,6 +568,8 @@ def test_empty_source_removes_nothing_unless_that_is_meant(program: Program) -> 
         program.write(f"folder/{number}", "content")
     mirrored(program)
     before = tree(program.site)
+    result = program.sync("--exclude", "*")
+    assert (result.code, "is mirrored (1 excluded) and the site is not empty" in result.err) == (5, True), result
     shutil.rmtree(program.source / "folder")
     result = program.sync()
     assert (result.code, program.server.connections()) == (5, 0)

@@ -206,10 +206,13 @@ def test_reload_with_a_broken_file_tells_one_error_and_changes_nothing(several: 
         several.file.write_text("[mirror.shop\n")
         hang_up(running)
         running.wait_for("the configuration was not reloaded, the old settings stay: .* line 1")
+        several.file.unlink()
+        hang_up(running)
+        running.wait_for("old settings stay: cannot read the configuration .*: No such file or directory")
         write(source / "later", "content")
         running.wait_for("shop  pass: uploaded 1 file")
         assert running.end(signal.SIGTERM, within_seconds=5) == 143
-    assert running.said.count("not reloaded") == 1
+    assert running.said.count("not reloaded") == 2
     assert (site.docroot / "shop/later").exists()
 
 
@@ -238,6 +241,15 @@ def test_a_root_that_another_process_keeps_is_refused(several: Several, site: Ft
         result = several.once("blog")
         assert result.code == 2
         assert f"in use by shop (process {running.pid} on " in result.err
+        with several.started("blog") as waiting:
+            waiting.wait_for(f"blog  error .* in use by shop .process {running.pid} on ")
+            waiting.wait_for("blog  .*incomplete: .*; next pass in")
+            found = several.run("status", "blog").out
+            assert f"running (pid {waiting.pid})" in found, found
+            assert found.startswith("blog: failing"), found
+            assert several.run("now", "blog").code == 0
+            waiting.wait_for("blog  .*incomplete: .*; next pass in")
+            assert waiting.end(signal.SIGTERM, within_seconds=5) == 143
         assert running.end(signal.SIGTERM, within_seconds=5) == 143
     assert list(contents(site.docroot)) == ["www/of-shop"]
     assert several.once("blog").code == 0

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -51,6 +52,11 @@ def program(server_factory: ServerFactory, tmp_path: Path) -> Program:
 def command(program: Program, what: str, *options: str) -> Result:
     """Run a command about the mirror."""
     return program.run(what, *options, "--state-dir", program.state, program.source, program.url)
+
+
+def named(program: Program) -> str:
+    """Return the words by which hints name the mirror."""
+    return shlex.join(["--state-dir", str(program.state), str(program.source), program.url])
 
 
 def asked(program: Program) -> dict[str, Any]:
@@ -308,8 +314,9 @@ def test_a_pause_cuts_the_pass_short_and_survives_a_restart(program: Program) ->
     upload_slowly(program)
     with program.started("--every", "1h", *SLOWLY) as running:
         eventually(lambda: is_uploading(program), "the file is under way")
-        assert command(program, "pause").out == "paused: nothing is done until `async-mirror resume`\n"
-        running.wait_for("paused: ")
+        paused = f"paused: nothing is done until `async-mirror resume {named(program)}`"
+        assert command(program, "pause").out == f"{paused}\n"
+        running.wait_for(re.escape(paused))
         _is_paused(program, running)
         os.kill(running.pid, signal.SIGUSR1)
         assert running.end(signal.SIGTERM, 5) == 143
@@ -319,9 +326,21 @@ def test_a_pause_cuts_the_pass_short_and_survives_a_restart(program: Program) ->
         _is_paused(program, running)
         assert "big" not in contents(program.site)
         assert command(program, "resume").code == 0
+        running.wait_for("resumed: a pass begins")
         running.wait_for("next pass in")
     assert contents(program.site) == contents(program.source)
     assert asked(program)["paused_since"] is None
+
+
+def test_the_pause_of_a_mirror_that_waits_and_its_end_are_told_at_once(program: Program) -> None:
+    program.write("file", "content")
+    with program.started("--every", "1h") as running:
+        running.wait_for("next pass in")
+        assert command(program, "pause").code == 0
+        running.wait_for("paused: nothing is done until ")
+        assert command(program, "resume").code == 0
+        running.wait_for("resumed: a pass begins")
+        running.wait_for("next pass in")
 
 
 def _is_paused(program: Program, running: Running) -> None:
@@ -344,8 +363,10 @@ def test_one_pass_by_hand_respects_the_pause_and_a_dry_run_shows_what_it_would_d
     assert command(program, "pause").code == 0
     assert asked(program)["paused_since"] == since
     program.write("other", "content")
-    once = program.sync()
+    once = program.sync("--json")
     assert (once.code, "paused: nothing is done" in once.err) == (1, True)
+    told = json.loads(once.out)
+    assert (told["result"], told["exit_code"]) == ("paused", 1)
     assert "other" in program.sync("--dry-run").out
     assert command(program, "resume").out == "resumed: the next run will mirror it\n"
     assert program.sync().code == 0
@@ -372,7 +393,9 @@ def test_each_of_several_mirrors_is_asked_by_its_name(program: Program, tmp_path
             lambda: _kinds(tell("status", "--json")) == {"shop": "in sync", "blog": "in sync"}, "both are in sync"
         )
         assert tell("status", "shop").out.startswith("shop: in sync\n")
-        assert tell("pause", "blog").out == "blog: paused: nothing is done until `async-mirror resume blog`\n"
+        resume = f"async-mirror resume --config {file} blog"
+        assert tell("pause", "blog").out == f"blog: paused: nothing is done until `{resume}`\n"
+        running.wait_for(f"blog  paused: nothing is done until `{resume}`")
         program.write("other", "content")
         refused = tell("now")
         assert (refused.code, "it is paused" in refused.err) == (2, True)

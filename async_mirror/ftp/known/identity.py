@@ -32,7 +32,7 @@ def mark_of(*texts: str) -> str:
 class Identity:
     """The server that one session speaks to, or all that it may be, and the facts about it that sessions share.
 
-    Until `identify` has told which server it is, nothing is known, and only what any server bears is done.
+    Until `identify` has told which server it is, nothing is known, and only what every server allows is done.
     """
 
     def __init__(self, facts: Facts, site: Site) -> None:

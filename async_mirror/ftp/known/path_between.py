@@ -32,7 +32,7 @@ class PathBetween:
         return self._facts.value(self._of, command) == _REACHED
 
     def reached(self, command: str, failed: Iterable[str]) -> None:
-        """Note that a port of this kind could be reached, and those of others not."""
+        """Note that a port of this kind could be reached, and ports of other kinds could not."""
         self._find(command, _REACHED, PATH_LASTS_S)
         for other in {*failed, *filter(self.was_in_vain, _KINDS)}:
             told = f"no data connections with {other}: using {command}"

@@ -11,7 +11,7 @@ from async_mirror.model import paths
 from async_mirror.model.entry import UNKNOWN, Entry, Kind
 
 Read = tuple[str, Entry | None]
-"""A name, and what bears it; None for links and the like."""
+"""A name, and what it is the name of; None for links and the like."""
 
 # Blanks and digits are counted, and never tried again: the cost of a line has to grow with its length alone.
 _GAP = "[ \t]{1,80}+"
