@@ -112,9 +112,9 @@ def share_heap() -> None:
 
     It would give each its own, and what passes freed in one would be kept there: more from hour to hour.
     """
-    import ctypes  # noqa: PLC0415 - only who runs on needs it
+    with suppress(ImportError, OSError, AttributeError):  # another C library, or a small Python
+        import ctypes  # noqa: PLC0415 - only who runs on needs it
 
-    with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
