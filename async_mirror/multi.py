@@ -623,7 +623,7 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, int]], last_act: Callable[[],
                 loop.remove_signal_handler(signum)
 
     gc.freeze()  # what was imported stays
-    gc.set_threshold(20_000, 20, 50)  # entries, futures and replies come and go by the thousand, without circles
+    gc.set_threshold(20_000, 5, 5)  # entries, futures and replies come and go by the thousand; a pass leaves a circle
     return _in_new_loop(supervised())
 
 

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 DEFAULT_STATS_S = 60.0
 UNREAD_S = 3.0
 """How long the last lines of a long run, or after a signal, wait for a pipe that is not read."""
+_M_ARENA_MAX = -8
+"""Of mallopt(3)."""
 _Activities = WeakValueDictionary[str, Activity]
 """What is going on with each mirror, by its title, for as long as it is kept."""
 
@@ -82,6 +84,8 @@ def run(context: click.Context) -> int:
         return mirrors.code
 
     _have_descriptors()
+    if not all(plan.once for plan in plans):
+        share_heap()
     wait_s: float | None = UNREAD_S
     try:
         code = multi.run(program, display.restore if display else None)
@@ -103,6 +107,17 @@ def _have_descriptors() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # not on each system as many as it says
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def share_heap() -> None:
+    """Have all threads that are started from now on allocate from one heap, where the C library is glibc.
+
+    It would give each its own, and what passes freed in one would be kept there: more from hour to hour.
+    """
+    with suppress(ImportError, OSError, AttributeError):  # another C library, or a small Python
+        import ctypes  # noqa: PLC0415 - only who runs on needs it
+
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _mirror(
