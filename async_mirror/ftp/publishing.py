@@ -30,6 +30,7 @@ class Publishing:
         self._exchange = exchange
         self._features = exchange.features
         self._lookup = lookup
+        self._may_prove_time = True
 
     @property
     def sets_times(self) -> bool:
@@ -71,24 +72,30 @@ class Publishing:
         mtime_set = "mtime" in replies and replies["mtime"].succeeded
         if mtime_set:
             self._features.have(quirks.TIMES[verb])
-            await self._prove_time(entry)
+            await self._prove_time(entry.path, entry.mtime_ns)
         elif "mtime" in replies and self._doubts_mtime(verb, replies["mtime"]):
             self._features.lack(quirks.TIMES[verb])
             with suppress(Refusal):  # the file itself is published by now
                 mtime_set = await self.set_mtime(entry.path, entry.mtime_ns)
         return Published(mtime_set, mode_set, atomic, put_aside)
 
-    async def _prove_time(self, entry: Entry) -> None:
-        """See once whether the server shows the time that it was told for a file, which is not about now."""
-        if self.sets_times or self._features.lacks(quirks.TIMES_AS_SET):
+    async def _prove_time(self, path: str, mtime_ns: int) -> None:
+        """See once whether the server shows the time that it was told for a file, which is not about now.
+
+        A server that shows none, be it for the moment, is asked once in a session.
+        """
+        if self.sets_times or self._features.lacks(quirks.TIMES_AS_SET) or not self._may_prove_time:
             return
-        if abs(time.time_ns() - entry.mtime_ns) < _FRESH_NS:
+        if abs(time.time_ns() - mtime_ns) < _FRESH_NS:
             return
+        self._may_prove_time = False
         with suppress(Refusal):  # the file itself is published by now
-            seen = await self._lookup.look(entry.path)
-            if seen and seen.mtime_ns != UNKNOWN and abs(seen.mtime_ns - entry.mtime_ns) < _COARSE_NS:
+            seen = await self._lookup.look(path)
+            if seen is None or seen.mtime_ns == UNKNOWN:
+                return
+            if abs(seen.mtime_ns - mtime_ns) < _COARSE_NS:
                 self._features.have(quirks.TIMES_AS_SET)
-            elif seen:
+            else:
                 self._features.lack(quirks.TIMES_AS_SET, quirks.NO_TIMES)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
@@ -127,6 +134,7 @@ class Publishing:
             (reply,) = await self._exchange.ask(self._set_mtime_command(verb, path, mtime_ns))
             if reply.succeeded:
                 self._features.have(quirks.TIMES[verb])
+                await self._prove_time(path, mtime_ns)
                 return True
             if not self._doubts_mtime(verb, reply) or await self._lookup.size(path) is None:
                 return False

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,10 @@ from typing import NamedTuple
 
 from async_mirror.model.escape import shown
 from async_mirror.state import private_files
-from async_mirror.state.database import explained
+from async_mirror.state.database import StateError, explained
+
+_TURN_SECONDS = 1.0
+"""A turn takes a moment: who has it for so long is stopped, or its machine is."""
 
 
 class _Keeper(NamedTuple):
@@ -77,8 +81,10 @@ class RootLock:
         if self._holds and root not in self._held and (keeper := self._lock(root)):
             return keeper
         key = _key("\0".join((place, *self._login)))
-        if self._holds and place and key != self._place and (keeper := self._settle(root, key)):
-            return keeper
+        if place and key != self._place:
+            if self._holds and (keeper := self._settle(root, key)):
+                return keeper
+            self._place = key
         self.inner = self._known | dict(self._below(root))
         return ""
 
@@ -99,7 +105,8 @@ class RootLock:
             try:
                 private_files.close_to_others(descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._sign(descriptor, root)
+                before = _Keeper.read(descriptor)
+                self._sign(descriptor, root, before.place if before.state == self._state.name else "")
             except BlockingIOError:
                 keeper = str(_Keeper.read(descriptor))
                 os.close(descriptor)
@@ -117,18 +124,17 @@ class RootLock:
                 if (each.root, each.place) == (root, place) and each.state != self._state.name:
                     return str(each)
             self._sign(self._held[root], root, place)
-        self._place = place
         return ""
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Do it alone: of two that take one root at once the second one is to see the first."""
+        """Do it alone: of two that take one root at once the second one is to see the first. Raises StateError."""
         path = self._state.parent / "roots.lock"
         with explained(path):
             turn = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             private_files.close_to_others(turn)
-            fcntl.flock(turn, fcntl.LOCK_EX)
+            _take_turn(turn, path)
             yield
         finally:
             os.close(turn)
@@ -145,27 +151,52 @@ class RootLock:
                 finally:
                     os.close(descriptor)
 
-    def _sign(self, descriptor: int, root: str, place: str = "") -> None:
+    def _sign(self, descriptor: int, root: str, place: str) -> None:
         """Write what the file says, in one write and over all that it said: others may read it at any moment."""
-        process = f"process {os.getpid()} on {socket.gethostname()}"
-        keeper = _Keeper(root, shown(self._mirror), process, self._state.name, place)
+        keeper = _Keeper(root, shown(self._mirror), _this_process(), self._state.name, place)
         if _Keeper.read(descriptor) != keeper:
             text = json.dumps(keeper).encode()
             os.pwrite(descriptor, text.ljust(os.fstat(descriptor).st_size), 0)
 
     def _below(self, root: str) -> Iterator[tuple[str, str]]:
-        """Yield where others have their roots, as long as their states are there."""
-        for path in self._state.parent.glob(f"root-{self._account}-*.lock"):
+        """Yield where others have their roots, by whatever name of the host, as long as their states are there."""
+        for path in self._state.parent.glob("root-*.lock"):
             with suppress(OSError):
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
                 try:
                     other = _Keeper.read(descriptor)
                 finally:
                     os.close(descriptor)
+                if not path.name.startswith(f"root-{self._account}-") and other.place != (self._place or None):
+                    continue
                 inside = other.root.removeprefix(f"{root.rstrip('/')}/")
                 is_another = other.state not in {"", self._state.name} and (self._state.parent / other.state).exists()
                 if is_another and inside not in {"", other.root}:
                     yield inside, other.mirror
+
+
+def _take_turn(descriptor: int, path: Path) -> None:
+    """Lock it and say who has it from now on. Raises StateError, with who has it, if that takes too long.
+
+    It does not wait for the lock itself: the mirrors of this process stand still meanwhile.
+    """
+    end = time.monotonic() + _TURN_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
+                raise StateError(f"{path} is locked by {shown(holder)}, which may be stopped: end it") from None
+            time.sleep(0.01)
+        else:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, _this_process().encode(), 0)
+            return
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def _key(text: str) -> str:

@@ -270,7 +270,7 @@ def takes_for_one(mirror: Mirror, path: str, double: str) -> bool:
 
 _ALTERED = {
     TIMES: "this server rounds modification times to two seconds: they are compared with that precision",
-    ALL_TIMES: "this server accepts modification times but does not set them: files are compared by size",
+    ALL_TIMES: "this server accepts modification times but does not show them as set: files are compared by size",
     "case": "this server changes upper and lower case in names: its spelling is accepted",
     "form": "this server changes the Unicode form of names: its spelling is accepted",
 }

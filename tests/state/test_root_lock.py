@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
 
 import pytest
 
+from async_mirror.state.database import StateError
 from async_mirror.state.root_lock import RootLock
 
 ACCOUNT = ("ftp.example.org", "ftp", "me")
@@ -118,3 +120,30 @@ def test_a_shorter_name_in_the_file_takes_the_place_of_a_longer_one(tmp_path: Pa
 def test_another_address_port_or_user_is_another_site(tmp_path: Path, account: tuple[str, ...], place: str) -> None:
     first, second = lock(tmp_path, "shop"), lock(tmp_path, "blog", account)
     assert first.claim("/", "192.0.2.7") == second.claim("/", place) == ""
+
+
+def test_nested_roots_are_known_by_any_name_of_the_host_also_while_the_inner_begins_again(tmp_path: Path) -> None:
+    inner, outer = lock(tmp_path, "shop"), lock(tmp_path, "www", ("www.example.org", "ftp", "me"))
+    assert inner.claim("/www/shop", "192.0.2.7") == outer.claim("/www") == ""
+    assert outer.inner == {}, "it is not known yet which server that is"
+    assert outer.claim("/www", "192.0.2.7") == ""
+    assert outer.inner == {"shop": "shop"}
+    inner.close()
+    assert lock(tmp_path, "shop").claim("/www/shop") == ""
+    assert outer.claim("/www") == ""
+    assert outer.inner == {"shop": "shop"}
+    dry = lock(tmp_path, "www", ("ftp.example.net", "ftp", "me"), holds=False)
+    dry.claim("/", "192.0.2.7")
+    assert dry.inner == {"www/shop": "shop"}
+    dry.claim("/", "192.0.2.8")
+    assert dry.inner == {}
+
+
+def test_a_process_that_is_stopped_in_its_turn_stops_no_other_and_is_named(tmp_path: Path) -> None:
+    first, second = lock(tmp_path, "shop"), lock(tmp_path, "blog")
+    assert first.claim("/www") == ""
+    with (tmp_path / "roots.lock").open() as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        with pytest.raises(StateError, match=f"locked by process {os.getpid()} on .*, which may be stopped"):
+            second.claim("/blog")
+    assert second.claim("/blog") == ""

@@ -16,7 +16,7 @@ from support.program import MTIME, tree
 
 Serve = Callable[..., ScriptedServer]
 TWO_SECONDS = "this server rounds modification times to two seconds"
-NO_TIMES = "this server accepts modification times but does not set them"
+NO_TIMES = "this server accepts modification times but does not show them as set"
 CASE = "this server changes upper and lower case in names"
 ODD: dict[str, tuple[Trait, ...]] = {
     "lower case": (lower_cases_names,),
@@ -81,6 +81,26 @@ def test_a_file_that_was_written_just_now_proves_no_times(serve: Serve, tmp_path
     mirror.write("now", "its time is that of its upload", int(time.time()))
     assert NO_TIMES not in mirror.run().said
     mirror.write("before", "its time is another one", MTIME)
+    assert NO_TIMES in mirror.run().said
+
+
+@pytest.mark.parametrize("answer", [b"450 Busy.", b"550 Permission denied."])
+def test_a_time_that_was_not_told_once_is_no_proof_against_a_server(
+    serve: Serve, tmp_path: Path, answer: bytes
+) -> None:
+    server = serve(lacks("MLSD", "MLST"))
+    server.on("MDTM", say(answer), when=lambda exchange: b" " not in exchange.argument)
+    mirror = Mirror(tmp_path, server.port, options=("--multi", "S"))
+    for name, asked in (("first", 1), ("second", 2), ("third", 2)):
+        mirror.write(name, name)
+        ran = mirror.run()
+        assert (ran.code, NO_TIMES in ran.said) == (0, False), ran.said
+        assert count(server, "MDTM") == asked, "asked until it was told, and then no more"
+
+
+def test_a_file_that_is_written_in_place_proves_times_too(serve: Serve, tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, serve(forgets_times).port, options=("--in-place",))
+    mirror.write("file", "content")
     assert NO_TIMES in mirror.run().said
 
 

@@ -289,6 +289,19 @@ def test_the_outer_of_nested_roots_leaves_the_inner_alone(several: Several, site
     }
 
 
+def test_nested_roots_are_recognised_under_two_names_of_one_host(several: Several, site: FtpServer) -> None:
+    outer = several.add("www", "www")
+    several.add("blog")
+    several.tables["blog"]["destination"] = f"ftp://tester@localhost:{site.port}/www/blog"
+    several.configure()
+    assert several.once("blog").code == 0
+    write(outer / "blog/of-blog", "from www")
+    for _ in range(2):
+        result = several.once("www")
+        assert (result.code, result.err.count("blog/ belongs to the mirror blog")) == (0, 1)
+    assert contents(site.docroot) == {"www/of-www": b"www", "www/blog/of-blog": b"blog"}
+
+
 def test_a_new_outer_mirror_knows_the_inner_before_its_first_upload(several: Several, site: FtpServer) -> None:
     several.add("blog", "www/blog")
     assert several.once().code == 0
