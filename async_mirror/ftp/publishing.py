@@ -18,6 +18,7 @@ from async_mirror.remote.session import Published
 
 _COARSE_NS = 2_000_000_000
 """FAT keeps times to two seconds."""
+_LONG_AGO_NS = 1_000_000_000 * 1_000_000_000
 _FRESH_NS = 60_000_000_000
 """A file that changed so shortly before has the time of its upload, about: where no time is set, it looks as if."""
 
@@ -35,7 +36,7 @@ class Publishing:
     @property
     def sets_times(self) -> bool:
         """True if the server was seen to show a time that it was told: some take a command for it, and do not."""
-        return self._features.was_seen(quirks.TIMES_AS_SET)
+        return self._features.was_seen(quirks.TIMES_AS_SET) and not self._features.lacks(quirks.TIMES_AS_SET)
 
     @property
     def may_set_times(self) -> bool:
@@ -90,13 +91,23 @@ class Publishing:
             return
         self._may_prove_time = False
         with suppress(Refusal):  # the file itself is published by now
-            seen = await self._lookup.look(path)
-            if seen is None or seen.mtime_ns == UNKNOWN:
-                return
-            if abs(seen.mtime_ns - mtime_ns) < _COARSE_NS:
-                self._features.have(quirks.TIMES_AS_SET)
-            else:
-                self._features.lack(quirks.TIMES_AS_SET, quirks.NO_TIMES)
+            await self._see_time(path, mtime_ns)
+
+    async def _see_time(self, path: str, mtime_ns: int) -> None:
+        seen = await self._lookup.look(path)
+        if seen is None or seen.mtime_ns == UNKNOWN:
+            return
+        if abs(seen.mtime_ns - mtime_ns) < _COARSE_NS:
+            self._features.have(quirks.TIMES_AS_SET)
+        else:
+            self._features.lack(quirks.TIMES_AS_SET, quirks.NO_TIMES)
+
+    async def prove_times(self, path: str) -> None:
+        """See by a file of no use whether times are still set and shown: by now it may be another server."""
+        if await self.set_mtime(path, _LONG_AGO_NS):
+            await self._see_time(path, _LONG_AGO_NS)
+        else:
+            self._features.lack(quirks.TIMES_AS_SET)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
         """Rename where a file is in the way: that one first, and back if need be. Some tell a size of a folder, too."""

@@ -323,6 +323,10 @@ class FtpSession:
         """Set the modification time by the first command that this server takes."""
         return await self._publishing.set_mtime(path, mtime_ns)
 
+    async def prove_times(self, path: str) -> None:
+        """See by a file of no use whether the server still sets and shows times."""
+        await self._publishing.prove_times(path)
+
     async def rename(self, old: str, new: str) -> None:
         """Rename by RNFR and RNTO."""
         await self._publishing.rename(old, new)

@@ -89,7 +89,12 @@ async def settle_all(
 
 
 def _is_plain(pending: Pending) -> bool:
-    return not (pending.boxes or pending.twin or pending.alike or pending.origin)
+    return not (pending.boxes or pending.origin or _is_by_name(pending))
+
+
+def _is_by_name(pending: Pending) -> bool:
+    """Tell whether some sites may take the path for another one, so that only a listing shows what has its name."""
+    return bool(pending.twin or pending.alike or pending.below_alike)
 
 
 async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *, clean: bool) -> dict[str, Settled]:
@@ -102,13 +107,29 @@ async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *
     return {
         each.path: _settled(session, each, there[each.path])
         for each in pending
-        if not any(there.get(aside) for aside in each.asides)
+        if not any(there.get(aside) for aside in each.asides) and not _hinges_on_times(session, each, there[each.path])
     }
 
 
 def _settled(session: RemoteSession, pending: Pending, seen: Entry | None, *, moved: bool = False) -> Settled:
     held = held_after(pending.path, pending.candidates, seen, sets_times=session.sets_times)
     return Settled(pending, held, moved=moved, is_others=held is None and seen is not None)
+
+
+def _hinges_on_times(session: RemoteSession, pending: Pending, seen: Entry | None) -> bool:
+    """Tell whether a file is taken for another's for no more than its time."""
+    if seen is None or not session.sets_times:
+        return False
+    by_time, by_size = (held_after(pending.path, pending.candidates, seen, sets_times=each) for each in (True, False))
+    return by_size is not None and by_time is None
+
+
+async def _prove_times(session: RemoteSession, temporary: str) -> None:
+    """See whether the site still gives files the time that it is told, where something can be written."""
+    with suppress(Refusal):
+        await session.store(temporary, Nothing(), lambda: None)
+        await session.prove_times(temporary)
+    await session.remove_files([temporary])
 
 
 async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True, in_place: bool = False) -> Settled:
@@ -124,6 +145,8 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         if pending.asides and (back := await settle_asides(session, pending, seen)) != seen:
             seen, pending = back, pending._replace(candidates=added(pending.candidates, pending.earlier))
         moved, is_whole = await _came(session, pending) if pending.origin and seen else (False, True)
+        if clean and pending.leftovers and _hinges_on_times(session, pending, seen):
+            await _prove_times(session, pending.leftovers[0])
         gone = await unlisted(session, pending.path, pending.alike) if pending.alike and seen else ()
     except CannotBeSent:  # so nothing ever was
         return Settled(pending)
@@ -178,8 +201,7 @@ async def _is_fixed(session: RemoteSession, temporaries: Sequence[str]) -> bool:
 
 
 async def _look(session: RemoteSession, pending: Pending) -> Entry | None:
-    by_name = pending.twin or pending.alike
-    return await (spelled(session, pending.path) if by_name else session.look(pending.path))
+    return await (spelled(session, pending.path) if _is_by_name(pending) else session.look(pending.path))
 
 
 async def _settle_asides(session: RemoteSession, pending: Pending, seen: Entry | None) -> Entry | None:

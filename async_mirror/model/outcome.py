@@ -203,7 +203,8 @@ class Pending(NamedTuple):
     must be asked how it spells the name. `origin` is the old path of any other folder that may have been renamed, with
     what was held `inside`. `answered` says that nothing that was sent about it can still be done later; `alike` are
     other paths of ours beside it that differ in case or Unicode form alone. `earlier` are versions that stood there, or
-    were to: a late command may have set one aside.
+    were to: a late command may have set one aside. `below_alike` says that a folder above it has such another one
+    beside it: to some sites the two are one.
     """
 
     path: str
@@ -218,6 +219,7 @@ class Pending(NamedTuple):
     answered: bool = False
     alike: tuple[str, ...] = ()
     earlier: tuple[Entry, ...] = ()
+    below_alike: bool = False
 
     @property
     def may_be_written(self) -> bool:

@@ -260,6 +260,10 @@ class RemoteSession(Protocol):
         """Set the modification time, to the second; False when this site cannot."""
         ...
 
+    async def prove_times(self, path: str) -> None:
+        """Find out by a file of no use whether `sets_times` still holds: the server may be another one by now."""
+        ...
+
     async def rename(self, old: str, new: str) -> None:
         """Rename a file or folder."""
         ...

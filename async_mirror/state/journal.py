@@ -1,7 +1,7 @@
 """What is being done to the site, noted before it is done, and what came of it. Knows neither site nor source."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, groupby
 from typing import NamedTuple, TypeGuard
 
@@ -23,7 +23,7 @@ from async_mirror.model.change import (
 )
 from async_mirror.model.entry import Entry, Kind, fingerprint
 from async_mirror.model.outcome import Done, InDoubt, Outcome, Pending, Unmanaged
-from async_mirror.model.paths import decode, encode, join, split
+from async_mirror.model.paths import decode, encode, join, lineage, split
 from async_mirror.state.held import Held, forget, forget_one, hold, move_below
 from async_mirror.state.schema import (
     ABSENT,
@@ -126,17 +126,15 @@ class Journal(Held):
             ).fetchall()
             opened = [_Open._make((*row[:8], row[8:])) for row in rows]
             alike = _alike(connection, {each.path for each in opened})
-            each_path = groupby(opened, lambda each: each.path)
-            return [self._pending(connection, list(same), alike=alike.get(path, ())) for path, same in each_path]
+            return [self._pending(connection, list(rows), alike) for _, rows in groupby(opened, lambda each: each.path)]
 
-    def _pending(self, connection: sqlite3.Connection, rows: list["_Open"], *, alike: tuple[str, ...]) -> Pending:
+    def _pending(self, connection: sqlite3.Connection, rows: list["_Open"], alike: "_Alike") -> Pending:
         path = decode(rows[0].path)
         held = self.held(path)
         others = [(decode(row.other), row.version[0]) for row in rows if row.other]
         origin = next((other for other, kind in others if kind == Kind.FOLDER), "")
         made = MakeFolder(Entry(path, Kind.FOLDER), "")
-        jobs = [Job(made, row.token, row.tries, row.shapes) for row in rows if row.makes]
-        uploads = [job for job in jobs if job.tries]
+        uploads = [Job(made, row.token, row.tries, row.shapes) for row in rows if row.makes and row.tries]
         is_odd = bool(odd_names.odd_traits(split(path)[1]))
         boxed = [Job(made, row.token, row.tries, row.shapes) for row in rows if is_odd or not row.makes]
         return Pending(
@@ -150,8 +148,9 @@ class Journal(Held):
             origin,
             self._inside(origin) if origin and self.held(origin) else (),
             all(row.answered for row in rows),
-            alike,
+            alike.get(rows[0].path, ()),
             tuple(version for row in rows if row.tries and (version := version_of(path, row.version))),
+            any(alike.get(encode(each)) for each in lineage(path)),
         )
 
     def _late(self, path: str, rows: Iterable["_Open"]) -> Iterator[Entry]:
@@ -192,6 +191,8 @@ class Journal(Held):
 
 # Rows.
 
+_Alike = Mapping[bytes, tuple[str, ...]]
+
 
 class _Open(NamedTuple):
     """A row of an open path. Its version is what was noted of it, though that may count no more."""
@@ -227,7 +228,7 @@ def _candidates_at(connection: sqlite3.Connection, path: str, held: Entry | None
     return candidates
 
 
-def _alike(connection: sqlite3.Connection, paths: Iterable[bytes]) -> dict[bytes, tuple[str, ...]]:
+def _alike(connection: sqlite3.Connection, paths: Iterable[bytes]) -> _Alike:
     """Return for each path those of ours that may be beside it and differ in case or Unicode form alone, if any do."""
     by_folder: dict[str, set[str]] = {}
     for (path,) in connection.execute("SELECT DISTINCT path FROM pending"):

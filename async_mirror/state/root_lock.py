@@ -20,7 +20,7 @@ from async_mirror.model.escape import shown
 from async_mirror.state import private_files
 from async_mirror.state.database import StateError, explained
 
-_TURN_SECONDS = 1.0
+_TURN_SECONDS = 5.0
 """A turn takes a moment: who has it for so long is stopped, or its machine is."""
 
 

@@ -120,6 +120,30 @@ def test_each_path_holds_what_is_seen_there_and_no_temporary_is_left() -> None:
     assert not any(each.moved or each.stays for each in recovered.settled)
 
 
+class Believing(Judging):
+    """Is believed to set times, until that is tried."""
+
+    believed = True
+
+    @property
+    def sets_times(self) -> bool:
+        return self.believed
+
+    async def prove_times(self, path: str) -> None:
+        assert self._site.files[path].content == b""
+        self.believed = False
+
+
+@pytest.mark.parametrize(("kind", "is_others"), [(Judging, True), (Believing, False)])
+def test_a_file_is_anothers_for_its_time_alone_only_where_times_are_still_set(
+    kind: type[Judging], is_others: bool
+) -> None:
+    site = MemorySite(files={"a": MemoryFile(b"newer", 99 * SECOND)})
+    (settled,) = all_of(kind(site), pending(leftovers=(TEMPORARY,))).settled
+    assert (settled.is_others, settled.held is None) == (is_others, is_others)
+    assert set(site.files) == {"a"}
+
+
 def test_who_only_looks_leaves_temporaries() -> None:
     site = session(a="newer", **{TEMPORARY: "ne"})
     assert all_of(site, pending(leftovers=(TEMPORARY,)), clean=False).failure is None

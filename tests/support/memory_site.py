@@ -273,6 +273,9 @@ class MemorySession:
     async def set_mtime(self, path: str, mtime_ns: int) -> bool:
         return self._reach().set_mtime(path, mtime_ns)
 
+    async def prove_times(self, path: str) -> None:
+        self._reach().set_mtime(path, 0)
+
     async def rename(self, old: str, new: str) -> None:
         self._reach().rename(old, new)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from faults import reactions
-from faults.reactions import ALWAYS
+from faults.reactions import ALWAYS, say
 from faults.scripted import Behaviour, Exchange, Reaction, ScriptedServer
 from faults.traits import instead
 from support.mirror import Mirror, answer_at_once, assert_mirrored, count, ended, temporaries_of, tree_of
@@ -395,6 +395,23 @@ def test_what_a_killed_run_left_goes_from_a_site_that_shows_other_times_than_it_
     sent = count(server, "STOR")
     mirror.run("--rescan")
     assert count(server, "STOR") == sent, "what is unchanged is not sent again for its time"
+
+
+@pytest.mark.parametrize("answer", [b"213 Done.", b"550 Not allowed."])
+def test_what_a_killed_run_left_goes_from_a_site_that_sets_times_no_more(
+    mirror: Mirror, server: ScriptedServer, answer: bytes
+) -> None:
+    mirror.write("page.html", "version 1")
+    mirror.run()
+    page = mirror.write("page.html", "version 2, which is longer", MTIME + 60)
+    server.on("MFMT", say(answer), times=ALWAYS)
+    killed = Killed(mirror)
+    server.on("RNTO", killed.at(performs=True))
+    killed.run()
+    page.unlink()
+    for _ in range(2):
+        mirror.run()
+    assert set(server.files) == {b"/stays.txt"}
 
 
 def test_a_folder_in_whose_place_others_put_a_file_is_given_up(mirror: Mirror, server: ScriptedServer) -> None:
