@@ -97,13 +97,22 @@ class Lookup:
         raise Refusal("the server does not tell whether it exists")
 
     async def is_folder(self, path: str) -> bool:
-        """Try to enter the folder, and come back in the same breath."""
+        """Try to enter the folder, and come back in the same breath; once more after a refusal for the moment.
+
+        Who says that twice says it of what is not there: bftpd's 451.
+        """
+        entered = await self._enter(path)
+        if entered.transient:
+            entered = await self._enter(path)
+        return entered.succeeded
+
+    async def _enter(self, path: str) -> Reply:
         if not self._exchange.root:
             raise Refusal("the server does not support PWD, which is needed to tell folders from files")
         async with self._exchange.lock:
             entered, back = await self._exchange.ask(f"CWD {self._exchange.name(path)}", f"CWD {self._exchange.root}")
         self._exchange.check_back(back)
-        return entered.succeeded
+        return entered
 
     async def is_forbidden(self, folder: str) -> bool:
         """Tell whether a folder that can be neither listed nor entered is there all the same."""

@@ -147,7 +147,8 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         moved, is_whole = await _came(session, pending) if pending.origin and seen else (False, True)
         if clean and pending.leftovers and _hinges_on_times(session, pending, seen):
             await _prove_times(session, pending.leftovers[0])
-        gone = await unlisted(session, pending.path, pending.alike) if pending.alike and seen else ()
+        others = tuple(each for each in pending.alike if each != pending.twin)  # which has a look of its own
+        gone = await unlisted(session, pending.path, others) if others and seen else ()
     except CannotBeSent:  # so nothing ever was
         return Settled(pending)
     except Refusal as refusal:
@@ -201,7 +202,10 @@ async def _is_fixed(session: RemoteSession, temporaries: Sequence[str]) -> bool:
 
 
 async def _look(session: RemoteSession, pending: Pending) -> Entry | None:
-    return await (spelled(session, pending.path) if _is_by_name(pending) else session.look(pending.path))
+    seen = await spelled(session, pending.path) if _is_by_name(pending) else None
+    if _is_by_name(pending) and (seen or not (pending.origin and pending.twin and pending.held)):
+        return seen
+    return await session.look(pending.path)  # a folder that a site takes for its twin may have kept that one's name
 
 
 async def _settle_asides(session: RemoteSession, pending: Pending, seen: Entry | None) -> Entry | None:

@@ -74,7 +74,7 @@ class Outside:
         self.world.note(f"   {what}: exit {code}")
         if not code and what.startswith(("pause", "resume")):
             self.is_paused = what == "pause"
-            self._is_paused_in_part = what.startswith("pause ")
+            self._is_paused_in_part = " " in what
 
     def _watch(self, what: str) -> None:
         match what:

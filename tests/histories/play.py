@@ -227,6 +227,10 @@ class Stage:
         for line in log.splitlines():
             said = line[21:].replace(str(self.source), "SOURCE").replace(str(self.folder), "FOLDER")
             self.world.note(f"   says {said}")
+        self.learn(log)
+
+    def learn(self, log: str) -> None:
+        """Learn from what was said what a user knows."""
         self.told_of_spelling = self.told_of_spelling or _OTHER_SPELLING in log
 
     def play(self) -> None:
@@ -289,7 +293,8 @@ class Stage:
         """In quiet two passes make both equal, and the third has nothing to do."""
         self.world.note("-- quiet")
         self._see_that_torn_ones_are_known()
-        robbed = bool(self.site.taken)  # what somebody has taken away a dry run does not miss
+        replaced = any(node.replaces_ours for node in self.site.nodes.values())
+        robbed = replaced or bool(self.site.taken)  # what somebody has taken away a dry run does not miss
         foretold = self._foretold() if self.history.seed % 4 == 0 else {}
         refused = self.site.renames_refused
         result = self.run()

@@ -23,6 +23,8 @@ class FtpServer:
         self.pass_began = 0.0
         self.may_begin: Callable[[], bool] = lambda: True
         """Tells whether a file can be noted as begun."""
+        self.noted: set[bytes] = set()
+        """What has been begun or removed before, and so was noted."""
         self.inner = b""
         """Where the root of another mirror is, if there is one."""
         self.sessions: list[FtpSession] = []
@@ -79,9 +81,11 @@ class FtpSession(Process):
         self.say(227, f"Entering Passive Mode (192,0,2,1,{self._port // 256},{self._port % 256})")
 
     def do_stor(self, argument: bytes) -> None:
-        if not self.gone and not self.server.may_begin():
+        path = self.path(argument)
+        if not self.gone and path not in self.server.noted and not self.server.may_begin():
             self.world.found("nothing is begun that could not be noted", f"{self._verb} {shown(argument)}")
-        node = self.site.begin_file(self.path(argument))
+        self.server.noted.add(path)
+        node = self.site.begin_file(path)
         if not self.has_port:
             self.site.end_file(node, whole=True)  # as empty as all that was sent
         self.with_pipe(lambda pipe: self._store(node, pipe))
@@ -263,6 +267,7 @@ class FtpSession(Process):
 
     def do_dele(self, argument: bytes) -> None:
         self._may_remove(argument)
+        self.server.noted.add(self.path(argument))
         self.site.remove_file(self.path(argument))
         self.say(250, "deleted")
 

@@ -68,6 +68,7 @@ class Staying:
         yield 5.0
         yield from self._see_that_it_goes_on(passes)
         yield from self._see_that_all_is_looked_at_in_time()
+        stage.learn(package.log_so_far())
         stage.compare(_code())
         yield from self._see_that_changes_are_noticed()
         if stage.history.seed % 2:
