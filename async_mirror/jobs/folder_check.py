@@ -72,8 +72,9 @@ async def unlisted(session: RemoteSession, path: str, others: tuple[str, ...]) -
     return tuple(each for each, name in names.items() if name not in listing.others and listing.shows_absence_of(name))
 
 
-async def is_spelled_otherwise(session: RemoteSession, path: str) -> bool:
-    """Tell whether a folder is listed, yet not by this name, but by one that differs in case or Unicode form alone."""
+async def other_spelling(session: RemoteSession, path: str) -> str:
+    """Return the name by which a folder is listed if it differs from this one in case or Unicode form, else ""."""
     listing = await session.list_folder(paths.parent(path))
     listed = {entry.path for entry in listing.entries} if listing else set()
-    return path not in listed and odd_names.folded(path) in map(odd_names.folded, listed)
+    alike = (each for each in sorted(listed - {path}) if odd_names.folded(each) == odd_names.folded(path))
+    return "" if path in listed else next(alike, "")

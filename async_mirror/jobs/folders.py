@@ -2,7 +2,7 @@
 
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import doubled, is_double
-from async_mirror.jobs.folder_check import bears, is_spelled_otherwise, shows, spelled
+from async_mirror.jobs.folder_check import bears, other_spelling, shows, spelled
 from async_mirror.jobs.single_files import is_back
 from async_mirror.jobs.trials import NOT_OURS, cleared, name_problem, why_it_stays
 from async_mirror.model import paths
@@ -46,8 +46,8 @@ async def make(attempt: Attempt, entry: Entry) -> Outcome:
         return doubled(attempt, double)
     if is_new:
         return attempt.done(made, change=MakeFolder(entry, "new"))
-    note = OTHER_SPELLING if await is_spelled_otherwise(attempt.session, entry.path) else ""
-    return attempt.done(made, note, change=MakeFolder(entry, FOUND))
+    other = await other_spelling(attempt.session, entry.path)
+    return attempt.done(made, OTHER_SPELLING if other else "", change=MakeFolder(entry, FOUND, double=other))
 
 
 async def move(attempt: Attempt, change: Move) -> Outcome:

@@ -104,10 +104,13 @@ async def _settle_together(session: RemoteSession, pending: Sequence[Pending], *
     places = [each.path for each in pending]
     seen = await session.look_at([*places, *asides], without=leftovers) if pending else []
     there = dict(zip([*places, *asides], seen, strict=True))
+    doubtful = (each for each in pending if clean and _hinges_on_times(session, each, there[each.path]))
+    if first := next(doubtful, None):
+        await _prove_times(session, first.leftovers[0])
     return {
         each.path: _settled(session, each, there[each.path])
         for each in pending
-        if not any(there.get(aside) for aside in each.asides) and not _hinges_on_times(session, each, there[each.path])
+        if not any(there.get(aside) for aside in each.asides)
     }
 
 
@@ -117,8 +120,8 @@ def _settled(session: RemoteSession, pending: Pending, seen: Entry | None, *, mo
 
 
 def _hinges_on_times(session: RemoteSession, pending: Pending, seen: Entry | None) -> bool:
-    """Tell whether a file is taken for another's for no more than its time."""
-    if seen is None or not session.sets_times:
+    """Tell whether a file is taken for another's for no more than its time, and times can be tried."""
+    if seen is None or not session.sets_times or not pending.leftovers:
         return False
     by_time, by_size = (held_after(pending.path, pending.candidates, seen, sets_times=each) for each in (True, False))
     return by_size is not None and by_time is None
@@ -145,7 +148,7 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         if pending.asides and (back := await settle_asides(session, pending, seen)) != seen:
             seen, pending = back, pending._replace(candidates=added(pending.candidates, pending.earlier))
         moved, is_whole = await _came(session, pending) if pending.origin and seen else (False, True)
-        if clean and pending.leftovers and _hinges_on_times(session, pending, seen):
+        if clean and _hinges_on_times(session, pending, seen):
             await _prove_times(session, pending.leftovers[0])
         others = tuple(each for each in pending.alike if each != pending.twin)  # which has a look of its own
         gone = await unlisted(session, pending.path, others) if others and seen else ()

@@ -12,6 +12,7 @@ class MakeFolder(NamedTuple):
     """Make a folder; it is fine if it is there. `asks`: nothing has told yet whether it is.
 
     `double` is the path of another folder of the source that some sites take for the same; only one can be there then.
+    Of what was done it is the name by which the site has the folder, if that is another one.
     """
 
     entry: Entry

@@ -170,6 +170,16 @@ def forget_one(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("DELETE FROM held WHERE folder = ? AND name = ?", (encode(folder), encode(name)))
 
 
+def holds(connection: sqlite3.Connection, path: str) -> bool:
+    """Tell whether something is held at a path."""
+    return is_any(connection, "held WHERE folder = ? AND name = ?", *map(encode, split(path)))
+
+
+def is_any(connection: sqlite3.Connection, rows: str, *values: object) -> bool:
+    """Tell whether there are such rows."""
+    return connection.execute(f"SELECT 1 FROM {rows} LIMIT 1", values).fetchone() is not None
+
+
 def move_below(connection: sqlite3.Connection, old: str, new: str, *, known: bool = True) -> None:
     """Let what is held below a folder follow its rename; by its digest alone it can be known for the same again.
 

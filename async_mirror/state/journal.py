@@ -24,7 +24,7 @@ from async_mirror.model.change import (
 from async_mirror.model.entry import Entry, Kind, fingerprint
 from async_mirror.model.outcome import Done, InDoubt, Outcome, Pending, Unmanaged
 from async_mirror.model.paths import decode, encode, join, lineage, split
-from async_mirror.state.held import Held, forget, forget_one, hold, move_below
+from async_mirror.state.held import Held, forget, forget_one, hold, holds, is_any, move_below
 from async_mirror.state.schema import (
     ABSENT,
     CANDIDATES,
@@ -109,7 +109,7 @@ class Journal(Held):
         """Tell whether anything is being done, or in doubt, at a path or below it."""
         raw = encode(folder)
         with self._database.reading() as connection:
-            return _is_any(connection, "pending WHERE path = ? OR (path > ? AND path < ?)", raw, raw + b"/", raw + b"0")
+            return is_any(connection, "pending WHERE path = ? OR (path > ? AND path < ?)", raw, raw + b"/", raw + b"0")
 
     def open_paths(self) -> set[str]:
         """Return all paths of which it is not known for good what is there."""
@@ -326,6 +326,8 @@ def _only_adds(outcome: Done | Unmanaged) -> bool:
     match outcome:
         case Done(Job(Move(twin=True)), SendFile()):
             return False
+        case Done(_, MakeFolder(_, _, _, double)) if double:
+            return False
         case Done(change=SendFile() | MakeFolder() | SetAttributes() | SetDate()):
             return True
     return False
@@ -342,6 +344,10 @@ def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:
             hold(connection, [held or entry])
         case Done(Job(Move(_, old)), SendFile(), held):  # to some sites it has replaced what has the old name
             hold(connection, [unknown(old), *filter(None, [held])])
+        case Done(_, MakeFolder(entry, _, _, double), held):  # by whose name the site has it
+            move_below(connection, double, entry.path, known=False)
+            forget(connection, double)
+            hold(connection, filter(None, [held]))
         case Done(_, RemoveFile(gone) | RemoveFolder(gone)):
             forget(connection, gone.path)
 
@@ -382,19 +388,11 @@ def _record_found(
     if moved and left:
         move_below(connection, pending.origin, left.path, known=known)
         forget(connection, pending.origin)
-    elif pending.origin and pending.twin and not _holds(connection, pending.origin):
+    elif pending.origin and pending.twin and not holds(connection, pending.origin):
         forget(connection, pending.origin)
     if left:
         hold(connection, [left])
-    elif pending.twin and _is_any(connection, f"pending WHERE path = ? AND {due(now)}", encode(pending.twin)):
+    elif pending.twin and is_any(connection, f"pending WHERE path = ? AND {due(now)}", encode(pending.twin)):
         forget_one(connection, pending.path)
     else:
         forget(connection, pending.path)
-
-
-def _holds(connection: sqlite3.Connection, path: str) -> bool:
-    return _is_any(connection, "held WHERE folder = ? AND name = ?", *map(encode, split(path)))
-
-
-def _is_any(connection: sqlite3.Connection, rows: str, *values: object) -> bool:
-    return connection.execute(f"SELECT 1 FROM {rows} LIMIT 1", values).fetchone() is not None
