@@ -85,7 +85,19 @@ async def settle_all(
     for each in left:
         if each.path not in settled:
             settled[each.path] = await settle(session, each, clean=clean, in_place=in_place)
+    for each in recover.pending:
+        new = settled.get(each.twin)
+        if new and settled[each.path].is_others and not (new.held or new.failure):
+            settled[each.twin] = await _under_its_old_name(session, new)
     return Recovered(tuple(settled[each.path] for each in recover.pending))
+
+
+async def _under_its_old_name(session: RemoteSession, new: Settled) -> Settled:
+    """Look whether a site that takes two names for one has what was to get the new one under the old one."""
+    with suppress(Refusal, ConnectionBroken):
+        found = _settled(session, new.pending, await session.look(new.pending.path))
+        return found if found.held else new
+    return new
 
 
 def _is_plain(pending: Pending) -> bool:

@@ -101,6 +101,8 @@ class Upload:
             self._temporaries.strays = ()
         if self._temporaries.left_behind and (outcome := await self._finish_previous()):
             return outcome
+        if self._path in attempt.doubts and await attempt.session.size(self._path) is not None:
+            await attempt.session.remove_files(self._temporaries.asides)  # another one would find them in its way
         if self._change.compares and (outcome := await if_known(attempt, self._change)):
             return outcome
         await self._temporaries.note(1 << self._temporaries.shape)

@@ -58,6 +58,7 @@ class Kernel:
         self._watched: dict[tuple[int, int], _Watched] = {}
         self._made = 0
         self._loses = False
+        self._latest = 0.0
         self.most = 1000
         """How many folders may be watched."""
         self.reader: Inotify | None = None
@@ -118,7 +119,8 @@ class Kernel:
         if events and self.reader:
             if self._loses:
                 events, self._loses = [Event(None, OVERFLOW)], False
-            self._world.after(self._world.delay(), self.reader.arrive, events)
+            self._latest = max(self._latest, self._world.now + self._world.delay())  # the kernel keeps their order
+            self._world.at(self._latest, self.reader.arrive, events)
 
     def _news(self, each: _Watched) -> list[Event]:
         before, each.there = each.there, self._look_at(each.descriptor)
