@@ -104,19 +104,19 @@ class Deletions:
 
         Returns what the source has of those now, to be sent again.
         """
-        removed = {entry.path for entry in files}
-        folded = set(map(odd_names.folded, removed))
-        above = set(map(paths.parent, folded))
-        twins = [
-            entry
-            for folder in ["", *await self._held.folders()]
-            if odd_names.folded(folder) in above
-            for entry in await self._held.in_folder(folder)
-            if entry.path not in removed and not entry.is_folder and odd_names.folded(entry.path) in folded
-        ]
-        if twins:
-            await self._held.add(list(map(unknown, twins)))
-        return [entry for twin in twins if (entry := look(self._context.root, twin.path))]
+        at_risk: list[Entry] = []
+        for folder, group in groupby(sorted(files), lambda entry: paths.parent(entry.path)):
+            removed = {entry.path for entry in group}
+            folded = {odd_names.folded(path) for path in removed}
+            twins = [
+                entry
+                for entry in await self._held.in_folder(folder)
+                if entry.path not in removed and not entry.is_folder and odd_names.folded(entry.path) in folded
+            ]
+            if twins:
+                await self._held.add(list(map(unknown, twins)))
+            at_risk += [entry for twin in twins if (entry := look(self._context.root, twin.path))]
+        return at_risk
 
     async def _remove(self, crew: MirrorCrew, removals: Sequence[RemoveFile | RemoveFolder]) -> None:
         await perform(crew, self._removals(removals), self._results, REMOVED_AT_ONCE)
