@@ -31,6 +31,7 @@ class Lookup:
         self._exchange = exchange
         self._features = exchange.features
         self._list_folder = list_folder
+        self._learned_anew = False
 
     @property
     def knows_size(self) -> bool:
@@ -154,7 +155,10 @@ class Lookup:
             self._features.lack(verb)
         if reply.succeeded or reply.unknown_command:
             return False
-        if self._features.account.absent(verb) is None:
+        said = self._features.account.absent(verb)
+        may_err = said is not None and said.startswith("4") and not (reply.transient or self._learned_anew)
+        if said is None or may_err:  # it may have been said for the moment, of all things
+            self._learned_anew = may_err
             await self._learn_absence()
         return is_like(self._features.account.absent(verb) or "", reply, self._names(path))
 
