@@ -99,7 +99,7 @@ class Schedule:
 
     def ended(self, code: Exit, now: float, *, whole: bool, will_last: bool = False) -> None:
         """Note how a pass ended, and whether what ended it will last."""
-        failed = code in {Exit.CONNECTION, Exit.LOGIN, Exit.STATE}
+        failed = code in {Exit.CONNECTION, Exit.LOGIN, Exit.STATE, Exit.USAGE}
         self._failed = self._failed + 1 if failed else 0
         if whole or failed:
             self.due = now + self._wait(code, now, will_last=will_last)
@@ -162,7 +162,7 @@ async def keep(
             mirror.report.end("interrupted", 128 + stop.signum, None)
             return 128 + stop.signum
         ends = once or (code in ending and not state.lacks_room)
-        if own.requested and code not in ENDING:
+        if own.requested and code not in ending:
             mirror.report.end("paused", Exit.PARTLY, None)
             code, wish = Exit.PARTLY, Wish(whole=True)
         elif ends:

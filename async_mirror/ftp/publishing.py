@@ -104,10 +104,12 @@ class Publishing:
 
     async def prove_times(self, path: str) -> None:
         """See by a file of no use whether times are still set and shown: by now it may be another server."""
-        if await self.set_mtime(path, _LONG_AGO_NS):
-            await self._see_time(path, _LONG_AGO_NS)
-        else:
-            self._features.lack(quirks.TIMES_AS_SET)
+        if verb := self._mtime_verb(self._features.known.lacked):
+            (reply,) = await self._exchange.ask(self._set_mtime_command(verb, path, _LONG_AGO_NS))
+            if reply.succeeded:
+                await self._see_time(path, _LONG_AGO_NS)
+            elif not reply.transient:
+                self._features.lack(quirks.TIMES_AS_SET, quirks.NO_TIMES_ANY_MORE)
 
     async def _publish_in_steps(self, temporary: str, final: str, aside: str, refused: Refusal) -> None:
         """Rename where a file is in the way: that one first, and back if need be. Some tell a size of a folder, too."""

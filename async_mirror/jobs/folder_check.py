@@ -73,8 +73,12 @@ async def unlisted(session: RemoteSession, path: str, others: tuple[str, ...]) -
 
 
 async def other_spelling(session: RemoteSession, path: str) -> str:
-    """Return the name by which a folder is listed if it differs from this one in case or Unicode form, else ""."""
+    """Return the name by which a folder is listed if that differs in case or Unicode form alone, else "".
+
+    It is "" too where the listing may not show all that is there.
+    """
     listing = await session.list_folder(paths.parent(path))
     listed = {entry.path for entry in listing.entries} if listing else set()
-    alike = (each for each in sorted(listed - {path}) if odd_names.folded(each) == odd_names.folded(path))
-    return "" if path in listed else next(alike, "")
+    if listing is None or path in listed or not listing.shows_absence_of(paths.split(path)[1]):
+        return ""
+    return next((each for each in sorted(listed) if odd_names.folded(each) == odd_names.folded(path)), "")

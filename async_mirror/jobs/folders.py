@@ -47,6 +47,7 @@ async def make(attempt: Attempt, entry: Entry) -> Outcome:
     if is_new:
         return attempt.done(made, change=MakeFolder(entry, "new"))
     other = await other_spelling(attempt.session, entry.path)
+    other = "" if other == double else other  # which is another one, as was seen just now
     return attempt.done(made, OTHER_SPELLING if other else "", change=MakeFolder(entry, FOUND, double=other))
 
 

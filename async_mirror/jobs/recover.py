@@ -96,7 +96,7 @@ async def _under_its_old_name(session: RemoteSession, new: Settled) -> Settled:
     """Look whether a site that takes two names for one has what was to get the new one under the old one."""
     with suppress(Refusal, ConnectionBroken):
         found = _settled(session, new.pending, await session.look(new.pending.path))
-        return found if found.held else new
+        return new._replace(held=found.held, is_others=False) if found.held else new
     return new
 
 
@@ -160,7 +160,7 @@ async def settle(session: RemoteSession, pending: Pending, *, clean: bool = True
         if pending.asides and (back := await settle_asides(session, pending, seen)) != seen:
             seen, pending = back, pending._replace(candidates=added(pending.candidates, pending.earlier))
         moved, is_whole = await _came(session, pending) if pending.origin and seen else (False, True)
-        if clean and _hinges_on_times(session, pending, seen):
+        if clean and not stays and _hinges_on_times(session, pending, seen):
             await _prove_times(session, pending.leftovers[0])
         others = tuple(each for each in pending.alike if each != pending.twin)  # which has a look of its own
         gone = await unlisted(session, pending.path, others) if others and seen else ()

@@ -19,13 +19,18 @@ def lines_of(context: click.Context) -> Iterator[str]:
 
     Raises UsageError and click.ClickException.
     """
-    names = sources_of(context)
+    names, errors = sources_of(context), []
     for name in names:
         own = context_of(name, context)
         with own.scope(cleanup=False):
             asked = AskedList(**own.params)
         lead = f"{name}  " if len(names) > 1 else ""
-        yield from (f"{lead}{line}" for line in lines(asked))
+        try:
+            yield from (f"{lead}{line}" for line in lines(asked))
+        except UsageError as error:  # the others are listed all the same
+            errors.append(str(error))
+    if errors:
+        raise UsageError("; ".join(errors))
 
 
 def lines(asked: AskedList) -> Iterator[str]:

@@ -122,6 +122,7 @@ class RootLock:
         with explained(self._path(root)), self._turn():
             for each in self._kept_now():
                 if (each.root, each.place) == (root, place) and each.state != self._state.name:
+                    self._sign(self._held[root], root, "")  # a place of an earlier run is in nobody's way
                     return str(each)
             self._sign(self._held[root], root, place)
         return ""
@@ -190,8 +191,9 @@ def _take_turn(descriptor: int, path: Path) -> None:
                 raise StateError(f"{path} is locked by {shown(holder)}, which may be stopped: end it") from None
             time.sleep(0.01)
         else:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, _this_process().encode(), 0)
+            with suppress(OSError):  # no room to say who has it
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, _this_process().encode(), 0)
             return
 
 

@@ -26,6 +26,7 @@ TIMES = {"MFMT": "MFMT", "MDTM": "MDTM with a time", "SITE UTIME": "SITE UTIME"}
 """The commands that set times, as they are known; MDTM without a time is another command."""
 TIMES_AS_SET = "showing times as they were set"
 """Some take a command for it and set none, or take the time for one of another time zone."""
+NO_TIMES_ANY_MORE = "this server does not set modification times any more: files are compared by size"
 NO_TIMES = "this server accepts modification times but does not show them as set: files are compared by size"
 
 LOST_BY_SITE = frozenset({"^ ", " $", "\t", '"'})
