@@ -511,7 +511,8 @@ def test_of_too_many_lines_the_oldest_are_dropped_and_how_many_is_told(
     pipe: tuple[int, Pipe], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(log_output, "MOST_WAITING", 10_000)
-    monkeypatch.setattr(logging.getLogger("async_mirror"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("async_mirror"), "propagate", False)
+    monkeypatch.setattr(logging.getLogger("async_mirror"), "handlers", [caplog.handler])
     for number in range(20_000):
         pipe[1].write(f"line {number}\n")
     read = read_all(*pipe).splitlines()
@@ -524,7 +525,8 @@ def test_of_too_many_lines_the_oldest_are_dropped_and_how_many_is_told(
 def test_lines_that_nobody_has_read_at_the_end_are_told_as_lost(
     pipe: tuple[int, Pipe], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("async_mirror"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("async_mirror"), "propagate", False)
+    monkeypatch.setattr(logging.getLogger("async_mirror"), "handlers", [caplog.handler])
     for number in range(20_000):
         pipe[1].write(f"line {number}\n")
     pipe[1].close(0.0)
