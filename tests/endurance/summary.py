@@ -160,7 +160,7 @@ class Summary:
         yield f"status by command: {len(asker.by_command)} times, {_spread(asker.by_command)}"
         self.broken += [f"not answered: {each}" for each in asker.unanswered]
         for name in (*self._mirrors.sites, WRONG):
-            yield f"  {name}: {dict(Counter(each.get(name, "not listed") for _, each in asker.history))}"
+            yield f"  {name}: {dict(Counter(each.get(name, 'not listed') for _, each in asker.history))}"
         wrongs = {each[WRONG] for _, each in asker.history[1:] if WRONG in each}
         if not wrongs <= {"failing", "uploading"} or "failing" not in wrongs:
             self.broken.append(f"the mirror with the wrong password was {wrongs}")
