@@ -197,7 +197,10 @@ def _setting_lines(context: click.Context) -> list[str]:
 
 @cli.command("ls", cls=Command, params=LIST, context_settings=CONTEXT)
 def list_source(**_: Any) -> None:
-    """List what would be mirrored of SOURCE, or of mirrors of the file, without connecting."""
+    """List what would be mirrored, without connecting.
+
+    Of SOURCE, or of the mirrors of the configuration file, or of those whose NAME is given.
+    """
     from async_mirror.options.listed import lines_of
 
     for line in lines_of(click.get_current_context()):
