@@ -11,6 +11,9 @@ const { values: given, positionals } = parseArgs({
   allowPositionals: true
 })
 const port = Number(given.port)
+// Ports for data of its own: these servers probe one and then listen, and of two at once one would get the other's data.
+const firstDataPort = 30000 + (port % 250) * 100
+const lastDataPort = firstDataPort + 99
 const most = Number(given['max-connections']) // node closes those beyond without a word
 const log = given.log ? fs.openSync(given.log, 'a') : undefined
 const knows = (user, password) => user === given.user && password === given.password
@@ -39,8 +42,8 @@ function ftpSrv () {
   const server = new FtpSrv({
     url: `${given.tls === 'implicit' ? 'ftps' : 'ftp'}://${given.host}:${port}`,
     pasv_url: given.host,
-    pasv_min: 30000,
-    pasv_max: 60000,
+    pasv_min: firstDataPort,
+    pasv_max: lastDataPort,
     log: silent,
     tls: pem && { key: pem, cert: pem }
   })
@@ -56,8 +59,8 @@ function nodeftpd () {
   const server = new FtpServer(given.host, {
     getInitialCwd: () => '/',
     getRoot: () => given.docroot,
-    pasvPortRangeStart: 30000,
-    pasvPortRangeEnd: 60000
+    pasvPortRangeStart: firstDataPort,
+    pasvPortRangeEnd: lastDataPort
   })
   server.on('error', (error) => console.error(error))
   server.on('client:connected', (connection) => {
