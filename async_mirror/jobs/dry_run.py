@@ -81,7 +81,7 @@ class DryHands(Hands):
     async def do(self, session: RootedSession, job: Job, before: Outcome | None, progress: Progress) -> Outcome:
         """Say what would come of it."""
         change = await self._likely(job.change)
-        outcome: Outcome = Done(job, _told(change, replaces=None), pretended(change), bytes_sent=_size(change))
+        outcome: Outcome = Done(job, change, pretended(change), bytes_sent=_size(change))
         if not isinstance(session, Nowhere) and not isinstance(change, RemoveFile | SetAttributes):
             attempt = Attempt(self.publisher, session, job, before, progress)
             try:
@@ -190,12 +190,11 @@ async def _has_name(session: RootedSession, change: MakeFolder | SendFile | Move
     return await session.look(change.entry.path) is not None
 
 
-def _told(change: Change, replaces: bool | None) -> Change:
-    """Return a change that says what it would find or replace, which None leaves open."""
+def _told(change: MakeFolder | SendFile | Move, replaces: bool | None) -> Change:
+    """Return a change that says what it would find or replace."""
     if isinstance(change, MakeFolder):
-        return change._replace(why=FOUND if replaces else change.why, double="")
-    is_file = isinstance(change, SendFile | Move) and not change.entry.is_folder
-    return change._replace(why=REPLACES) if replaces and is_file else change
+        return change._replace(why=change.why if replaces is False else FOUND)
+    return change._replace(why=REPLACES) if replaces and not change.entry.is_folder else change
 
 
 def pretended(change: Change) -> Entry | None:

@@ -34,9 +34,9 @@ def _is_temporary(state_id: str, entry: Entry) -> bool:
 
 
 async def was_renamed(session: RemoteSession, old: str, new: str, inside: Inside, *, twin: bool = False) -> bool:
-    """Tell whether a folder bears its new name already: what was inside is there, and the old name is nobody's.
+    """Tell whether a folder has its new name already: what was inside is there, and nothing has the old name.
 
-    Of a `twin` both names may be one to the site: only a listing shows which of them it bears, whatever is in it.
+    Of a `twin` both names may be one to the site: only a listing shows which of them it has, whatever is in it.
     """
     if twin and (await spelled(session, old) is not None or await spelled(session, new) is None):
         return False
@@ -44,7 +44,7 @@ async def was_renamed(session: RemoteSession, old: str, new: str, inside: Inside
     return twin if is_found else await shows(session, new, inside)
 
 
-async def bears(session: RemoteSession, old: str, new: str, *, twin: bool = False) -> bool:
+async def is_at_new_name(session: RemoteSession, old: str, new: str, *, twin: bool = False) -> bool:
     """Tell whether there is a folder of the new name, and nothing of the old one."""
     if twin:
         return await spelled(session, old) is None and await spelled(session, new) is not None

@@ -2,7 +2,7 @@
 
 from async_mirror.jobs.attempt import Attempt
 from async_mirror.jobs.existing import doubled, is_double
-from async_mirror.jobs.folder_check import bears, other_spelling, shows, spelled
+from async_mirror.jobs.folder_check import is_at_new_name, other_spelling, shows, spelled
 from async_mirror.jobs.single_files import is_back
 from async_mirror.jobs.trials import NOT_OURS, cleared, name_problem, why_it_stays
 from async_mirror.model import paths
@@ -46,9 +46,10 @@ async def make(attempt: Attempt, entry: Entry) -> Outcome:
         return doubled(attempt, double)
     if is_new:
         return attempt.done(made, change=MakeFolder(entry, "new"))
-    other = await other_spelling(attempt.session, entry.path)
-    other = "" if other == double else other  # which is another one, as was seen just now
-    return attempt.done(made, OTHER_SPELLING if other else "", change=MakeFolder(entry, FOUND, double=other))
+    listed = await other_spelling(attempt.session, entry.path)
+    spelled_as = "" if listed == double else listed  # the double is another folder, as was seen just now
+    note = OTHER_SPELLING if spelled_as else ""
+    return attempt.done(made, note, change=MakeFolder(entry, FOUND, spelled=spelled_as))
 
 
 async def move(attempt: Attempt, change: Move) -> Outcome:
@@ -62,7 +63,9 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
     moved = change.entry._replace(mode=change.held.mode, mount=change.entry.mount or change.held.mount)
     was_tried = new in attempt.doubts
     try:
-        if was_tried and await bears(session, old, new, twin=change.twin):  # whatever others have in it meanwhile
+        if was_tried and await is_at_new_name(
+            session, old, new, twin=change.twin
+        ):  # whatever others have in it meanwhile
             attempt.confirm(old, None)
             return attempt.done(moved)
         if change.twin and await _has_both_names(session, new):
@@ -108,7 +111,7 @@ async def _has_both_names(session: RemoteSession, new: str) -> bool:
 async def _is_called_so(session: RemoteSession, change: Move) -> bool:
     """Tell whether the site takes two names for one, and lists the new one: it has not taken the old one before."""
     old, new = change.held.path, change.entry.path
-    return change.twin and await bears(session, old, new, twin=True) and await session.look(old) is not None
+    return change.twin and await is_at_new_name(session, old, new, twin=True) and await session.look(old) is not None
 
 
 async def _respelled(attempt: Attempt, old: str, moved: Entry) -> Outcome:

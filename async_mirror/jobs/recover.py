@@ -5,7 +5,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
-from async_mirror.jobs.folder_check import bears, spelled, unlisted, was_renamed
+from async_mirror.jobs.folder_check import is_at_new_name, spelled, unlisted, was_renamed
 from async_mirror.jobs.trials import Nothing, remove_trial
 from async_mirror.model.candidates import added, held_after
 from async_mirror.model.entry import Entry
@@ -180,7 +180,7 @@ async def _came(session: RemoteSession, pending: Pending) -> tuple[bool, bool]:
     old, new = pending.origin, pending.path
     if await was_renamed(session, old, new, pending.inside, twin=bool(pending.twin)):
         return True, True
-    return await bears(session, old, new, twin=bool(pending.twin)), False
+    return await is_at_new_name(session, old, new, twin=bool(pending.twin)), False
 
 
 async def _stay(session: RemoteSession, pending: Pending, *, in_place: bool) -> bool:
@@ -217,10 +217,11 @@ async def _is_fixed(session: RemoteSession, temporaries: Sequence[str]) -> bool:
 
 
 async def _look(session: RemoteSession, pending: Pending) -> Entry | None:
-    seen = await spelled(session, pending.path) if _is_by_name(pending) else None
-    if _is_by_name(pending) and (seen or not (pending.origin and pending.twin and pending.held)):
-        return seen
-    return await session.look(pending.path)  # a folder that a site takes for its twin may have kept that one's name
+    if not _is_by_name(pending):
+        return await session.look(pending.path)
+    seen = await spelled(session, pending.path)
+    may_have_kept_its_name = pending.twin and pending.origin and pending.held
+    return await session.look(pending.path) if seen is None and may_have_kept_its_name else seen
 
 
 async def _settle_asides(session: RemoteSession, pending: Pending, seen: Entry | None) -> Entry | None:

@@ -59,7 +59,7 @@ async def move(attempt: Attempt, change: Move) -> Outcome:
 
 
 async def _set_date(attempt: Attempt, moved: Entry, mtime_ns: int) -> bool:
-    """Set the date of what was renamed; with either it is ours."""
+    """Set the date of what was renamed; the new one is noted before, for a run may be killed once it is set."""
     dated = moved._replace(mtime_ns=mtime_ns, site_mtime_ns=UNKNOWN)
     await attempt.progress.keep(dated)
     with attempt.touching((moved.path, moved, dated)):
@@ -115,7 +115,7 @@ async def _is_still(attempt: Attempt, held: Entry) -> bool:
 
 
 async def _was_renamed(attempt: Attempt, change: Move, moved: Entry) -> bool:
-    """Tell whether the new name bears what an earlier attempt may have renamed, and nothing that only looks like it."""
+    """Tell whether an earlier attempt has renamed it: what has the new name is that, and does not only look like it."""
     doubt = attempt.doubts.get(moved.path)
     if doubt is None or (not change.twin and await attempt.session.size(change.held.path) is not None):
         return False

@@ -164,7 +164,7 @@ async def _try_shapes(attempt: Attempt, *, renames: bool) -> Blame:
     for shape in ours.shapes_to_try:
         ours.shape = shape
         await ours.note(1 << shape)
-        if await _bears(attempt, renames=renames):
+        if await _takes(attempt, renames=renames):
             if shape == present:
                 return Blame.THIS_FILE
             attempt.session.takes_shape(shape)
@@ -174,7 +174,7 @@ async def _try_shapes(attempt: Attempt, *, renames: bool) -> Blame:
     return Blame.ANY_FILE
 
 
-async def _bears(attempt: Attempt, *, renames: bool) -> bool:
+async def _takes(attempt: Attempt, *, renames: bool) -> bool:
     """Tell whether an empty temporary is taken in the present shape, and renamed if that is asked; remove it."""
     ours = attempt.temporaries
     session = attempt.session

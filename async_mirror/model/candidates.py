@@ -130,7 +130,7 @@ def _time_agrees(version: Entry, seen: Entry) -> bool:
 
 
 def _is_whole(version: Entry | None, seen: Entry | None, *, sets_times: bool) -> bool:
-    """Tell whether a file bears the time that a version gets once all of it is there, or that the site showed of it."""
+    """Tell whether a file has the time that a version gets once all of it is there, or that the site showed of it."""
     if version is None or seen is None:
         return False
     return (sets_times or version.site_mtime_ns != UNKNOWN) and _is_expected(version, seen)

@@ -12,13 +12,14 @@ class MakeFolder(NamedTuple):
     """Make a folder; it is fine if it is there. `asks`: nothing has told yet whether it is.
 
     `double` is the path of another folder of the source that some sites take for the same; only one can be there then.
-    Of what was done it is the name by which the site has the folder, if that is another one.
+    `spelled`, of what was done: the path by which the site lists the folder, if that is another one.
     """
 
     entry: Entry
     why: str
     asks: bool = False
     double: str = ""
+    spelled: str = ""
 
 
 class SendFile(NamedTuple):

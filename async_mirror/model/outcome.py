@@ -76,7 +76,7 @@ NO_MTIMES = "the server does not set every modification time: some files have th
 NO_MODES = "the server does not set every mode (--no-perms leaves them alone)"
 """The note of an outcome whose mode the site did not take."""
 OLD_SPELLING = "the server does not rename names that differ only in case or Unicode form: a folder keeps its old name"
-"""The note of a folder that bears both names to the site, which goes on to list the old one."""
+"""The note of a folder that has both names to the site, which goes on to list the old one."""
 OTHER_SPELLING = "an existing folder keeps its name, which differs from the source only in case or Unicode form"
 """The note of a folder of others that the site lists under another name."""
 

@@ -10,7 +10,7 @@ SHAPES = (".am-*.part", "am-*.part", "am-*.tmp", "am-*", "am-*.EXT")
 Servers refuse names that begin with a dot, or end with `.part`; some take none but names with an extension they know.
 """
 FOUND_OUT = SHAPES[:-1]
-"""The shapes that are tried where one is refused. The last is for who asks: a web server may run what bears it."""
+"""The shapes that are tried where one is refused. The last only if chosen: a web server may run such a file."""
 FACT = "shape of temporary names"
 """What it is called that an account takes names of one shape alone: its number in SHAPES."""
 

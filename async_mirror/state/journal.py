@@ -326,7 +326,7 @@ def _only_adds(outcome: Done | Unmanaged) -> bool:
     match outcome:
         case Done(Job(Move(twin=True)), SendFile()):
             return False
-        case Done(_, MakeFolder(_, _, _, double)) if double:
+        case Done(_, MakeFolder(spelled=old)) if old:
             return False
         case Done(change=SendFile() | MakeFolder() | SetAttributes() | SetDate()):
             return True
@@ -342,11 +342,13 @@ def _apply(connection: sqlite3.Connection, outcome: Done | Unmanaged) -> None:
                 move_below(connection, old.path, entry.path)
             forget(connection, old.path)
             hold(connection, [held or entry])
-        case Done(Job(Move(_, old)), SendFile(), held):  # to some sites it has replaced what has the old name
+        case Done(
+            Job(Move(_, old, twin=True)), SendFile(), held
+        ):  # to some sites it has replaced what has the old name
             hold(connection, [unknown(old), *filter(None, [held])])
-        case Done(_, MakeFolder(entry, _, _, double), held):  # by whose name the site has it
-            move_below(connection, double, entry.path, known=False)
-            forget(connection, double)
+        case Done(_, MakeFolder(entry, spelled=old), held):
+            move_below(connection, old, entry.path, known=False)
+            forget(connection, old)
             hold(connection, filter(None, [held]))
         case Done(_, RemoveFile(gone) | RemoveFolder(gone)):
             forget(connection, gone.path)

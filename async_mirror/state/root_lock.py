@@ -122,7 +122,7 @@ class RootLock:
         with explained(self._path(root)), self._turn():
             for each in self._kept_now():
                 if (each.root, each.place) == (root, place) and each.state != self._state.name:
-                    self._sign(self._held[root], root, "")  # a place of an earlier run is in nobody's way
+                    self._sign(self._held[root], root, "")  # where it was in an earlier run blocks no other mirror
                     return str(each)
             self._sign(self._held[root], root, place)
         return ""

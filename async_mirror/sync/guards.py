@@ -68,9 +68,8 @@ class _Source:
             return _unreadable(settings, listing.problems[0][1] if listing.problems else "")
         if self._state.may_hold_anything() and not settings.allow_empty_source:
             options = "--allow-empty-source" + " --max-delete 100%" * settings.delete
-            return _told_empty(
-                escape.shown(str(settings.source)), listing
-            ), f"if this is intended, run once with {options}"
+            told = _told_empty(escape.shown(str(settings.source)), listing)
+            return (told, f"if this is intended, run once with {options}")
         return ()
 
 

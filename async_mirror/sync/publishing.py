@@ -193,8 +193,8 @@ class _Results(JobResults):
     def done(self, wanted: Change, done: Done) -> None:
         if isinstance(done.change, MakeFolder) and done.change.why != FOUND:
             self._site.listed[done.change.entry.path] = True
-        elif isinstance(done.change, MakeFolder) and done.change.double:
-            self._deletions.spare(done.change.double)
+        elif isinstance(done.change, MakeFolder) and done.change.spelled:
+            self._deletions.spare(done.change.spelled)
         if isinstance(wanted, Move):
             self._moved(wanted, done)
             self._renamed.settled(wanted)

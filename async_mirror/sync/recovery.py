@@ -65,10 +65,8 @@ class Recovery(Handler[Recover, Recovered]):
         if renamed := [each for each in pending if each.origin or each.twin]:
             await perform(crew, _each(by_folder(renamed)), self, LOOKED_AT_ONCE)
             left = {each.path for each in pending} - {each.path for each in renamed}
-            known = await self._state.journal.pending(
-                time.monotonic()
-            )  # what came along with a folder is held there now
-            pending = [each for each in known if each.path in left]
+            anew = await self._state.journal.pending(time.monotonic())  # what came along with a folder is held there
+            pending = [each for each in anew if each.path in left]
         if pending:
             await perform(crew, _each(by_folder(pending)), self, LOOKED_AT_ONCE)
 

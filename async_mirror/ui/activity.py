@@ -136,7 +136,7 @@ class Activity:
         self.failures.append(line)
 
     def rest(self, until: float, result: str, trouble: str = "", phase: str = "resting") -> None:
-        """Note that nothing is done until then, what the pass came to, and since when the mirror fails.
+        """Note that nothing is done until then, the result of the pass, and since when the mirror fails.
 
         While it is paused that is until infinity.
         """

@@ -370,6 +370,18 @@ def test_a_file_whose_rename_was_refused_and_yet_done_goes_with_that_of_the_sour
     assert_right_in_the_end(mirror, server)
 
 
+def assert_second_version_goes_after_a_kill(mirror: Mirror, server: ScriptedServer) -> None:
+    """Publish another version, killed once it has its name, and delete it: two runs remove it from the site."""
+    page = mirror.write("page.html", "version 2, which is longer", MTIME + 60)
+    killed = Killed(mirror)
+    server.on("RNTO", killed.at(performs=True))
+    killed.run()
+    page.unlink()
+    for _ in range(2):
+        mirror.run()
+    assert set(server.files) == {b"/stays.txt"}
+
+
 @pytest.mark.parametrize("hours", [-5, 3])
 @pytest.mark.parametrize("was_there", [True, False])
 def test_what_a_killed_run_left_goes_from_a_site_that_shows_other_times_than_it_was_told(
@@ -384,14 +396,7 @@ def test_what_a_killed_run_left_goes_from_a_site_that_shows_other_times_than_it_
     if was_there:
         mirror.write("page.html", "version 1")
     mirror.run()
-    page = mirror.write("page.html", "version 2, which is longer", MTIME + 60)
-    killed = Killed(mirror)
-    server.on("RNTO", killed.at(performs=True))
-    killed.run()
-    page.unlink()
-    for _ in range(2):
-        mirror.run()
-    assert set(server.files) == {b"/stays.txt"}
+    assert_second_version_goes_after_a_kill(mirror, server)
     sent = count(server, "STOR")
     mirror.run("--rescan")
     assert count(server, "STOR") == sent, "what is unchanged is not sent again for its time"
@@ -403,15 +408,8 @@ def test_what_a_killed_run_left_goes_from_a_site_that_sets_times_no_more(
 ) -> None:
     mirror.write("page.html", "version 1")
     mirror.run()
-    page = mirror.write("page.html", "version 2, which is longer", MTIME + 60)
     server.on("MFMT", say(answer), times=ALWAYS)
-    killed = Killed(mirror)
-    server.on("RNTO", killed.at(performs=True))
-    killed.run()
-    page.unlink()
-    for _ in range(2):
-        mirror.run()
-    assert set(server.files) == {b"/stays.txt"}
+    assert_second_version_goes_after_a_kill(mirror, server)
 
 
 def test_a_folder_in_whose_place_others_put_a_file_is_given_up(mirror: Mirror, server: ScriptedServer) -> None:
