@@ -324,11 +324,11 @@ def _add_candidates(connection: sqlite3.Connection, key: tuple[bytes, str], more
 def _only_adds(outcome: Done | Unmanaged) -> bool:
     """Tell whether all that an outcome means to the state is what is held at its path now."""
     match outcome:
-        case Done(Job(Move(twin=True)), SendFile()):
-            return False
-        case Done(_, MakeFolder(spelled=old)) if old:
-            return False
-        case Done(change=SendFile() | MakeFolder() | SetAttributes() | SetDate()):
+        case Done(job, SendFile()):
+            return not (isinstance(job.change, Move) and job.change.twin)
+        case Done(_, MakeFolder(spelled=old)):
+            return not old
+        case Done(_, SetAttributes() | SetDate()):
             return True
     return False
 
